@@ -1,0 +1,9 @@
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
+from .errors import RunError as RunError
+from .errors import UsageError as UsageError
+from .errors import unknown_name as unknown_name
+from .files import write_atomically as write_atomically
+from .folder import RunFolder as RunFolder
+from .progress import progress_bar as progress_bar
+from .result import Result as Result

@@ -1,0 +1,119 @@
+"""Checkpoints: any nesting of dicts, lists, numbers, arrays and tensors in one safetensors file, whole or absent.
+
+Arrays and tensors are stored as tensors; the nesting around them is JSON in the file's header, with a checksum of all
+tensor bytes and the fingerprint of the run that wrote it. One file means one rename: there is no moment at which the
+tensors are of one step and the JSON of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .errors import UsageError
+from .files import write_atomically
+
+_FORMAT = "bondwise checkpoint 1"
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Path:
+    """Write the state of a run.
+
+    Args:
+        path: The file, customarily ending in `.safetensors`.
+        state: Nested dicts (keys: strings or integers), lists and tuples (read back as lists) of numbers, strings,
+            booleans, None, numpy arrays and torch tensors. Dtypes and bits are kept.
+        run: Fingerprint of what is being run; reading it back needs the same.
+
+    Raises:
+        UsageError: The state holds something else, such as an object.
+        RunError: The disk is full or read-only; the previous checkpoint is untouched.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = json.dumps(_strip(state, tensors))
+    header = {"format": _FORMAT, "run": run, "state": skeleton, "checksum": _checksum(skeleton, tensors)}
+    return write_atomically(path, save(tensors, metadata=header))
+
+
+def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
+    """Read back what `save_checkpoint` wrote.
+
+    Args:
+        path: The file.
+        run: The fingerprint given when it was written.
+
+    Returns:
+        The state; numpy arrays come back as numpy arrays, tensors as CPU tensors, tuples as lists.
+
+    Raises:
+        UsageError: There is no such file, it is cut or damaged, or it belongs to another run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no checkpoint {path}; start without resuming.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"checkpoint {path} is cut or damaged ({error}); delete it and start without resuming."
+        ) from error
+    if header.get("format") != _FORMAT:
+        raise UsageError(f"{path} is not a checkpoint of bondwise; give the file that a run wrote.")
+    if header["checksum"] != _checksum(header["state"], tensors):
+        raise UsageError(
+            f"checkpoint {path} is damaged (checksum differs); delete it and start without resuming."
+        )
+    if header["run"] != run:
+        raise UsageError(
+            f"checkpoint {path} belongs to another run (circuit, Hamiltonian or settings differ); "
+            "repeat the settings it was made with, or start without resuming."
+        )
+    return _fill(json.loads(header["state"]), tensors)
+
+
+def _checksum(skeleton: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(skeleton.encode())
+    for key in sorted(tensors, key=int):
+        digest.update(tensors[key].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _strip(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Replace every array by {"tensor": its key}; dicts become lists of pairs so that integer keys survive."""
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if isinstance(node, np.generic):
+        return node.item()
+    if isinstance(node, np.ndarray | torch.Tensor):
+        key = str(len(tensors))
+        tensor = torch.from_numpy(node.copy()) if isinstance(node, np.ndarray) else node.detach().cpu()
+        tensors[key] = tensor.clone().contiguous()
+        return {"numpy" if isinstance(node, np.ndarray) else "torch": key}
+    if isinstance(node, list | tuple):
+        return [_strip(item, tensors) for item in node]
+    if isinstance(node, dict) and all(isinstance(key, str | int) for key in node):
+        return {"dict": [[key, _strip(value, tensors)] for key, value in node.items()]}
+    raise UsageError(
+        f"a checkpoint cannot hold {type(node).__name__}; give dicts, lists, numbers, strings, arrays or tensors."
+    )
+
+
+def _fill(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(node, list):
+        return [_fill(item, tensors) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kind, content = next(iter(node.items()))
+    if kind == "dict":
+        return {key: _fill(value, tensors) for key, value in content}
+    return tensors[content].numpy() if kind == "numpy" else tensors[content]

@@ -1,0 +1,119 @@
+"""The folder of one run: refused when it holds another run, locked while in use, every file in it whole."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import RunError, UsageError
+from .files import write_atomically
+
+_MARK = ".bondwise"  # also the lock file: a folder that has it was made by a run
+
+
+class RunFolder:
+    """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
+
+    A folder that did not exist before is removed again when the run fails before it wrote anything worth keeping (its
+    first file), so nothing half-written stays behind.
+
+    Args:
+        path: The folder; parents are made.
+        overwrite: Empty the folder if an earlier run made it.
+        resume: Go on in the folder of an earlier run, whose files are kept.
+
+    Raises:
+        UsageError: The folder has content and neither flag is given; it is not the folder of a run; both flags are
+            given; or another run is using it.
+        RunError: The folder cannot be made or written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool = False
+    ) -> None:
+        self.path = Path(path)
+        if overwrite and resume:
+            raise UsageError("overwrite and resume exclude each other; give one of them.")
+        self._overwrite, self._resume = overwrite, resume
+        self._lock: int | None = None
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Self:
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file; give a folder.")
+        mark = self.path / _MARK
+        occupied = self.path.is_dir() and any(self.path.iterdir())
+        if occupied and not mark.exists():
+            raise UsageError(f"{self.path} is not empty and was not made by a run; give a new folder.")
+        if not occupied and self._resume:
+            raise UsageError(f"there is no run to resume in {self.path}; leave out --resume.")
+        try:
+            missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._made = missing
+            self._lock = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            self._forget()
+            raise RunError(
+                f"cannot write in {self.path}: {error.strerror}. Choose another folder."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise UsageError(
+                f"{self.path} is in use by another run; wait for it or give another folder."
+            ) from error
+        if occupied and not (self._overwrite or self._resume):
+            os.close(self._lock)
+            self._lock = None
+            raise UsageError(
+                f"{self.path} holds an earlier run; give --overwrite to replace it, --resume to go on, or another folder."
+            )
+        if self._overwrite:
+            for entry in self.path.iterdir():
+                if entry.name != _MARK:
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._forget()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _forget(self) -> None:
+        """Remove what this run made if nothing of worth is in it."""
+        if self._made and self.path.is_dir() and all(entry.name == _MARK for entry in self.path.iterdir()):
+            (self.path / _MARK).unlink(missing_ok=True)
+            for folder in self._made:
+                folder.rmdir()
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        """Write a file of the run, whole or not at all.
+
+        Raises:
+            RunError: The disk is full or read-only.
+        """
+        return write_atomically(self.path / name, content)
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file of the run; NaN and infinity are refused, as JSON has none.
+
+        Raises:
+            RunError: The disk is full or read-only, or the content is not JSON.
+        """
+        try:
+            text = json.dumps(content, indent=2, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{name} cannot be written as JSON: {error}.") from error
+        return self.write(name, text + "\n")
