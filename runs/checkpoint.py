@@ -1,8 +1,8 @@
-"""Checkpoints: any nesting of dicts, lists, numbers, arrays and tensors in one safetensors file, whole or absent.
+"""Checkpoints: any nesting of dicts, lists, numbers, arrays and tensors in one file, whole or absent.
 
-Arrays and tensors are stored as tensors; the nesting around them is JSON in the file's header, with a checksum of all
-tensor bytes and the fingerprint of the run that wrote it. One file means one rename: there is no moment at which the
-tensors are of one step and the JSON of another.
+Arrays and tensors are stored as safetensors; the nesting around them is JSON in the file's header, with a
+checksum and the fingerprint of the run that wrote it. One file means one rename: there is no moment at which
+the tensors are of one step and the JSON of another.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .errors import UsageError
-from .files import write_atomically
+from bondwise.runs.errors import UsageError
+from bondwise.runs.files import write_atomically
 
 _FORMAT = "bondwise checkpoint 1"
 
@@ -29,8 +29,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Pa
 
     Args:
         path: The file, customarily ending in `.safetensors`.
-        state: Nested dicts (keys: strings or integers), lists and tuples (read back as lists) of numbers, strings,
-            booleans, None, numpy arrays and torch tensors. Dtypes and bits are kept.
+        state: Nested dicts (keys: strings or integers), lists and tuples (read back as lists) of numbers,
+            strings, booleans, None, numpy arrays and torch tensors. Dtypes and bits are kept.
         run: Fingerprint of what is being run; reading it back needs the same.
 
     Raises:
@@ -89,7 +89,7 @@ def _checksum(skeleton: str, tensors: dict[str, torch.Tensor]) -> str:
 
 
 def _strip(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Replace every array by {"tensor": its key}; dicts become lists of pairs so that integer keys survive."""
+    """Replace every array by its key; dicts become lists of pairs so that integer keys survive."""
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if isinstance(node, np.generic):
@@ -104,7 +104,8 @@ def _strip(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(node, dict) and all(isinstance(key, str | int) for key in node):
         return {"dict": [[key, _strip(value, tensors)] for key, value in node.items()]}
     raise UsageError(
-        f"a checkpoint cannot hold {type(node).__name__}; give dicts, lists, numbers, strings, arrays or tensors."
+        f"a checkpoint cannot hold {type(node).__name__}; "
+        "give dicts, lists, numbers, strings, arrays or tensors."
     )
 
 

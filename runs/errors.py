@@ -1,4 +1,4 @@
-"""The two kinds of error, and the style of their messages: one line that names the value, what is accepted, and what to write."""
+"""The two kinds of error. Their messages are one line: the value, what is accepted, what to write instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UsageError(ValueError):
 
 
 class RunError(RuntimeError):
-    """A run that was rightly asked for failed on the way (disk, device, numerics). The command line exits with 1."""
+    """What was rightly asked for failed on the way (disk, device). The command line exits with 1."""
 
 
 def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:

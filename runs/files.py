@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place, synced to the disk, then renamed onto it."""
+"""Files that are whole or absent: written beside their place, synced to the disk, then renamed onto it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from .errors import RunError
+from bondwise.runs.errors import RunError
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file so that a reader, or a crash at any moment, finds the old content or the new one, never a part.
+    """Write a file so that a reader, or a crash, finds the old content or the new one, never a part.
 
     Args:
         path: The file to write; its folder must exist.

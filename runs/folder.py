@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import RunError, UsageError
-from .files import write_atomically
+from bondwise.runs.errors import RunError, UsageError
+from bondwise.runs.files import write_atomically
 
 _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a run
 
@@ -19,8 +19,8 @@ _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a ru
 class RunFolder:
     """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
 
-    A folder that did not exist before is removed again when the run fails before it wrote anything worth keeping (its
-    first file), so nothing half-written stays behind.
+    A folder that was not there before is removed again when the run fails before its first file, so nothing
+    half-written stays behind.
 
     Args:
         path: The folder; parents are made.
@@ -28,8 +28,8 @@ class RunFolder:
         resume: Go on in the folder of an earlier run, whose files are kept.
 
     Raises:
-        UsageError: The folder has content and neither flag is given; it is not the folder of a run; both flags are
-            given; or another run is using it.
+        UsageError: The folder has content and neither flag is given; it is not the folder of a run; both
+            flags are given; or another run is using it.
         RunError: The folder cannot be made or written.
     """
 
@@ -74,7 +74,8 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
             raise UsageError(
-                f"{self.path} holds an earlier run; give --overwrite to replace it, --resume to go on, or another folder."
+                f"{self.path} holds an earlier run; give --overwrite to replace it, --resume to go on, "
+                "or another folder."
             )
         if self._overwrite:
             for entry in self.path.iterdir():

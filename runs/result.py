@@ -1,4 +1,4 @@
-"""What a computation returns: a value with its standard error, the shots and the seed behind it, and the jobs that ran."""
+"""What a computation returns: a value with its standard error, shots, seed and the jobs that ran."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .errors import UsageError
-from .files import write_atomically
+from bondwise.runs.errors import UsageError
+from bondwise.runs.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
