@@ -47,10 +47,10 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file; give a folder.")
         mark = self.path / _MARK
-        occupied = self.path.is_dir() and any(self.path.iterdir())
-        if occupied and not mark.exists():
+        entries = list(self.path.iterdir()) if self.path.is_dir() else []
+        if entries and mark not in entries:
             raise UsageError(f"{self.path} is not empty and was not made by a run; give a new folder.")
-        if not occupied and self._resume:
+        if not entries and self._resume:
             raise UsageError(f"there is no run to resume in {self.path}; leave out --resume.")
         try:
             missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -70,7 +70,9 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} is in use by another run; wait for it or give another folder."
             ) from error
-        if occupied and not (self._overwrite or self._resume):
+        for scrap in self.path.glob(".*.part"):  # what a killed run was about to write
+            scrap.unlink()
+        if any(entry != mark for entry in entries) and not (self._overwrite or self._resume):
             os.close(self._lock)
             self._lock = None
             raise UsageError(

@@ -1,0 +1,99 @@
+"""Checkpoints come back bit for bit, or not at all."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bondwise.runs import RunError, UsageError, load_checkpoint, save_checkpoint
+
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**120), 2**120),  # numpy's generator states are integers of 128 bits
+    st.floats(allow_nan=False),
+    st.text(max_size=8),
+    st.lists(st.floats(width=64, allow_nan=False), max_size=4).map(np.array),
+)
+states = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.text(max_size=4), st.integers(0, 9)), inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+
+
+def same(left, right):
+    if isinstance(left, np.ndarray):
+        return (
+            isinstance(right, np.ndarray) and left.dtype == right.dtype and left.tobytes() == right.tobytes()
+        )
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return type(left) is type(right) and left == right
+
+
+@settings(max_examples=40, deadline=None)
+@given(state=states)
+def test_any_nesting_comes_back(tmp_path_factory, state):
+    path = tmp_path_factory.mktemp("checkpoint") / "a.safetensors"
+    save_checkpoint(path, state, run="r")
+    assert same(state, load_checkpoint(path, run="r"))
+
+
+def test_optimiser_state_comes_back(tmp_path):
+    parameters = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([parameters])
+    (parameters**2).sum().backward()
+    optimiser.step()
+    save_checkpoint(tmp_path / "a", optimiser.state_dict(), run="r")
+    other = torch.optim.Adam([torch.ones(3, dtype=torch.float64, requires_grad=True)])
+    other.load_state_dict(load_checkpoint(tmp_path / "a", run="r"))
+    moments = [optimiser.state_dict()["state"][0]["exp_avg"] for optimiser in (optimiser, other)]
+    assert torch.equal(*moments)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_cut_file_is_refused(tmp_path, keep):
+    path = save_checkpoint(tmp_path / "a", {"x": np.arange(100.0)}, run="r")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UsageError, match=r"cut or damaged.*delete it"):
+        load_checkpoint(path, run="r")
+
+
+def test_flipped_bit_is_found(tmp_path):
+    path = save_checkpoint(tmp_path / "a", {"x": np.arange(100.0)}, run="r")
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="checksum differs"):
+        load_checkpoint(path, run="r")
+
+
+def test_other_run_missing_file_and_objects_are_refused(tmp_path):
+    path = save_checkpoint(tmp_path / "a", [1], run="r")
+    with pytest.raises(UsageError, match="belongs to another run"):
+        load_checkpoint(path, run="s")
+    with pytest.raises(UsageError, match="there is no checkpoint"):
+        load_checkpoint(tmp_path / "b", run="r")
+    with pytest.raises(UsageError, match="cannot hold object"):
+        save_checkpoint(path, {"x": object()}, run="r")
+    assert load_checkpoint(path, run="r") == [1]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path / "a", [1], run="r")
+    monkeypatch.setattr(
+        "tempfile.mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "x"))
+    )
+    with pytest.raises(RunError, match="No space left on device"):
+        save_checkpoint(path, [2], run="r")
+    assert load_checkpoint(path, run="r") == [1]
