@@ -72,7 +72,7 @@ class RunFolder:
             ) from error
         for scrap in self.path.glob(".*.part"):  # what a killed run was about to write
             scrap.unlink()
-        if any(entry != mark for entry in entries) and not (self._overwrite or self._resume):
+        if any(entry != mark for entry in self.path.iterdir()) and not (self._overwrite or self._resume):
             os.close(self._lock)
             self._lock = None
             raise UsageError(

@@ -52,9 +52,8 @@ def test_failed_run_leaves_nothing_half_written(tmp_path):
     with pytest.raises(ValueError, match="boom"), RunFolder(tmp_path / "a" / "b"):
         raise ValueError("boom")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="boom"), RunFolder(tmp_path / "c") as folder:
-        folder.write("checkpoint", b"1")
-        raise ValueError("boom")
+    with pytest.raises(RunError, match="bad.json"), RunFolder(tmp_path / "c") as folder:
+        folder.write_json(folder.write("checkpoint", b"1").with_name("bad.json").name, {object()})
     assert (tmp_path / "c" / "checkpoint").read_bytes() == b"1"
 
 

@@ -1,0 +1,68 @@
+"""The import table of the packages, and the promise that importing bondwise costs nothing until it is used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "runs": set(),
+    "backends": {"runs"},
+    "tn": {"runs"},
+    "qml": {"runs", "backends", "tn"},
+    "mitigation": {"runs", "backends"},
+    "cli": {"runs", "backends", "tn", "qml", "mitigation"},
+}
+HEAVY = {"torch", "qiskit", "pennylane", "lambeq", "quimb", "numba", "transformers", "matplotlib"}
+
+
+def imported_packages(path):
+    """Sub-packages of bondwise that a file imports, and the root of every other absolute import."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module] if node.module != "bondwise" else [f"bondwise.{a.name}" for a in node.names]
+        for name in names:
+            yield name.split(".")[1] if name.startswith("bondwise.") else name.split(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_import_table(package):
+    forbidden = MAY_IMPORT.keys() - MAY_IMPORT[package] - {package}
+    for path in (ROOT / package).rglob("*.py"):
+        wrong = forbidden & set(imported_packages(path))
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_only_the_ibm_files_import_the_runtime():
+    allowed = {ROOT / "backends" / name for name in ("ibm.py", "fake.py", "loopback.py")}
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            assert path in allowed or "qiskit_ibm_runtime" not in imported_packages(path), path
+
+
+@pytest.mark.parametrize("folder", ["examples", "benchmarks"])
+def test_scripts_use_the_public_names_only(folder):
+    for path in (ROOT / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bondwise."):
+                assert node.module.count(".") == 1, f"{path.name} imports from {node.module}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [f"import bondwise.{package}" for package in MAY_IMPORT]
+    + ["from bondwise.cli.main import main; main(['--help'])"],
+)
+def test_import_is_free(code):
+    probe = (
+        f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n"
+        f"print('loaded:', sorted({HEAVY!r} & sys.modules.keys()))"
+    )
+    output = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    assert output.endswith("loaded: []\n")

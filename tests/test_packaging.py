@@ -1,0 +1,92 @@
+"""The list of packages is the tree, and the wheel holds them all and nothing else."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TOP = ("runs", "backends", "tn", "qml", "mitigation", "cli")
+
+
+def packages_of_the_tree():
+    return {
+        "bondwise." + ".".join(init.parent.relative_to(ROOT).parts)
+        for top in TOP
+        for init in (ROOT / top).rglob("__init__.py")
+    }
+
+
+def test_listed_packages_are_the_tree():
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_of_the_tree()
+
+
+def test_every_package_is_typed_and_lazy():
+    for package in packages_of_the_tree():
+        folder = ROOT.joinpath(*package.split(".")[1:])
+        assert (folder / "py.typed").exists()
+        assert (folder / "__init__.pyi").exists()
+
+
+def test_public_names_can_be_imported():
+    for package in packages_of_the_tree():
+        probe = f"import {package} as p\nfor name in p.__all__: getattr(p, name)"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", probe], check=True)
+
+
+def test_constraints_name_what_the_tests_run_with():
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().split()
+        if not line.startswith("#")
+    )
+    for requirement in PROJECT["project"]["dependencies"]:
+        name = requirement.split(">")[0].split("=")[0].strip()
+        assert pins[name].split("+")[0] == version(name).split("+")[0], name
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    source = out / "source"  # a copy, so that no build/ of the checkout slips in
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).exists():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
+        check=True,
+        capture_output=True,
+    )
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_the_packages_and_nothing_else(wheel):
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    tracked = subprocess.run(["git", "ls-files", *TOP], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(names) == sorted(f"bondwise/{name}" for name in tracked.stdout.split())
+
+
+def test_wheel_imports_in_a_clean_environment(wheel, tmp_path):
+    """A venv with our wheel and the dependencies of this one, but nothing of the checkout."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(here)
+    probe = "import bondwise\nprint(list(bondwise.__path__)[0])\n" + "\n".join(
+        f"import {package} as p\nassert p.__file__.startswith({str(site)!r}), p.__file__\n"
+        "for name in p.__all__: getattr(p, name)"
+        for package in sorted(packages_of_the_tree())
+    )
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-W", "ignore", "-c", probe], check=True, cwd=tmp_path)
