@@ -1,4 +1,4 @@
-"""The import table of the packages, and the promise that importing bondwise costs nothing until it is used."""
+"""The import table of the packages, and the promise that an import costs nothing until it is used."""
 
 import ast
 import subprocess
