@@ -1,0 +1,161 @@
+"""Where circuits run: a target to compile for, an estimator and a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from qiskit import QuantumCircuit, generate_preset_pass_manager
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2, PrimitiveResult, PubResult, SamplerPubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPubLike
+from qiskit.transpiler import Target
+
+from bondwise.backends.circuit_cache import CircuitCache
+from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, precision_of, seeded
+from bondwise.runs import UsageError
+
+_SEED_TRANSPILER = 7
+
+
+class Backend:
+    """One place where circuits run. `get_backend` makes them from names and from Qiskit objects.
+
+    Args:
+        name: What to call it in tables and messages.
+        estimator: Evaluates observables; without one they are measured through the sampler.
+        sampler: Samples circuits; without one only expectation values are to be had.
+        target: What the device can do; None where any circuit is accepted.
+        exact: Whether the estimator returns values without shots.
+        noisy: Whether the circuits suffer noise.
+        optimization_level: Of Qiskit's transpiler; 3 also chooses the layout by the reported errors.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        estimator: BaseEstimatorV2 | None = None,
+        sampler: BaseSamplerV2 | None = None,
+        target: Target | None = None,
+        exact: bool = False,
+        noisy: bool = False,
+        optimization_level: int = 3,
+    ) -> None:
+        if estimator is None and sampler is not None:
+            estimator = SampledEstimator(sampler, target)
+        self.name = name
+        self.target = target
+        self.exact = exact
+        self.noisy = noisy
+        self.num_qubits: int | None = target.num_qubits if target is not None else None
+        self.estimator = estimator
+        self.sampler = sampler
+        self._level = optimization_level
+        self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Compile a circuit for this backend, once per circuit structure.
+
+        Args:
+            circuit: Any circuit; its parameters stay free.
+
+        Returns:
+            A circuit in the gates and couplings of the target, as wide as the device, with its `layout` set
+            (`observable.apply_layout(isa.layout)`); the circuit itself where there is no target.
+
+        Raises:
+            UsageError: The circuit has more qubits than the device.
+        """
+        if self.target is None:
+            return circuit
+        if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
+            raise UsageError(
+                f"the circuit has {circuit.num_qubits} qubits and {self.name} has {self.num_qubits}; "
+                "choose a larger device or a smaller circuit."
+            )
+        return self._transpiled.get(circuit, lambda: self._compile(circuit)).copy()
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> PrimitiveResult[PubResult]:
+        """Evaluate observables in one job; the circuits run exactly as they are passed.
+
+        Args:
+            pubs: `(circuit, observables, parameter_values)` with circuits from `transpile` and observables on
+                their qubits; angles in radians in the order of `circuit.parameters`.
+            shots: Per measured basis and parameter set. None: exact values where the backend is `exact`, else
+                4096.
+            seed: Of the sampling; primitives made elsewhere keep their own.
+
+        Returns:
+            Qiskit's result: `result[i].data.evs` and `.stds`; `result.metadata` holds `shots`, the total spent, and
+            `job_ids`, a tuple that is empty where nothing was submitted.
+
+        Raises:
+            UsageError: `shots` is not positive, or the backend has no estimator.
+        """
+        if self.estimator is None:
+            raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
+        shots = DEFAULT_SHOTS if check_shots(shots) is None and not self.exact else shots
+        precision = None if shots is None else precision_of(shots)
+        # a PUB's own precision would win over `shots`, which holds for the whole job
+        plain = [EstimatorPub.coerce(pub) for pub in pubs]
+        plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
+        job = seeded(self.estimator.run, seed)(plain, precision=precision)
+        result = job.result()
+        spent = sum((shots or 0) * max(pub.parameter_values.size, 1) for pub in plain)
+        return _with_metadata(result, spent, job.job_id())
+
+    def sample(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None
+    ) -> PrimitiveResult[SamplerPubResult]:
+        """Sample measured circuits in one job; the circuits run exactly as they are passed.
+
+        Args:
+            pubs: `(circuit, parameter_values)` with circuits from `transpile`.
+            shots: Per parameter set.
+            seed: Of the sampling; primitives made elsewhere keep their own.
+
+        Returns:
+            Qiskit's result: one `BitArray` per classical register in `result[i].data`; `result.metadata` holds
+            `shots` and `job_ids` as for `run`.
+
+        Raises:
+            UsageError: `shots` is not positive, or the backend only evaluates observables.
+        """
+        if self.sampler is None:
+            raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
+        check_shots(shots)
+        job = seeded(self.sampler.run, seed)(list(pubs), shots=shots)
+        result = job.result()
+        spent = sum(
+            next(iter(pub.data.values())).num_shots * max(pub.data.size, 1) for pub in result if pub.data
+        )
+        return _with_metadata(result, spent, job.job_id())
+
+    def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        manager = generate_preset_pass_manager(
+            self._level, target=self.target, seed_transpiler=_SEED_TRANSPILER
+        )
+        return manager.run(circuit)
+
+
+def check_shots(shots: int | None) -> int | None:
+    """`shots` if it is None or a positive whole number.
+
+    Raises:
+        UsageError: It is anything else.
+    """
+    if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
+        raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
+    return shots
+
+
+def _with_metadata(result: PrimitiveResult[Any], shots: int, job_id: str) -> PrimitiveResult[Any]:
+    metadata = {"shots": shots, "job_ids": (job_id,), **(result.metadata or {})}
+    metadata["job_ids"] = tuple(metadata["job_ids"])
+    return PrimitiveResult(list(result), metadata=metadata)

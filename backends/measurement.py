@@ -1,0 +1,129 @@
+"""Which bases measure a set of Pauli sums, and what the outcomes of each basis say about them.
+
+Terms that commute qubit by qubit share one basis. In a basis, an observable is a number per outcome,
+v(b) = sum_t c_t (-1)^(parity of b on the support of t), so its mean and its variance, covariances between the
+terms included, are those of v over the outcomes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import PauliList
+
+from bondwise.runs import UsageError
+
+
+@dataclass(frozen=True)
+class Basis:
+    """One measurement setting.
+
+    Attributes:
+        letters: Pauli letter per measured qubit, in the order of the qubits.
+        supports: bool (T, m): which of the m measured qubits each term reads.
+        coefficients: float64 (K, T): weight of each term in each of K observables.
+    """
+
+    letters: dict[int, str]
+    supports: np.ndarray
+    coefficients: np.ndarray
+
+    def values(self, bits: np.ndarray) -> np.ndarray:
+        """Value of each observable on outcomes given as bits (S, m): float64 (K, S)."""
+        parity = (bits.astype(np.int64) @ self.supports.T.astype(np.int64)) & 1
+        return self.coefficients @ (1.0 - 2.0 * parity.T)
+
+    def table(self) -> np.ndarray:
+        """Value of each observable on all 2^m outcomes, measured qubit 0 the lowest bit: (K, 2^m)."""
+        size = self.supports.shape[1]
+        spectrum = np.zeros((len(self.coefficients), 2**size))
+        np.add.at(spectrum, (slice(None), self.supports @ (1 << np.arange(size))), self.coefficients)
+        for qubit in range(size):  # fast Walsh-Hadamard transform
+            pairs = spectrum.reshape(len(spectrum), -1, 2, 2**qubit)
+            spectrum = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
+            spectrum = spectrum.reshape(len(self.coefficients), -1)
+        return spectrum
+
+
+class Plan:
+    """How one estimator PUB is measured: its N parameter sets, K observables, bases, and what needs what.
+
+    Attributes:
+        pub: The PUB.
+        sets: float64 (N, P): parameter sets in the order of `pub.circuit.parameters`.
+        bases: The bases that together hold all terms.
+        needed: For each basis the indices of the parameter sets that have to be measured in it.
+    """
+
+    def __init__(self, pub: EstimatorPub) -> None:
+        self.pub = pub
+        parameters = list(pub.circuit.parameters)
+        bound = pub.parameter_values
+        self.sets = np.asarray(bound.as_array(parameters), dtype=float).reshape(bound.size, len(parameters))
+        observables = pub.observables.ravel().tolist()
+        self._set = np.broadcast_to(np.arange(bound.size).reshape(bound.shape), pub.shape).ravel()
+        self._observable = np.broadcast_to(
+            np.arange(len(observables)).reshape(pub.observables.shape), pub.shape
+        ).ravel()
+        self.terms = sorted({label for observable in observables for label in observable})
+        column = {label: index for index, label in enumerate(self.terms)}
+        self.weights = np.zeros((len(observables), len(self.terms)))
+        for row, observable in enumerate(observables):
+            for label, weight in observable.items():
+                self.weights[row, column[label]] += weight
+        self.bases = _bases(self.terms, self.weights)
+        self.needed = []
+        for basis in self.bases:
+            reads = basis.coefficients.any(axis=1)
+            self.needed.append(np.unique(self._set[reads[self._observable]]))
+        identity = column.get("I" * pub.circuit.num_qubits)
+        offset = np.zeros(len(observables)) if identity is None else self.weights[:, identity]
+        self._means = np.tile(offset, (bound.size, 1))
+        self._variances = np.zeros_like(self._means)
+        self._shots = 0
+
+    def add_distribution(self, index: int, which: int, probabilities: np.ndarray) -> None:
+        """Enter the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
+        self._means[which] += self.bases[index].table() @ probabilities
+
+    def add_counts(self, index: int, which: int, bits: np.ndarray, counts: np.ndarray) -> None:
+        """Enter sampled outcomes: distinct bit strings (S, m) and how often each came (S,)."""
+        shots = int(counts.sum())
+        values = self.bases[index].values(bits)
+        mean = values @ counts / shots
+        self._means[which] += mean
+        spread = ((values - mean[:, None]) ** 2) @ counts
+        self._variances[which] += spread / (max(shots - 1, 1) * shots)
+        self._shots += shots
+
+    def set_values(self, values: np.ndarray) -> None:
+        """Enter exact values (N, T) of all terms at once."""
+        self._means = values @ self.weights.T
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Values and standard errors, both of the PUB's shape, and the shots spent."""
+        values = self._means[self._set, self._observable].reshape(self.pub.shape)
+        variances = self._variances[self._set, self._observable].reshape(self.pub.shape)
+        return values, np.sqrt(variances), self._shots
+
+
+def _bases(terms: list[str], weights: np.ndarray) -> list[Basis]:
+    strange = next((label for label in terms if set(label) - set("IXYZ")), None)
+    if strange is not None:
+        raise UsageError(
+            f"observable term {strange!r} holds projectors; write it as a sum of Paulis I, X, Y, Z."
+        )
+    column = {label: index for index, label in enumerate(terms)}
+    names = [label for label in terms if set(label) != {"I"} and label]
+    bases = []
+    for group in PauliList(names).group_commuting(qubit_wise=True) if names else []:
+        labels = group.to_labels()
+        letters: dict[int, str] = {}
+        for label in labels:
+            letters.update((q, letter) for q, letter in enumerate(reversed(label)) if letter != "I")
+        letters = dict(sorted(letters.items()))
+        supports = np.array([[label[-1 - q] != "I" for q in letters] for label in labels])
+        bases.append(Basis(letters, supports, weights[:, [column[label] for label in labels]]))
+    return bases
