@@ -1,0 +1,124 @@
+"""Circuits, angles and observables from files and flags, with one-line errors for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bondwise import qml
+from bondwise.runs import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
+
+
+def read_circuit(path: Path) -> QuantumCircuit:
+    """Read a circuit.
+
+    Args:
+        path: QPY (`.qpy`), or OpenQASM 2 or 3 (`.qasm`; the first line says which).
+
+    Raises:
+        UsageError: There is no such file, or it is no circuit; an unknown gate is named with its line.
+    """
+    from qiskit import QuantumCircuit, qasm2, qasm3, qpy
+
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; give a circuit as .qpy or .qasm.")
+    try:
+        if path.suffix == ".qpy":
+            with path.open("rb") as file:
+                circuits = qpy.load(file)
+            if len(circuits) != 1:
+                raise UsageError(f"{path} holds {len(circuits)} circuits; give a file with one.")
+            circuit = circuits[0]
+        elif path.suffix == ".qasm":
+            text = path.read_text()
+            circuit = (qasm2 if re.search(r"OPENQASM\s+2", text) else qasm3).loads(text)
+        else:
+            raise UsageError(f"{path} ends in {path.suffix!r}; give a .qpy or .qasm file.")
+    except UsageError:
+        raise
+    except Exception as error:  # the parsers raise kinds of their own, and struct and Unicode errors beside
+        message = " ".join(str(error).strip("'\"").split())
+        raise UsageError(f"{path} cannot be read as a circuit: {message}") from error
+    assert isinstance(circuit, QuantumCircuit)
+    return circuit
+
+
+def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
+    """Read the angles of a circuit.
+
+    Args:
+        path: JSON, either `{"name": angle}` or a list in the order of `circuit.parameters`, or `.npy`; radians.
+        circuit: The circuit they are for.
+
+    Returns:
+        float64 of shape (P,), or (batch, P) if the file holds several sets.
+
+    Raises:
+        UsageError: The file cannot be read, or names or numbers do not fit the circuit.
+    """
+    import numpy as np
+
+    names = [parameter.name for parameter in circuit.parameters]
+    try:
+        content = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text())
+        if isinstance(content, dict):
+            missing = [name for name in names if name not in content]
+            if missing or len(content) != len(names):
+                strange = sorted(content.keys() - set(names))
+                what = f"lacks {missing[0]!r}" if missing else f"has {strange[0]!r}, which the circuit has not"
+                raise UsageError(f"{path} {what}; the circuit's {len(names)} parameters are to be given by name.")
+            content = [content[name] for name in names]
+        values = np.asarray(content, dtype=np.float64)
+    except UsageError:
+        raise
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as angles ({error}); give JSON (a list, or names with angles) or .npy."
+        ) from error
+    if values.ndim not in (1, 2) or values.shape[-1] != len(names):
+        raise UsageError(f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters.")
+    if not np.isfinite(values).all():
+        raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
+    return values
+
+
+def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
+    """Read an observable from a flag.
+
+    Args:
+        text: A sum of Pauli strings such as `ZZI` or `0.5*XX - ZZ` (rightmost letter: qubit 0), or a file.
+        num_qubits: Of the circuit.
+
+    Raises:
+        UsageError: It is neither, or for another number of qubits.
+    """
+    from qiskit.quantum_info import SparsePauliOp
+
+    if Path(text).is_file():
+        operator = qml.read_hamiltonian(text)
+    else:
+        compact = text.replace(" ", "")
+        term = r"([+-]?)(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\*)?([IXYZ]+)"
+        terms = re.findall(term, compact)
+        if not terms or "".join(sign + (number and number + "*") + word for sign, number, word in terms) != compact:
+            raise UsageError(
+                f"{text!r} is no observable; write Pauli strings such as ZZI or '0.5*XX - ZZ', or give a file."
+            )
+        if len({len(word) for _, _, word in terms}) > 1:
+            raise UsageError(f"the Pauli strings of {text!r} differ in length; write one letter for each qubit.")
+        operator = SparsePauliOp.from_list(
+            [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
+        )
+    if operator.num_qubits != num_qubits:
+        raise UsageError(
+            f"the observable {text!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "
+            "write one letter for each qubit."
+        )
+    return operator

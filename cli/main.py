@@ -1,0 +1,64 @@
+"""The command `bondwise`: which commands there are, and how errors and exit codes look.
+
+Exit codes: 0 done, 1 a run that failed or was stopped, 2 wrong use. Errors are one line on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from bondwise.cli import backends, run, vqe
+from bondwise.runs import RunError, UsageError
+
+app = typer.Typer(
+    name="bondwise",
+    help="Tensor networks that start quantum circuits: train, mitigate and run them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("vqe")(vqe.command)
+app.command("run")(run.command)
+app.command("backends")(backends.command)
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: The words after `bondwise`; those of the process when None.
+    """
+    sys.exit(_code(arguments))
+
+
+def _code(arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except UsageError as error:
+        return _fail(error, 2)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), 2)
+    except (RunError, OSError, MemoryError) as error:
+        return _fail(error or type(error).__name__, 1)
+    except typer.Abort:
+        return _fail("stopped.", 1)
+    except Exception as error:
+        if os.environ.get("BONDWISE_TRACEBACK"):
+            raise
+        return _fail(f"{type(error).__name__}: {error} (BONDWISE_TRACEBACK=1 shows where)", 1)
+    if code == _INTERRUPTED:
+        return _fail("stopped. What was reached is kept; the same command with --resume goes on.", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"bondwise: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,106 @@
+"""`report.html`: the table and the figures of a run in one file that opens without a network."""
+
+from __future__ import annotations
+
+import html
+import re
+from io import StringIO
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from bondwise.cli.stages import Stage, cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from qiskit import QuantumCircuit
+
+_COLUMNS = ("stage", "energy", "two-qubit gates", "two-qubit depth", "infidelity", "shots", "seconds")
+
+
+def render_report(
+    *,
+    title: str,
+    lead: str,
+    references: list[tuple[str, float | None]],
+    stages: list[Stage],
+    notes: list[str],
+    figures: list[tuple[str, str, Figure]],
+    command: str,
+    versions: dict[str, str],
+) -> str:
+    """The report as HTML with all figures inside it.
+
+    Args:
+        title: Headline.
+        lead: One sentence below it.
+        references: Name and energy of what the stages are compared with.
+        stages: Rows of the table.
+        notes: Sentences below the table.
+        figures: Heading, caption and figure of each.
+        command: The line that made the run.
+        versions: Package name → version.
+    """
+    rows = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
+    rows += [cells(stage) for stage in stages]
+    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return Template((Path(__file__).parent / "template.html").read_text()).substitute(
+        title=html.escape(title),
+        lead=html.escape(lead),
+        table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
+        notes="".join(f"<p>{html.escape(note)}</p>" for note in notes),
+        figures="".join(
+            f"<h2>{html.escape(heading)}</h2><figure>{_svg(figure)}"
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            for heading, caption, figure in figures
+        ),
+        command=html.escape(command),
+        versions=html.escape(", ".join(f"{name} {number}" for name, number in versions.items())),
+    )
+
+
+def new_axes(width: float = 8.0, height: float = 3.6) -> Axes:
+    """Axes of a figure of their own that needs no display."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
+    """Draw the two-qubit gates of a circuit, one column a layer; single-qubit gates are left out.
+
+    Args:
+        circuit: The circuit; gates are grey where their pair is met for the first time and blue where met again.
+        ax: Axes to draw on.
+    """
+    depth = [0] * circuit.num_qubits
+    met: set[frozenset[int]] = set()
+    for gate in circuit.data:
+        if len(gate.qubits) != 2 or gate.operation.name == "barrier":
+            continue
+        pair = sorted(circuit.find_bit(qubit).index for qubit in gate.qubits)
+        column = max(depth[pair[0] : pair[1] + 1])
+        colour = "#2b6cb0" if frozenset(pair) in met else "#7a8696"
+        ax.plot([column, column], pair, color=colour, lw=1.6, marker="o", ms=4)
+        met.add(frozenset(pair))
+        depth[pair[0] : pair[1] + 1] = [column + 1] * (pair[1] - pair[0] + 1)
+    ax.hlines(range(circuit.num_qubits), -0.5, max(depth) - 0.5, color="#dde2e8", lw=0.8, zorder=0)
+    ax.set(xlabel="layer of two-qubit gates", ylabel="qubit", xlim=(-1, max(depth)))
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as inline SVG; text stays text and identifiers do not clash between figures."""
+    import matplotlib
+
+    buffer = StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(id(figure))}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return re.sub(r"^.*?<svg", "<svg", text, flags=re.DOTALL)
