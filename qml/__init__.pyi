@@ -1,0 +1,13 @@
+from .exact import exact_ground_state as exact_ground_state
+from .hamiltonian_file import read_hamiltonian as read_hamiltonian
+from .hamiltonian_file import write_hamiltonian as write_hamiltonian
+from .hamiltonians import heisenberg as heisenberg
+from .hamiltonians import ising as ising
+from .hamiltonians import lattice_edges as lattice_edges
+from .hamiltonians import lattice_size as lattice_size
+from .hamiltonians import model_hamiltonian as model_hamiltonian
+from .hamiltonians import xxz as xxz
+from .training import Step as Step
+from .training import StopTraining as StopTraining
+from .training import Training as Training
+from .training import minimise as minimise

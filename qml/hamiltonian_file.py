@@ -1,0 +1,118 @@
+"""Hamiltonians in files: JSON, `[["ZZI", -1.0], ["IIX", 0.5]]`, or plain lines, `-1.0 ZZI`.
+
+Qubit 0 is the rightmost character of a Pauli string, as in Qiskit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.runs import UsageError, write_atomically
+
+
+def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
+    """Read a Hamiltonian from a file of either form.
+
+    Args:
+        path: The file; JSON is recognised by its first character. In the plain form empty lines and what
+            follows a `#` are skipped.
+
+    Returns:
+        The operator, its terms in the order of the file.
+
+    Raises:
+        UsageError: Not readable, malformed, empty, strings of unequal length, or a coefficient that is not a
+            finite real number (the operator would not be Hermitian); file and line (JSON: term) are named.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(f"cannot read the Hamiltonian {path}: {reason}.") from None
+    rows = _json_rows(path, text) if text.lstrip()[:1] in ("[", "{") else _plain_rows(path, text)
+    terms: list[tuple[str, float]] = []
+    for place, pauli, coefficient in rows:
+        if not isinstance(pauli, str) or not re.fullmatch("[IXYZ]+", pauli):
+            raise UsageError(
+                f"{place}: {pauli!r} is no Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
+            )
+        if terms and len(pauli) != len(terms[0][0]):
+            raise UsageError(
+                f"{place}: {pauli!r} has {len(pauli)} letters where the first term has {len(terms[0][0])}."
+            )
+        terms.append((pauli, _coefficient(place, coefficient)))
+    if not terms:
+        raise UsageError(f"{path} holds no term; write lines such as '-1.0 ZZI'.")
+    return SparsePauliOp.from_list(terms)
+
+
+def write_hamiltonian(hamiltonian: SparsePauliOp, path: str | os.PathLike[str]) -> Path:
+    """Write a Hamiltonian as JSON that `read_hamiltonian` gives back to the last bit.
+
+    Args:
+        hamiltonian: The operator; its coefficients must be real.
+        path: The file.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: A coefficient is not a finite real number.
+        RunError: The disk is full or read-only.
+    """
+    rows = [
+        json.dumps([pauli, _coefficient(f"term {index}", complex(coefficient))])
+        for index, (pauli, coefficient) in enumerate(hamiltonian.to_list(), start=1)
+    ]
+    return write_atomically(path, "[\n " + ",\n ".join(rows) + "\n]\n")
+
+
+def _json_rows(path: Path, text: str) -> list[tuple[str, Any, Any]]:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(rows, list):
+        raise UsageError(f'{path}: expected a list of terms such as [["ZZI", -1.0], ["IIX", 0.5]].')
+    for index, row in enumerate(rows, start=1):
+        if not isinstance(row, list) or len(row) != 2:
+            raise UsageError(f'{path}, term {index}: expected ["ZZI", -1.0], found {json.dumps(row)[:60]}.')
+    return [(f"{path}, term {index}", pauli, value) for index, (pauli, value) in enumerate(rows, start=1)]
+
+
+def _plain_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("#")[0].split()
+        if words and len(words) != 2:
+            raise UsageError(
+                f"{path}, line {number}: expected a line such as '-1.0 ZZI', found {line[:60]!r}."
+            )
+        if words:
+            rows.append((f"{path}, line {number}", words[1], words[0]))
+    return rows
+
+
+def _coefficient(place: str, given: Any) -> float:
+    """A finite real number from a number, its text, or text of a complex number without imaginary part."""
+    try:
+        if isinstance(given, bool):
+            raise ValueError
+        value = complex(given)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"{place}: {repr(given)[:40]} is no coefficient; write a real number such as -1.0."
+        ) from None
+    if value.imag:
+        raise UsageError(f"{place}: the coefficient {given!r} is not real, so the operator is not Hermitian.")
+    if not math.isfinite(value.real):
+        raise UsageError(f"{place}: the coefficient {given!r} is not a finite number.")
+    return value.real

@@ -1,0 +1,180 @@
+"""Spin-1/2 lattice models as `SparsePauliOp`.
+
+With S = σ/2 and ⟨ij⟩ over the edges of the lattice, each edge counted once:
+
+    Heisenberg    H = J Σ⟨ij⟩ S_i·S_j                     (open chain, n = 12, J = 1: E0 = -5.1420906328)
+    XXZ           H = J Σ⟨ij⟩ (SxSx + SySy + Δ SzSz)      (Δ = 1 is Heisenberg)
+    Ising         H = -J Σ⟨ij⟩ Z_i Z_j - h Σ_i X_i        (σ, not S; the chain is critical at h = J)
+
+Site i is qubit i, the i-th character from the right of a Pauli string. A grid is numbered by a snake that
+runs along its shorter side (down the first column, up the second when rows ≤ columns): neighbours stay near
+each other on the line, which is what a matrix product state needs. The 3×4 grid:
+
+    0  5  6 11
+    1  4  7 10
+    2  3  8  9
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.runs import UsageError, unknown_name
+
+Size = int | tuple[int, int]
+
+
+def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> SparsePauliOp:
+    """J Σ S·S; antiferromagnetic for J > 0.
+
+    Args:
+        size: Number of sites of a chain, or (rows, columns) of a grid; two rows are a ladder.
+        coupling: J.
+        periodic: Close the lattice in every direction of three sites or more.
+
+    Returns:
+        An operator on as many qubits as there are sites, with real coefficients.
+
+    Raises:
+        UsageError: Fewer than two sites, or a coupling that is not finite.
+    """
+    return xxz(size, coupling=coupling, anisotropy=1.0, periodic=periodic)
+
+
+def xxz(
+    size: Size, *, coupling: float = 1.0, anisotropy: float = 1.0, periodic: bool = False
+) -> SparsePauliOp:
+    """J Σ (SxSx + SySy + Δ SzSz).
+
+    Args:
+        size: Number of sites of a chain, or (rows, columns) of a grid.
+        coupling: J.
+        anisotropy: Δ.
+        periodic: Close the lattice in every direction of three sites or more.
+
+    Returns:
+        An operator on as many qubits as there are sites, with real coefficients.
+
+    Raises:
+        UsageError: Fewer than two sites, or a constant that is not finite.
+    """
+    exchange, longitudinal = coupling / 4, coupling * anisotropy / 4
+    strengths = {"XX": exchange, "YY": exchange, "ZZ": longitudinal}
+    return _operator(size, strengths, {}, periodic)
+
+
+def ising(size: Size, *, coupling: float = 1.0, field: float = 1.0, periodic: bool = False) -> SparsePauliOp:
+    """-J Σ ZZ - h Σ X, the Ising model in a transverse field.
+
+    Args:
+        size: Number of sites of a chain, or (rows, columns) of a grid.
+        coupling: J; ferromagnetic for J > 0.
+        field: h; the default makes the chain critical.
+        periodic: Close the lattice in every direction of three sites or more.
+
+    Returns:
+        An operator on as many qubits as there are sites, with real coefficients.
+
+    Raises:
+        UsageError: Fewer than two sites, or a constant that is not finite.
+    """
+    return _operator(size, {"ZZ": -coupling}, {"X": -field}, periodic)
+
+
+MODELS = {"heisenberg": heisenberg, "ising": ising, "xxz": xxz}
+
+
+def model_hamiltonian(name: str, size: Size | str, *, periodic: bool = False) -> SparsePauliOp:
+    """A model by its name, with its default constants.
+
+    Args:
+        name: `"heisenberg"`, `"ising"` or `"xxz"`.
+        size: As above, or as text: `"12"`, `"3x4"`.
+        periodic: Close the lattice in every direction of three sites or more.
+
+    Returns:
+        The operator.
+
+    Raises:
+        UsageError: There is no such model or no such lattice.
+    """
+    if name.lower() not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    return MODELS[name.lower()](lattice_size(size), periodic=periodic)
+
+
+def lattice_size(size: Size | str) -> Size:
+    """Check a size, given as a number, a pair or text such as `"12"` or `"3x4"`.
+
+    Args:
+        size: The size.
+
+    Returns:
+        An int for a chain, (rows, columns) for a grid.
+
+    Raises:
+        UsageError: It is not a lattice of at least two sites.
+    """
+    wrong = UsageError(
+        f"size {size!r} is no lattice; give a chain of two sites or more, such as 8, or rows and columns, "
+        "such as 3x4."
+    )
+    if isinstance(size, str):
+        if not re.fullmatch(r"\s*\d+\s*(x\s*\d+\s*)?", size):
+            raise wrong
+        lengths = tuple(int(part) for part in size.split("x"))
+    else:
+        try:
+            lengths = tuple(map(operator.index, size if isinstance(size, tuple | list) else (size,)))
+        except TypeError:
+            raise wrong from None
+    if len(lengths) not in (1, 2) or min(lengths) < 1 or math.prod(lengths) < 2:
+        raise wrong
+    return lengths[0] if len(lengths) == 1 else (lengths[0], lengths[1])
+
+
+def lattice_edges(size: Size, *, periodic: bool = False) -> list[tuple[int, int]]:
+    """Pairs of neighbouring sites, each once, as (smaller, larger), sorted.
+
+    Args:
+        size: Number of sites of a chain, or (rows, columns) of a grid, numbered by the snake shown above.
+        periodic: Close every direction of three sites or more; two sites have one bond, not two.
+
+    Returns:
+        The edges.
+
+    Raises:
+        UsageError: It is not a lattice of at least two sites.
+    """
+    size = lattice_size(size)
+    short, long = (1, size) if isinstance(size, int) else sorted(size)
+    sites = [
+        [col * short + (row if col % 2 == 0 else short - 1 - row) for row in range(short)]
+        for col in range(long)
+    ]
+    edges = set()
+    for col in range(long):
+        for row in range(short):
+            if row + 1 < short or (periodic and short > 2):
+                edges.add((sites[col][row], sites[col][(row + 1) % short]))
+            if col + 1 < long or (periodic and long > 2):
+                edges.add((sites[col][row], sites[(col + 1) % long][row]))
+    return sorted((min(edge), max(edge)) for edge in edges)
+
+
+def _operator(
+    size: Size, on_edges: dict[str, float], on_sites: dict[str, float], periodic: bool
+) -> SparsePauliOp:
+    for strength in (*on_edges.values(), *on_sites.values()):
+        if not math.isfinite(strength):
+            raise UsageError(f"a model's constants must be finite numbers; they gave {strength}.")
+    size = lattice_size(size)
+    num_sites = size if isinstance(size, int) else math.prod(size)
+    edges = lattice_edges(size, periodic=periodic)
+    terms = [(pauli, list(edge), strength) for edge in edges for pauli, strength in on_edges.items()]
+    terms += [(pauli, [site], strength) for site in range(num_sites) for pauli, strength in on_sites.items()]
+    return SparsePauliOp.from_sparse_list(terms, num_qubits=num_sites)

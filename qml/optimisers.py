@@ -1,0 +1,122 @@
+"""One function, one point, one torch optimiser, and everything that its next update depends on.
+
+All optimisers are driven alike, by `step(closure)`. L-BFGS calls the closure several times: a point that it
+comes back to is not evaluated again, and neither is the end of a line search, where the next update starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from bondwise.runs import UsageError, unknown_name
+
+# One step is one iteration, of at most 25 evaluations in the line search; the stopping rules are ours alone.
+_LBFGS = {
+    "max_iter": 1,
+    "max_eval": 26,
+    "tolerance_grad": 0.0,
+    "tolerance_change": 0.0,
+    "history_size": 20,
+    "line_search_fn": "strong_wolfe",
+}
+# Name: the optimiser, its default learning rate, its settings.
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, 0.02, {}),
+    "nadam": (torch.optim.NAdam, 0.02, {}),
+    "rmsprop": (torch.optim.RMSprop, 0.01, {}),
+    "sgd": (torch.optim.SGD, 0.05, {}),
+    "lbfgs": (torch.optim.LBFGS, 1.0, _LBFGS),
+}
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or gradient came out infinite or not a number."""
+
+
+class Descent:
+    """A point going downhill.
+
+    Args:
+        loss: Maps a float64 tensor of the shape of `start` to a scalar tensor.
+        start: The first point, float64.
+        optimizer: A key of `OPTIMIZERS`.
+        learning_rate: None takes the optimiser's default.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[torch.Tensor], torch.Tensor],
+        start: np.ndarray,
+        optimizer: str,
+        learning_rate: float | None,
+    ) -> None:
+        if optimizer not in OPTIMIZERS:
+            raise unknown_name("optimizer", optimizer, OPTIMIZERS)
+        make, default, settings = OPTIMIZERS[optimizer]
+        self.learning_rate = default if learning_rate is None else learning_rate
+        if not 0 < self.learning_rate < float("inf"):
+            raise UsageError(
+                f"learning_rate must be a number above zero, such as {default}; it is {learning_rate}."
+            )
+        self._loss = loss
+        self._point = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+        self._optimiser = make([self._point], lr=self.learning_rate, **settings)
+        self._known: dict[bytes, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """A copy of the point."""
+        return self._point.detach().numpy().copy()
+
+    def evaluate(self) -> tuple[float, float]:
+        """Loss and Euclidean norm of the gradient at the point; NotFiniteError when they are not finite."""
+        value = self._closure()
+        gradient = self._point.grad
+        here = self._point.detach().numpy().tobytes()
+        self._known = {here: self._known[here]}
+        return float(value), 0.0 if gradient is None else float(torch.linalg.vector_norm(gradient))
+
+    def update(self) -> bool:
+        """Take one step of the optimiser; False if it led nowhere. The point must have been evaluated."""
+        before = self._point.detach().clone()
+        self._optimiser.step(self._closure)  # type: ignore[arg-type] # torch types it as returning float
+        return not torch.equal(before, self._point)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next update depends on, the evaluation of the point included."""
+        (evaluation,) = self._known.values()
+        return {
+            "point": self._point.detach().clone(),
+            "evaluation": evaluation,
+            "optimiser": self._optimiser.state_dict()["state"],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Return to what `state` gave."""
+        with torch.no_grad():
+            self._point.copy_(state["point"])
+        self._known = {self._point.detach().numpy().tobytes(): tuple(state["evaluation"])}
+        # not by load_state_dict, which casts: NAdam keeps a float32 product beside float64 moments
+        self._optimiser.state[self._point] = state["optimiser"].get(0, {})
+
+    def _closure(self) -> torch.Tensor:
+        key = self._point.detach().numpy().tobytes()
+        if key not in self._known:
+            with torch.enable_grad():
+                value = self._loss(self._point)
+            if value.numel() != 1 or not value.requires_grad:
+                raise UsageError(
+                    "the loss must return one number, as a torch tensor that depends on the parameters."
+                )
+            (gradient,) = torch.autograd.grad(value.reshape(()), self._point)
+            for name, tensor in [("loss", value), ("gradient", gradient)]:
+                if not torch.isfinite(tensor).all():
+                    raise NotFiniteError(f"the {name} is not finite")
+            self._known[key] = value.detach().reshape(()), gradient
+        value, gradient = self._known[key]
+        self._point.grad = gradient.clone()
+        return value

@@ -1,0 +1,92 @@
+"""Hamiltonians in files: what is written comes back, what is wrong is named with its place."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.qml import heisenberg, read_hamiltonian, write_hamiltonian
+from bondwise.runs import UsageError
+
+operators = st.integers(1, 5).flatmap(
+    lambda n: st.lists(
+        st.tuples(st.text("IXYZ", min_size=n, max_size=n), st.floats(allow_nan=False, allow_infinity=False)),
+        min_size=1,
+        max_size=6,
+    )
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(terms=operators)
+def test_both_forms_come_back_to_the_last_bit(tmp_path_factory, terms):
+    folder = tmp_path_factory.mktemp("hamiltonian")
+    operator = SparsePauliOp.from_list(terms)
+    write_hamiltonian(operator, folder / "h.json")
+    (folder / "h.txt").write_text("".join(f"{c!r} {p}\n" for p, c in terms))
+    for name in ("h.json", "h.txt"):
+        back = read_hamiltonian(folder / name)
+        assert back.paulis == operator.paulis
+        assert np.array_equal(back.coeffs, operator.coeffs)
+
+
+def test_json_is_json(tmp_path):
+    write_hamiltonian(heisenberg(2), tmp_path / "h.json")
+    assert json.loads((tmp_path / "h.json").read_text()) == [["XX", 0.25], ["YY", 0.25], ["ZZ", 0.25]]
+
+
+def test_comments_and_complex_numbers_without_imaginary_part(tmp_path):
+    (tmp_path / "h.txt").write_text("# pair\n\n 1.5 XX  # exchange\n(0.5+0j) IZ\n")
+    assert read_hamiltonian(tmp_path / "h.txt").to_list() == [("XX", 1.5), ("IZ", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no term"),
+        ("# nothing\n", "holds no term"),
+        ("[]", "holds no term"),
+        ("1.0 XX\n2.0 XQ\n", "line 2: 'XQ' is no Pauli string"),
+        ("1.0 XX\n2.0 xx\n", "line 2: 'xx' is no Pauli string"),
+        ("1.0 XX\n\n2.0 XXX\n", "line 3: 'XXX' has 3 letters where the first term has 2"),
+        ("1.0 XX\nZZ\n", "line 2: expected a line such as"),
+        ("XX 1.0\n", "line 1: '1.0' is no Pauli string"),
+        ("one XX\n", "line 1: 'one' is no coefficient"),
+        ("1j XX\n", "line 1: the coefficient '1j' is not real, so the operator is not Hermitian"),
+        ("nan XX\n", "line 1: the coefficient 'nan' is not a finite number"),
+        ("1e999 XX\n", "line 1: the coefficient '1e999' is not a finite number"),
+        ('[["XX", 1.0], ["XX"]]', "term 2: expected"),
+        ('[["XX", 1.0], ["ZZ", NaN]]', "term 2: the coefficient nan is not a finite number"),
+        ('[["XX", 1.0], ["ZZ", true]]', "term 2: True is no coefficient"),
+        ('[["XX", 1.0], ["ZZ", [0, 1]]]', "term 2: .* is no coefficient"),
+        ('[["XX", 1.0], ["ZZ", "1j"]]', "term 2: .* not Hermitian"),
+        ('[["XX", 1' + "0" * 400 + "]]", "term 1: 1.* is no coefficient"),
+        ('[["XX", 1.0], [3, 1.0]]', "term 2: 3 is no Pauli string"),
+        ('[["", 1.0]]', "term 1: '' is no Pauli string"),
+        ('[["XX", 1.0]', "is not valid JSON: .*line 1 column"),
+        ('{"XX": 1.0}', "expected a list of terms"),
+    ],
+)
+def test_wrong_files_are_named_with_the_place(tmp_path, content, message):
+    path = tmp_path / "wrong.txt"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_hamiltonian(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_files(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, reason in [("absent", "No such file"), (".", "directory"), ("binary", "not text")]:
+        with pytest.raises(UsageError, match=reason):
+            read_hamiltonian(tmp_path / name)
+
+
+def test_only_hermitian_operators_are_written(tmp_path):
+    with pytest.raises(UsageError, match="term 2: .* not Hermitian"):
+        write_hamiltonian(SparsePauliOp(["XX", "ZZ"], [1, 1j]), tmp_path / "h.json")
+    assert not list(tmp_path.iterdir())
