@@ -54,7 +54,7 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
     """Read the angles of a circuit.
 
     Args:
-        path: JSON, either `{"name": angle}` or a list in the order of `circuit.parameters`, or `.npy`; radians.
+        path: JSON, `{"name": angle}` or a list in the order of `circuit.parameters`, or `.npy`.
         circuit: The circuit they are for.
 
     Returns:
@@ -72,8 +72,12 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
             missing = [name for name in names if name not in content]
             if missing or len(content) != len(names):
                 strange = sorted(content.keys() - set(names))
-                what = f"lacks {missing[0]!r}" if missing else f"has {strange[0]!r}, which the circuit has not"
-                raise UsageError(f"{path} {what}; the circuit's {len(names)} parameters are to be given by name.")
+                what = (
+                    f"lacks {missing[0]!r}" if missing else f"has {strange[0]!r}, which the circuit has not"
+                )
+                raise UsageError(
+                    f"{path} {what}; the circuit's {len(names)} parameters are to be given by name."
+                )
             content = [content[name] for name in names]
         values = np.asarray(content, dtype=np.float64)
     except UsageError:
@@ -83,7 +87,9 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
             f"{path} cannot be read as angles ({error}); give JSON (a list, or names with angles) or .npy."
         ) from error
     if values.ndim not in (1, 2) or values.shape[-1] != len(names):
-        raise UsageError(f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters.")
+        raise UsageError(
+            f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters."
+        )
     if not np.isfinite(values).all():
         raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
     return values
@@ -107,12 +113,15 @@ def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
         compact = text.replace(" ", "")
         term = r"([+-]?)(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\*)?([IXYZ]+)"
         terms = re.findall(term, compact)
-        if not terms or "".join(sign + (number and number + "*") + word for sign, number, word in terms) != compact:
-            raise UsageError(
-                f"{text!r} is no observable; write Pauli strings such as ZZI or '0.5*XX - ZZ', or give a file."
-            )
+        if (
+            not terms
+            or "".join(sign + (number and number + "*") + word for sign, number, word in terms) != compact
+        ):
+            raise UsageError(f"{text!r} is no observable; write ZZI or '0.5*XX - ZZ', or give a file.")
         if len({len(word) for _, _, word in terms}) > 1:
-            raise UsageError(f"the Pauli strings of {text!r} differ in length; write one letter for each qubit.")
+            raise UsageError(
+                f"the Pauli strings of {text!r} differ in length; write one letter for each qubit."
+            )
         operator = SparsePauliOp.from_list(
             [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
         )

@@ -62,3 +62,7 @@ def _fail(message: object, code: int) -> int:
     line = " ".join(str(message).split())
     print(f"bondwise: {line}", file=sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    main()

@@ -74,7 +74,7 @@ def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
     """Draw the two-qubit gates of a circuit, one column a layer; single-qubit gates are left out.
 
     Args:
-        circuit: The circuit; gates are grey where their pair is met for the first time and blue where met again.
+        circuit: The circuit; gates are grey where their pair first meets, blue where it meets again.
         ax: Axes to draw on.
     """
     depth = [0] * circuit.num_qubits

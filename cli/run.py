@@ -24,7 +24,9 @@ SHOWN = 12  # outcomes in the printed table; the file has all
 
 
 def command(
-    circuit: Annotated[Path, typer.Argument(help="A .qpy or .qasm file (OpenQASM 2 or 3).", metavar="CIRCUIT")],
+    circuit: Annotated[
+        Path, typer.Argument(help="A .qpy or .qasm file (OpenQASM 2 or 3).", metavar="CIRCUIT")
+    ],
     backend: options.Backend = "statevector",
     observable: Annotated[
         list[str] | None,
@@ -46,7 +48,7 @@ def command(
     angles = read_parameters(parameters, program) if parameters else None
     if program.parameters and angles is None:
         raise UsageError(
-            f"{circuit} has {len(program.parameters)} free parameters; give their angles with --parameters FILE."
+            f"{circuit} has {len(program.parameters)} free parameters; give them with --parameters FILE."
         )
     if shots < 0:
         raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
@@ -75,7 +77,9 @@ def command(
             table = _values_table(result)
         else:
             if not shots:
-                raise UsageError("--shots 0 is for expectation values; give --observable, or shots to sample.")
+                raise UsageError(
+                    "--shots 0 is for expectation values; give --observable, or shots to sample."
+                )
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
             result["counts"] = samples.counts
             spent, jobs = samples.shots, samples.job_ids
@@ -95,9 +99,17 @@ def command(
 def _values_table(result: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table("observable", "value", "± std", title=f"expectation values on {result['backend']}", title_justify="left")
+    table = Table(
+        "observable",
+        "value",
+        "± std",
+        title=f"expectation values on {result['backend']}",
+        title_justify="left",
+    )
     several = isinstance(result["values"][0], list)
-    rows = zip(result["values"], result["std"], strict=True) if several else [(result["values"], result["std"])]
+    rows = (
+        zip(result["values"], result["std"], strict=True) if several else [(result["values"], result["std"])]
+    )
     for values, errors in rows:
         for name, value, std in zip(result["observables"], values, errors, strict=True):
             table.add_row(name, f"{value:.6f}", f"{std:.6f}" if std else "exact")

@@ -7,48 +7,60 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bondwise import backends, mitigation, qml
 from bondwise.cli import options
-from bondwise.cli.preparation import Preparation, prepare, read_model
+from bondwise.cli.device import measure_on_device
+from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.stages import Stage, stage_table, timed, versions
-from bondwise.cli.vqe_report import report
+from bondwise.cli.vqe_report import render, verdicts
 from bondwise.runs import RunFolder, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from qiskit import QuantumCircuit
-    from qiskit.quantum_info import SparsePauliOp
+
+    from bondwise.qml import VQEResult
 
 SCHEMA = 1
-EXACT_UP_TO = 16  # qubits: the sparse ground state takes seconds, and the infidelity of a stage a moment
 TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
-WARN_SECONDS = 60
+_NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
 
 
 def command(
     model: Annotated[
-        str, typer.Option("--model", help="heisenberg, ising, xxz, or a file with a Hamiltonian.", metavar="NAME|FILE")
+        str,
+        typer.Option(
+            "--model", help="heisenberg, ising, xxz, or a file with a Hamiltonian.", metavar="NAME|FILE"
+        ),
     ] = "heisenberg",
     size: Annotated[
         str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
     ] = None,
-    periodic: Annotated[bool, typer.Option("--periodic", help="Close the lattice in every direction.")] = False,
+    periodic: Annotated[
+        bool, typer.Option("--periodic", help="Close the lattice in every direction.")
+    ] = False,
     max_bond: Annotated[int, typer.Option("--max-bond", help="Bond dimension of the DMRG ground state.")] = 8,
     layers: Annotated[int, typer.Option("--layers", help="Layers of two-qubit gates the state becomes.")] = 2,
     extend: Annotated[
-        int, typer.Option("--extend", help="Layers of near-identity gates, one on each coupled pair.", metavar="N")
+        int,
+        typer.Option(
+            "--extend", help="Layers of near-identity gates, one on each coupled pair.", metavar="N"
+        ),
     ] = 1,
     start: Annotated[
         str,
-        typer.Option("--start", help="mps, product, near-identity, random, or a file of angles.", metavar="NAME|FILE"),
+        typer.Option(
+            "--start", help="mps, product, near-identity, random, or a file of angles.", metavar="NAME|FILE"
+        ),
     ] = "mps",
     steps: Annotated[int, typer.Option("--steps", help="Steps of the optimiser.")] = 200,
     optimizer: Annotated[str, typer.Option("--optimizer", help="adam, lbfgs, sgd, …")] = "adam",
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Step size of the optimiser.")] = 0.02,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="Step size of the optimiser.")
+    ] = 0.02,
     backend: options.Backend = "fake:torino",
     mitigate: options.Mitigate = "exponential",
     shots: options.Shots = 4096,
@@ -60,53 +72,105 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Train a circuit that starts as a tensor network, run it on a device and mitigate the noise."""
-    settings = {key: value for key, value in locals().items() if key not in _NOT_SETTINGS}
-    for flag, number, least in (("steps", steps, 0), ("layers", layers, 1), ("extend", extend, 0), ("shots", shots, 0)):
+    settings = {key: str(value) for key, value in locals().items() if key not in _NOT_SETTINGS}
+    for flag, number, least in (
+        ("steps", steps, 1),
+        ("layers", layers, 1),
+        ("extend", extend, 0),
+        ("shots", shots, 0),
+    ):
         if number < least:
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
+    check_start(start)
     hamiltonian = read_model(model, size, periodic)
     if hamiltonian.num_qubits > TRAINED_UP_TO:
         raise UsageError(
-            f"{hamiltonian.num_qubits} qubits are too many to train on the exact simulator; give up to {TRAINED_UP_TO}."
+            f"{hamiltonian.num_qubits} qubits are too many to train on the exact simulator; "
+            f"give at most {TRAINED_UP_TO}."
         )
     machine = backends.get_backend(backend)
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
-            f"the Hamiltonian has {hamiltonian.num_qubits} qubits and {machine.name} has {machine.num_qubits}; "
+            f"the Hamiltonian has {hamiltonian.num_qubits} qubits, {machine.name} {machine.num_qubits}; "
             "give a larger backend (`bondwise backends` lists them)."
         )
     mitigator = None
     if mitigate != "none":
-        mitigator = mitigation.MitigatedEstimator(machine, extrapolation=mitigate, shots=shots or None, seed=seed)
+        mitigator = mitigation.MitigatedEstimator(
+            machine, extrapolation=mitigate, shots=shots or None, seed=seed
+        )
 
     with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
         _keep_settings(folder, settings, resume)
-        exact = qml.exact_ground_state(hamiltonian) if hamiltonian.num_qubits <= EXACT_UP_TO else None
-        start_point = prepare(
-            hamiltonian, folder=folder, max_bond=max_bond, layers=layers, extend=extend, start=start,
-            exact=exact, seed=seed, progress=not quiet,
-        )  # fmt: skip
-        stages = list(start_point.stages)
-        traces = {}
-        for name, angles in start_point.starts.items():
+        prepared = prepare(
+            hamiltonian,
+            folder,
+            max_bond=max_bond,
+            layers=layers,
+            extend=extend,
+            start=start,
+            seed=seed,
+            resume=resume,
+            progress=not quiet,
+        )
+        circuit = prepared.circuit
+        stages = [Stage(**stage) for stage in prepared.stages]
+        trained: dict[str, VQEResult] = {}
+        for name, angles in prepared.starts.items():
+            with timed(f"{name} start", stages) as stage:
+                measure(stage, hamiltonian, circuit, angles, prepared.ground_state)
             with timed(f"{name} start, trained", stages) as stage:
-                result = qml.VQE(hamiltonian, start_point.circuit, optimizer=optimizer, learning_rate=learning_rate).run(
+                vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
+                trained[name] = vqe.run(
                     angles,
                     steps=steps,
-                    seed=seed,
                     checkpoint=folder.path / f"checkpoint-{name}.safetensors",
                     resume=resume,
-                    progress=not quiet,
+                    seed=seed,
+                    progress=f"VQE, {name} start" if not quiet else False,
                 )
-                stage.measure(result.value, start_point.circuit, result.parameters, exact)
-            traces[name] = result
-    print(json_format, shlex, sys, asdict)
+                measure(stage, hamiltonian, circuit, trained[name].parameters, prepared.ground_state)
+        best = next(iter(trained.values()))
+        extrapolation = measure_on_device(
+            stages,
+            machine,
+            mitigator,
+            hamiltonian,
+            circuit,
+            best.parameters,
+            shots=shots,
+            seed=seed,
+            quiet=quiet,
+        )
+        references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
+        result = {
+            "schema": SCHEMA,
+            "seed": seed,
+            "versions": versions(),
+            "command": shlex.join(["bondwise", *sys.argv[1:]]),
+            "settings": settings,
+            "exact_energy": prepared.exact_energy,
+            "dmrg_energy": float(prepared.value),
+            "stages": [asdict(stage) for stage in stages],
+            "notes": verdicts(prepared, trained, stages),
+        }
+        _write_circuit(folder, circuit, best)
+        folder.write("trace.csv", _trace(trained))
+        folder.write("report.html", render(result, references, stages, trained, extrapolation, circuit))
+        folder.write_json("result.json", result)
+    if json:
+        print(json_format.dumps(result, indent=2))
+    elif not quiet:
+        from rich.console import Console
+
+        console = Console()
+        console.print(stage_table(f"{model} {size or ''} on {machine.name}", references, stages))
+        for note in result["notes"]:
+            console.print(note, highlight=False)
+        console.print(f"report: {folder.path / 'report.html'}", highlight=False)
 
 
-_NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
-
-
-def _keep_settings(folder: RunFolder, settings: dict[str, Any], resume: bool) -> None:
+def _keep_settings(folder: RunFolder, settings: dict[str, str], resume: bool) -> None:
     """Store what the run was asked for; a resumed run must be asked for the same."""
     path = folder.path / "settings.json"
     if resume and path.exists():
@@ -120,3 +184,28 @@ def _keep_settings(folder: RunFolder, settings: dict[str, Any], resume: bool) ->
                 )
     else:
         folder.write_json("settings.json", settings)
+
+
+def _write_circuit(folder: RunFolder, circuit: QuantumCircuit, best: VQEResult) -> None:
+    """The trained circuit with its angles, as QPY and OpenQASM 3, and the angles by name for `--start`."""
+    from io import BytesIO
+
+    from qiskit import qasm3, qpy
+
+    bound = circuit.assign_parameters(best.parameters)
+    buffer = BytesIO()
+    qpy.dump(bound, buffer)
+    folder.write("trained.qpy", buffer.getvalue())
+    folder.write("trained.qasm", qasm3.dumps(bound))
+    names = (parameter.name for parameter in circuit.parameters)
+    folder.write_json("parameters.json", dict(zip(names, best.parameters.tolist(), strict=True)))
+
+
+def _trace(trained: dict[str, VQEResult]) -> str:
+    """The training from every start as CSV."""
+    lines = ["start,step,energy,gradient_norm,seconds"]
+    for name, result in trained.items():
+        columns = (result.losses.tolist(), result.gradient_norms.tolist(), result.seconds.tolist())
+        for step, (energy, norm, seconds) in enumerate(zip(*columns, strict=True)):
+            lines.append(f"{name},{step},{energy!r},{norm!r},{seconds:.3f}")
+    return "\n".join(lines) + "\n"

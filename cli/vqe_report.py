@@ -1,60 +1,114 @@
-"""The report of `bondwise vqe`: energy against iterations, the extrapolation, the circuit."""
+"""What a VQE run found, in words and figures: energy against iterations, the extrapolation, the circuit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bondwise.cli.report import draw_skeleton, new_axes
+from bondwise.cli.report import draw_skeleton, new_axes, render_report
+from bondwise.cli.stages import Stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from qiskit import QuantumCircuit
 
+    from bondwise.cli.preparation import Preparation
     from bondwise.mitigation import Extrapolation
     from bondwise.qml import VQEResult
 
+_GREY = "#7a8696"
+_SMALLEST = 1e-9  # of what a logarithmic axis shows
 
-def vqe_figures(
+
+def verdicts(prepared: Preparation, trained: dict[str, VQEResult], stages: list[Stage]) -> list[str]:
+    """Sentences that say which method won, the classical one included."""
+    (name, main), *others = trained.items()
+    steps = len(main.losses) - 1
+    notes = []
+    for other, result in others:
+        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value]
+        notes.append(
+            f"The {name} start needs {reached[0]} steps for what the {other} start reaches after {steps}."
+            if reached
+            else f"The {other} start wins: the {name} start does not reach its energy in {steps} steps."
+        )
+    gain = float(prepared.value) - main.value
+    notes.append(
+        f"The trained circuit is {gain:.2e} below DMRG at this bond dimension."
+        if gain > 0
+        else f"DMRG wins: at this bond dimension it is {-gain:.2e} below the trained circuit."
+    )
+    device = {stage.name.rsplit(", ", 1)[1]: stage.energy for stage in stages if ", " in stage.name}
+    if "mitigated" in device:
+        raw, mitigated = (abs(device[key] - main.value) for key in ("raw", "mitigated"))
+        notes.append(
+            f"Compared with the circuit without noise, raw is off by {raw:.4f}, the mitigated one by "
+            f"{mitigated:.4f}" + (": mitigation helped." if mitigated < raw else ": mitigation did not help.")
+        )
+    return notes
+
+
+def render(
+    result: dict[str, Any],
+    references: list[tuple[str, float | None]],
+    stages: list[Stage],
     trained: dict[str, VQEResult],
     extrapolation: Extrapolation | None,
     circuit: QuantumCircuit,
-    *,
-    exact_energy: float | None,
-    dmrg_energy: float,
-    trained_energy: float,
-) -> list[tuple[str, str, Figure]]:
-    """Heading, caption and figure of each part of the report.
+) -> str:
+    """`report.html` of a run.
 
     Args:
+        result: The content of `result.json`.
+        references: Name and energy of what the stages are compared with.
+        stages: Rows of the table.
         trained: Result of the training from each start, the main one first.
-        extrapolation: Of the device's energies to zero noise, None when nothing was mitigated.
-        circuit: The circuit that was trained.
-        exact_energy: Ground-state energy, None when it is not known.
-        dmrg_energy: Energy of the matrix product state.
-        trained_energy: Noiseless energy of the circuit that was run on the device.
+        extrapolation: Of the device's energies to zero noise; None when nothing was mitigated.
+        circuit: What was trained.
     """
-    figures = []
-    ax = new_axes()
-    floor = exact_energy if exact_energy is not None else min(dmrg_energy, *(r.value for r in trained.values())) - 1e-6
-    for name, result in trained.items():
-        ax.plot(np.maximum(result.trace_energy - floor, 1e-12), label=f"{name} start")
-    if dmrg_energy > floor:
-        ax.axhline(dmrg_energy - floor, color="#7a8696", ls="--", lw=1, label="DMRG")
-    ax.set(xlabel="iteration", ylabel="energy above the exact one" if exact_energy is not None else "energy above the lowest", yscale="log")
-    ax.legend(frameon=False)
-    figures.append(("Training", "Energy at each step of the optimiser, from both starts of the same circuit.", ax.figure))
+    settings = result["settings"]
+    figures = [_training(result["exact_energy"], result["dmrg_energy"], trained)]
     if extrapolation is not None:
-        ax = new_axes()
-        extrapolation.plot(ax)
-        ax.axhline(trained_energy, color="#7a8696", ls="--", lw=1, label="same circuit without noise")
-        ax.legend(frameon=False)
-        figures.append(
-            ("Zero-noise extrapolation", "Device energies at each noise scale, and the fit to scale 0.", ax.figure)
-        )
-    ax = draw_skeleton(circuit, new_axes(height=0.9 + 0.25 * circuit.num_qubits))
-    figures.append(
-        ("Circuit", "Two-qubit gates in order; blue where a pair meets again. Single-qubit rotations are left out.", ax.figure)
+        figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
+    ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
+    caption = "Two-qubit gates in order; blue where a pair meets again. Single-qubit rotations are left out."
+    figures.append(("Circuit", caption, ax.figure))
+    size = "" if settings["size"] == "None" else f" {settings['size']}"
+    return render_report(
+        title=f"VQE from a tensor network: {settings['model']}{size}",
+        lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
+        references=references,
+        stages=stages,
+        notes=result["notes"],
+        figures=figures,
+        command=result["command"],
+        versions=result["versions"],
     )
-    return figures
+
+
+def _training(exact: float | None, dmrg: float, trained: dict[str, VQEResult]) -> tuple[str, str, Figure]:
+    ax = new_axes()
+    floor = min(dmrg, *(result.value for result in trained.values())) if exact is None else exact
+    for name, result in trained.items():
+        ax.plot((result.losses - floor).clip(_SMALLEST), label=f"{name} start")
+    if dmrg - floor > _SMALLEST:
+        ax.axhline(dmrg - floor, color=_GREY, ls="--", lw=1, label="DMRG")
+    above = "lowest" if exact is None else "exact"
+    ax.set(xlabel="iteration", ylabel=f"energy above the {above} one", yscale="log")
+    ax.legend(frameon=False)
+    return (
+        "Training",
+        "Energy at each step of the optimiser, from every start of the same circuit.",
+        ax.figure,
+    )
+
+
+def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Figure]:
+    ax = extrapolation.plot(new_axes())
+    ax.axhline(noiseless, color=_GREY, ls="--", lw=1, label="same circuit without noise")
+    ax.set_ylabel("energy")
+    ax.legend(frameon=False)
+    return (
+        "Zero-noise extrapolation",
+        "Device energies at each noise scale, and the fit to scale 0.",
+        ax.figure,
+    )

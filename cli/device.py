@@ -1,0 +1,69 @@
+"""The last stages of a run: the trained circuit on a backend, raw and mitigated."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from bondwise import backends, mitigation
+from bondwise.cli.stages import Stage, timed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
+
+    from bondwise.backends import Backend
+    from bondwise.mitigation import Extrapolation, MitigatedEstimator
+
+WARN_SECONDS = 60
+
+
+def measure_on_device(
+    stages: list[Stage],
+    machine: Backend,
+    mitigator: MitigatedEstimator | None,
+    hamiltonian: SparsePauliOp,
+    circuit: QuantumCircuit,
+    angles: np.ndarray,
+    *,
+    shots: int,
+    seed: int,
+    quiet: bool,
+) -> Extrapolation | None:
+    """Measure the energy of a circuit on a backend as it is and, if asked, mitigated; add both stages.
+
+    Args:
+        stages: Where to append.
+        machine: The backend.
+        mitigator: Wraps the same backend; None measures raw only.
+        hamiltonian: What the energy is of.
+        circuit: The logical circuit; it is transpiled once.
+        angles: In the order of `circuit.parameters`.
+        shots: Per basis and noise scale; 0 is exact where the backend can be.
+        seed: Of the sampling.
+        quiet: No word about the time it will take.
+
+    Returns:
+        The extrapolation, None without a mitigator.
+    """
+    with timed(f"{machine.name}, raw", stages) as stage:
+        isa = machine.transpile(circuit)
+        stage.count(isa)
+        runs = 1 + (len(mitigator.scale_factors) if mitigator else 0)
+        seconds = runs * machine.estimate_seconds(isa)
+        if seconds > WARN_SECONDS and not quiet:
+            print(f"simulating {runs} noisy circuits takes about {seconds / 60:.0f} min", file=sys.stderr)
+        raw = backends.estimate(circuit, hamiltonian, angles, shots=shots or None, backend=machine, seed=seed)
+        stage.energy, stage.std = float(raw.value), float(raw.std)
+        stage.shots, stage.job_ids = raw.shots, list(raw.job_ids)
+    if mitigator is None:
+        return None
+    with timed(f"{machine.name}, mitigated", stages) as stage:
+        stage.count(isa)
+        result = mitigator.run([(circuit, hamiltonian, angles)]).result()
+        scan = mitigation.NoiseScan.from_pub_result(result[0])
+        extrapolation = mitigator.extrapolate(scan)
+        stage.energy, stage.std = float(result[0].data.evs), float(result[0].data.stds)
+        stage.shots, stage.job_ids = int(result.metadata["shots"]), list(result.metadata["job_ids"])
+    return extrapolation

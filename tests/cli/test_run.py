@@ -1,0 +1,138 @@
+"""`bondwise run` and `bondwise backends`, from files to tables; bad input gives one line and leaves nothing."""
+
+import json
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit, qasm2, qasm3, qpy
+from qiskit.circuit import Parameter
+
+from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
+from bondwise.runs import UsageError
+
+
+@pytest.fixture
+def bell():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    return circuit
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_counts_of_a_qasm_file(bondwise, bell, tmp_path, version):
+    bell.measure_all()
+    (tmp_path / "bell.qasm").write_text((qasm2 if version == 2 else qasm3).dumps(bell))
+    done = bondwise("run", "bell.qasm", "--shots", 1000, "--out", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result == json.loads((tmp_path / "out" / "result.json").read_text())
+    (counts,) = result["counts"].values()
+    assert counts.keys() == {"00", "11"}
+    assert sum(counts.values()) == result["shots"] == 1000
+    again = bondwise("run", "bell.qasm", "--out", "out")
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+def test_values_of_a_qpy_file(bondwise, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.rx(Parameter("x"), 1)
+    with (tmp_path / "c.qpy").open("wb") as file:
+        qpy.dump(circuit, file)
+    (tmp_path / "angles.json").write_text('{"x": 0.5}')
+    words = ("run", "c.qpy", "--observable", "ZI", "--observable", "2*ZI - 0.5*IZ", "--shots", 0, "--json")
+    done = bondwise(*words, "--parameters", "angles.json", "--out", "deep/out")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(
+        json.loads(done.stdout)["values"], [np.cos(0.5), 2 * np.cos(0.5) - 0.5], atol=1e-9
+    )
+    bare = bondwise(*words, "--out", "other")
+    assert bare.returncode == 2
+    assert "1 free parameters" in bare.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_unknown_backend_is_one_line_and_leaves_nothing(bondwise, bell, tmp_path):
+    (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
+    done = bondwise("run", "bell.qasm", "--backend", "statevectr", "--out", "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean 'statevector'?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_flag_is_one_line(bondwise):
+    done = bondwise("run", "bell.qasm", "--bakend", "aer")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--bakend" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.qasm", 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit q;\nfrobnicate q;\n', "frobnicate"),
+        ("a.qasm", 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];\nfrobnicate q[0];\n', "frobnicate"),
+        ("a.qpy", "no circuit", "cannot be read as a circuit"),
+        ("a.txt", "", r"ends in '\.txt'"),
+    ],
+)
+def test_bad_circuit_files(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_circuit(path)
+
+
+def test_missing_circuit_file(tmp_path):
+    with pytest.raises(UsageError, match="there is no file"):
+        read_circuit(tmp_path / "b.qpy")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"x": 1.0}', "lacks 'y'"),
+        ('{"x": 1.0, "y": 2.0, "z": 3.0}', "has 'z'"),
+        ("[1.0]", "the circuit has 2 parameters"),
+        ("[1.0, NaN]", "finite"),
+        ('["a", "b"]', "cannot be read"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_bad_angle_files(tmp_path, text, message):
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("x"), 0)
+    circuit.ry(Parameter("y"), 0)
+    path = tmp_path / "angles.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_parameters(path, circuit)
+    path.write_text('{"y": 2.0, "x": 1}')
+    assert read_parameters(path, circuit).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("text", ["ZA", "", "Z Z+", "2ZZ", "*ZZ", "--ZZ"])
+def test_bad_observables(text):
+    with pytest.raises(UsageError, match="no observable"):
+        read_observable(text, 2)
+
+
+def test_observables():
+    operator = read_observable("0.5*XX - 1e-1*ZZ + IY", 2)
+    assert sorted(operator.to_list()) == [("IY", 1.0), ("XX", 0.5), ("ZZ", -0.1)]
+    with pytest.raises(UsageError, match="one letter for each qubit"):
+        read_observable("ZZZ", 2)
+    with pytest.raises(UsageError, match="differ in length"):
+        read_observable("ZZ+Z", 2)
+
+
+def test_backends(bondwise):
+    done = bondwise("backends", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["fake:torino"]["num_qubits"] == 133
+    assert 0 < rows["fake:torino"]["two_qubit_error"] < 0.1
+    assert not rows["statevector"]["noisy"]
+    assert "fake:torino" in bondwise("backends").stdout
