@@ -1,0 +1,330 @@
+"""An estimator that mitigates: readout errors undone, noise amplified, values taken at zero noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.providers import BackendV2
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
+from qiskit.transpiler import Target, generate_preset_pass_manager
+
+from bondwise.backends import Backend, get_backend
+from bondwise.backends.circuit_cache import CircuitCache
+from bondwise.backends.sampled import DEFAULT_SHOTS
+from bondwise.mitigation.exponential import extrapolate_exponential
+from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.folding import fold_gates, fold_global
+from bondwise.mitigation.linear import extrapolate_linear
+from bondwise.mitigation.polynomial import extrapolate_polynomial
+from bondwise.mitigation.readout import ReadoutCalibration
+from bondwise.mitigation.richardson import extrapolate_richardson
+from bondwise.mitigation.scan import NoiseScan
+from bondwise.runs import UsageError, unknown_name
+
+_EXTRAPOLATIONS: dict[str, Callable[[NoiseScan], Extrapolation]] = {
+    "exponential": extrapolate_exponential,
+    "linear": extrapolate_linear,
+    "polynomial": extrapolate_polynomial,
+    "richardson": extrapolate_richardson,
+}
+
+
+class MitigatedEstimator(BaseEstimatorV2):
+    """Wraps a backend or an estimator; itself an estimator, to be used wherever Qiskit's are.
+
+    For each PUB the circuit is transpiled once, folded to each scale factor and run untouched; all scale
+    factors of all PUBs travel in one job, which follows a calibration job of two circuits whenever qubits
+    are measured that were not calibrated before. Readout errors are undone first, then the values are
+    extrapolated to zero noise, against the scale factors that folding really reached.
+
+    A circuit that carries a layout counts as transpiled: it is left as it is, and its observables must be
+    those of the device's qubits. Other circuits are transpiled by the backend; a bare estimator has no
+    target, so they are transpiled for `target` or, without it, folded as they stand. Which of these took
+    place is part of `repr` and of each result's metadata, under `"transpiled"`.
+
+    Each PUB result has, beside `evs` and `stds`, `evs_noise_factors` and `stds_noise_factors` with the
+    scale factor as last axis (readout undone, before extrapolation); its metadata has `scale_factors`
+    (achieved), `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them
+    for other extrapolations and plots. `stds` joins the errors of the fit with an upper bound on what the
+    readout calibration's own errors contribute, `readout_std`. The calibration is kept for the life of the
+    object: make a new one when the device has drifted.
+
+    Args:
+        backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
+        extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
+            function from `NoiseScan` to `Extrapolation`.
+        scale_factors: Two or more distinct noise strengths, at least 1.
+        folding: `"global"` (the whole circuit, one-qubit gates too) or `"gates"` (each two-qubit gate by
+            itself).
+        readout: Whether to undo readout errors; harmless where there are none.
+        target: What a bare estimator runs on.
+        shots: Per measured basis and scale factor; None takes exact values where the backend has them. A
+            PUB's precision p replaces it by 1/p²; the largest number asked for in one run is used for all
+            of its PUBs.
+        seed: For sampling, random folding and transpilation; every run starts from it.
+
+    Raises:
+        UsageError: An unknown name, fewer than two scale factors, scale factors below 1 or not distinct,
+            shots below 1, or a target given with a backend that has its own.
+    """
+
+    def __init__(
+        self,
+        backend: str | Backend | BackendV2 | BaseEstimatorV2,
+        *,
+        extrapolation: str | Callable[[NoiseScan], Extrapolation] = "exponential",
+        scale_factors: Sequence[float] = (1, 3, 5),
+        folding: str = "global",
+        readout: bool = True,
+        target: Target | None = None,
+        shots: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if isinstance(extrapolation, str) and extrapolation not in _EXTRAPOLATIONS:
+            raise unknown_name("extrapolation", extrapolation, _EXTRAPOLATIONS)
+        if folding not in ("global", "gates"):
+            raise unknown_name("folding", str(folding), ("global", "gates"))
+        factors = tuple(float(factor) for factor in scale_factors)
+        if len(factors) < 2:
+            raise UsageError(
+                f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
+            )
+        if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
+            raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
+        if shots is not None and shots < 1:
+            raise UsageError(f"shots must be at least 1, not {shots}; None asks for exact values.")
+        self.backend = get_backend(backend)
+        if target is not None and self.backend.target is not None:
+            raise UsageError(
+                f"{self.backend.name} has its own target; leave target= out, it is for bare estimators."
+            )
+        self.extrapolation = extrapolation
+        self._function = _EXTRAPOLATIONS[extrapolation] if isinstance(extrapolation, str) else extrapolation
+        self._name = (
+            extrapolation if isinstance(extrapolation, str) else getattr(extrapolation, "__name__", "custom")
+        )
+        self.scale_factors = factors
+        self.folding = folding
+        self.readout = readout
+        self.target = target or self.backend.target
+        self.shots = shots
+        self.seed = seed
+        if self.backend.target is not None:
+            self.transpiled = f"by {self.backend.name}"
+        else:
+            self.transpiled = (
+                "for the given target" if target is not None else "not at all: folded as it stands"
+            )
+        self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
+        self._calibrations: list[ReadoutCalibration] = []
+
+    def __repr__(self) -> str:
+        factors = ", ".join(f"{factor:g}" for factor in self.scale_factors)
+        readout = "readout undone" if self.readout else "readout left"
+        return (
+            f"MitigatedEstimator({self.backend.name}, {self._name} from {self.folding} folding at {factors}, "
+            f"{readout}, circuits transpiled {self.transpiled})"
+        )
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Estimate the observables of all PUBs.
+
+        Args:
+            pubs: Estimator PUBs; observables and parameter sets broadcast as in any estimator.
+            precision: Standard error asked of each scale factor by PUBs without one of their own; 0 asks for
+                exact values.
+            seed: Instead of the object's own.
+
+        Returns:
+            A job; its result's metadata has `shots`, the calibration's included, and `job_ids`.
+
+        Raises:
+            UsageError: A circuit that cannot be folded, or not to distinct scale factors.
+            ValueError: A PUB that Qiskit does not accept.
+        """
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        seed = self.seed if seed is None else seed
+        prepared = [self._prepare(pub, seed) for pub in coerced]
+        job = PrimitiveJob(self._run, prepared, self._shots_for(coerced), seed)
+        job._submit()
+        return job
+
+    def _prepare(self, pub: EstimatorPub, seed: int | None) -> _Prepared:
+        """Transpile, fold to each scale factor, and move the observables to the qubits of the device."""
+        (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
+        if circuit.layout is not None and pub.circuit.layout is None:
+            observables = observables.apply_layout(circuit.layout)
+        if self.folding == "global":
+            folds = [fold_global(circuit, factor, target=self.target) for factor in self.scale_factors]
+        else:
+            folds = [
+                fold_gates(circuit, factor, target=self.target, seed=seed) for factor in self.scale_factors
+            ]
+        achieved = tuple(factor for _, factor in folds)
+        if len(set(achieved)) < len(achieved):
+            raise UsageError(
+                f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
+                "take them further apart, such as (1, 3, 5)."
+            )
+        values = pub.parameter_values.as_array(pub.circuit.parameters)
+        columns = {parameter: column for column, parameter in enumerate(pub.circuit.parameters)}
+        return _Prepared(
+            pub=pub,
+            transpiled=transpiled,
+            observables=_map(_paulis, observables.sparse_observables_array()),
+            circuits=[folded for folded, _ in folds],
+            factors=achieved,
+            # a transpiler may have found that a parameter does not matter
+            parameters=values[..., [columns[parameter] for parameter in circuit.parameters]],
+        )
+
+    def _transpile(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, str]:
+        """The circuit to fold, and who transpiled it."""
+        if circuit.layout is not None:
+            return circuit, "before: it carries a layout"
+        if self.target is None or self.backend.target is not None:
+            return self.backend.transpile(circuit), self.transpiled
+        manager = generate_preset_pass_manager(3, target=self.target, seed_transpiler=0)
+        return self._made_for_target.get(circuit, lambda: manager.run(circuit)), self.transpiled
+
+    def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
+        """Shots for all PUBs of a job: the largest number that any of them asks for; None is exact."""
+        asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
+        if None in asked and self.backend.exact:
+            return None
+        return max((shots or DEFAULT_SHOTS for shots in asked), default=None)
+
+    def _run(
+        self, prepared: list[_Prepared], shots: int | None, seed: int | None
+    ) -> PrimitiveResult[PubResult]:
+        """Calibrate what is measured for the first time, run all scale factors of all PUBs, extrapolate."""
+        seeds = [None, None] if seed is None else np.random.SeedSequence(seed).generate_state(2).tolist()
+        known = len(self._calibrations)
+        calibration = self._calibration(prepared, shots, seeds[0])
+        new = self._calibrations[known:]
+        tasks = []
+        for item in prepared:
+            observables = _map(calibration.correct, item.observables) if calibration else item.observables
+            tasks += [(circuit, observables, item.parameters) for circuit in item.circuits]
+        result = self.backend.run(tasks, shots=shots, seed=seeds[1])
+        parts = iter(result)
+        pub_results = [
+            self._extrapolate(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
+        ]
+        calibration_shots = sum(made.total_shots for made in new)
+        metadata = {
+            "version": 2,
+            "shots": result.metadata["shots"] + calibration_shots,
+            "calibration_shots": calibration_shots,
+            "job_ids": (*(job_id for made in new for job_id in made.job_ids), *result.metadata["job_ids"]),
+            "transpiled": self.transpiled,
+        }
+        return PrimitiveResult(pub_results, metadata=metadata)
+
+    def _calibration(
+        self, prepared: list[_Prepared], shots: int | None, seed: int | None
+    ) -> ReadoutCalibration | None:
+        """The calibration of all qubits that are measured, made if there is none yet."""
+        measured = {
+            qubit
+            for item in prepared
+            for observable in item.observables.flat
+            for qubit in _support(observable)
+        }
+        if not self.readout or not measured or (self.backend.exact and not self.backend.noisy):
+            return None
+        # as many shots as a whole scan, so that the calibration does not limit the precision
+        per_circuit = None if shots is None else shots * len(self.scale_factors)
+        for known in self._calibrations:
+            if measured <= set(known.qubits) and (known.shots or np.inf) >= (per_circuit or np.inf):
+                return known
+        width = max(item.circuits[0].num_qubits for item in prepared)
+        made = ReadoutCalibration.measure(self.backend, sorted(measured), width, shots=per_circuit, seed=seed)
+        self._calibrations.append(made)
+        return made
+
+    def _extrapolate(
+        self, item: _Prepared, parts: list[PubResult], calibration: ReadoutCalibration | None
+    ) -> PubResult:
+        shape = item.pub.shape
+        identities = _map(_identity, item.observables).astype(np.float64)
+        scan = NoiseScan(
+            values=np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1),
+            stds=np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1),
+            scale_factors=np.array(item.factors),
+            shots=sum(part.metadata.get("shots", 0) for part in parts),
+            asymptote=np.broadcast_to(identities, shape),
+        )
+        fit = self._function(scan)
+        bound = np.zeros(shape)
+        if calibration is not None:
+            bound = np.broadcast_to(_map(calibration.error_bound, item.observables).astype(np.float64), shape)
+        data = DataBin(
+            evs=np.asarray(fit.value),
+            stds=np.hypot(fit.std, bound),
+            evs_noise_factors=scan.values,
+            stds_noise_factors=scan.stds,
+            asymptotes=scan.asymptote,
+            shape=shape,
+        )
+        metadata = {
+            "shots": scan.shots,
+            "scale_factors": item.factors,
+            "folding": self.folding,
+            "extrapolation": self._name,
+            "converged": bool(np.all(fit.converged)),
+            "message": fit.message,
+            "readout": calibration is not None,
+            "readout_std": float(bound.max(initial=0.0)),
+            "transpiled": item.transpiled,
+            "circuit_metadata": item.pub.circuit.metadata,
+        }
+        return PubResult(data, metadata)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A PUB ready to run; its observables are an array of SparsePauliOp on the device's qubits."""
+
+    pub: EstimatorPub
+    transpiled: str
+    circuits: list[QuantumCircuit]
+    factors: tuple[float, ...]
+    observables: np.ndarray
+    parameters: np.ndarray
+
+
+def _shots(precision: float) -> int | None:
+    return ceil(precision**-2 * (1 - 1e-9)) if precision else None
+
+
+def _map(function: Callable[[SparsePauliOp], Any], observables: np.ndarray) -> np.ndarray:
+    """Apply a function to each observable; numpy would take the operators themselves for matrices."""
+    mapped = np.empty(observables.shape, dtype=object)
+    for index, observable in np.ndenumerate(observables):
+        mapped[index] = function(observable)
+    return mapped
+
+
+def _support(observable: SparsePauliOp) -> list[int]:
+    return np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0)).tolist()
+
+
+def _identity(observable: SparsePauliOp) -> float:
+    """Coefficient of the identity, `Tr(O) / 2^n`."""
+    constant = ~(observable.paulis.x | observable.paulis.z).any(axis=1)
+    return float(observable.coeffs[constant].real.sum())
+
+
+def _paulis(observable: SparseObservable) -> SparsePauliOp:
+    """Projectors written out: they cannot be corrected qubit by qubit."""
+    return SparsePauliOp.from_sparse_observable(observable.as_paulis())

@@ -1,0 +1,266 @@
+"""The mitigated estimator: a BaseEstimatorV2 whose values are closer to the truth, and that says what it did."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import efficient_su2
+from qiskit.primitives import BackendEstimatorV2, BaseEstimatorV2, StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+from qiskit_aer.primitives import EstimatorV2 as AerEstimator
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+
+from bondwise.backends import Backend, get_backend
+from bondwise.mitigation import MitigatedEstimator, NoiseScan, extrapolate_exponential, extrapolate_linear
+from bondwise.runs import UsageError
+
+DEVICE = FakeManilaV2()
+
+
+class Recorder(BackendEstimatorV2):
+    """Qiskit's estimator on a noisy device, which remembers the jobs it was given."""
+
+    def __init__(self, seed=5):
+        super().__init__(backend=DEVICE, options={"seed_simulator": seed})
+        self.jobs = []
+
+    def run(self, pubs, *, precision=None):
+        pubs = list(pubs)
+        self.jobs.append(pubs)
+        return super().run(pubs, precision=precision)
+
+
+def depolarizing(strength=0.03):
+    """Exact values under depolarising noise on cx: on two qubits it commutes with every gate."""
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(depolarizing_error(strength, 2), ["cx"])
+    options = {"backend_options": {"method": "density_matrix", "noise_model": model}}
+    return Backend("depolarizing", estimator=AerEstimator(options=options), exact=True, noisy=True)
+
+
+def two_qubits():
+    angles = ParameterVector("a", 6)
+    circuit = QuantumCircuit(2)
+    for layer in range(3):
+        circuit.ry(angles[2 * layer], 0)
+        circuit.rx(angles[2 * layer + 1], 1)
+        circuit.cx(0, 1)
+    return circuit
+
+
+def heisenberg(n):
+    return SparsePauliOp.from_sparse_list([(p * 2, [i, i + 1], 0.25) for p in "XYZ" for i in range(n - 1)], n)
+
+
+def exact(pub):
+    return StatevectorEstimator().run([pub]).result()[0].data.evs
+
+
+@pytest.mark.parametrize("folding", ["global", "gates"])
+def test_recovers_exponential_decay_exactly(folding):
+    circuit, operator = two_qubits(), SparsePauliOp(["ZZ", "XI", "II"], [1.0, 0.5, 3.0])
+    pub = (circuit, operator, np.linspace(0.2, 1.4, 6))
+    estimator = MitigatedEstimator(depolarizing(), folding=folding)
+    result = estimator.run([pub]).result()[0]
+    assert result.data.evs == pytest.approx(exact(pub), abs=1e-10)
+    assert result.data.stds == 0
+    assert abs(result.data.evs_noise_factors[0] - exact(pub)) > 0.02
+    assert result.metadata["scale_factors"] == (1.0, 3.0, 5.0)
+    assert result.metadata["converged"] is True
+
+
+def test_linear_is_right_to_first_order():
+    pub = (two_qubits(), SparsePauliOp("ZZ"), np.linspace(0.2, 1.4, 6))
+    value = {}
+    for strength in (1e-3, 1e-4):
+        estimator = MitigatedEstimator(depolarizing(strength), extrapolation="linear")
+        value[strength] = abs(estimator.run([pub]).result()[0].data.evs - exact(pub))
+    assert value[1e-4] == pytest.approx(value[1e-3] / 100, rel=0.05)
+
+
+def test_partial_folding_is_fitted_at_the_achieved_factors():
+    """Three gates allow steps of 2/3 only; fitted at what they reach, the decay is still exact."""
+    pub = (two_qubits(), SparsePauliOp("ZZ"), np.linspace(0.2, 1.4, 6))
+    estimator = MitigatedEstimator(depolarizing(), scale_factors=(1, 1.5, 2, 4), folding="gates", seed=1)
+    result = estimator.run([pub]).result()[0]
+    assert result.metadata["scale_factors"] == pytest.approx((1, 5 / 3, 7 / 3, 13 / 3))
+    assert result.data.evs == pytest.approx(exact(pub), abs=1e-10)
+
+
+def test_broadcasts_like_any_estimator():
+    circuit = two_qubits()
+    observables = [[SparsePauliOp("ZZ")], [SparsePauliOp(["XI", "II"], [2, 1])]]
+    sets = np.random.default_rng(0).uniform(-1, 1, (3, 6))
+    estimator = MitigatedEstimator("statevector")
+    assert isinstance(estimator, BaseEstimatorV2)
+    first, second = estimator.run([(circuit, observables, sets), (circuit, "ZI", sets[0])]).result()
+    assert first.data.evs.shape == first.data.stds.shape == first.data.shape == (2, 3)
+    assert first.data.evs_noise_factors.shape == first.data.stds_noise_factors.shape == (2, 3, 3)
+    assert first.data.evs == pytest.approx(exact((circuit, observables, sets)), abs=1e-12)
+    assert second.data.evs == pytest.approx(exact((circuit, "ZI", sets[0])), abs=1e-12)
+    scan = NoiseScan.from_pub_result(first)
+    assert scan.values.shape == (2, 3, 3)
+    assert scan.asymptote.tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_projectors_are_written_out():
+    circuit = two_qubits().assign_parameters(np.linspace(0.2, 1.4, 6))
+    result = MitigatedEstimator("statevector").run([(circuit, {"0I": 1.0, "1+": 0.5})]).result()[0]
+    p0 = SparsePauliOp(["II", "ZI"], [0.5, 0.5])
+    both = SparsePauliOp(["II", "ZI", "IX", "ZX"], [0.125, -0.125, 0.125, -0.125])
+    assert result.data.evs == pytest.approx(exact((circuit, p0 + both)), abs=1e-12)
+
+
+def test_improves_on_a_device():
+    """Many shots on a noisy device: within 5 standard errors of the truth, where the raw value is far outside."""
+    circuit = efficient_su2(4, reps=3, entanglement="linear")
+    pub = (circuit, heisenberg(4), np.random.default_rng(1).uniform(-0.5, 0.5, circuit.num_parameters))
+    estimator = MitigatedEstimator(Recorder(), target=DEVICE.target, shots=30000, seed=1)
+    result = estimator.run([pub]).result()[0]
+    isa = transpile(circuit, DEVICE, optimization_level=3, seed_transpiler=0)
+    raw = Recorder().run([(isa, pub[1].apply_layout(isa.layout), pub[2])], precision=30000**-0.5).result()[0]
+    truth = exact(pub)
+    assert abs(result.data.evs - truth) < 5 * result.data.stds
+    assert abs(result.data.evs - truth) < 0.5 * abs(raw.data.evs - truth)
+    again = extrapolate_exponential(NoiseScan.from_pub_result(result))
+    assert again.value == result.data.evs
+    assert result.data.stds == pytest.approx(np.hypot(again.std, result.metadata["readout_std"]))
+
+
+def test_all_scale_factors_of_all_pubs_are_one_job():
+    recorder = Recorder()
+    estimator = MitigatedEstimator(recorder, target=DEVICE.target, shots=100)
+    circuit = two_qubits()
+    pubs = [(circuit, "ZZ", np.zeros(6)), (circuit, "XX", np.zeros((2, 6)))]
+    result = estimator.run(pubs).result()
+    calibration, measurement = recorder.jobs
+    assert len(calibration) == 2
+    assert len(measurement) == 6
+    assert len(result.metadata["job_ids"]) == 2
+    assert result.metadata["calibration_shots"] == 2 * 3 * 100
+    for pub in calibration + measurement:
+        names = set(pub.circuit.count_ops()) - {"barrier"}
+        assert names <= set(DEVICE.target.operation_names)
+    again = estimator.run(pubs).result()
+    assert len(recorder.jobs) == 3
+    assert again.metadata["calibration_shots"] == 0
+    assert len(again.metadata["job_ids"]) == 1
+    estimator.run(pubs, precision=0.05).result()  # 400 shots: the calibration is too coarse for these
+    assert len(recorder.jobs) == 5
+
+
+def test_precision_becomes_shots():
+    recorder = Recorder()
+    estimator = MitigatedEstimator(recorder, target=DEVICE.target, shots=100, readout=False)
+    circuit = two_qubits().assign_parameters(np.zeros(6))
+    estimator.run([(circuit, "ZZ")]).result()
+    estimator.run([(circuit, "ZZ")], precision=0.05).result()
+    estimator.run([(circuit, "ZZ", None, 0.02), (circuit, "ZZ")], precision=0.05).result()
+    shots = [{round(1 / pub.precision**2) for pub in job} for job in recorder.jobs]
+    assert shots == [{100}, {400}, {2500}]
+
+
+def test_same_seed_same_values():
+    circuit = efficient_su2(3, reps=1)
+    pub = (circuit, heisenberg(3), np.linspace(-1, 1, circuit.num_parameters))
+    values = [
+        MitigatedEstimator("aer", shots=500, seed=seed).run([pub]).result()[0].data.evs for seed in (1, 1, 2)
+    ]
+    assert values[0] == values[1] != values[2]
+
+
+def test_says_who_transpiled():
+    circuit = two_qubits().assign_parameters(np.ones(6))
+    isa = transpile(circuit, DEVICE, initial_layout=[3, 2], seed_transpiler=0)
+    cases = [
+        (MitigatedEstimator(StatevectorEstimator()), circuit, "ZI", "not at all: folded as it stands"),
+        (
+            MitigatedEstimator(StatevectorEstimator(), target=DEVICE.target),
+            circuit,
+            "ZI",
+            "for the given target",
+        ),
+        (
+            MitigatedEstimator(StatevectorEstimator(), target=DEVICE.target),
+            isa,
+            "IIZII",
+            "before: it carries a layout",
+        ),
+    ]
+    for estimator, given, label, expected in cases:
+        result = estimator.run([(given, label)], precision=1e-5).result()
+        assert result[0].metadata["transpiled"] == expected
+        assert result[0].data.evs == pytest.approx(exact((circuit, "ZI")), abs=1e-3)
+    assert "for the given target" in repr(cases[1][0])
+    assert "exponential from global folding at 1, 3, 5" in repr(cases[0][0])
+
+
+def test_parameters_that_the_transpiler_drops():
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(2)
+    circuit.rx(a, 0)
+    circuit.rx(-a, 0)
+    circuit.ry(b, 1)
+    circuit.cx(1, 0)
+    estimator = MitigatedEstimator(StatevectorEstimator(), target=DEVICE.target, readout=False)
+    result = estimator.run([(circuit, "ZI", [0.3, 0.8])], precision=1e-6).result()
+    assert result[0].data.evs == pytest.approx(np.cos(0.8), abs=1e-4)
+
+
+def test_any_function_of_a_scan_extrapolates():
+    pub = (two_qubits(), "ZZ", np.linspace(0.2, 1.4, 6))
+    values = [
+        MitigatedEstimator(depolarizing(), extrapolation=how).run([pub]).result()[0].data.evs
+        for how in ("linear", extrapolate_linear, "richardson", "polynomial")
+    ]
+    assert values[0] == values[1]
+    assert values[2] == pytest.approx(values[3])  # three points: the parabola goes through all of them
+
+
+def test_an_identity_needs_no_measurement():
+    circuit = two_qubits().assign_parameters(np.ones(6))
+    recorder = Recorder()
+    result = MitigatedEstimator(recorder, target=DEVICE.target, shots=10).run([(circuit, "II")]).result()
+    assert result[0].data.evs == pytest.approx(1)
+    assert len(recorder.jobs) == 1
+    assert list(MitigatedEstimator("statevector").run([]).result()) == []
+
+
+def test_is_a_backend_in_its_turn():
+    estimator = MitigatedEstimator(depolarizing())
+    backend = get_backend(estimator)
+    circuit = two_qubits()
+    pub = (backend.transpile(circuit), "ZZ", np.linspace(0.2, 1.4, 6))
+    result = backend.run([pub], shots=10**8, seed=3)
+    assert result[0].data.evs == pytest.approx(exact(pub), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extrapolation": "exponental"}, "Did you mean 'exponential'"),
+        ({"folding": "gate"}, "Did you mean 'gates'"),
+        ({"scale_factors": (3,)}, "two or more"),
+        ({"scale_factors": (1, 3, 3)}, "distinct"),
+        ({"scale_factors": (0.5, 3)}, "at least 1"),
+        ({"scale_factors": (1, float("nan"))}, "at least 1"),
+        ({"shots": 0}, "at least 1, not 0"),
+        ({"backend": "statevektor"}, "Did you mean 'statevector'"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(UsageError, match=message):
+        MitigatedEstimator(**{"backend": "statevector", **options})
+
+
+def test_scale_factors_that_fold_alike_are_refused():
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    with pytest.raises(UsageError, match=r"fold this circuit to \(1.0, 1.0, 3.0\)"):
+        MitigatedEstimator("statevector", scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
+
+
+def test_a_second_target_is_refused():
+    with pytest.raises(UsageError, match="has its own target"):
+        MitigatedEstimator(Backend("device", target=DEVICE.target), target=DEVICE.target)
