@@ -19,8 +19,8 @@ _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a ru
 class RunFolder:
     """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
 
-    A folder that was not there before is removed again when the run fails before its first file, so nothing
-    half-written stays behind.
+    Nothing half-written stays behind: a new folder is removed again when the run fails before its first file, or
+    by wrong use (`UsageError`) at any time.
 
     Args:
         path: The folder; parents are made.
@@ -41,6 +41,7 @@ class RunFolder:
             raise UsageError("overwrite and resume exclude each other; give one of them.")
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
+        self._new = False
         self._made: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -53,6 +54,7 @@ class RunFolder:
         if not entries and self._resume:
             raise UsageError(f"there is no run to resume in {self.path}; leave out --resume.")
         try:
+            self._new = not entries
             missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._made = missing
@@ -82,22 +84,26 @@ class RunFolder:
         if self._overwrite:
             for entry in self.path.iterdir():
                 if entry.name != _MARK:
-                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+                    _remove(entry)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._forget()
+            self._forget(everything=issubclass(kind, UsageError))
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def _forget(self) -> None:
+    def _forget(self, everything: bool = False) -> None:
         """Remove what this run made if nothing of worth is in it."""
-        if self._made and self.path.is_dir() and all(entry.name == _MARK for entry in self.path.iterdir()):
-            (self.path / _MARK).unlink(missing_ok=True)
+        if not self._new or not self.path.is_dir():
+            return
+        entries = list(self.path.iterdir())
+        if everything or all(entry.name == _MARK for entry in entries):
+            for entry in entries:
+                _remove(entry)
             for folder in self._made:
                 folder.rmdir()
 
@@ -120,3 +126,10 @@ class RunFolder:
         except (TypeError, ValueError) as error:
             raise RunError(f"{name} cannot be written as JSON: {error}.") from error
         return self.write(name, text + "\n")
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()

@@ -1,4 +1,4 @@
-"""`bondwise run` and `bondwise backends`, from files to tables; bad input gives one line and leaves nothing."""
+"""`bondwise run` and `bondwise backends`, from files to tables; bad input gives one line."""
 
 import json
 

@@ -57,6 +57,25 @@ def test_failed_run_leaves_nothing_half_written(tmp_path):
     assert (tmp_path / "c" / "checkpoint").read_bytes() == b"1"
 
 
+def test_wrong_use_leaves_nothing_of_a_new_run(tmp_path):
+    def wrong(path, **flags):
+        with RunFolder(path, **flags) as folder:
+            folder.write("settings.json", "{}")
+            raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        wrong(tmp_path / "a" / "b")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no"):
+        wrong(tmp_path / "empty")
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["empty"]
+    with RunFolder(tmp_path / "c") as folder:
+        folder.write("result.json", "{}")
+    with pytest.raises(UsageError, match="no"):
+        wrong(tmp_path / "c", resume=True)
+    assert (tmp_path / "c" / "result.json").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
