@@ -19,7 +19,7 @@ _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a ru
 class RunFolder:
     """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
 
-    Nothing half-written stays behind: a new folder is removed again when the run fails before its first file, or
+    Nothing half-written stays behind: a new folder is removed when the run fails before its first file, or
     by wrong use (`UsageError`) at any time.
 
     Args:

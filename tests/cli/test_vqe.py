@@ -17,6 +17,8 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
 DEVICE = ("--backend", "fake:manila", "--mitigate", "exponential", "--shots", 500)
+COMMAND = (sys.executable, "-m", "bondwise.cli.main")
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 NO_DEVICE = ("--backend", "statevector", "--mitigate", "none", "--shots", 0)
 
 
@@ -40,9 +42,7 @@ def finished(tmp_path_factory):
         "--out",
         "run",
     ]
-    done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=QUIET)
     assert done.returncode == 0, done.stderr
     return folder / "run", done.stdout
 
@@ -141,11 +141,11 @@ def test_other_starts(bondwise, start):
 def start_long_run(tmp_path):
     words = [*map(str, SMALL + NO_DEVICE), "--steps", "3000", "--out", "run", "--quiet"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bondwise.cli.main", *words],
+        [*COMMAND, *words],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=QUIET,
     )
     checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
     deadline = time.monotonic() + 120
@@ -253,7 +253,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
         capture_output=True,
         text=True,
         preexec_fn=no_room,
-        env={**os.environ, "NUMBA_CACHE_DIR": ""},
+        env=QUIET,
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
