@@ -45,9 +45,9 @@ class MitigatedEstimator(BaseEstimatorV2):
     extrapolated to zero noise, against the scale factors that folding really reached.
 
     A circuit that carries a layout counts as transpiled: it is left as it is, and its observables must be
-    those of the device's qubits. Other circuits are transpiled by the backend; a bare estimator has no
-    target, so they are transpiled for `target` or, without it, folded as they stand. Which of these took
-    place is part of `repr` and of each result's metadata, under `"transpiled"`.
+    those of the device's qubits. Other circuits are transpiled by the backend; a bare estimator that does
+    not know its device has no target, so they are transpiled for `target` or, without it, folded as they
+    stand. Which of these took place is part of `repr` and of each result's metadata, under `"transpiled"`.
 
     Each PUB result has, beside `evs` and `stds`, `evs_noise_factors` and `stds_noise_factors` with the
     scale factor as last axis (readout undone, before extrapolation); its metadata has `scale_factors`
@@ -64,7 +64,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         folding: `"global"` (the whole circuit, one-qubit gates too) or `"gates"` (each two-qubit gate by
             itself).
         readout: Whether to undo readout errors; harmless where there are none.
-        target: What a bare estimator runs on.
+        target: What to transpile for, where the backend has no target of its own, or instead of it.
         shots: Per measured basis and scale factor; None takes exact values where the backend has them. A
             PUB's precision p replaces it by 1/p²; the largest number asked for in one run is used for all
             of its PUBs.
@@ -72,7 +72,7 @@ class MitigatedEstimator(BaseEstimatorV2):
 
     Raises:
         UsageError: An unknown name, fewer than two scale factors, scale factors below 1 or not distinct,
-            shots below 1, or a target given with a backend that has its own.
+            or shots below 1.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class MitigatedEstimator(BaseEstimatorV2):
         shots: int | None = None,
         seed: int | None = None,
     ) -> None:
-        if isinstance(extrapolation, str) and extrapolation not in _EXTRAPOLATIONS:
-            raise unknown_name("extrapolation", extrapolation, _EXTRAPOLATIONS)
+        if not callable(extrapolation) and extrapolation not in _EXTRAPOLATIONS:
+            raise unknown_name("extrapolation", str(extrapolation), _EXTRAPOLATIONS)
         if folding not in ("global", "gates"):
             raise unknown_name("folding", str(folding), ("global", "gates"))
         factors = tuple(float(factor) for factor in scale_factors)
@@ -101,27 +101,20 @@ class MitigatedEstimator(BaseEstimatorV2):
         if shots is not None and shots < 1:
             raise UsageError(f"shots must be at least 1, not {shots}; None asks for exact values.")
         self.backend = get_backend(backend)
-        if target is not None and self.backend.target is not None:
-            raise UsageError(
-                f"{self.backend.name} has its own target; leave target= out, it is for bare estimators."
-            )
-        self.extrapolation = extrapolation
-        self._function = _EXTRAPOLATIONS[extrapolation] if isinstance(extrapolation, str) else extrapolation
-        self._name = (
-            extrapolation if isinstance(extrapolation, str) else getattr(extrapolation, "__name__", "custom")
-        )
+        self.target = self.backend.target if target is None else target
         self.scale_factors = factors
         self.folding = folding
         self.readout = readout
-        self.target = target or self.backend.target
         self.shots = shots
         self.seed = seed
-        if self.backend.target is not None:
+        self._function = extrapolation if callable(extrapolation) else _EXTRAPOLATIONS[extrapolation]
+        self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation))
+        if target is not None:
+            self.transpiled = "for the given target"
+        elif self.target is not None:
             self.transpiled = f"by {self.backend.name}"
         else:
-            self.transpiled = (
-                "for the given target" if target is not None else "not at all: folded as it stands"
-            )
+            self.transpiled = "not at all: folded as it stands"
         self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
         self._calibrations: list[ReadoutCalibration] = []
 
@@ -129,8 +122,8 @@ class MitigatedEstimator(BaseEstimatorV2):
         factors = ", ".join(f"{factor:g}" for factor in self.scale_factors)
         readout = "readout undone" if self.readout else "readout left"
         return (
-            f"MitigatedEstimator({self.backend.name}, {self._name} from {self.folding} folding at {factors}, "
-            f"{readout}, circuits transpiled {self.transpiled})"
+            f"MitigatedEstimator({self.backend.name}, {self.extrapolation} from {self.folding} folding "
+            f"at {factors}, {readout}, circuits transpiled {self.transpiled})"
         )
 
     def run(
@@ -191,7 +184,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         """The circuit to fold, and who transpiled it."""
         if circuit.layout is not None:
             return circuit, "before: it carries a layout"
-        if self.target is None or self.backend.target is not None:
+        if self.target is self.backend.target:
             return self.backend.transpile(circuit), self.transpiled
         manager = generate_preset_pass_manager(3, target=self.target, seed_transpiler=0)
         return self._made_for_target.get(circuit, lambda: manager.run(circuit)), self.transpiled
@@ -280,7 +273,7 @@ class MitigatedEstimator(BaseEstimatorV2):
             "shots": scan.shots,
             "scale_factors": item.factors,
             "folding": self.folding,
-            "extrapolation": self._name,
+            "extrapolation": self.extrapolation,
             "converged": bool(np.all(fit.converged)),
             "message": fit.message,
             "readout": calibration is not None,
