@@ -1,2 +1,10 @@
 from .backend import Backend as Backend
+from .estimation import Estimate as Estimate
+from .estimation import estimate as estimate
+from .gradients import expectation as expectation
+from .listing import BackendInfo as BackendInfo
+from .listing import list_backends as list_backends
 from .names import get_backend as get_backend
+from .pennylane import to_pennylane as to_pennylane
+from .sampling import sample as sample
+from .sampling import Samples as Samples
