@@ -6,5 +6,5 @@ from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends
 from .names import get_backend as get_backend
 from .pennylane import to_pennylane as to_pennylane
-from .sampling import sample as sample
 from .sampling import Samples as Samples
+from .sampling import sample as sample

@@ -12,7 +12,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.transpiler import Target
 
 from bondwise.backends.circuit_cache import CircuitCache
-from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, precision_of, seeded
+from bondwise.backends.measurement import Plan
+from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.runs import UsageError
 
 _SEED_TRANSPILER = 7
@@ -29,6 +30,7 @@ class Backend:
         exact: Whether the estimator returns values without shots.
         noisy: Whether the circuits suffer noise.
         optimization_level: Of Qiskit's transpiler; 3 also chooses the layout by the reported errors.
+        default_shots: Spent where values are not exact and no number is given; None lets the estimator choose.
     """
 
     def __init__(
@@ -41,24 +43,26 @@ class Backend:
         exact: bool = False,
         noisy: bool = False,
         optimization_level: int = 3,
+        default_shots: int | None = DEFAULT_SHOTS,
     ) -> None:
         if estimator is None and sampler is not None:
-            estimator = SampledEstimator(sampler, target)
+            estimator = SampledEstimator(sampler, native_rotations(target))
         self.name = name
+        self.estimator = estimator
+        self.sampler = sampler
         self.target = target
         self.exact = exact
         self.noisy = noisy
         self.num_qubits: int | None = target.num_qubits if target is not None else None
-        self.estimator = estimator
-        self.sampler = sampler
         self._level = optimization_level
+        self._default_shots = default_shots
         self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """Compile a circuit for this backend, once per circuit structure.
+        """Compile a circuit for this backend, once per circuit structure and always to the same result.
 
         Args:
             circuit: Any circuit; its parameters stay free.
@@ -70,13 +74,13 @@ class Backend:
         Raises:
             UsageError: The circuit has more qubits than the device.
         """
-        if self.target is None:
-            return circuit
         if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
             raise UsageError(
                 f"the circuit has {circuit.num_qubits} qubits and {self.name} has {self.num_qubits}; "
                 "choose a larger device or a smaller circuit."
             )
+        if self.target is None:
+            return circuit
         return self._transpiled.get(circuit, lambda: self._compile(circuit)).copy()
 
     def run(
@@ -88,27 +92,32 @@ class Backend:
             pubs: `(circuit, observables, parameter_values)` with circuits from `transpile` and observables on
                 their qubits; angles in radians in the order of `circuit.parameters`.
             shots: Per measured basis and parameter set. None: exact values where the backend is `exact`, else
-                4096.
+                4096, or what a primitive made elsewhere takes by itself.
             seed: Of the sampling; primitives made elsewhere keep their own.
 
         Returns:
-            Qiskit's result: `result[i].data.evs` and `.stds`; `result.metadata` holds `shots`, the total spent, and
-            `job_ids`, a tuple that is empty where nothing was submitted.
+            Qiskit's result: `result[i].data.evs` and `.stds`; `result.metadata` holds `shots`, the total
+            spent, and `job_ids`, a tuple that is empty where nothing was submitted.
 
         Raises:
             UsageError: `shots` is not positive, or the backend has no estimator.
         """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
-        shots = DEFAULT_SHOTS if check_shots(shots) is None and not self.exact else shots
+        if check_shots(shots) is None and not self.exact:
+            shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would win over `shots`, which holds for the whole job
         plain = [EstimatorPub.coerce(pub) for pub in pubs]
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
-        spent = sum((shots or 0) * max(pub.parameter_values.size, 1) for pub in plain)
-        return _with_metadata(result, spent, job.job_id())
+        metadata = dict(result.metadata)
+        if "shots" not in metadata:
+            metadata["shots"] = sum(
+                _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
+            )
+        return _finished(result, metadata, job.job_id())
 
     def sample(
         self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None
@@ -121,27 +130,42 @@ class Backend:
             seed: Of the sampling; primitives made elsewhere keep their own.
 
         Returns:
-            Qiskit's result: one `BitArray` per classical register in `result[i].data`; `result.metadata` holds
-            `shots` and `job_ids` as for `run`.
+            Qiskit's result: one `BitArray` per classical register in `result[i].data`; metadata as in `run`.
 
         Raises:
             UsageError: `shots` is not positive, or the backend only evaluates observables.
         """
         if self.sampler is None:
             raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
-        check_shots(shots)
-        job = seeded(self.sampler.run, seed)(list(pubs), shots=shots)
+        job = seeded(self.sampler.run, seed)(list(pubs), shots=check_shots(shots) or DEFAULT_SHOTS)
         result = job.result()
-        spent = sum(
-            next(iter(pub.data.values())).num_shots * max(pub.data.size, 1) for pub in result if pub.data
-        )
-        return _with_metadata(result, spent, job.job_id())
+        registers = [next(iter(part.data.values()), None) for part in result]
+        spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)
+        return _finished(result, {"shots": spent, **result.metadata}, job.job_id())
+
+    def estimate_seconds(self, circuit: QuantumCircuit, *, shots: int | None = None) -> float:
+        """About how long one parameter set takes on one core of 2025; 0 where it is not known to be slow.
+
+        Args:
+            circuit: Before or after `transpile`.
+            shots: As for `run`.
+        """
+        estimate = getattr(self.estimator, "estimate_seconds", None)
+        return estimate(self.transpile(circuit), shots) if estimate else 0.0
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        manager = generate_preset_pass_manager(
-            self._level, target=self.target, seed_transpiler=_SEED_TRANSPILER
-        )
-        return manager.run(circuit)
+        layout = None
+        if self.num_qubits is not None and not circuit.clbits:
+            # with measurements in sight, the layout avoids qubits that are read badly
+            measured = circuit.copy()
+            measured.measure_all()
+            layout = self._compiled(measured, None).layout.initial_index_layout(filter_ancillas=True)
+        return self._compiled(circuit, layout)
+
+    def _compiled(self, circuit: QuantumCircuit, layout: list[int] | None) -> QuantumCircuit:
+        return generate_preset_pass_manager(
+            self._level, target=self.target, initial_layout=layout, seed_transpiler=_SEED_TRANSPILER
+        ).run(circuit)
 
 
 def check_shots(shots: int | None) -> int | None:
@@ -155,7 +179,13 @@ def check_shots(shots: int | None) -> int | None:
     return shots
 
 
-def _with_metadata(result: PrimitiveResult[Any], shots: int, job_id: str) -> PrimitiveResult[Any]:
-    metadata = {"shots": shots, "job_ids": (job_id,), **(result.metadata or {})}
-    metadata["job_ids"] = tuple(metadata["job_ids"])
+def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:
+    """Shots of a PUB that an estimator made elsewhere took: its shots per circuit, times the circuits."""
+    precision = metadata.get("target_precision") or 0.0
+    each = metadata.get("shots") or (round(precision**-2) if precision else 0)
+    return each * sum(map(len, Plan(pub).needed)) if each else 0
+
+
+def _finished(result: PrimitiveResult[Any], metadata: dict[str, Any], job_id: str) -> PrimitiveResult[Any]:
+    metadata["job_ids"] = tuple(metadata.get("job_ids", (job_id,)))
     return PrimitiveResult(list(result), metadata=metadata)

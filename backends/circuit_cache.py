@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class CircuitCache(Generic[T]):
-    """Remembers what was made from the last few circuits; equal gates and parameters count as the same circuit.
+    """Remembers what was made from the last circuits; equal gates and parameters make the same circuit.
 
     Args:
         size: How many circuits to remember; the least recently used one is dropped first.

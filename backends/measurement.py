@@ -39,7 +39,8 @@ class Basis:
         """Value of each observable on all 2^m outcomes, measured qubit 0 the lowest bit: (K, 2^m)."""
         size = self.supports.shape[1]
         spectrum = np.zeros((len(self.coefficients), 2**size))
-        np.add.at(spectrum, (slice(None), self.supports @ (1 << np.arange(size))), self.coefficients)
+        for place, weights in zip(self.supports @ (1 << np.arange(size)), self.coefficients.T, strict=True):
+            spectrum[:, place] += weights
         for qubit in range(size):  # fast Walsh-Hadamard transform
             pairs = spectrum.reshape(len(spectrum), -1, 2, 2**qubit)
             spectrum = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)

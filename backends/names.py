@@ -4,24 +4,85 @@ from __future__ import annotations
 
 from typing import Any
 
-from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
+from qiskit.providers import BackendV2
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler, simulator
 from bondwise.runs import UsageError, unknown_name
 
 
 def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
-    """The backend of a name or of a Qiskit object."""
-    if isinstance(name_or_object, Backend):
-        return name_or_object
-    if name_or_object in ("statevector", "aer"):
-        aer = simulator("statevector")
-        return Backend(
-            name_or_object, estimator=SimulatorEstimator(aer), sampler=SimulatorSampler(aer), exact=True
-        )
-    if isinstance(name_or_object, BaseEstimatorV2):
-        return Backend(type(name_or_object).__name__, estimator=name_or_object)
-    if isinstance(name_or_object, BaseSamplerV2):
-        return Backend(type(name_or_object).__name__, sampler=name_or_object)
-    raise unknown_name("backend", str(name_or_object), ["statevector", "aer"])
+    """The backend of a name or of a Qiskit object.
+
+    Args:
+        name_or_object: One of
+
+            - `"statevector"`: exact values, samples when shots are given;
+            - `"aer"`, with options behind a colon, separated by commas: a method
+              (`"aer:matrix_product_state"`), `"aer:depolarizing=0.01"` (each two-qubit gate followed by
+              (1-p) rho + p I/4, one-qubit gates and readout ideal), or both; noisy values are exact up to 12
+              qubits and sampled above, and with a method other than `density_matrix`;
+            - `"fake:torino"` and the like: a snapshot of an IBM device, exact up to 12 active qubits;
+            - `"ibm:NAME"` or `"ibm:least_busy"`: the device itself, through a saved account;
+            - a `Backend` (returned as it is), a Qiskit `BackendV2`, `BaseEstimatorV2` or `BaseSamplerV2`.
+        noise: A `qiskit_aer.noise.NoiseModel` for the names that start with `"aer"`; a circuit is then
+            translated to the model's basis gates and otherwise left as written.
+
+    Returns:
+        The backend.
+
+    Raises:
+        UsageError: An unknown name, `noise` where it does not apply, or an IBM device without an account.
+    """
+    given = name_or_object
+    if isinstance(given, str):
+        kind, _, rest = given.partition(":")
+        if noise is not None and kind != "aer":
+            raise UsageError(
+                f"noise= belongs to 'aer'; write get_backend('aer', noise=...) instead of {given!r}."
+            )
+        if given == "statevector" or kind == "aer":
+            from bondwise.backends.aer import aer_backend
+
+            return aer_backend(given, noise)
+        if kind == "fake" and rest:
+            from bondwise.backends.fake import fake_backend
+
+            return fake_backend(rest)
+        if kind == "ibm" and rest:
+            from bondwise.backends.ibm import ibm_backend
+
+            return ibm_backend(rest)
+        examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
+        raise unknown_name("backend", given, [*examples, "fake:torino", "ibm:least_busy"])
+    if noise is not None:
+        raise UsageError(f"noise= belongs to 'aer'; {type(given).__name__} brings its own.")
+    if isinstance(given, Backend):
+        return given
+    if isinstance(given, BackendV2):
+        return _device(given)
+    if isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
+        # primitives of a device know it: their circuits have to be compiled for it
+        device = getattr(given, "backend", None)
+        device = device() if callable(device) else device
+        target = device.target if isinstance(device, BackendV2) else None
+        name, noisy = type(given).__name__, target is not None
+        if isinstance(given, BaseSamplerV2):
+            return Backend(name, sampler=given, target=target, noisy=noisy)
+        return Backend(name, estimator=given, target=target, noisy=noisy, default_shots=None)
+    raise UsageError(
+        f"a backend cannot be made of a {type(given).__name__}; pass a name such as 'statevector' or "
+        "'fake:torino', a Qiskit BackendV2, or a V2 primitive."
+    )
+
+
+def _device(device: BackendV2) -> Backend:
+    if type(device).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
+        from bondwise.backends.fake import emulated
+
+        return emulated(device.name, device.target)
+    if type(device).__module__.startswith("qiskit_ibm_runtime"):
+        from bondwise.backends.ibm import on_device
+
+        return on_device(device)
+    return Backend(device.name, sampler=BackendSamplerV2(backend=device), target=device.target, noisy=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manager
+from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import (
     BaseEstimatorV2,
     BaseSamplerV2,
@@ -22,6 +24,14 @@ from qiskit.transpiler import Target
 from bondwise.backends.measurement import Plan
 
 DEFAULT_SHOTS = 4096
+Rotations = Callable[[Mapping[int, str], int], QuantumCircuit]
+
+# what turns a measurement of Z into one of the letter: U^dagger Z U is the letter
+BASIS_CHANGES = {
+    "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
+    "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),
+    "Z": np.eye(2),
+}
 
 
 class SampledEstimator(BaseEstimatorV2):
@@ -29,71 +39,87 @@ class SampledEstimator(BaseEstimatorV2):
 
     Args:
         sampler: Runs the measured circuits.
-        target: What the device can do; the basis rotations are written in its gates. None: `h` and `sdg`.
+        rotations: Writes the gates before the measurement, given the Pauli letter of each measured qubit and
+            the width of the circuit.
     """
 
-    def __init__(self, sampler: BaseSamplerV2, target: Target | None = None) -> None:
+    def __init__(self, sampler: BaseSamplerV2, rotations: Rotations) -> None:
         self._sampler = sampler
-        self._target = target
+        self._rotations = rotations
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Measure each PUB with ceil(1/precision^2) shots per basis and parameter set, 4096 unless told."""
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced, seed)
+        """Measure each PUB with 1/precision^2 shots per basis and parameter set, 4096 unless told."""
+        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs], seed)
         job._submit()
         return job
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         plans = [Plan(pub) for pub in pubs]
+        return estimator_result(plans, job_ids=self.fill(plans, seed))
+
+    def fill(self, plans: list[Plan], seed: int | None) -> tuple[str, ...]:
+        """Measure what the plans need, in one job; returns its identifier where one was submitted."""
         where, tasks = [], []
         for plan in plans:
-            shots = shots_of(plan.pub.precision)
             for index, basis in enumerate(plan.bases):
                 circuit = self._measured(plan.pub.circuit, basis.letters)
                 where.append((plan, index))
-                tasks.append((circuit, plan.sets[plan.needed[index]], shots))
-        job_ids: tuple[str, ...] = ()
-        if tasks:
-            job = seeded(self._sampler.run, seed)(tasks)
-            results = job.result()
-            job_ids = results.metadata.get("job_ids", (job.job_id(),))
-            for (plan, index), result in zip(where, results, strict=True):
-                bits = result.data.basis.to_bool_array(order="little")
-                for which, shots in zip(plan.needed[index], bits, strict=True):
-                    plan.add_counts(index, which, *np.unique(shots, axis=0, return_counts=True))
-        return estimator_result(plans, job_ids=job_ids)
+                tasks.append((circuit, plan.sets[plan.needed[index]], shots_of(plan.pub.precision)))
+        if not tasks:
+            return ()
+        job = seeded(self._sampler.run, seed)(tasks)
+        results = job.result()
+        for (plan, index), result in zip(where, results, strict=True):
+            for which, bits in zip(
+                plan.needed[index], result.data.basis.to_bool_array(order="little"), strict=True
+            ):
+                plan.add_counts(index, which, *np.unique(bits, axis=0, return_counts=True))
+        return tuple(results.metadata.get("job_ids", (job.job_id(),)))
 
-    def _measured(self, circuit: QuantumCircuit, letters: dict[int, str]) -> QuantumCircuit:
+    def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = circuit.copy()
-        measured.compose(rotations(letters, circuit.num_qubits, self._target), inplace=True)
+        measured.compose(self._rotations(letters, circuit.num_qubits), inplace=True)
         register = ClassicalRegister(len(letters), "basis")
         measured.add_register(register)
         measured.measure(list(letters), register)
         return measured
 
 
-def rotations(letters: dict[int, str], num_qubits: int, target: Target | None) -> QuantumCircuit:
-    """The gates that turn a measurement of Z into one of X or Y, in the gates of the target."""
+def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
+    """Basis changes as bare unitaries, which no noise model puts errors on."""
     circuit = QuantumCircuit(num_qubits)
     for qubit, letter in letters.items():
-        if letter == "Y":
-            circuit.sdg(qubit)
         if letter != "Z":
-            circuit.h(qubit)
-    if target is None:
-        return circuit
-    # level 0 with the trivial layout translates gate by gate and moves nothing
-    layout = list(range(num_qubits)) if target.num_qubits else None
-    manager = generate_preset_pass_manager(0, target=target, initial_layout=layout)
-    translated = QuantumCircuit(num_qubits)
-    return translated.compose(manager.run(circuit), range(num_qubits))
+            circuit.append(UnitaryGate(BASIS_CHANGES[letter]), [qubit])
+    return circuit
+
+
+def native_rotations(target: Target | None) -> Rotations:
+    """Basis changes in the gates of a target; as `sdg` and `h` without one."""
+
+    @lru_cache(maxsize=256)
+    def translated(letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
+        circuit = QuantumCircuit(num_qubits)
+        for qubit, letter in letters:
+            if letter == "Y":
+                circuit.sdg(qubit)
+            if letter != "Z":
+                circuit.h(qubit)
+        if target is None:
+            return circuit
+        # level 0 with the trivial layout translates gate by gate and moves nothing
+        layout = list(range(num_qubits)) if target.num_qubits else None
+        manager = generate_preset_pass_manager(0, target=target, initial_layout=layout)
+        return QuantumCircuit(num_qubits).compose(manager.run(circuit), range(num_qubits))
+
+    return lambda letters, num_qubits: translated(tuple(letters.items()), num_qubits)
 
 
 def shots_of(precision: float | None) -> int:
-    """Shots per basis that a PUB's precision asks for."""
-    return round(1 / precision**2) if precision else DEFAULT_SHOTS
+    """Shots per basis that a PUB's precision asks for; 4096 where it asks for nothing."""
+    return max(1, round(1 / precision**2)) if precision else DEFAULT_SHOTS
 
 
 def precision_of(shots: int) -> float:

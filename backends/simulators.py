@@ -1,4 +1,4 @@
-"""Noiseless simulation by Qiskit Aer: exact values without shots, samples with them."""
+"""Simulation by Qiskit Aer: exact values where no shots are asked for, samples elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.primitives import (
     BaseEstimatorV2,
     BaseSamplerV2,
+    BitArray,
+    DataBin,
     PrimitiveJob,
     PrimitiveResult,
     PubResult,
     SamplerPubResult,
 )
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli
@@ -24,21 +27,27 @@ from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
-from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result
+from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
+from bondwise.runs import UsageError
+
+
+def threads() -> int:
+    """The threads that OMP_NUM_THREADS allows; 0, Aer's word for all of them, when it is not set."""
+    value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(value) if value.isdigit() else 0
 
 
 def simulator(method: str, noise: NoiseModel | None = None) -> AerSimulator:
     """An Aer simulator that keeps to the threads of OMP_NUM_THREADS."""
-    threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
-    return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads)
+    return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads())
 
 
 class SimulatorSampler(BaseSamplerV2):
-    """Samples circuits, measurements and branches in the middle included, on one Aer simulator."""
+    """Samples circuits, measurements and branches in the middle included."""
 
-    def __init__(self, simulator: AerSimulator) -> None:
-        self._simulator = simulator
-        self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
+    def __init__(self, aer: AerSimulator) -> None:
+        self._aer = aer
+        self._translate = _Translator(aer)
 
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
@@ -50,61 +59,109 @@ class SimulatorSampler(BaseSamplerV2):
         return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        sampler = AerSamplerV2.from_backend(self._simulator, seed=seed)
-        ready = [SamplerPub(self._translate(pub.circuit), pub.parameter_values, pub.shots) for pub in pubs]
-        return PrimitiveResult(list(sampler.run(ready).result()), metadata={"job_ids": ()})
-
-    def _translate(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        return self._translated.get(circuit, lambda: translate(circuit, self._simulator.operation_names))
+        rng = np.random.default_rng(seed)
+        results = [sample_pub(self._translate(pub.circuit), self._aer, pub, rng) for pub in pubs]
+        return PrimitiveResult(results, metadata={"job_ids": ()})
 
 
 class SimulatorEstimator(BaseEstimatorV2):
-    """Exact expectation values where no precision is asked for, measured ones elsewhere."""
+    """Expectation values of a noiseless simulator: exact where no precision is asked for, else measured."""
 
-    def __init__(self, simulator: AerSimulator) -> None:
-        self._simulator = simulator
-        self._sampled = SampledEstimator(SimulatorSampler(simulator))
-        self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
+    def __init__(self, aer: AerSimulator) -> None:
+        self._aer = aer
+        self._translate = _Translator(aer)
+        self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
         """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
-        if precision:
-            return self._sampled.run(pubs, precision=precision, seed=seed)
-        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub) for pub in pubs])
+        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs], seed)
         job._submit()
         return job
 
-    def _run(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         plans = [Plan(pub) for pub in pubs]
         for plan in plans:
-            plan.set_values(self._values(plan))
+            if not plan.pub.precision:
+                plan.set_values(self._values(plan))
+        self._sampled.fill([plan for plan in plans if plan.pub.precision], seed)
         return estimator_result(plans)
 
     def _values(self, plan: Plan) -> np.ndarray:
-        circuit = plan.pub.circuit
-        ready = self._translated.get(circuit, lambda: translate(circuit, self._simulator.operation_names))
-        ready = ready.copy()
+        circuit = self._translate(plan.pub.circuit).copy()
+        random = {"measure", "reset", "if_else", "for_loop", "while_loop", "switch_case"} & operations(
+            circuit
+        )
+        if random:
+            raise UsageError(
+                f"a circuit with {min(random)} has no single final state; pass shots=, such as shots=4096."
+            )
         for term in plan.terms:
-            ready.save_expectation_value(Pauli(term), range(ready.num_qubits), label=term)
-        binds = [{parameter: plan.sets[:, i] for i, parameter in enumerate(circuit.parameters)}]
-        result = self._simulator.run(ready, parameter_binds=binds if circuit.parameters else None).result()
-        return np.array([[data.data.to_dict()[term] for term in plan.terms] for data in result.results])
+            circuit.save_expectation_value(Pauli(term), range(circuit.num_qubits), label=term)
+        binds = [{parameter: plan.sets[:, i] for i, parameter in enumerate(plan.pub.circuit.parameters)}]
+        run = self._aer.run(circuit, parameter_binds=binds if circuit.parameters else None).result()
+        saved = [experiment.data.to_dict() for experiment in run.results]
+        return np.array([[values[term] for term in plan.terms] for values in saved], dtype=float)
 
 
-def translate(circuit: QuantumCircuit, names: Iterable[str]) -> QuantumCircuit:
-    """The circuit with the gates that are not in `names` written out, and everything else left alone."""
-    known = set(names) | {"barrier"}
-    if known.issuperset(_operations(circuit)):
-        return circuit
-    return transpile(circuit, basis_gates=sorted(known), optimization_level=0)
+def sample_pub(
+    circuit: QuantumCircuit, aer: AerSimulator, pub: SamplerPub, rng: np.random.Generator
+) -> SamplerPubResult:
+    """Sample a PUB, with `circuit` in place of its own, so that all its shots are independent.
+
+    When every shot is a run of its own, shot k of circuit i starts Aer's random numbers from seed + 2113 i + k.
+    The circuits of one Aer job would so repeat each other's errors from shot 2113 on: each gets its own seed.
+    """
+
+    def run(values: BindingsArray) -> SamplerPubResult:
+        sampler = AerSamplerV2.from_backend(aer, seed=int(rng.integers(2**31)))
+        return sampler.run([SamplerPub(circuit, values, pub.shots)]).result()[0]
+
+    values = pub.parameter_values
+    if values.size == 1 or not (aer.options.noise_model or _measures_early(circuit)):
+        return run(values)
+    parts = [run(values[index]).data for index in np.ndindex(values.shape)]
+    registers = {}
+    for name, first in parts[0].items():
+        packed = np.stack([part[name].array for part in parts]).reshape(*values.shape, *first.array.shape)
+        registers[name] = BitArray(packed, first.num_bits)
+    return SamplerPubResult(DataBin(**registers, shape=values.shape))
 
 
-def _operations(circuit: QuantumCircuit) -> set[str]:
+def _measures_early(circuit: QuantumCircuit) -> bool:
+    measured = False
+    for instruction in circuit.data:
+        name = instruction.operation.name
+        if name in ("reset", "if_else", "for_loop", "while_loop", "switch_case"):
+            return True
+        if measured and name not in ("measure", "barrier", "delay"):
+            return True
+        measured |= name == "measure"
+    return False
+
+
+class _Translator:
+    """Writes out the gates that Aer lacks and leaves everything else alone."""
+
+    def __init__(self, aer: AerSimulator) -> None:
+        # a noise model narrows the gates that Aer announces, not those that it runs
+        self._known = {"barrier", *AerSimulator(method=aer.options.method).operation_names}
+        self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
+
+    def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        if self._known.issuperset(operations(circuit)):
+            return circuit
+        return self._translated.get(
+            circuit, lambda: transpile(circuit, basis_gates=sorted(self._known), optimization_level=0)
+        )
+
+
+def operations(circuit: QuantumCircuit) -> set[str]:
+    """The names of all operations, those in branches included."""
     found = set()
     for instruction in circuit.data:
         found.add(instruction.operation.name)
         for block in getattr(instruction.operation, "blocks", ()):
-            found |= _operations(block)
+            found |= operations(block)
     return found

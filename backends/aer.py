@@ -1,0 +1,131 @@
+"""The names `"statevector"` and `"aer…"`, and Aer's noise models.
+
+Noisy values are exact, from the density matrix, up to 12 qubits; larger circuits, and the methods without a
+density matrix, are sampled by trajectories. The basis change before a measurement is free of error; the
+model's readout errors apply.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import ControlFlowOp
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.quantum_info import Operator, SuperOp
+from qiskit.transpiler import Target
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+
+from bondwise.backends.backend import Backend
+from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
+from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
+from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler, simulator
+from bondwise.runs import UsageError, unknown_name
+
+ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
+TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
+
+
+@cache
+def methods() -> tuple[str, ...]:
+    """Aer's methods that evolve states, such as `"matrix_product_state"`."""
+    return tuple(sorted(set(AerSimulator().available_methods()) - {"automatic", "unitary", "superop"}))
+
+
+def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
+    """The backend of `"statevector"`, or of `"aer"` with options, `"aer:OPTION,OPTION"`.
+
+    Args:
+        name: The options are one of Aer's methods, and `depolarizing=P`: every two-qubit gate is followed by
+            the two-qubit channel (1-P) rho + P I/4; one-qubit gates and readout are ideal.
+        noise: A noise model instead of `depolarizing=`.
+
+    Raises:
+        UsageError: An unknown method or option, P outside [0, 1], or two noise models.
+    """
+    method = None
+    for option in name.partition(":")[2].split(",") if ":" in name else ():
+        key, equals, text = option.partition("=")
+        if equals and key == "depolarizing":
+            if noise is not None:
+                raise UsageError(f"{name!r} and noise= both set the noise; leave one of them out.")
+            noise = _depolarizing(text)
+        elif option in methods() and method is None:
+            method = option
+        else:
+            raise unknown_name("option of aer", option, [*methods(), "depolarizing=0.01"])
+    if noise is None or noise.is_ideal():
+        aer = simulator(method or "statevector")
+        return Backend(name, estimator=SimulatorEstimator(aer), sampler=SimulatorSampler(aer), exact=True)
+    sampler = SimulatorSampler(simulator(method or "automatic", noise))
+    sampled = SampledEstimator(sampler, ideal_rotations)
+    readout = _confusion(noise)
+    # circuits run as they are written: level 0 only writes out the gates that the model does not name
+    if method not in (None, "density_matrix") or readout is None:
+        return Backend(
+            name, estimator=sampled, sampler=sampler, target=_target(noise), noisy=True, optimization_level=0
+        )
+    estimator = DensityEstimator(_Preparation(noise, readout), sampled)
+    return Backend(
+        name,
+        estimator=estimator,
+        sampler=sampler,
+        target=_target(noise),
+        exact=True,
+        noisy=True,
+        optimization_level=0,
+    )
+
+
+def _depolarizing(text: str) -> NoiseModel:
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 1:
+        raise UsageError(f"depolarizing={text} is not a strength; write a number from 0 to 1, such as 0.01.")
+    noise = NoiseModel(basis_gates=[*ONE_QUBIT_GATES, *TWO_QUBIT_GATES])
+    if strength:
+        noise.add_all_qubit_quantum_error(depolarizing_error(strength, 2), list(TWO_QUBIT_GATES))
+    return noise
+
+
+def _target(noise: NoiseModel) -> Target:
+    gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping())
+    return Target.from_configuration([*sorted(gates - {"delay"}), "measure", "reset", "delay"])
+
+
+def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
+    """Confusion matrices [bit read, bit there] by qubit, None for the others; None if correlated."""
+    found: dict[int | None, np.ndarray] = {None: np.eye(2)}
+    for error in noise.to_dict()["errors"]:
+        if error["type"] == "roerror":
+            for qubits in error.get("gate_qubits", [(None,)]):
+                if len(qubits) > 1 or len(error["probabilities"]) > 2:
+                    return None
+                found[qubits[0]] = np.asarray(error["probabilities"], dtype=float).T
+    return found
+
+
+class _Preparation:
+    """Makes circuits ready for a noise model: all qubits stay, Aer applies the errors."""
+
+    def __init__(self, noise: NoiseModel, readout: dict[int | None, np.ndarray]) -> None:
+        self._simulator = simulator("density_matrix", noise)
+        self._readout = readout
+        self._changes = {letter: SuperOp(Operator(matrix)).data for letter, matrix in BASIS_CHANGES.items()}
+
+    def __call__(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
+        branches = any(i.clbits or isinstance(i.operation, ControlFlowOp) for i in circuit.data)
+        if branches or circuit.num_qubits > MAX_QUBITS:
+            return None
+        qubits = range(circuit.num_qubits)
+        return Prepared(
+            circuit=circuit,
+            positions={qubit: qubit for qubit in qubits},
+            simulator=self._simulator,
+            channel=lambda place, letter: self._changes[letter],
+            readout=np.array([self._readout.get(qubit, self._readout[None]) for qubit in qubits]),
+        )
