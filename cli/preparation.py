@@ -106,26 +106,32 @@ def prepare(
     if hamiltonian.num_qubits <= EXACT_UP_TO:
         exact_energy, ground_state = qml.exact_ground_state(hamiltonian)
     stages: list[Stage] = []
-    dmrg = tn.ground_state(hamiltonian, max_bond=max_bond, seed=seed, progress=progress)
-    with timed("MPS as a circuit", stages) as stage:
-        found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)
-        circuit, angles = found.circuit, found.parameters
-        measure(stage, hamiltonian, circuit, angles, ground_state)
-    if extend:
-        with timed("extended", stages) as stage:
-            for layer in range(extend):
-                circuit, angles = tn.extend(circuit, angles, coupled_pairs(hamiltonian), seed=seed + layer)
+
+    def solve(bond: int, name: str) -> tuple[float, QuantumCircuit, np.ndarray]:
+        """DMRG energy at a bond dimension, and the state as an extended circuit, whose gates do not depend on it."""
+        dmrg = tn.ground_state(hamiltonian, max_bond=bond, seed=seed, progress=progress)
+        with timed(f"{name} as a circuit", stages) as stage:
+            found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)
+            circuit, angles = found.circuit, found.parameters
             measure(stage, hamiltonian, circuit, angles, ground_state)
-    starts = {}
+        for layer in range(extend):
+            circuit, angles = tn.extend(circuit, angles, coupled_pairs(hamiltonian), seed=seed + layer)
+        return float(dmrg.value), circuit, angles
+
+    dmrg_energy, circuit, angles = solve(max_bond, "MPS")
+    random = qml.random_start(circuit, seed=seed)
     if start == "mps":
-        starts["MPS"] = angles
-    elif start in STARTS:
-        starts[start] = qml.start_angles(start, circuit, hamiltonian, seed=seed)
+        starts = {"MPS": angles, "random": random}
+    elif start == "product":
+        starts = {"product": solve(1, "product state")[2], "random": random}
+    elif start == "near-identity":
+        starts = {"near-identity": qml.near_identity_start(circuit, seed=seed), "random": random}
+    elif start == "random":
+        starts = {"random": random}
     else:
-        starts["given"] = read_parameters(Path(start), circuit)
-    starts.setdefault("random", qml.start_angles("random", circuit, hamiltonian, seed=seed))
+        starts = {"given": read_parameters(Path(start), circuit), "random": random}
     prepared = Preparation(
-        value=dmrg.value,
+        value=dmrg_energy,
         seed=seed,
         circuit=circuit,
         starts=starts,

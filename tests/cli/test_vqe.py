@@ -58,7 +58,6 @@ def test_result(finished):
     stages = {stage["name"]: stage for stage in result["stages"]}
     assert stages.keys() == {
         "MPS as a circuit",
-        "extended",
         "MPS start",
         "MPS start, trained",
         "random start",
@@ -72,7 +71,7 @@ def test_result(finished):
         }
         assert stage["energy"] + 5 * stage["std"] >= result["exact_energy"]
     assert stages["MPS as a circuit"]["cx"] == 6
-    assert stages["extended"]["cx"] == 12
+    assert stages["MPS start"]["cx"] == 12
     assert stages["MPS start, trained"]["energy"] < stages["MPS start"]["energy"]
     assert stages["fake:manila, raw"]["shots"] == 3 * 500  # XX, YY and ZZ are read in three bases
     assert stages["fake:manila, raw"]["std"] > 0
