@@ -1,8 +1,9 @@
 """Gate angles as a function of the circuit's parameters.
 
-An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = sum_j c_j theta_j + b; they become one
-gather and one multiplication for the whole circuit. The others (`theta * phi`, `theta.sin()`) are translated
-through sympy. Either way the angles can be differentiated by whatever holds the parameters: torch, JAX, autograd.
+An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = sum_j c_j theta_j + b; they become
+one gather and one multiplication for the whole circuit. The others (`theta * phi`, `theta.sin()`) are
+translated through sympy. Either way the angles can be differentiated by whatever holds the parameters, torch
+or autograd.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ class Angles:
                 rows.append(row)
         # rows are padded to the longest sum: nearly always one parameter an angle
         width = max((len(slopes) for slopes, _ in rows), default=0)
-        self._columns = np.zeros((len(rows), width), dtype=np.int64)
-        self._slopes = np.zeros((len(rows), width))
-        self._offsets = np.array([offset for _, offset in rows])
+        columns = np.zeros((len(rows), width), dtype=np.int64)
+        scales = np.zeros((len(rows), width))
         for index, (slopes, _) in enumerate(rows):
-            self._columns[index, : len(slopes)] = [column[parameter] for parameter in slopes]
-            self._slopes[index, : len(slopes)] = list(slopes.values())
+            columns[index, : len(slopes)] = [column[parameter] for parameter in slopes]
+            scales[index, : len(slopes)] = list(slopes.values())
+        self._affine: list[Any] = [columns, scales, np.array([offset for _, offset in rows])]
+        self._torch = [torch.from_numpy(array) for array in self._affine]
         self._order = np.argsort(affine + curved)
-        self._torch = [torch.from_numpy(array) for array in (self._columns, self._slopes, self._offsets)]
         self.count = len(expressions)
 
     def __call__(self, parameters: Any) -> Any:
@@ -69,12 +70,9 @@ class Angles:
         Returns:
             (*batch, G) of the same kind.
         """
+        columns, slopes, offsets = self._affine
         if isinstance(parameters, torch.Tensor):
-            columns, slopes, offsets = self._torch
-        else:
-            columns, slopes, offsets = self._columns, self._slopes, self._offsets
-            if qml.math.get_interface(parameters) != "numpy":
-                slopes, offsets = (qml.math.convert_like(array, parameters) for array in (slopes, offsets))
+            columns, slopes, offsets = self._torch  # the same, converted once
         if columns.shape[1] == 1:  # the common case, without the sum over one element
             affine = parameters[..., columns[:, 0]] * slopes[:, 0] + offsets
         else:

@@ -1,8 +1,8 @@
 """Expectation values that torch can differentiate, on every backend.
 
-On the exact simulator the gradient comes from the state: adjoint differentiation, or backpropagation through a
-batch. Everywhere else from shifted or perturbed circuits, which travel as one broadcast PUB together with the
-circuit itself.
+On the exact simulator the gradient comes from the state: adjoint differentiation, or backpropagation through
+a batch. Everywhere else from shifted or perturbed circuits, which travel as one broadcast PUB together with
+the circuit itself.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def expectation(
         parameters: (*batch, P) in the order of `circuit.parameters`, radians. May be left out for P = 0.
         backend: Whatever `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, "statevector" only; "backprop" has second derivatives too),
-            "parameter-shift" (exact up to noise and shots, 2 circuits an angle, 4 for crx, cry and crz), "spsa"
-            (an estimate from 2 circuits in all). "auto": "parameter-shift", and on "statevector" whichever of the
-            first two is faster. Circuits for the gradient run only where `parameters` asks for one.
+            "parameter-shift" (as exact as the backend's values, from 2 circuits an angle, 4 for crx, cry and
+            crz), "spsa" (an estimate from 2 circuits in all). "auto": on "statevector" whichever of the first
+            two is faster, else "parameter-shift". Circuits for the gradient run only where `parameters` asks
+            for one.
         shots: Per measured basis and circuit. None: exact values where the backend has them, else 4096.
         seed: Of shots and of spsa's directions. An int draws the same at every call, so train with a
             `numpy.random.Generator`, which moves on.
@@ -60,8 +61,8 @@ def expectation(
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
 
     Raises:
-        UsageError: Parameters of the wrong shape or not finite, an observable that is not Hermitian or of another
-            size, a gate without a gradient rule, a gradient that the backend does not offer.
+        UsageError: Parameters of the wrong shape or not finite, an observable that is not Hermitian or of
+            another size, a gate without a gradient rule, a gradient that the backend does not offer.
     """
     operators = as_operators(observables, circuit.num_qubits)
     given = _as_tensor(parameters, circuit)
@@ -123,8 +124,8 @@ def _as_tensor(parameters: torch.Tensor | ArrayLike | None, circuit: QuantumCirc
         tensor = tensor.to(torch.float64)
     if tensor.ndim == 0 or tensor.shape[-1] != expected:
         raise UsageError(
-            f"the circuit has {expected} parameters and an array of shape {tuple(tensor.shape)} was given; pass "
-            f"shape (*batch, {expected}) in the order of circuit.parameters."
+            f"the circuit has {expected} parameters and an array of shape {tuple(tensor.shape)} was given; "
+            f"pass shape (*batch, {expected}) in the order of circuit.parameters."
         )
     if not bool(torch.isfinite(tensor).all()):
         raise UsageError("the parameters hold NaN or infinite values; pass finite angles in radians.")
@@ -146,6 +147,6 @@ def _method(gradient: str, backend: Any, shots: int | None, num_qubits: int, bat
         return gradient
     if not simulated:
         return "parameter-shift"
-    # a set costs the adjoint method 2 µs a gate on few qubits, broadcasting 200 µs a gate for all sets together;
-    # from 8 qubits on the intermediate states leave the cache and broadcasting loses at any size
+    # on few qubits a set costs the adjoint method 3 µs a gate, and a whole batch costs broadcasting 350 µs a
+    # gate; from 8 qubits on the intermediate states leave the cache and broadcasting loses at any size
     return "backprop" if batch >= 128 and num_qubits <= 6 else "adjoint"

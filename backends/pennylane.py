@@ -1,7 +1,7 @@
 """From Qiskit to PennyLane: circuits become quantum functions, Pauli sums become Hamiltonians.
 
-Wire i is qubit i, but the two count in opposite directions: PennyLane's first wire is the highest bit of a basis
-state and Qiskit's first qubit the lowest, so a matrix of several qubits goes onto the wires in reverse.
+Wire i is qubit i, but the two count in opposite directions: PennyLane's first wire is the highest bit of a
+basis state and Qiskit's first qubit the lowest, so a matrix of several qubits goes onto the wires in reverse.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pennylane as qml
@@ -79,25 +79,23 @@ class Step:
     angle: int | None = None
 
 
-@overload
-def to_pennylane(source: QuantumCircuit) -> Callable[..., None]: ...
-@overload
-def to_pennylane(source: SparsePauliOp) -> Operator: ...
 def to_pennylane(source: QuantumCircuit | SparsePauliOp) -> Callable[..., None] | Operator:
     """Translate a circuit or an observable to PennyLane.
 
     Args:
-        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or a Pauli sum.
+        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or a
+            Pauli sum.
 
     Returns:
-        For a circuit a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` (P,) or
-        (batch, P) in the order of `source.parameters`, radians, of any interface (torch, JAX, autograd, numpy);
-        `wires` n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
+        For a circuit a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` (P,)
+        or (batch, P) in the order of `source.parameters`, radians, held by torch, autograd or numpy; `wires`
+        n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
         For a Pauli sum the Hamiltonian on wires 0 … n-1, coefficients in float64.
 
     Raises:
-        UsageError: The circuit holds something that is not a gate (measure, reset, control flow) or a gate that
-            has neither matrix nor definition; it is named. On calling f: a wrong number of parameters or wires.
+        UsageError: The circuit holds something that is not a gate (measure, reset, control flow) or a gate
+            that has neither matrix nor definition; it is named. On calling f: a wrong number of parameters or
+            wires.
     """
     if isinstance(source, SparsePauliOp):
         words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in source.paulis.to_labels()]
@@ -184,9 +182,9 @@ def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") 
             yield Step(_phase(float(definition.global_phase)), ())
     else:
         raise UsageError(
-            f"'{operation.name}'{inside} on qubits {list(qubits)} is not a gate with a matrix or a definition, which is "
-            "all that PennyLane takes; drop final measurements with circuit.remove_final_measurements(), or write "
-            "backend='aer' with shots."
+            f"'{operation.name}'{inside} on qubits {list(qubits)} is not a gate with a matrix or a "
+            "definition, which is all that PennyLane takes; drop final measurements with "
+            "circuit.remove_final_measurements(), or write backend='aer' with shots."
         )
 
 

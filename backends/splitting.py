@@ -1,9 +1,9 @@
 """Any circuit, rewritten so that no gate depends on more than one free angle.
 
 Every occurrence of a free angle gets a `Parameter` of its own, and the angles are kept as a function of the
-circuit's parameters. So the chain rule for shared, scaled and summed parameters is one function, and what is left
-to differentiate are plain rotations: `u(theta, phi, lambda)` becomes rz(lambda) ry(theta) rz(phi), and gates that
-are not rotations are replaced by their definitions.
+circuit's parameters. So the chain rule for shared, scaled and summed parameters is one function, and what is
+left to differentiate are plain rotations: `u(theta, phi, lambda)` becomes rz(lambda) ry(theta) rz(phi), and
+gates that are not rotations are replaced by their definitions.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def is_free(value: Any) -> bool:
     return isinstance(value, ParameterExpression | QuantumCircuit) and bool(value.parameters)
 
 
-def closed_kind(operation: Operation) -> type:
+def closed_kind(operation: Any) -> type:
     """The class of a gate; `object` for one that is controlled on zeros, which its class does not tell."""
     closed = 2 ** getattr(operation, "num_ctrl_qubits", 0) - 1
     if getattr(operation, "ctrl_state", closed) != closed:
@@ -94,7 +94,7 @@ class _Splitter:
     def __init__(self, circuit: QuantumCircuit) -> None:
         self._source = circuit
         # (gate, qubits, clbits), or (class of a rotation, …) where the next angle goes in
-        self._steps: list[tuple[Operation | type, Any, Any]] = []
+        self._steps: list[tuple[Any, Any, Any]] = []
         self._angles: list[ParameterExpression] = []
         self._phases: list[ParameterExpression | float] = [circuit.global_phase]
         for step in circuit.data:
@@ -110,8 +110,8 @@ class _Splitter:
         parameters = list(self._source.parameters)
         return SplitCircuit(circuit, Angles(self._angles, parameters), Angles(self._phases, parameters))
 
-    def _add(self, operation: Operation, qubits: Any, clbits: Any, inside: str = "") -> None:
-        params = getattr(operation, "params", ())
+    def _add(self, operation: Any, qubits: Any, clbits: Any, inside: str = "") -> None:
+        params: Any = getattr(operation, "params", ())
         kind = closed_kind(operation)
         kind = _OLD_NAMES.get(kind, kind)
         if not any(map(is_free, params)):
@@ -135,7 +135,7 @@ class _Splitter:
                 bits = [place[bit] for bit in step.clbits]
                 self._add(step.operation, wires, bits, inside or f" (inside '{operation.name}')")
 
-    def _rotate(self, kind: type, angle: ParameterExpression | float, qubits: Any) -> None:
+    def _rotate(self, kind: Any, angle: ParameterExpression | float, qubits: Any) -> None:
         if is_free(angle):
             self._steps.append((kind, qubits, ()))
             self._angles.append(angle)
@@ -150,7 +150,8 @@ def _definition(operation: Operation, inside: str) -> QuantumCircuit:
         definition = None
     if definition is None:
         raise UsageError(
-            f"gate '{operation.name}'{inside} has free parameters and neither a gradient rule nor a definition in "
-            "gates that have one; write it with rx, ry, rz, p, u, rxx, ryy, rzz, rzx, cp, crx, cry or crz."
+            f"gate '{operation.name}'{inside} has free parameters and neither a gradient rule nor a "
+            "definition in gates that have one; write it with rx, ry, rz, p, u, rxx, ryy, rzz, rzx, cp, crx, "
+            "cry or crz."
         )
     return definition

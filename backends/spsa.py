@@ -1,8 +1,7 @@
-"""Gradients by simultaneous perturbation (Spall 1992, doi:10.1109/9.119632): two evaluations for any number of
-parameters.
+"""Gradients by simultaneous perturbation (Spall 1992, doi:10.1109/9.119632), from two evaluations.
 
-All parameters move at once along a random sign vector Delta, and [f(x + c Delta) - f(x - c Delta)] / (2c) Delta is
-the gradient up to O(c^2) on average, with a variance that grows with the number of parameters.
+All parameters move at once along a random sign vector Delta. On average [f(x + c Delta) - f(x - c Delta)]
+Delta / (2c) is the gradient up to O(c^2), with a variance that grows with the number of parameters.
 """
 
 from __future__ import annotations

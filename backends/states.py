@@ -1,13 +1,13 @@
 """Statevectors of a circuit, differentiable with respect to its gate angles.
 
-Adjoint method (arXiv:2009.02823) on `lightning.qubit`: the gradient of any real function f of the final state psi
-needs v = df/dpsi* only, and one sweep back through the circuit gives Re <v| d psi / d angle> for all angles. The
-number of observables does not matter, and nothing but psi is kept. PennyLane's own interface rebuilds a tape at
-each call and returns float32, so the gates are put once into the form that lightning's C++ classes take, and the
-angles are filled in.
+Adjoint method (arXiv:2009.02823) on `lightning.qubit`: the gradient of any real function f of the final state
+psi needs its cotangent v only (d f = Re <v|d psi>), and one sweep back through the circuit gives
+Re <v|d psi / d angle> for all angles. The number of observables does not matter, and nothing but psi is kept.
+PennyLane's own interface rebuilds a tape at each call and returns float32 to torch, so the gates are put once
+into the form that lightning's C++ classes take, and the angles are filled in.
 
-Backpropagation on `default.qubit`: one broadcast run for a batch, all intermediate states kept, differentiable
-any number of times.
+Backpropagation on `default.qubit`: one broadcast run for a batch, all intermediate states kept,
+differentiable any number of times.
 """
 
 from __future__ import annotations

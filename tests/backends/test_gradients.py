@@ -1,4 +1,4 @@
-"""Values against Qiskit's StatevectorEstimator; gradients against finite differences, formulas and each other."""
+"""Values against Qiskit's StatevectorEstimator; gradients against differences, formulas and each other."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def assert_all_agree(circuit, observables, parameters) -> None:
 
 @st.composite
 def problems(draw):
-    """A random circuit with free, fixed, shared, scaled, summed and multiplied angles, and two observables."""
+    """A random circuit with free, fixed, shared, scaled, summed and multiplied angles; two observables."""
     num_qubits = draw(st.integers(2, 3))
     theta = [*ParameterVector("theta", 11), Parameter("alpha"), Parameter("z")]
     expressions = st.one_of(
@@ -389,6 +389,8 @@ def refused():
     return [
         ((circuit, SparsePauliOp("XXX"), three), {}, "acts on 3 qubits and the circuit has 2"),
         ((circuit, SparsePauliOp(["XX"], [1j]), three), {}, "not Hermitian"),
+        ((circuit, SparsePauliOp(["XX"], [np.inf]), three), {}, "no finite number"),
+        ((circuit, SparsePauliOp(["XX"], [Parameter("J")]), three), {}, "bind its parameters first"),
         ((circuit, SparsePauliOp(["XX"], [0]), three), {}, "observable is zero"),
         ((circuit, [], three), {}, "list of observables is empty"),
         ((circuit, [3.0], three), {}, "an observable is a float"),
@@ -396,7 +398,7 @@ def refused():
         ((circuit, good, torch.zeros(3, 4)), {}, r"has 3 parameters and an array of shape \(3, 4\)"),
         ((circuit, good), {}, r"has 3 parameters and an array of shape \(0,\)"),
         ((circuit, good, [0.1, np.nan, 0.2]), {}, "NaN"),
-        ((circuit, good, three), {"gradient": "adjoin"}, "did you mean 'adjoint'|Did you mean 'adjoint'"),
+        ((circuit, good, three), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
         ((circuit, good, three, "aer"), {"gradient": "adjoint"}, "backend='aer'; write"),
         ((circuit, good, three), {"gradient": "backprop", "shots": 10}, "shots=10; write"),
         ((circuit, good, three), {"shots": 0}, "shots is 0"),
