@@ -1,3 +1,6 @@
+from .ansatz import brickwall as brickwall
+from .ansatz import near_identity_start as near_identity_start
+from .ansatz import random_start as random_start
 from .exact import exact_ground_state as exact_ground_state
 from .hamiltonian_file import read_hamiltonian as read_hamiltonian
 from .hamiltonian_file import write_hamiltonian as write_hamiltonian
@@ -11,3 +14,5 @@ from .training import Step as Step
 from .training import StopTraining as StopTraining
 from .training import Training as Training
 from .training import minimise as minimise
+from .vqe import VQE as VQE
+from .vqe import VQEResult as VQEResult

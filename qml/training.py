@@ -131,7 +131,7 @@ def minimise(
         callbacks: Called in turn with a `Step` after each evaluation; may raise `StopTraining`.
         checkpoint: File to keep the state of the run in; it must not exist unless `resume` is set.
         checkpoint_every: Write it after so many steps, and at the end.
-        resume: Continue from `checkpoint`; of `parameters` only the shape is used then.
+        resume: Continue from `checkpoint` if it is there; of `parameters` only the shape is used then.
         patience: End, converged, when the last so many steps have not lowered the best loss by more than
             `tolerance`. None: never.
         tolerance: See `patience`; in units of the loss.
@@ -145,7 +145,7 @@ def minimise(
 
     Raises:
         UsageError: An unknown optimiser, a number out of range, a loss that is no differentiable number, or a
-            checkpoint that is there when it must not be, missing, damaged, or of another run.
+            checkpoint that is there when it must not be, damaged, or of another run.
         RunError: The checkpoint cannot be written.
     """
     start, callbacks = _checked_start(parameters), tuple(callbacks)
@@ -160,13 +160,13 @@ def minimise(
             raise UsageError(f"{name} must be {least} or more; it is {number}.")
     if resume and checkpoint is None:
         raise UsageError("there is nothing to resume from; give checkpoint=FILE.")
-    if checkpoint is not None and not resume and Path(checkpoint).exists():
+    if not resume and checkpoint is not None and Path(checkpoint).exists():
         raise UsageError(f"checkpoint {checkpoint} exists; write resume=True to continue it, or delete it.")
     run = f"{run} | {optimizer} {descent.learning_rate!r} | {start.shape}"
 
     trace: list[tuple[float, float, float]] = []  # loss, gradient norm, seconds
     best, last, step, message, converged = start, start, 0, "", False
-    if resume and checkpoint is not None:
+    if checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint, run=run)
         descent.restore(state["descent"])
         if generator is not None:

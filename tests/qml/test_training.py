@@ -192,6 +192,12 @@ def test_interrupt_leaves_a_valid_checkpoint(tmp_path):
     assert resumed.last.tobytes() == minimise(quadratic, start, steps=30).last.tobytes()
 
 
+def test_resume_starts_where_there_is_nothing_yet(tmp_path):
+    result = minimise(quadratic, np.ones(3), steps=3, checkpoint=tmp_path / "c", resume=True)
+    assert result.losses.size == 4
+    assert (tmp_path / "c").exists()
+
+
 def test_checkpoints_of_others_are_refused(tmp_path):
     path = tmp_path / "c"
     minimise(quadratic, np.ones(3), steps=3, checkpoint=path, run="this")
@@ -203,8 +209,6 @@ def test_checkpoints_of_others_are_refused(tmp_path):
             minimise(quadratic, np.ones(3), checkpoint=path, resume=True, **{"run": "this", **change})
     with pytest.raises(UsageError, match="another run"):
         minimise(quadratic, np.ones(4), checkpoint=path, resume=True, run="this")
-    with pytest.raises(UsageError, match="no checkpoint"):
-        minimise(quadratic, np.ones(3), checkpoint=tmp_path / "absent", resume=True)
     assert path.read_bytes() == content
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UsageError, match="damaged"):

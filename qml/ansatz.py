@@ -1,0 +1,74 @@
+"""Circuits of two-qubit blocks, and starting points for their training beside the one from tensor networks.
+
+The blocks are those of `bondwise.tn`, whose angles 0 give the identity; so angles near zero are a near-identity
+start, and uniform angles a random one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from bondwise.runs import UsageError
+from bondwise.tn.gates import get_block
+
+
+def brickwall(num_qubits: int, layers: int, *, gate: str = "so4") -> QuantumCircuit:
+    """Layers of two-qubit blocks on the pairs (0, 1), (2, 3), … and (1, 2), (3, 4), … in turn.
+
+    Args:
+        num_qubits: Two or more.
+        layers: Number of layers, one or more; a layer is one of the two kinds.
+        gate: `"so4"` (real, 2 CX and 6 angles each) or `"su4"` (3 CX, 15 angles).
+
+    Returns:
+        The circuit; its parameters are the vector `theta`, block after block.
+
+    Raises:
+        UsageError: Too few qubits or layers, or no such gate.
+    """
+    block = get_block(gate)
+    for name, number, least in [("num_qubits", num_qubits, 2), ("layers", layers, 1)]:
+        if number < least:
+            raise UsageError(f"{name} must be {least} or more; it is {number}.")
+    pairs = [(qubit, qubit + 1) for layer in range(layers) for qubit in range(layer % 2, num_qubits - 1, 2)]
+    theta = ParameterVector("theta", block.size * len(pairs))
+    circuit = QuantumCircuit(num_qubits)
+    for index, (first, second) in enumerate(pairs):
+        block.append(circuit, first, second, theta[index * block.size : (index + 1) * block.size])
+    return circuit
+
+
+def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> np.ndarray:
+    """Angles uniform in [-π, π).
+
+    Args:
+        circuit: With P parameters.
+        seed: Of the draw.
+
+    Returns:
+        Angles in radians, float64 of shape (P,).
+    """
+    return np.random.default_rng(seed).uniform(-np.pi, np.pi, circuit.num_parameters)
+
+
+def near_identity_start(
+    circuit: QuantumCircuit, *, strength: float = 0.1, seed: int | None = None
+) -> np.ndarray:
+    """Normal angles around zero: in a circuit of our blocks, a state close to |0…0⟩.
+
+    Args:
+        circuit: With P parameters.
+        strength: Standard deviation in radians; 0 gives a point where gradients may vanish by symmetry.
+        seed: Of the draw.
+
+    Returns:
+        Angles in radians, float64 of shape (P,).
+
+    Raises:
+        UsageError: The strength is negative or not finite.
+    """
+    if not 0 <= strength < np.inf:
+        raise UsageError(f"strength must be a number not below zero, in radians; it is {strength}.")
+    return np.random.default_rng(seed).normal(0.0, strength, circuit.num_parameters)

@@ -1,0 +1,197 @@
+"""The variational quantum eigensolver: minimise ⟨0|U(θ)† H U(θ)|0⟩ over the angles θ of a circuit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.backends import estimate, expectation, get_backend
+from bondwise.backends.gradients import Gradient
+from bondwise.qml.training import Step, Training, minimise
+from bondwise.runs import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQEResult(Training):
+    """A trained circuit; `value` is the energy at `parameters` and `std` its standard error.
+
+    On exact backends `parameters` are those of the lowest energy met. Where energies are sampled the lowest
+    one is a lucky draw, so they are the last ones, and their energy is measured afresh; `shots` and `job_ids`
+    are those of this measurement.
+
+    Attributes:
+        reference: The energy that the run was to be compared with, or None.
+    """
+
+    reference: float | None = None
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the energy against the steps; above the reference, on a logarithmic scale, where there is one.
+
+        Args:
+            ax: Matplotlib Axes; None makes a figure.
+
+        Returns:
+            The Axes.
+        """
+        if self.reference is None:
+            ax = super().plot(ax)
+            ax.set_ylabel("energy")
+            return ax
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure().subplots()
+        ax.semilogy(np.arange(len(self.losses)), self.losses - self.reference)
+        ax.set_xlabel("step")
+        ax.set_ylabel("energy above the reference")
+        return ax
+
+
+class VQE:
+    """A Hamiltonian, a circuit, and how to train it.
+
+    Args:
+        hamiltonian: Hermitian, on as many qubits as the circuit.
+        circuit: With parameters and without measurements.
+        backend: Where energies are evaluated: a name or any object that `get_backend` takes.
+        optimizer: As for `minimise`.
+        learning_rate: As for `minimise`.
+        gradient: As for `expectation`.
+        shots: Per measured basis; None is exact where the backend can be.
+
+    Raises:
+        UsageError: The Hamiltonian is not Hermitian or of another size, or there is nothing to train.
+    """
+
+    def __init__(
+        self,
+        hamiltonian: SparsePauliOp,
+        circuit: QuantumCircuit,
+        *,
+        backend: Any = "statevector",
+        optimizer: str = "adam",
+        learning_rate: float | None = None,
+        gradient: Gradient = "auto",
+        shots: int | None = None,
+    ) -> None:
+        if hamiltonian.num_qubits != circuit.num_qubits:
+            raise UsageError(
+                f"the Hamiltonian has {hamiltonian.num_qubits} qubits and the circuit {circuit.num_qubits}; "
+                "give two of the same size."
+            )
+        if not np.isfinite(hamiltonian.coeffs).all() or hamiltonian.simplify().coeffs.imag.any():
+            raise UsageError("the Hamiltonian is not Hermitian: its coefficients must be finite and real.")
+        if not circuit.num_parameters:
+            raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
+        self.hamiltonian = hamiltonian
+        self.circuit = circuit
+        self.backend = get_backend(backend)
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.gradient = gradient
+        self.shots = shots
+
+    def run(
+        self,
+        parameters: Any,
+        *,
+        steps: int = 200,
+        seed: int | None = None,
+        reference: float | None = None,
+        callbacks: Iterable[Callable[[Step], object]] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
+        patience: int | None = None,
+        tolerance: float = 0.0,
+        progress: bool | str = False,
+    ) -> VQEResult:
+        """Train from a starting point.
+
+        Args:
+            parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
+            steps: Updates at most.
+            seed: Of shots and of stochastic gradients; each evaluation draws anew.
+            reference: Energy to compare with, such as the exact or the DMRG one; kept in the result.
+            callbacks: As for `minimise`, and so are all the following.
+            checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
+                the backend and the settings, not to `parameters`.
+            checkpoint_every: Steps from one checkpoint to the next.
+            resume: Continue from `checkpoint` if it is there.
+            patience: Steps without gain before the run counts as converged.
+            tolerance: Gain that counts, in units of the energy.
+            progress: Show a bar, with this title if it is text.
+
+        Returns:
+            Energy, angles and trace.
+
+        Raises:
+            UsageError: The number of angles is wrong, or as `minimise` says.
+            RunError: The checkpoint cannot be written.
+        """
+        if np.shape(parameters) != (self.circuit.num_parameters,):
+            raise UsageError(
+                f"the circuit has {self.circuit.num_parameters} parameters; the angles given are of shape "
+                f"{np.shape(parameters)}, so give an array of shape ({self.circuit.num_parameters},)."
+            )
+        sampled = self.shots is not None or not self.backend.exact
+        generator = torch.Generator()
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+
+        def energy(angles: torch.Tensor) -> torch.Tensor:
+            draw = int(torch.randint(2**31, (), generator=generator))
+            return expectation(
+                self.circuit,
+                self.hamiltonian,
+                angles,
+                self.backend,
+                gradient=self.gradient,
+                shots=self.shots,
+                seed=draw,
+            )
+
+        training = minimise(
+            energy,
+            parameters,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            steps=steps,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            patience=patience,
+            tolerance=tolerance,
+            generator=generator,
+            progress="VQE" if progress is True else progress,
+            run=self._fingerprint(seed),
+        )
+        content = {field.name: getattr(training, field.name) for field in fields(training)}
+        content |= {"seed": seed, "reference": reference}
+        if sampled:
+            last = training.last
+            measured = estimate(
+                self.circuit, self.hamiltonian, last, shots=self.shots, backend=self.backend, seed=seed
+            )
+            content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
+            content |= {"shots": measured.shots, "job_ids": measured.job_ids}
+        return VQEResult(**content)
+
+    def _fingerprint(self, seed: int | None) -> str:
+        """A hash of what is minimised; QPY would not do, it names parameters by random numbers."""
+        lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
+        lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
+        for instruction in self.circuit.data:
+            qubits = [self.circuit.find_bit(qubit).index for qubit in instruction.qubits]
+            angles = ", ".join(map(str, instruction.operation.params))
+            lines.append(f"{instruction.operation.name} {qubits} {angles}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""VQE against exact energies, with and without shots, interrupted and resumed."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from bondwise.qml import VQE, StopTraining, VQEResult, exact_ground_state, heisenberg, ising
+from bondwise.runs import UsageError
+
+
+def energy_of(circuit, parameters, hamiltonian):
+    state = Statevector(circuit.assign_parameters(parameters))
+    return state.expectation_value(hamiltonian).real
+
+
+@pytest.mark.parametrize("hamiltonian", [heisenberg(4), ising(4, field=0.7, periodic=True)])
+def test_lbfgs_reaches_the_ground_state(make_circuit, hamiltonian):
+    circuit = make_circuit(4, 6)
+    exact, _ = exact_ground_state(hamiltonian)
+    start = np.random.default_rng(3).uniform(-np.pi, np.pi, circuit.num_parameters)
+    result = VQE(hamiltonian, circuit, optimizer="lbfgs").run(start, steps=300, reference=exact)
+    assert result.value == pytest.approx(exact, abs=1e-7)
+    assert energy_of(circuit, result.parameters, hamiltonian) == pytest.approx(result.value, abs=1e-10)
+    assert (result.std, result.shots, result.reference) == (0, 0, exact)
+
+
+def test_adam_lowers_the_energy_and_never_below_exact(make_circuit):
+    hamiltonian, circuit = heisenberg(3), make_circuit(3, 3)
+    result = VQE(hamiltonian, circuit, learning_rate=0.1).run(np.full(circuit.num_parameters, 0.3), steps=60)
+    assert result.losses[-1] < result.losses[0] - 0.5
+    assert result.losses.min() >= -1 - 1e-12
+    assert result.losses[0] == pytest.approx(
+        energy_of(circuit, np.full(circuit.num_parameters, 0.3), hamiltonian), abs=1e-12
+    )
+
+
+def test_resumed_is_the_same_to_the_last_bit(make_circuit, tmp_path):
+    hamiltonian = heisenberg(4)
+    start = np.linspace(0, 1, make_circuit(4, 2).num_parameters)
+
+    def stop(step):
+        if step.step == 8:
+            raise StopTraining
+
+    whole = VQE(hamiltonian, make_circuit(4, 2)).run(start, steps=20)
+    VQE(hamiltonian, make_circuit(4, 2)).run(start, steps=20, callbacks=[stop], checkpoint=tmp_path / "c")
+    rest = VQE(hamiltonian, make_circuit(4, 2)).run(start, steps=20, checkpoint=tmp_path / "c", resume=True)
+    assert rest.losses.tobytes() == whole.losses.tobytes()
+    assert rest.last.tobytes() == whole.last.tobytes()
+
+
+def test_checkpoint_of_another_problem_is_refused(make_circuit, tmp_path):
+    start = np.zeros(make_circuit(3, 1).num_parameters)
+    VQE(heisenberg(3), make_circuit(3, 1)).run(start, steps=2, checkpoint=tmp_path / "c")
+    flipped = QuantumCircuit(3)
+    flipped.compose(make_circuit(3, 1), [2, 1, 0], inplace=True)
+    for other in [
+        VQE(heisenberg(3, coupling=1.1), make_circuit(3, 1)),
+        VQE(heisenberg(3), flipped),
+        VQE(heisenberg(3), make_circuit(3, 1), optimizer="sgd"),
+    ]:
+        with pytest.raises(UsageError, match="another run"):
+            other.run(start, checkpoint=tmp_path / "c", resume=True)
+
+
+def test_sampled_energies(make_circuit, tmp_path):
+    hamiltonian, circuit = ising(2), make_circuit(2, 1)
+    start = np.array([0.4, 0.2, -0.3, 0.9])
+    vqe = VQE(hamiltonian, circuit, backend="aer", shots=2000, learning_rate=0.1)
+    result = vqe.run(start, steps=4, seed=4)
+    assert result.std > 0
+    assert result.shots > 0
+    assert np.array_equal(result.parameters, result.last)
+    assert result.value == pytest.approx(energy_of(circuit, result.last, hamiltonian), abs=6 * result.std)
+    assert result.losses[0] != energy_of(circuit, start, hamiltonian)
+    assert vqe.run(start, steps=4, seed=4).losses.tobytes() == result.losses.tobytes()
+    assert vqe.run(start, steps=4, seed=5).losses.tobytes() != result.losses.tobytes()
+    vqe.run(start, steps=2, seed=4, checkpoint=tmp_path / "c")
+    resumed = vqe.run(start, steps=4, seed=4, checkpoint=tmp_path / "c", resume=True)
+    assert resumed.losses.tobytes() == result.losses.tobytes()
+
+
+def test_wrong_use(make_circuit):
+    circuit = make_circuit(3, 1)
+    with pytest.raises(UsageError, match="Hamiltonian has 4 qubits and the circuit 3"):
+        VQE(heisenberg(4), circuit)
+    with pytest.raises(UsageError, match="not Hermitian"):
+        VQE(SparsePauliOp(["XXI"], [1j]), circuit)
+    with pytest.raises(UsageError, match="no parameters to train"):
+        VQE(heisenberg(3), QuantumCircuit(3))
+    with pytest.raises(UsageError, match=r"has 6 parameters; the angles given are of shape \(5,\)"):
+        VQE(heisenberg(3), circuit).run(np.zeros(5))
+    with pytest.raises(UsageError, match="unknown optimizer"):
+        VQE(heisenberg(3), circuit, optimizer="adan").run(np.zeros(6))
+
+
+def test_result_comes_back_and_plots(make_circuit, tmp_path):
+    circuit = make_circuit(2, 1)
+    result = VQE(heisenberg(2), circuit).run(np.ones(4), steps=3, reference=-0.75)
+    result.save(tmp_path / "r")
+    assert VQEResult.load(tmp_path / "r").reference == -0.75
+    assert str(result).startswith("VQEResult: ")
+    assert result.plot().lines[0].get_ydata() == pytest.approx(result.losses + 0.75)
