@@ -108,7 +108,7 @@ def prepare(
     stages: list[Stage] = []
 
     def solve(bond: int, name: str) -> tuple[float, QuantumCircuit, np.ndarray]:
-        """DMRG energy at a bond dimension, and its state as an extended circuit; the gates are always the same."""
+        """DMRG energy at a bond dimension, and its state as an extended circuit of always the same gates."""
         dmrg = tn.ground_state(hamiltonian, max_bond=bond, seed=seed, progress=progress)
         with timed(f"{name} as a circuit", stages) as stage:
             found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)

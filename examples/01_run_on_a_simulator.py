@@ -1,7 +1,7 @@
 """One circuit, four backends: the same lines run exactly, with shots, with noise, and on a device snapshot.
 
-    python examples/01_run_on_a_simulator.py          # about 15 s
-    python examples/01_run_on_a_simulator.py --quick  # fewer shots
+python examples/01_run_on_a_simulator.py          # about 15 s
+python examples/01_run_on_a_simulator.py --quick  # fewer shots
 """
 
 import sys
@@ -34,9 +34,14 @@ observables = [SparsePauliOp("ZZII"), SparsePauliOp("XXXX")]
 print(f"\n{'backend':28} {'<ZZII>':>18} {'<XXXX>':>18}")
 for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
     backend = get_backend(name)
-    result = estimate(circuit, observables, angles, shots=None if name == "statevector" else shots, backend=backend, seed=1)
+    result = estimate(
+        circuit, observables, angles, shots=None if name == "statevector" else shots, backend=backend, seed=1
+    )
     errors = np.broadcast_to(result.std, result.value.shape)
-    print(f"{name:28}", *(f"{value:9.4f} ± {error:.4f}" for value, error in zip(result.value, errors, strict=True)))
+    print(
+        f"{name:28}",
+        *(f"{value:9.4f} ± {error:.4f}" for value, error in zip(result.value, errors, strict=True)),
+    )
 print("exact: <ZZII> = 1, <XXXX> = sin(pi/3) =", round(np.sin(np.pi / 3), 4))
 
 # 3. Gradients: expectation() returns a torch tensor on every backend.

@@ -1,7 +1,7 @@
 """A tensor network as the start of a VQE: train a matrix product state, turn it into a circuit, train on.
 
-    python examples/02_tn_start_for_vqe.py          # a 3x4 Heisenberg grid
-    python examples/02_tn_start_for_vqe.py --quick  # a chain of 6, a few steps
+python examples/02_tn_start_for_vqe.py          # a 3x4 Heisenberg grid
+python examples/02_tn_start_for_vqe.py --quick  # a chain of 6, a few steps
 """
 
 import sys
@@ -24,12 +24,14 @@ start = tn.decompose(ground.state, layers=2, seed=0)
 print(f"decomposition  infidelity {start.infidelity:.1e}, {start.cx_count} CX, depth {start.depth}")
 
 # 3. Room to learn: one near-identity gate on every edge of the lattice leaves the state where it is.
-circuit, parameters = tn.extend(start.circuit, start.parameters, qml.lattice_edges(size), strength=0.01, seed=0)
+circuit, parameters = tn.extend(
+    start.circuit, start.parameters, qml.lattice_edges(size), strength=0.01, seed=0
+)
 
 # 4. Train from there, and the same circuit from random angles.
 vqe = qml.VQE(hamiltonian, circuit, optimizer="adam", learning_rate=0.02)
 warm = vqe.run(parameters, steps=steps, seed=0)
-cold = vqe.run(qml.random_angles(circuit, seed=0), steps=steps, seed=0)
+cold = vqe.run(qml.random_start(circuit, seed=0), steps=steps, seed=0)
 print(f"\nafter {steps} steps    energy     relative error")
 for name, result in (("MPS start", warm), ("random start", cold)):
     print(f"{name:14} {result.value:.6f}   {(result.value - exact) / abs(exact):.1e}")
