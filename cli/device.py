@@ -50,10 +50,14 @@ def measure_on_device(
     with timed(f"{machine.name}, raw", stages) as stage:
         isa = machine.transpile(circuit)
         stage.count(isa)
-        runs = 1 + (len(mitigator.scale_factors) if mitigator else 0)
-        seconds = runs * machine.estimate_seconds(isa)
+        circuits = 1 + (
+            sum(mitigator.scale_factors) if mitigator else 0
+        )  # in units of the one without folding
+        seconds = circuits * machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
         if seconds > WARN_SECONDS and not quiet:
-            print(f"simulating {runs} noisy circuits takes about {seconds / 60:.0f} min", file=sys.stderr)
+            print(
+                f"simulating the noise of {machine.name} takes about {seconds / 60:.0f} min", file=sys.stderr
+            )
         raw = backends.estimate(circuit, hamiltonian, angles, shots=shots or None, backend=machine, seed=seed)
         stage.energy, stage.std = float(raw.value), float(raw.std)
         stage.shots, stage.job_ids = raw.shots, list(raw.job_ids)
@@ -63,7 +67,7 @@ def measure_on_device(
         stage.count(isa)
         result = mitigator.run([(circuit, hamiltonian, angles)]).result()
         scan = mitigation.NoiseScan.from_pub_result(result[0])
-        extrapolation = mitigator.extrapolate(scan)
+        extrapolation = getattr(mitigation, f"extrapolate_{mitigator.extrapolation}")(scan)
         stage.energy, stage.std = float(result[0].data.evs), float(result[0].data.stds)
         stage.shots, stage.job_ids = int(result.metadata["shots"]), list(result.metadata["job_ids"])
     return extrapolation
