@@ -17,7 +17,6 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
 from bondwise.backends.circuit_cache import CircuitCache
-from bondwise.backends.sampled import DEFAULT_SHOTS
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.folding import fold_gates, fold_global
@@ -65,9 +64,9 @@ class MitigatedEstimator(BaseEstimatorV2):
             itself).
         readout: Whether to undo readout errors; harmless where there are none.
         target: What to transpile for, where the backend has no target of its own, or instead of it.
-        shots: Per measured basis and scale factor; None takes exact values where the backend has them. A
-            PUB's precision p replaces it by 1/p²; the largest number asked for in one run is used for all
-            of its PUBs.
+        shots: Per measured basis and scale factor; None takes exact values where the backend has them,
+            else what it does by default. A PUB's precision p replaces it by 1/p²; the largest number asked
+            for in one run is used for all of its PUBs.
         seed: For sampling, random folding and transpilation; every run starts from it.
 
     Raises:
@@ -190,11 +189,11 @@ class MitigatedEstimator(BaseEstimatorV2):
         return self._made_for_target.get(circuit, lambda: manager.run(circuit)), self.transpiled
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
-        """Shots for all PUBs of a job: the largest number that any of them asks for; None is exact."""
+        """Shots for all PUBs of a job: the largest number asked for, None for what the backend does then."""
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
         if None in asked and self.backend.exact:
             return None
-        return max((shots or DEFAULT_SHOTS for shots in asked), default=None)
+        return max((shots for shots in asked if shots is not None), default=None)
 
     def _run(
         self, prepared: list[_Prepared], shots: int | None, seed: int | None
@@ -238,7 +237,8 @@ class MitigatedEstimator(BaseEstimatorV2):
         # as many shots as a whole scan, so that the calibration does not limit the precision
         per_circuit = None if shots is None else shots * len(self.scale_factors)
         for known in self._calibrations:
-            if measured <= set(known.qubits) and (known.shots or np.inf) >= (per_circuit or np.inf):
+            enough = known.shots >= per_circuit if per_circuit else not known.shots
+            if enough and measured <= set(known.qubits):
                 return known
         width = max(item.circuits[0].num_qubits for item in prepared)
         made = ReadoutCalibration.measure(self.backend, sorted(measured), width, shots=per_circuit, seed=seed)

@@ -73,14 +73,14 @@ class Extrapolation(Result):
         """Draw the measured points with error bars and the curve down to scale 0.
 
         Args:
-            ax: Where to draw; by default a new figure.
+            ax: Where to draw; by default on a new figure.
 
         Returns:
             The Axes.
         """
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
 
-        axes: Axes = plt.subplots()[1] if ax is None else ax
+        axes: Axes = Figure().subplots() if ax is None else ax
         curves = self.curve.reshape(-1, self.curve_at.size)
         points = self.measured.reshape(-1, self.scale_factors.size)
         bars = self.measured_std.reshape(points.shape)

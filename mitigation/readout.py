@@ -34,7 +34,7 @@ class ReadoutCalibration:
         offset: a_q, float64, shape `(k,)`.
         slope: b_q, float64, shape `(k,)`; 1 is a perfect readout.
         std: The larger standard error of the two measured means of each qubit, shape `(k,)`.
-        shots: Shots of each of the two circuits; 0 where they were evaluated exactly.
+        shots: Shots of each of the two circuits; 0 where none were asked for.
         total_shots: Shots spent on the calibration.
         job_ids: The job that ran it.
     """
@@ -63,7 +63,7 @@ class ReadoutCalibration:
             backend: Where the corrected circuits will run.
             qubits: Qubits to calibrate, as numbered in the transpiled circuits.
             num_qubits: Width of those circuits.
-            shots: Per circuit; None evaluates exactly where the backend can.
+            shots: Per circuit; None evaluates exactly where the backend can, else what it does by default.
             seed: Passed on to the backend.
 
         Raises:

@@ -117,14 +117,14 @@ class NoiseScan:
         """Draw each value against the scale factor, with error bars of one standard error.
 
         Args:
-            ax: Where to draw; by default a new figure.
+            ax: Where to draw; by default on a new figure.
 
         Returns:
             The Axes.
         """
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure
 
-        axes: Axes = plt.subplots()[1] if ax is None else ax
+        axes: Axes = Figure().subplots() if ax is None else ax
         flat_values = self.values.reshape(-1, self.scale_factors.size)
         for values, stds in zip(flat_values, self.stds.reshape(flat_values.shape), strict=True):
             axes.errorbar(self.scale_factors, values, stds, fmt="o", capsize=3)

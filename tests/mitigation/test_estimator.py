@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2
@@ -11,7 +12,7 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from qiskit_aer.primitives import EstimatorV2 as AerEstimator
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
-from bondwise.backends import Backend, get_backend
+from bondwise.backends import Backend, expectation, get_backend
 from bondwise.mitigation import MitigatedEstimator, NoiseScan, extrapolate_exponential, extrapolate_linear
 from bondwise.runs import UsageError
 
@@ -128,6 +129,20 @@ def test_improves_on_a_device():
     assert result.data.stds == pytest.approx(np.hypot(again.std, result.metadata["readout_std"]))
 
 
+def test_removes_nearly_all_of_the_error_of_a_device_snapshot():
+    """Without shot noise, so what is left is the bias of the model: below 5 % of the raw error."""
+    circuit = efficient_su2(4, reps=2, entanglement="linear")
+    parameters = np.random.default_rng(3).uniform(-0.5, 0.5, circuit.num_parameters)
+    result = MitigatedEstimator("fake:torino").run([(circuit, heisenberg(4), parameters)]).result()[0]
+    backend, truth = get_backend("fake:torino"), exact((circuit, heisenberg(4), parameters))
+    isa = backend.transpile(circuit)
+    raw = backend.run([(isa, heisenberg(4).apply_layout(isa.layout), parameters)])[0]
+    assert result.metadata["readout"] is True
+    assert result.metadata["transpiled"] == "by fake:torino"
+    assert result.data.stds == 0
+    assert abs(result.data.evs - truth) < 0.05 * abs(raw.data.evs - truth)
+
+
 def test_all_scale_factors_of_all_pubs_are_one_job():
     recorder = Recorder()
     estimator = MitigatedEstimator(recorder, shots=100)
@@ -235,6 +250,16 @@ def test_is_a_backend_in_its_turn():
     pub = (backend.transpile(circuit), "ZZ", np.linspace(0.2, 1.4, 6))
     result = backend.run([pub], shots=10**8, seed=3)
     assert result[0].data.evs == pytest.approx(exact(pub), abs=2e-3)
+
+
+def test_torch_differentiates_it():
+    circuit, operator = two_qubits(), SparsePauliOp(["ZZ", "XI"], [1.0, 0.5])
+    angles = torch.linspace(0.2, 1.4, 6, dtype=torch.float64, requires_grad=True)
+    gradients = [
+        torch.autograd.grad(expectation(circuit, operator, angles, backend).sum(), angles)[0]
+        for backend in ("statevector", MitigatedEstimator(depolarizing()))
+    ]
+    assert gradients[1].numpy() == pytest.approx(gradients[0].numpy(), abs=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What a noise scan accepts, and how it draws itself."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from qiskit import QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
 
@@ -41,7 +41,7 @@ def test_takes_lists_and_is_float64():
 
 
 def test_plots_every_element():
-    _, axes = plt.subplots()
+    axes = Figure().subplots()
     scan = NoiseScan(np.ones((2, 2, 3)), np.zeros((2, 2, 3)), np.array([1, 3, 5]))
     assert scan.plot(axes) is axes
     assert len(axes.containers) == 4
