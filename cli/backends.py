@@ -23,13 +23,8 @@ def command(
     from rich.table import Table
 
     table = Table(title="backends", title_justify="left")
-    for column, side in (
-        ("name", "left"),
-        ("qubits", "right"),
-        ("two-qubit error", "right"),
-        ("values", "left"),
-    ):
-        table.add_column(column, justify=side)
+    for column in ("name", "qubits", "two-qubit error", "values"):
+        table.add_column(column, justify="left" if column in ("name", "values") else "right")
     for row in rows:
         table.add_row(
             row.name,

@@ -13,7 +13,6 @@ from bondwise.cli.stages import Stage, cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from qiskit import QuantumCircuit
 
 _COLUMNS = ("stage", "energy", "two-qubit gates", "two-qubit depth", "infidelity", "shots", "seconds")
@@ -26,7 +25,7 @@ def render_report(
     references: list[tuple[str, float | None]],
     stages: list[Stage],
     notes: list[str],
-    figures: list[tuple[str, str, Figure]],
+    figures: list[tuple[str, str, Axes]],
     command: str,
     versions: dict[str, str],
 ) -> str:
@@ -38,7 +37,7 @@ def render_report(
         references: Name and energy of what the stages are compared with.
         stages: Rows of the table.
         notes: Sentences below the table.
-        figures: Heading, caption and figure of each.
+        figures: Heading, caption and axes of each.
         command: The line that made the run.
         versions: Package name → version.
     """
@@ -54,9 +53,9 @@ def render_report(
         table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         notes="".join(f"<p>{html.escape(note)}</p>" for note in notes),
         figures="".join(
-            f"<h2>{html.escape(heading)}</h2><figure>{_svg(figure)}"
+            f"<h2>{html.escape(heading)}</h2><figure>{_svg(axes)}"
             f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-            for heading, caption, figure in figures
+            for heading, caption, axes in figures
         ),
         command=html.escape(command),
         versions=html.escape(", ".join(f"{name} {number}" for name, number in versions.items())),
@@ -95,10 +94,12 @@ def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
     return ax
 
 
-def _svg(figure: Figure) -> str:
-    """The figure as inline SVG; text stays text and identifiers do not clash between figures."""
+def _svg(axes: Axes) -> str:
+    """The figure of the axes as inline SVG; text stays text and identifiers do not clash between figures."""
     import matplotlib
 
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     buffer = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(id(figure))}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -143,6 +143,7 @@ def command(
             quiet=quiet,
         )
         references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
+        notes = verdicts(prepared, trained, stages)
         result = {
             "schema": SCHEMA,
             "seed": seed,
@@ -152,7 +153,7 @@ def command(
             "exact_energy": prepared.exact_energy,
             "dmrg_energy": float(prepared.value),
             "stages": [asdict(stage) for stage in stages],
-            "notes": verdicts(prepared, trained, stages),
+            "notes": notes,
         }
         _write_circuit(folder, circuit, best)
         folder.write("trace.csv", _trace(trained))
@@ -165,7 +166,7 @@ def command(
 
         console = Console()
         console.print(stage_table(f"{model} {size or ''} on {machine.name}", references, stages))
-        for note in result["notes"]:
+        for note in notes:
             console.print(note, highlight=False)
         console.print(f"report: {folder.path / 'report.html'}", highlight=False)
 

@@ -8,7 +8,7 @@ from bondwise.cli.report import draw_skeleton, new_axes, render_report
 from bondwise.cli.stages import Stage
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
     from qiskit import QuantumCircuit
 
     from bondwise.cli.preparation import Preparation
@@ -71,7 +71,7 @@ def render(
         figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
     ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
     caption = "Two-qubit gates in order; blue where a pair meets again. Single-qubit rotations are left out."
-    figures.append(("Circuit", caption, ax.figure))
+    figures.append(("Circuit", caption, ax))
     size = "" if settings["size"] == "None" else f" {settings['size']}"
     return render_report(
         title=f"VQE from a tensor network: {settings['model']}{size}",
@@ -85,7 +85,7 @@ def render(
     )
 
 
-def _training(exact: float | None, dmrg: float, trained: dict[str, VQEResult]) -> tuple[str, str, Figure]:
+def _training(exact: float | None, dmrg: float, trained: dict[str, VQEResult]) -> tuple[str, str, Axes]:
     ax = new_axes()
     floor = min(dmrg, *(result.value for result in trained.values())) if exact is None else exact
     for name, result in trained.items():
@@ -98,11 +98,11 @@ def _training(exact: float | None, dmrg: float, trained: dict[str, VQEResult]) -
     return (
         "Training",
         "Energy at each step of the optimiser, from every start of the same circuit.",
-        ax.figure,
+        ax,
     )
 
 
-def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Figure]:
+def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Axes]:
     ax = extrapolation.plot(new_axes())
     ax.axhline(noiseless, color=_GREY, ls="--", lw=1, label="same circuit without noise")
     ax.set_ylabel("energy")
@@ -110,5 +110,5 @@ def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str,
     return (
         "Zero-noise extrapolation",
         "Device energies at each noise scale, and the fit to scale 0.",
-        ax.figure,
+        ax,
     )

@@ -1,7 +1,6 @@
 """The list of packages is the tree, and the wheel holds them all and nothing else."""
 
 import re
-import re
 import subprocess
 import sys
 import tomllib
@@ -42,11 +41,8 @@ def test_public_names_can_be_imported():
 
 
 def test_constraints_name_what_the_tests_run_with():
-    pins = dict(
-        line.split("==")
-        for line in (ROOT / "constraints.txt").read_text().split()
-        if not line.startswith("#")
-    )
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     for requirement in PROJECT["project"]["dependencies"]:
         name = re.match(r"[\w-]+", requirement).group()
         assert pins[name].split("+")[0] == version(name).split("+")[0], name
