@@ -25,13 +25,15 @@ from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler, s
 from bondwise.runs import UsageError, unknown_name
 
 ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
+# of Aer's methods: no choice made, no states evolved, no expectation values
+NOT_OFFERED = {"automatic", "unitary", "superop", "extended_stabilizer"}
 TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
 
 
 @cache
 def methods() -> tuple[str, ...]:
     """Aer's methods that evolve states, such as `"matrix_product_state"`."""
-    return tuple(sorted(set(AerSimulator().available_methods()) - {"automatic", "unitary", "superop"}))
+    return tuple(sorted(set(AerSimulator().available_methods()) - NOT_OFFERED))
 
 
 def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
@@ -45,6 +47,8 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     Raises:
         UsageError: An unknown method or option, P outside [0, 1], or two noise models.
     """
+    if noise is not None and not isinstance(noise, NoiseModel):
+        raise UsageError(f"noise is a {type(noise).__name__}; pass a qiskit_aer.noise.NoiseModel.")
     method = None
     for option in name.partition(":")[2].split(",") if ":" in name else ():
         key, equals, text = option.partition("=")
@@ -76,6 +80,19 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
         exact=True,
         noisy=True,
         optimization_level=0,
+    )
+
+
+def on_simulator(aer: AerSimulator) -> Backend:
+    """The backend of a simulator that somebody set up: its options, its noise model if it has one."""
+    name = f"aer:{aer.options.method}"
+    sampler = SimulatorSampler(aer)
+    if aer.options.noise_model is None:
+        return Backend(name, estimator=SimulatorEstimator(aer), sampler=sampler, exact=True)
+    estimator = SampledEstimator(sampler, ideal_rotations)
+    target = _target(aer.options.noise_model)
+    return Backend(
+        name, estimator=estimator, sampler=sampler, target=target, noisy=True, optimization_level=0
     )
 
 

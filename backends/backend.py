@@ -7,7 +7,9 @@ from typing import Any
 
 from qiskit import QuantumCircuit, generate_preset_pass_manager
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2, PrimitiveResult, PubResult, SamplerPubResult
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
 from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.transpiler import Target
 
@@ -30,7 +32,7 @@ class Backend:
         exact: Whether the estimator returns values without shots.
         noisy: Whether the circuits suffer noise.
         optimization_level: Of Qiskit's transpiler; 3 also chooses the layout by the reported errors.
-        default_shots: Spent where values are not exact and no number is given; None lets the estimator choose.
+        default_shots: Spent where no number is given and values are not exact; None: the estimator's own.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class Backend:
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
         metadata = dict(result.metadata)
-        if "shots" not in metadata:
+        if "shots" not in metadata or "job_ids" not in metadata:  # not ours: then "shots" are a circuit's
             metadata["shots"] = sum(
                 _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
             )
@@ -141,17 +143,27 @@ class Backend:
         result = job.result()
         registers = [next(iter(part.data.values()), None) for part in result]
         spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)
-        return _finished(result, {"shots": spent, **result.metadata}, job.job_id())
+        return _finished(result, {**result.metadata, "shots": spent}, job.job_id())
 
-    def estimate_seconds(self, circuit: QuantumCircuit, *, shots: int | None = None) -> float:
-        """About how long one parameter set takes on one core of 2025; 0 where it is not known to be slow.
+    def estimate_seconds(
+        self, circuit: QuantumCircuit, observables: ObservablesArrayLike, *, shots: int | None = None
+    ) -> float:
+        """About how long `run` will take for one parameter set on one core; 0 where simulation is no matter.
 
         Args:
             circuit: Before or after `transpile`.
+            observables: On the qubits of the circuit as it is passed.
             shots: As for `run`.
         """
         estimate = getattr(self.estimator, "estimate_seconds", None)
-        return estimate(self.transpile(circuit), shots) if estimate else 0.0
+        if estimate is None:
+            return 0.0
+        array = ObservablesArray.coerce(observables)
+        if circuit.layout is None:
+            circuit = self.transpile(circuit)
+            array = array if circuit.layout is None else array.apply_layout(circuit.layout)
+        precision = None if shots is None else precision_of(shots)
+        return estimate(EstimatorPub(circuit, array, _zeros(circuit), precision))
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         layout = None
@@ -159,7 +171,8 @@ class Backend:
             # with measurements in sight, the layout avoids qubits that are read badly
             measured = circuit.copy()
             measured.measure_all()
-            layout = self._compiled(measured, None).layout.initial_index_layout(filter_ancillas=True)
+            chosen = self._compiled(measured, None).layout
+            layout = None if chosen is None else chosen.initial_index_layout(filter_ancillas=True)
         return self._compiled(circuit, layout)
 
     def _compiled(self, circuit: QuantumCircuit, layout: list[int] | None) -> QuantumCircuit:
@@ -177,6 +190,10 @@ def check_shots(shots: int | None) -> int | None:
     if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
         raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
     return shots
+
+
+def _zeros(circuit: QuantumCircuit) -> BindingsArray:
+    return BindingsArray.coerce({tuple(circuit.parameters): [0.0] * circuit.num_parameters})
 
 
 def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:

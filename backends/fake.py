@@ -73,7 +73,7 @@ def fake_backend(device: str) -> Backend:
 
 def emulated(name: str, target: Target) -> Backend:
     """A backend that emulates the device of a target: its errors, durations and readout."""
-    device = _Device(name, target)
+    device = EmulatedDevice(name, target)
     sampler = DeviceSampler(device)
     estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, native_rotations(target)))
     return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True, noisy=True)
@@ -82,7 +82,7 @@ def emulated(name: str, target: Target) -> Backend:
 class DeviceSampler(BaseSamplerV2):
     """Samples circuits on the active qubits of a device, measurements in the middle included."""
 
-    def __init__(self, device: _Device) -> None:
+    def __init__(self, device: EmulatedDevice) -> None:
         self._device = device
 
     def run(
@@ -101,8 +101,13 @@ class DeviceSampler(BaseSamplerV2):
         return PrimitiveResult(results, metadata={"job_ids": ()})
 
 
-class _Device:
-    """A device of which only the active qubits of each circuit are ever built; what is built is kept."""
+class EmulatedDevice:
+    """A device of which only the active qubits of each circuit are ever built; what is built is kept.
+
+    Args:
+        name: For messages and for the files of the cache.
+        target: Of the whole device.
+    """
 
     def __init__(self, name: str, target: Target) -> None:
         self._name = name

@@ -8,6 +8,7 @@ terms included, are those of v over the outcomes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -35,6 +36,7 @@ class Basis:
         parity = (bits.astype(np.int64) @ self.supports.T.astype(np.int64)) & 1
         return self.coefficients @ (1.0 - 2.0 * parity.T)
 
+    @cached_property
     def table(self) -> np.ndarray:
         """Value of each observable on all 2^m outcomes, measured qubit 0 the lowest bit: (K, 2^m)."""
         size = self.supports.shape[1]
@@ -77,7 +79,7 @@ class Plan:
         self.bases = _bases(self.terms, self.weights)
         self.needed = []
         for basis in self.bases:
-            reads = basis.coefficients.any(axis=1)
+            reads = np.abs(basis.coefficients).sum(axis=1) > 0
             self.needed.append(np.unique(self._set[reads[self._observable]]))
         identity = column.get("I" * pub.circuit.num_qubits)
         offset = np.zeros(len(observables)) if identity is None else self.weights[:, identity]
@@ -87,7 +89,7 @@ class Plan:
 
     def add_distribution(self, index: int, which: int, probabilities: np.ndarray) -> None:
         """Enter the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
-        self._means[which] += self.bases[index].table() @ probabilities
+        self._means[which] += self.bases[index].table @ probabilities
 
     def add_counts(self, index: int, which: int, bits: np.ndarray, counts: np.ndarray) -> None:
         """Enter sampled outcomes: distinct bit strings (S, m) and how often each came (S,)."""

@@ -85,4 +85,8 @@ def _device(device: BackendV2) -> Backend:
         from bondwise.backends.ibm import on_device
 
         return on_device(device)
+    if type(device).__module__.startswith("qiskit_aer") and device.coupling_map is None:
+        from bondwise.backends.aer import on_simulator
+
+        return on_simulator(device)
     return Backend(device.name, sampler=BackendSamplerV2(backend=device), target=device.target, noisy=True)

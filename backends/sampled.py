@@ -64,24 +64,28 @@ class SampledEstimator(BaseEstimatorV2):
         where, tasks = [], []
         for plan in plans:
             for index, basis in enumerate(plan.bases):
-                circuit = self._measured(plan.pub.circuit, basis.letters)
-                where.append((plan, index))
-                tasks.append((circuit, plan.sets[plan.needed[index]], shots_of(plan.pub.precision)))
+                if len(plan.needed[index]):
+                    circuit = self._measured(plan.pub.circuit, basis.letters)
+                    where.append((plan, index, circuit.cregs[-1].name))
+                    tasks.append((circuit, plan.sets[plan.needed[index]], shots_of(plan.pub.precision)))
         if not tasks:
             return ()
         job = seeded(self._sampler.run, seed)(tasks)
         results = job.result()
-        for (plan, index), result in zip(where, results, strict=True):
-            for which, bits in zip(
-                plan.needed[index], result.data.basis.to_bool_array(order="little"), strict=True
-            ):
-                plan.add_counts(index, which, *np.unique(bits, axis=0, return_counts=True))
+        for (plan, index, name), result in zip(where, results, strict=True):
+            needed, bits = plan.needed[index], result.data[name].to_bool_array(order="little")
+            # IBM's sampler returns no batch axis for circuits without parameters
+            for which, shots in zip(needed, bits.reshape(len(needed), -1, bits.shape[-1]), strict=True):
+                plan.add_counts(index, which, *np.unique(shots, axis=0, return_counts=True))
         return tuple(results.metadata.get("job_ids", (job.job_id(),)))
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = circuit.copy()
         measured.compose(self._rotations(letters, circuit.num_qubits), inplace=True)
-        register = ClassicalRegister(len(letters), "basis")
+        name = "basis"
+        while any(register.name == name for register in circuit.cregs):
+            name += "_"
+        register = ClassicalRegister(len(letters), name)
         measured.add_register(register)
         measured.measure(list(letters), register)
         return measured

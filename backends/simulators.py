@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives import (
     BaseEstimatorV2,
     BaseSamplerV2,
@@ -21,14 +23,16 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli
-from qiskit_aer import AerSimulator
+from qiskit.result import Result as AerResult
+from qiskit.transpiler import TranspilerError
+from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError
 
 
 def threads() -> int:
@@ -100,9 +104,17 @@ class SimulatorEstimator(BaseEstimatorV2):
         for term in plan.terms:
             circuit.save_expectation_value(Pauli(term), range(circuit.num_qubits), label=term)
         binds = [{parameter: plan.sets[:, i] for i, parameter in enumerate(plan.pub.circuit.parameters)}]
-        run = self._aer.run(circuit, parameter_binds=binds if circuit.parameters else None).result()
+        run = evolve(self._aer, circuit, binds)
         saved = [experiment.data.to_dict() for experiment in run.results]
         return np.array([[values[term] for term in plan.terms] for values in saved], dtype=float)
+
+
+def evolve(aer: AerSimulator, circuit: QuantumCircuit, binds: list[dict[Parameter, np.ndarray]]) -> AerResult:
+    """Run a circuit with its saves once per parameter set; RunError with Aer's reason if it cannot."""
+    run = aer.run(circuit, parameter_binds=binds if circuit.parameters else None).result()
+    if not run.success:
+        raise _failure(aer, run.status)
+    return run
 
 
 def sample_pub(
@@ -110,13 +122,17 @@ def sample_pub(
 ) -> SamplerPubResult:
     """Sample a PUB, with `circuit` in place of its own, so that all its shots are independent.
 
-    When every shot is a run of its own, shot k of circuit i starts Aer's random numbers from seed + 2113 i + k.
-    The circuits of one Aer job would so repeat each other's errors from shot 2113 on: each gets its own seed.
+    When every shot is a run of its own, Aer starts the random numbers of shot k of circuit i from
+    seed + 2113 i + k. The circuits of one job so repeat each other's errors from shot 2113 on, and
+    neighbouring seeds repeat each other: here every circuit gets a seed of its own.
     """
 
     def run(values: BindingsArray) -> SamplerPubResult:
         sampler = AerSamplerV2.from_backend(aer, seed=int(rng.integers(2**31)))
-        return sampler.run([SamplerPub(circuit, values, pub.shots)]).result()[0]
+        try:
+            return sampler.run([SamplerPub(circuit, values, pub.shots)]).result()[0]
+        except AerError as error:
+            raise _failure(aer, error.message) from error
 
     values = pub.parameter_values
     if values.size == 1 or not (aer.options.noise_model or _measures_early(circuit)):
@@ -127,6 +143,11 @@ def sample_pub(
         packed = np.stack([part[name].array for part in parts]).reshape(*values.shape, *first.array.shape)
         registers[name] = BitArray(packed, first.num_bits)
     return SamplerPubResult(DataBin(**registers, shape=values.shape))
+
+
+def _failure(aer: AerSimulator, reason: str) -> RunError:
+    reason = " ".join(reason.split())
+    return RunError(f"Aer cannot run the circuit by its method {aer.options.method!r}: {reason}")
 
 
 def _measures_early(circuit: QuantumCircuit) -> bool:
@@ -146,15 +167,24 @@ class _Translator:
 
     def __init__(self, aer: AerSimulator) -> None:
         # a noise model narrows the gates that Aer announces, not those that it runs
+        self._method = aer.options.method
         self._known = {"barrier", *AerSimulator(method=aer.options.method).operation_names}
         self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
         if self._known.issuperset(operations(circuit)):
             return circuit
-        return self._translated.get(
-            circuit, lambda: transpile(circuit, basis_gates=sorted(self._known), optimization_level=0)
-        )
+        return self._translated.get(circuit, lambda: self._written_out(circuit))
+
+    def _written_out(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        gates = sorted(self._known & set(get_standard_gate_name_mapping()))
+        try:
+            return transpile(circuit, basis_gates=gates, optimization_level=0)
+        except TranspilerError as error:
+            strange = ", ".join(sorted(operations(circuit) - self._known))
+            raise UsageError(
+                f"Aer's method {self._method!r} has no gates to write {strange} with; use 'statevector'."
+            ) from error
 
 
 def operations(circuit: QuantumCircuit) -> set[str]:
