@@ -90,7 +90,7 @@ class MitigatedEstimator(BaseEstimatorV2):
             raise unknown_name("extrapolation", str(extrapolation), _EXTRAPOLATIONS)
         if folding not in ("global", "gates"):
             raise unknown_name("folding", str(folding), ("global", "gates"))
-        factors = tuple(float(factor) for factor in scale_factors)
+        factors = tuple(float(factor) for factor in np.ravel(scale_factors))
         if len(factors) < 2:
             raise UsageError(
                 f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."

@@ -268,6 +268,7 @@ def test_torch_differentiates_it():
         ({"extrapolation": "exponental"}, "Did you mean 'exponential'"),
         ({"folding": "gate"}, "Did you mean 'gates'"),
         ({"scale_factors": (3,)}, "two or more"),
+        ({"scale_factors": 3}, "two or more"),
         ({"scale_factors": (1, 3, 3)}, "distinct"),
         ({"scale_factors": (0.5, 3)}, "at least 1"),
         ({"scale_factors": (1, float("nan"))}, "at least 1"),
