@@ -79,11 +79,12 @@ def stage_table(title: str, references: list[tuple[str, float | None]], stages: 
         references: Name and energy of what the stages are compared with; None is left out.
         stages: In order.
     """
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for column in ("stage", "energy", "CX", "2q depth", "infidelity", "shots", "seconds"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("stage", "energy", "CX", "depth", "infidelity", "shots", "s"):
+        table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
     for name, energy in references:
         if energy is not None:
             table.add_row(name, f"{energy:.6f}", "", "", "", "", "")

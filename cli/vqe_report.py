@@ -27,7 +27,7 @@ def verdicts(prepared: Preparation, trained: dict[str, VQEResult], stages: list[
     for other, result in others:
         reached = [step for step, energy in enumerate(main.losses) if energy <= result.value]
         notes.append(
-            f"The {name} start needs {reached[0]} steps for what the {other} start reaches after {steps}."
+            f"The {name} start has after {reached[0]} steps what the {other} start has after {steps}."
             if reached
             else f"The {other} start wins: the {name} start does not reach its energy in {steps} steps."
         )

@@ -185,7 +185,7 @@ def minimise(
                     if value < min((row[0] for row in trace), default=math.inf):
                         best = last
                     trace.append((value, norm, time.perf_counter() - beginning))
-                    bar.set_postfix_str(f"loss {value:.6g}")
+                    bar.set_postfix_str(f"loss {value:.6g}", refresh=False)
                     message = _call(callbacks, Step(step, value, norm, last.copy(), trace[-1][2]))
                 if not message:
                     message, converged = _rule_met([row[0] for row in trace], steps, patience, tolerance)
