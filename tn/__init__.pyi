@@ -1,0 +1,15 @@
+from .analytic import decompose_analytically as decompose_analytically
+from .decomposition import decompose as decompose
+from .dmrg import GroundState as GroundState
+from .dmrg import ground_state as ground_state
+from .extension import Extension as Extension
+from .extension import extend as extend
+from .gates import SO4 as SO4
+from .gates import SU4 as SU4
+from .gates import Block as Block
+from .gates import get_block as get_block
+from .staircase import Decomposition as Decomposition
+from .states import site_tensors as site_tensors
+from .states import to_dense as to_dense
+from .states import to_quimb as to_quimb
+from .window import Window as Window

@@ -1,0 +1,164 @@
+"""Two-qubit blocks of CX and rotations: from a gate's matrix to angles and back, and onto a circuit.
+
+`SO4` makes every real gate of determinant +1 from 2 CX and 6 angles, `SU4` every two-qubit gate, up to its
+global phase, from 3 CX and 15 angles; both numbers are the smallest possible (Vatan and Williams,
+arXiv:quant-ph/0308006). All angles are of RX, RY and RZ, so expectation values obey the two-term
+parameter-shift rule, and all angles 0 give the identity. Single-qubit gates are split as RZ RY RX rather than
+RZ RY RZ, since the latter loses a direction at the identity. SU4 loses six directions there as any three-CX
+block does; where a real gate will do, train SO4.
+
+Matrices act on 2 * (bit of the first qubit) + (bit of the second), as in `numpy.kron(first, second)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.synthesis import TwoQubitWeylDecomposition
+
+from bondwise.runs import UsageError, unknown_name
+
+# An instruction is (gate, wires), a rotation takes the next angle.
+Program = tuple[tuple[str, tuple[int, ...]], ...]
+_LOCALS: Program = tuple((gate, (wire,)) for wire in (0, 1) for gate in ("rx", "ry", "rz"))
+_SO4: Program = (
+    *(("s", (0,)), ("s", (1,)), ("h", (1,)), ("cx", (1, 0))),
+    *_LOCALS,
+    *(("cx", (1, 0)), ("h", (1,)), ("sdg", (0,)), ("sdg", (1,))),
+)
+_SU4: Program = (
+    *_LOCALS,
+    *(("s", (1,)), ("cx", (1, 0))),
+    *(("s", (0,)), ("rz", (0,)), ("z", (1,)), ("h", (1,)), ("ry", (1,))),
+    *(("cx", (0, 1)), ("h", (1,)), ("z", (1,)), ("ry", (1,)), ("cx", (1, 0)), ("sdg", (0,))),
+    *_LOCALS,
+)
+_PAULIS = {"rx": np.array([[0, 1], [1, 0]]), "ry": np.array([[0, -1j], [1j, 0]]), "rz": np.diag([1, -1])}
+_FIXED = {
+    "h": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
+    "s": np.diag([1, 1j]),
+    "sdg": np.diag([1, -1j]),
+    "z": np.diag([1, -1]),
+}
+_CX = {(0, 1): np.eye(4)[[0, 1, 3, 2]], (1, 0): np.eye(4)[[0, 3, 2, 1]]}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A two-qubit block: `SO4` or `SU4`.
+
+    Attributes:
+        name: "so4" or "su4".
+        size: Number of angles, 6 or 15.
+        cx_count: Number of CX gates, 2 or 3.
+    """
+
+    name: str
+    size: int
+    cx_count: int
+    _program: Program
+    _solve: Callable[[NDArray[np.complex128]], list[float]]
+
+    def matrix(self, angles: Any) -> NDArray[Any]:
+        """Matrices (..., 4, 4) of angles (..., size) in radians; float64 for SO4, complex128 for SU4."""
+        angles = np.asarray(angles, np.float64)
+        if angles.shape[-1:] != (self.size,):
+            raise UsageError(
+                f"{self.name} takes {self.size} angles in the last axis; the shape is {angles.shape}."
+            )
+        total, used = np.eye(4), 0
+        for gate, wires in self._program:
+            if gate == "cx":
+                total = _CX[wires[0], wires[1]] @ total
+                continue
+            if gate in _PAULIS:
+                half = angles[..., used, None, None] / 2
+                single = np.cos(half) * np.eye(2) - 1j * np.sin(half) * _PAULIS[gate]
+                used += 1
+            else:
+                single = _FIXED[gate]
+            total = (np.kron(single, np.eye(2)) if wires == (0,) else np.kron(np.eye(2), single)) @ total
+        return total.real.copy() if self.name == "so4" else total
+
+    def angles(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
+        """Angles (..., size) in radians of gates (..., 4, 4): equal for SO4, up to a global phase for SU4.
+
+        Raises:
+            UsageError: A matrix is not unitary to 1e-8, or is no SO(4) matrix though the block is SO4.
+        """
+        matrix = np.asarray(matrix)
+        if matrix.shape[-2:] != (4, 4):
+            raise UsageError(f"a gate has shape {matrix.shape}; give matrices of shape (..., 4, 4).")
+        gates = matrix.reshape(-1, 4, 4).astype(np.complex128)
+        off = np.abs(gates.conj().transpose(0, 2, 1) @ gates - np.eye(4)).max(initial=0)
+        if not off < 1e-8:
+            raise UsageError(f"a gate is not unitary: U^dagger U differs from 1 by {off:.1e}.")
+        if self.name == "so4" and gates.size:
+            if np.abs(gates.imag).max() > 1e-8:
+                raise UsageError("a gate is complex; SO4 makes real gates only, use SU4.")
+            if np.linalg.det(gates.real).min() < 0:
+                raise UsageError("a gate has determinant -1; SO4 makes those with +1, use SU4.")
+        return np.array([self._solve(gate) for gate in gates]).reshape(*matrix.shape[:-2], self.size)
+
+    def append(self, circuit: QuantumCircuit, first: int, second: int, angles: Sequence[Any]) -> None:
+        """Append the block to a circuit in place.
+
+        Args:
+            circuit: Where.
+            first: Qubit of the first factor, the more significant bit of the matrix.
+            second: Qubit of the second factor.
+            angles: `size` numbers, Parameters or expressions of them.
+        """
+        rest, qubits = iter(angles), (first, second)
+        for gate, wires in self._program:
+            on = [qubits[wire] for wire in wires]
+            getattr(circuit, gate)(*([next(rest), *on] if gate in _PAULIS else on))
+
+
+def get_block(name: str) -> Block:
+    """The block named "so4" or "su4".
+
+    Raises:
+        UsageError: There is no such block.
+    """
+    blocks = {"so4": SO4, "su4": SU4}
+    if name not in blocks:
+        raise unknown_name("gate", str(name), blocks)
+    return blocks[name]
+
+
+def rotation_angles(gate: NDArray[Any]) -> list[float]:
+    """Angles (x, y, z) with RZ(z) RY(y) RX(x) = gate, a 2 x 2 matrix of determinant 1."""
+    # RX(x) = RY(pi/2) RZ(x) RY(-pi/2), so gate RY(pi/2) = RZ(z) RY(y + pi/2) RZ(x): two entries tell all
+    (_, _), (low, high) = gate @ np.array([[1, -1], [1, 1]]) / np.sqrt(2)
+    turn = 2 * np.arctan2(abs(low), abs(high))
+    return [np.angle(high) - np.angle(low), turn - np.pi / 2, np.angle(high) + np.angle(low)]
+
+
+def _solve_so4(gate: NDArray[np.complex128]) -> list[float]:
+    product = _MAGIC @ gate @ _MAGIC.conj().T  # a Kronecker product of two SU(2) matrices
+    blocks = product.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3)
+    row, column = divmod(int(np.argmax(np.linalg.norm(blocks, axis=(2, 3)))), 2)
+    second = blocks[row, column] / np.sqrt(np.linalg.det(blocks[row, column]))
+    first = np.einsum("abij,ij->ab", blocks, second.conj()) / 2
+    return rotation_angles(first) + rotation_angles(second)
+
+
+def _solve_su4(gate: NDArray[np.complex128]) -> list[float]:
+    # fidelity=None: no rounding to a nearby special gate, which costs up to 1e-5
+    weyl = TwoQubitWeylDecomposition(gate, fidelity=None)
+    before, after = [
+        [angle for single in pair for angle in rotation_angles(single / np.sqrt(np.linalg.det(single)))]
+        for pair in ((weyl.K2l, weyl.K2r), (weyl.K1l, weyl.K1r))
+    ]
+    return [*before, -2 * weyl.c, -2 * weyl.a, 2 * weyl.b, *after]
+
+
+_MAGIC = _CX[1, 0] @ np.kron(_FIXED["s"], _FIXED["h"] @ _FIXED["s"])
+SO4 = Block("so4", 6, 2, _SO4, _solve_so4)
+SU4 = Block("su4", 15, 3, _SU4, _solve_su4)

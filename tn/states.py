@@ -1,0 +1,188 @@
+"""Matrix product states as plain arrays: what is accepted, the canonical form it is brought to, and back.
+
+A state of n qubits is a list of n arrays of shape (left, 2, right), the outer bonds being 1. **Site i is
+qubit i.** Dense vectors follow Qiskit's Statevector: qubit i is bit i of the index, so site 0 is the least
+significant bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import quimb.tensor as qtn
+from numpy.typing import NDArray
+
+from bondwise.runs import UsageError
+
+Tensors = list[NDArray[Any]]
+_ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"
+
+
+def site_tensors(state: Any) -> Tensors:
+    """Canonical tensors of a pure state of qubits.
+
+    Args:
+        state: A quimb `MatrixProductState` with open ends, a sequence of arrays of shape (left, 2, right), or
+            a vector of length 2**n (array or Qiskit `Statevector`, little-endian). It must be normalised to
+            1e-6; what is left is divided out.
+
+    Returns:
+        One array of shape (left, 2, right) per site: right-canonical, of norm 1, without superfluous bonds.
+        float64 if the state is real up to a global phase (the phase is dropped), else complex128.
+
+    Raises:
+        UsageError: The state is of another kind, periodic, not made of qubits, not normalised, not finite, or
+            its bonds do not fit together.
+    """
+    tensors = _read(state)
+    norm = np.linalg.norm(_right_canonical(tensors)[0])
+    if abs(norm - 1) > 1e-6:
+        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    tensors = compress(tensors)
+    if np.iscomplexobj(tensors[0]):
+        tensors = _real_form(tensors) or tensors
+    return tensors
+
+
+def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
+    """The nearest state with smaller bonds (up to the usual factor of successive truncation), normalised.
+
+    Args:
+        tensors: Arrays of shape (left, d, right), in any gauge.
+        max_bond: Largest bond kept, None for no limit.
+        cutoff: Singular values below this part of the largest are dropped.
+
+    Returns:
+        Right-canonical tensors of norm 1.
+    """
+    result = _right_canonical(tensors)
+    for i in range(len(result) - 1):
+        left, d, right = result[i].shape
+        u, s, v = np.linalg.svd(result[i].reshape(left * d, right), full_matrices=False)
+        keep = max(1, int((s > cutoff * s[0]).sum()))
+        keep = keep if max_bond is None else min(keep, max_bond)
+        result[i] = u[:, :keep].reshape(left, d, keep)
+        result[i + 1] = np.tensordot(s[:keep, None] * v[:keep], result[i + 1], 1)
+    result = _right_canonical(result)
+    result[0] = result[0] / np.linalg.norm(result[0])
+    return result
+
+
+def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
+    """<bra|ket>."""
+    bond = np.ones((1, 1))
+    for a, b in zip(bra, ket, strict=True):
+        bond = np.tensordot(a.conj(), np.tensordot(bond, b, 1), ((0, 1), (0, 1)))
+    return bond.item()
+
+
+def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
+    """The state as a quimb MatrixProductState with sites 0 to n - 1."""
+    arrays = [np.ascontiguousarray(tensor.transpose(0, 2, 1)) for tensor in tensors]
+    if len(arrays) == 1:
+        return qtn.MatrixProductState([arrays[0].reshape(2)])
+    arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]
+    return qtn.MatrixProductState(arrays, shape="lrp")
+
+
+def to_dense(tensors: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The state as a vector of length 2**n, little-endian as Qiskit's Statevector."""
+    block = np.ones((1, 1))
+    for tensor in tensors:  # block: (bond, earlier sites); later sites are more significant
+        block = np.tensordot(tensor, block, ((0,), (0,))).transpose(1, 0, 2).reshape(tensor.shape[2], -1)
+    return block[0]
+
+
+def _read(state: Any) -> Tensors:
+    if isinstance(state, qtn.MatrixProductState):
+        if state.cyclic:
+            raise UsageError(
+                "the matrix product state is periodic: a bond joins its last site to its first, which "
+                "a chain of gates with open ends cannot make; give a state with open boundaries."
+            )
+        ordered = state.copy()
+        ordered.permute_arrays("lpr")
+        arrays = list(ordered.arrays)
+        if len(arrays) == 1:
+            arrays = [arrays[0].reshape(1, -1, 1)]
+        else:
+            arrays = [arrays[0][None], *arrays[1:-1], arrays[-1][..., None]]
+    elif isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state):
+        arrays = list(state)
+    else:
+        arrays = [np.asarray(state)] if not isinstance(state, str | dict) and state is not None else []
+        if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
+            raise UsageError(f"the state is a {type(state).__name__}; {_ACCEPTED}.")
+        vector = arrays[0]
+        sites = max(vector.size - 1, 0).bit_length()
+        if vector.ndim != 1 or vector.size < 2 or vector.size != 1 << sites:
+            raise UsageError(f"the state is an array of shape {vector.shape}; {_ACCEPTED}.")
+        _require_finite(vector, "the vector")
+        return _split(vector.astype(np.result_type(vector, np.float64)), sites)
+
+    arrays = [np.asarray(array) for array in arrays]
+    if not arrays:
+        raise UsageError(f"the state has no sites; {_ACCEPTED}.")
+    for i, array in enumerate(arrays):
+        if array.ndim != 3 or array.shape[1] != 2 or array.dtype.kind not in "biufc":
+            raise UsageError(
+                f"site {i} is {array.dtype} of shape {array.shape}; give numbers of shape (left, 2, right)."
+            )
+        _require_finite(array, f"site {i}")
+        before = arrays[i - 1].shape[2] if i else 1
+        if array.shape[0] != before:
+            what = f"the right bond of site {i - 1}, {before}" if i else "1, as at an open end"
+            raise UsageError(f"the left bond of site {i} is {array.shape[0]}; it must equal {what}.")
+    if arrays[-1].shape[2] != 1:
+        raise UsageError(
+            f"the right bond of the last site is {arrays[-1].shape[2]}; it must be 1, as at an open end."
+        )
+    dtype = np.result_type(np.float64, *arrays)
+    return [array.astype(dtype) for array in arrays]
+
+
+def _require_finite(array: NDArray[Any], name: str) -> None:
+    if not np.isfinite(array).all():
+        raise UsageError(f"{name} of the state contains NaN or infinity; every amplitude must be finite.")
+
+
+def _split(vector: NDArray[Any], sites: int) -> Tensors:
+    """Exact tensors of a dense little-endian vector."""
+    # site 0 is the fastest index of the vector; reverse, so that it comes first
+    rest = vector.reshape((2,) * sites).transpose().reshape(1, -1)
+    tensors = []
+    for _ in range(sites - 1):
+        left = rest.shape[0]
+        u, s, v = np.linalg.svd(rest.reshape(2 * left, -1), full_matrices=False)
+        keep = max(1, int((s > 1e-15 * s[0]).sum()))
+        tensors.append(u[:, :keep].reshape(left, 2, keep))
+        rest = s[:keep, None] * v[:keep]
+    return [*tensors, rest.reshape(-1, 2, 1)]
+
+
+def _right_canonical(tensors: Sequence[NDArray[Any]]) -> Tensors:
+    """The same state with its weight on site 0 and isometries to the right of it."""
+    result = list(tensors)
+    for i in range(len(result) - 1, 0, -1):
+        left, d, right = result[i].shape
+        q, r = np.linalg.qr(result[i].reshape(left, d * right).conj().T)
+        result[i] = q.conj().T.reshape(-1, d, right)
+        result[i - 1] = np.tensordot(result[i - 1], r.conj().T, 1)
+    return result
+
+
+def _real_form(tensors: Tensors) -> Tensors | None:
+    """Real tensors of a state that is real up to a global phase, None of another state."""
+    overlap = inner([tensor.conj() for tensor in tensors], tensors)  # exp(2 i phase) if there is but a phase
+    if abs(overlap) < 1 - 1e-13:
+        return None
+    first = tensors[0] * np.exp(-0.5j * np.angle(overlap))
+    doubled = []
+    for tensor in [first, *tensors[1:]]:  # x + iy becomes [[x, -y], [y, x]] on the bonds
+        top = np.concatenate([tensor.real, -tensor.imag], axis=2)
+        bottom = np.concatenate([tensor.imag, tensor.real], axis=2)
+        doubled.append(np.concatenate([top, bottom]))
+    doubled[0], doubled[-1] = doubled[0][:1], doubled[-1][..., :1]  # the product's real part
+    return compress(doubled)
