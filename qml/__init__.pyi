@@ -1,5 +1,6 @@
 from .ansatz import brickwall as brickwall
 from .ansatz import near_identity_start as near_identity_start
+from .ansatz import product_start as product_start
 from .ansatz import random_start as random_start
 from .exact import exact_ground_state as exact_ground_state
 from .hamiltonian_file import read_hamiltonian as read_hamiltonian

@@ -1,17 +1,20 @@
-"""Circuits of two-qubit blocks, and starting points for their training beside the one from tensor networks.
+"""Circuits of two-qubit blocks, and the starting points that a tensor-network start is compared with.
 
-The blocks are those of `bondwise.tn`, whose angles 0 give the identity; so angles near zero are a near-identity
-start, and uniform angles a random one.
+The blocks are those of `bondwise.tn`, whose angles 0 give the identity: angles near zero are a near-identity
+start, uniform angles a random one. The best product state is a matrix product state of bond dimension 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.runs import UsageError
-from bondwise.tn.gates import get_block
+from bondwise.tn import decompose, extend, get_block, ground_state
 
 
 def brickwall(num_qubits: int, layers: int, *, gate: str = "so4") -> QuantumCircuit:
@@ -72,3 +75,33 @@ def near_identity_start(
     if not 0 <= strength < np.inf:
         raise UsageError(f"strength must be a number not below zero, in radians; it is {strength}.")
     return np.random.default_rng(seed).normal(0.0, strength, circuit.num_parameters)
+
+
+def product_start(
+    hamiltonian: SparsePauliOp,
+    *,
+    layers: int,
+    pairs: Sequence[tuple[int, int]] = (),
+    strength: float = 0.01,
+    seed: int | None = None,
+) -> tuple[QuantumCircuit, np.ndarray]:
+    """The product state of lowest energy, in a circuit of staircase layers and then one block on each pair.
+
+    For a real Hamiltonian this is the circuit that `decompose` and `extend` make of states of larger bond
+    dimension with the same `layers` and `pairs`.
+
+    Args:
+        hamiltonian: On n qubits.
+        layers: Staircase layers of n - 1 blocks.
+        pairs: Qubits that `extend` is to join by near-identity blocks.
+        strength: Of those blocks, as for `extend`.
+        seed: Of those blocks.
+
+    Returns:
+        The circuit, and angles in radians, float64 of shape (P,).
+
+    Raises:
+        UsageError: As `decompose` and `extend` say.
+    """
+    product = decompose(ground_state(hamiltonian, max_bond=1, seed=seed).state, layers=layers, seed=seed)
+    return extend(product.circuit, product.parameters, pairs, strength=strength, seed=seed)
