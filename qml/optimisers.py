@@ -74,11 +74,11 @@ class Descent:
 
     def evaluate(self) -> tuple[float, float]:
         """Loss and Euclidean norm of the gradient at the point; NotFiniteError when they are not finite."""
-        value = self._closure()
-        gradient = self._point.grad
+        self._closure()
         here = self._point.detach().numpy().tobytes()
         self._known = {here: self._known[here]}
-        return float(value), 0.0 if gradient is None else float(torch.linalg.vector_norm(gradient))
+        value, gradient = self._known[here]
+        return float(value), float(torch.linalg.vector_norm(gradient))
 
     def update(self) -> bool:
         """Take one step of the optimiser; False if it led nowhere. The point must have been evaluated."""
@@ -108,7 +108,7 @@ class Descent:
         if key not in self._known:
             with torch.enable_grad():
                 value = self._loss(self._point)
-            if value.numel() != 1 or not value.requires_grad:
+            if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:
                 raise UsageError(
                     "the loss must return one number, as a torch tensor that depends on the parameters."
                 )

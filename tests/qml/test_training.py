@@ -251,7 +251,7 @@ def test_wrong_starts(start):
         minimise(quadratic, start)
 
 
-@pytest.mark.parametrize("loss", [lambda x: x, lambda x: (x.detach() ** 2).sum()])
+@pytest.mark.parametrize("loss", [lambda x: x, lambda x: (x.detach() ** 2).sum(), lambda x: 1.0])
 def test_wrong_losses(loss):
     with pytest.raises(UsageError, match="the loss must return one number"):
         minimise(loss, [1.0, 2.0])

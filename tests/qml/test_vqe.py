@@ -81,6 +81,14 @@ def test_sampled_energies(make_circuit, tmp_path):
     assert resumed.losses.tobytes() == result.losses.tobytes()
 
 
+def test_stochastic_gradients_move_on_and_repeat(make_circuit):
+    vqe = VQE(heisenberg(2), make_circuit(2, 1), gradient="spsa", learning_rate=0.1)
+    runs = [vqe.run(np.full(4, 0.4), steps=60, seed=seed) for seed in (1, 1, 2)]
+    assert runs[0].losses.tobytes() == runs[1].losses.tobytes() != runs[2].losses.tobytes()
+    assert all(run.value < -0.7 for run in runs)
+    assert runs[0].std == 0
+
+
 def test_wrong_use(make_circuit):
     circuit = make_circuit(3, 1)
     with pytest.raises(UsageError, match="Hamiltonian has 4 qubits and the circuit 3"):
