@@ -11,20 +11,27 @@ from functools import cache
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp
+from qiskit.circuit import ControlFlowOp, ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import Operator, SuperOp
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
+from bondwise.backends.aer_engine import simulator
 from bondwise.backends.backend import Backend
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
-from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler, simulator
+from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler
 from bondwise.runs import UsageError, unknown_name
 
 ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
+CONTROL_FLOW = {
+    "if_else": IfElseOp,
+    "for_loop": ForLoopOp,
+    "while_loop": WhileLoopOp,
+    "switch_case": SwitchCaseOp,
+}
 # of Aer's methods: no choice made, no states evolved, no expectation values
 NOT_OFFERED = {"automatic", "unitary", "superop", "extended_stabilizer"}
 TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
@@ -111,7 +118,10 @@ def _depolarizing(text: str) -> NoiseModel:
 
 def _target(noise: NoiseModel) -> Target:
     gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping())
-    return Target.from_configuration([*sorted(gates - {"delay"}), "measure", "reset", "delay"])
+    target = Target.from_configuration([*sorted(gates - {"delay"}), "measure", "reset", "delay"])
+    for name, branch in CONTROL_FLOW.items():
+        target.add_instruction(branch, name=name)
+    return target
 
 
 def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:

@@ -15,10 +15,10 @@ from qiskit.primitives import BaseEstimatorV2, PrimitiveJob, PrimitiveResult, Pu
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit_aer import AerSimulator
 
+from bondwise.backends.aer_engine import evolve
 from bondwise.backends.device import active_qubits
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
-from bondwise.backends.simulators import evolve
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 _MEMORY = 2**29  # bytes of density matrices held at a time
@@ -118,10 +118,9 @@ def _fill(plan: Plan, prepared: Prepared, shots: int | None, rng: np.random.Gene
     effects = [prepared.effects(basis.letters) for basis in plan.bases]
     for start in range(0, len(plan.sets), chunk):
         sets = plan.sets[start : start + chunk]
-        binds = [{parameter: sets[:, i] for i, parameter in enumerate(plan.pub.circuit.parameters)}]
-        run = evolve(prepared.simulator, circuit, binds)
+        saved = evolve(prepared.simulator, circuit, plan.pub.circuit.parameters, sets)
         for offset in range(len(sets)):
-            state = np.asarray(run.data(offset)["density_matrix"])
+            state = np.asarray(saved[offset]["density_matrix"])
             for index in range(len(plan.bases)):
                 if start + offset not in needed[index]:
                     continue

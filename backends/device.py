@@ -27,8 +27,8 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import thermal_relaxation_error
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
+from bondwise.backends.aer_engine import threads
 from bondwise.backends.noise_cache import cached_arrays
-from bondwise.backends.simulators import threads
 from bondwise.runs import UsageError
 
 

@@ -114,6 +114,8 @@ def _checked(observable: Any, circuit: QuantumCircuit) -> SparsePauliOp:
             "they must be the same."
         )
     simple = observable.simplify(atol=0)
+    if not simple.coeffs.any():
+        raise UsageError("the observable is zero; its expectation value is 0 in every state.")
     if np.abs(simple.coeffs.imag).max(initial=0.0) > 1e-12 * max(
         np.abs(simple.coeffs).max(initial=0.0), 1e-300
     ):

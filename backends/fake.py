@@ -21,16 +21,15 @@ from qiskit.primitives import BaseSamplerV2, PrimitiveJob, PrimitiveResult, Samp
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import SuperOp
 from qiskit.transpiler import Target
-from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
+from bondwise.backends.aer_engine import Shots, simulator
 from bondwise.backends.backend import Backend
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.device import ReducedDevice, active_qubits, check_native, reduced_circuit, scheduled
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations
-from bondwise.backends.simulators import sample_pub, simulator
 from bondwise.runs import unknown_name
 
 
@@ -96,8 +95,10 @@ class DeviceSampler(BaseSamplerV2):
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = np.random.default_rng(seed)
-        runnable = [self._device.runnable(pub.circuit) for pub in pubs]
-        results = [sample_pub(*there, pub, rng) for there, pub in zip(runnable, pubs, strict=True)]
+        results = []
+        for pub in pubs:
+            circuit, shots = self._device.runnable(pub.circuit)
+            results.append(shots.take(circuit, pub, rng))
         return PrimitiveResult(results, metadata={"job_ids": ()})
 
 
@@ -113,31 +114,31 @@ class EmulatedDevice:
         self._name = name
         self._target = target
         self._prepared: CircuitCache[Prepared | None] = CircuitCache()
-        self._runnable: CircuitCache[tuple[QuantumCircuit, AerSimulator]] = CircuitCache()
+        self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
         self._density = simulator("density_matrix")
         self._reduced = cache(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
         self._channels = cache(lambda qubits: self._reduced(qubits).channels())
-        self._noisy = cache(self._noisy_simulator)
+        self._shots = cache(self._noisy_shots)
 
     def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
         """A circuit with its noise written out as superoperators; None where only sampling can run it."""
         return self._prepared.get(circuit, lambda: self._prepare(circuit, observed), observed)
 
-    def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, AerSimulator]:
-        """A circuit on its active qubits and the noisy simulator that runs it."""
+    def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, Shots]:
+        """A circuit on its active qubits and the noisy shots to be had of it."""
 
-        def make() -> tuple[QuantumCircuit, AerSimulator]:
+        def make() -> tuple[QuantumCircuit, Shots]:
             check_native(circuit, self._target, self._name)
             qubits = active_qubits(circuit)
             small = reduced_circuit(circuit, qubits)
-            return scheduled(small, self._reduced(qubits).target), self._noisy(qubits)
+            return scheduled(small, self._reduced(qubits).target), self._shots(qubits)
 
         return self._runnable.get(circuit, make)
 
-    def _noisy_simulator(self, qubits: tuple[int, ...]) -> AerSimulator:
+    def _noisy_shots(self, qubits: tuple[int, ...]) -> Shots:
         # state vectors of trajectories stay small up to here; matrix product states take over above
         method = "automatic" if len(qubits) <= 24 else "matrix_product_state"
-        return self._reduced(qubits).simulator(method)
+        return Shots(self._reduced(qubits).simulator(method))
 
     def _prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
         check_native(circuit, self._target, self._name)

@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives import (
     BaseEstimatorV2,
     BaseSamplerV2,
-    BitArray,
-    DataBin,
     PrimitiveJob,
     PrimitiveResult,
     PubResult,
     SamplerPubResult,
 )
-from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli
-from qiskit.result import Result as AerResult
 from qiskit.transpiler import TranspilerError
-from qiskit_aer import AerError, AerSimulator
-from qiskit_aer.noise import NoiseModel
-from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
+from qiskit_aer import AerSimulator
 
+from bondwise.backends.aer_engine import Shots, evolve
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
-from bondwise.runs import RunError, UsageError
-
-
-def threads() -> int:
-    """The threads that OMP_NUM_THREADS allows; 0, Aer's word for all of them, when it is not set."""
-    value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(value) if value.isdigit() else 0
-
-
-def simulator(method: str, noise: NoiseModel | None = None) -> AerSimulator:
-    """An Aer simulator that keeps to the threads of OMP_NUM_THREADS."""
-    return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads())
+from bondwise.runs import UsageError
 
 
 class SimulatorSampler(BaseSamplerV2):
     """Samples circuits, measurements and branches in the middle included."""
 
     def __init__(self, aer: AerSimulator) -> None:
-        self._aer = aer
+        self._shots = Shots(aer)
         self._translate = _Translator(aer)
 
     def run(
@@ -64,7 +46,7 @@ class SimulatorSampler(BaseSamplerV2):
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = np.random.default_rng(seed)
-        results = [sample_pub(self._translate(pub.circuit), self._aer, pub, rng) for pub in pubs]
+        results = [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
         return PrimitiveResult(results, metadata={"job_ids": ()})
 
 
@@ -103,63 +85,8 @@ class SimulatorEstimator(BaseEstimatorV2):
             )
         for term in plan.terms:
             circuit.save_expectation_value(Pauli(term), range(circuit.num_qubits), label=term)
-        binds = [{parameter: plan.sets[:, i] for i, parameter in enumerate(plan.pub.circuit.parameters)}]
-        run = evolve(self._aer, circuit, binds)
-        saved = [experiment.data.to_dict() for experiment in run.results]
+        saved = evolve(self._aer, circuit, plan.pub.circuit.parameters, plan.sets)
         return np.array([[values[term] for term in plan.terms] for values in saved], dtype=float)
-
-
-def evolve(aer: AerSimulator, circuit: QuantumCircuit, binds: list[dict[Parameter, np.ndarray]]) -> AerResult:
-    """Run a circuit with its saves once per parameter set; RunError with Aer's reason if it cannot."""
-    run = aer.run(circuit, parameter_binds=binds if circuit.parameters else None).result()
-    if not run.success:
-        raise _failure(aer, run.status)
-    return run
-
-
-def sample_pub(
-    circuit: QuantumCircuit, aer: AerSimulator, pub: SamplerPub, rng: np.random.Generator
-) -> SamplerPubResult:
-    """Sample a PUB, with `circuit` in place of its own, so that all its shots are independent.
-
-    When every shot is a run of its own, Aer starts the random numbers of shot k of circuit i from
-    seed + 2113 i + k. The circuits of one job so repeat each other's errors from shot 2113 on, and
-    neighbouring seeds repeat each other: here every circuit gets a seed of its own.
-    """
-
-    def run(values: BindingsArray) -> SamplerPubResult:
-        sampler = AerSamplerV2.from_backend(aer, seed=int(rng.integers(2**31)))
-        try:
-            return sampler.run([SamplerPub(circuit, values, pub.shots)]).result()[0]
-        except AerError as error:
-            raise _failure(aer, error.message) from error
-
-    values = pub.parameter_values
-    if values.size == 1 or not (aer.options.noise_model or _measures_early(circuit)):
-        return run(values)
-    parts = [run(values[index]).data for index in np.ndindex(values.shape)]
-    registers = {}
-    for name, first in parts[0].items():
-        packed = np.stack([part[name].array for part in parts]).reshape(*values.shape, *first.array.shape)
-        registers[name] = BitArray(packed, first.num_bits)
-    return SamplerPubResult(DataBin(**registers, shape=values.shape))
-
-
-def _failure(aer: AerSimulator, reason: str) -> RunError:
-    reason = " ".join(reason.split())
-    return RunError(f"Aer cannot run the circuit by its method {aer.options.method!r}: {reason}")
-
-
-def _measures_early(circuit: QuantumCircuit) -> bool:
-    measured = False
-    for instruction in circuit.data:
-        name = instruction.operation.name
-        if name in ("reset", "if_else", "for_loop", "while_loop", "switch_case"):
-            return True
-        if measured and name not in ("measure", "barrier", "delay"):
-            return True
-        measured |= name == "measure"
-    return False
 
 
 class _Translator:

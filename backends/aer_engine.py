@@ -1,0 +1,102 @@
+"""One way into Aer: its threads, its failures in one line, and shots that are independent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives import BitArray, DataBin, SamplerPubResult
+from qiskit.primitives.containers.bindings_array import BindingsArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit_aer import AerError, AerSimulator
+from qiskit_aer.noise import NoiseModel
+from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
+
+from bondwise.runs import RunError
+
+
+def threads() -> int:
+    """The threads that OMP_NUM_THREADS allows; 0, Aer's word for all of them, when it is not set."""
+    value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(value) if value.isdigit() else 0
+
+
+def simulator(method: str, noise: NoiseModel | None = None) -> AerSimulator:
+    """An Aer simulator that keeps to the threads of OMP_NUM_THREADS."""
+    return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads())
+
+
+def evolve(
+    aer: AerSimulator, circuit: QuantumCircuit, parameters: Sequence[Parameter], sets: np.ndarray
+) -> list[dict[str, Any]]:
+    """What the circuit saves, once for each parameter set (N, P).
+
+    Raises:
+        RunError: Aer cannot run the circuit; the message holds its reason.
+    """
+    binds = [{parameter: sets[:, i] for i, parameter in enumerate(parameters)}] if parameters else None
+    run = aer.run(circuit, parameter_binds=binds).result()
+    if not run.success:
+        raise _failure(aer, run.status)
+    if not parameters:
+        return [run.data(0)] * len(sets)
+    return [run.data(index) for index in range(len(sets))]
+
+
+class Shots:
+    """Samples circuits so that all shots are independent of each other.
+
+    When every shot is a run of its own (noise, measurements in the middle), Aer starts the random numbers of
+    shot k of circuit i from seed + 2113 i + k. The circuits of one job so repeat each other's errors from
+    shot 2113 on, and neighbouring seeds repeat each other. Here every circuit gets a seed of its own.
+
+    Args:
+        aer: The simulator.
+    """
+
+    def __init__(self, aer: AerSimulator) -> None:
+        self._aer = aer
+        self._sampler = AerSamplerV2.from_backend(aer)
+
+    def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> SamplerPubResult:
+        """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
+        values = pub.parameter_values
+        each = self._aer.options.noise_model is not None or not circuit.parameters or _measures_early(circuit)
+        if values.size == 1 or not each:
+            return self._run(circuit, values, pub.shots, rng)
+        parts = [self._run(circuit, values[index], pub.shots, rng).data for index in np.ndindex(values.shape)]
+        registers = {}
+        for name, first in parts[0].items():
+            packed = np.stack([part[name].array for part in parts])
+            registers[name] = BitArray(packed.reshape(*values.shape, *first.array.shape), first.num_bits)
+        return SamplerPubResult(DataBin(**registers, shape=values.shape))
+
+    def _run(
+        self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
+    ) -> SamplerPubResult:
+        self._sampler.options.run_options["seed_simulator"] = int(rng.integers(2**31))
+        try:
+            return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0]
+        except AerError as error:
+            raise _failure(self._aer, error.message) from error
+
+
+def _failure(aer: AerSimulator, reason: str) -> RunError:
+    reason = " ".join(reason.split())
+    return RunError(f"Aer cannot run the circuit by its method {aer.options.method!r}: {reason}")
+
+
+def _measures_early(circuit: QuantumCircuit) -> bool:
+    measured = False
+    for instruction in circuit.data:
+        name = instruction.operation.name
+        if name in ("reset", "if_else", "for_loop", "while_loop", "switch_case"):
+            return True
+        if measured and name not in ("measure", "barrier", "delay"):
+            return True
+        measured |= name == "measure"
+    return False

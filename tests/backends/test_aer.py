@@ -1,0 +1,210 @@
+"""Aer's simulators: values against Qiskit's own, noise against its definition."""
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import UnitaryGate, efficient_su2
+from qiskit.primitives import StatevectorEstimator
+from qiskit.quantum_info import DensityMatrix, Operator, Pauli, SparsePauliOp, Statevector, random_unitary
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, pauli_error
+
+from bondwise.backends import estimate, get_backend, sample
+from bondwise.backends.aer import methods
+from bondwise.backends.density import MAX_QUBITS
+from bondwise.runs import UsageError
+
+ANSATZ = efficient_su2(4, reps=2)
+ANGLES = np.random.default_rng(0).normal(size=(3, ANSATZ.num_parameters))
+CHAIN = SparsePauliOp.from_sparse_list([(p * 2, [i, i + 1], 0.25) for i in range(3) for p in "XYZ"], 4)
+
+
+@pytest.mark.parametrize("name", ["statevector", "aer", "aer:matrix_product_state", "aer:density_matrix"])
+def test_exact_values_are_those_of_qiskit(name: str) -> None:
+    expected = StatevectorEstimator().run([(ANSATZ, CHAIN, ANGLES)]).result()[0].data.evs
+    found = estimate(ANSATZ, CHAIN, ANGLES, backend=name)
+    np.testing.assert_allclose(found.value, expected, atol=1e-10)
+    assert found.value.dtype == np.float64
+    assert found.shots == 0
+    assert found.job_ids == ()
+
+
+@pytest.mark.parametrize("name", ["aer", "aer:matrix_product_state", "aer:depolarizing=0.05"])
+def test_sampled_values_lie_within_their_errors(name: str) -> None:
+    expected = estimate(ANSATZ, CHAIN, ANGLES, backend=name).value
+    found = estimate(ANSATZ, CHAIN, ANGLES, backend=name, shots=4000, seed=5)
+    assert found.shots == 3 * 3 * 4000
+    assert (np.abs(found.value - expected) < 4 * found.std).all()
+    assert (found.std > 0).all()
+
+
+def test_the_clifford_method_counts_without_amplitudes() -> None:
+    circuit = QuantumCircuit(40)
+    circuit.h(0)
+    for qubit in range(39):
+        circuit.cx(qubit, qubit + 1)
+    assert estimate(circuit, SparsePauliOp("Z" * 40), backend="aer:stabilizer").value == 1
+    assert estimate(circuit, SparsePauliOp("Z" * 39 + "I"), backend="aer:stabilizer").value == 0
+
+
+def test_wide_shallow_circuits_run_as_matrix_product_states() -> None:
+    circuit = QuantumCircuit(40)
+    for qubit in range(0, 40, 2):
+        circuit.ry(0.3, qubit)
+        circuit.cx(qubit, qubit + 1)
+    single = SparsePauliOp.from_sparse_list([("Z", [0], 1)], 40)
+    found = estimate(circuit, [SparsePauliOp("Z" * 40), single], backend="aer:matrix_product_state")
+    np.testing.assert_allclose(found.value, [1.0, np.cos(0.3)])
+
+
+@pytest.mark.parametrize("name", ["aer", "aer:depolarizing=0.1", "aer:matrix_product_state,depolarizing=0.1"])
+def test_gates_without_a_simulator_kernel_are_written_out(name: str) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.append(UnitaryGate(random_unitary(4, seed=1)), [0, 1])
+    inner = QuantumCircuit(2, name="mine")
+    inner.ch(0, 1)
+    circuit.append(inner.to_gate(), [1, 0])
+    place = get_backend(name)
+    assert Operator(place.transpile(circuit)).equiv(Operator(circuit))
+    if place.exact and not place.noisy:
+        expected = Statevector(circuit).expectation_value(SparsePauliOp("XZ")).real
+        assert estimate(circuit, SparsePauliOp("XZ"), backend=place).value == pytest.approx(expected)
+
+
+def test_depolarizing_noise_is_the_channel_it_says() -> None:
+    strength = 0.2
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.4, 0)
+    circuit.cz(0, 1)
+    circuit.rx(1.1, 1)
+    circuit.cx(1, 0)
+    state = DensityMatrix.from_label("00")
+    for instruction in circuit.data:
+        where = [circuit.find_bit(qubit).index for qubit in instruction.qubits]
+        state = state.evolve(instruction.operation, where)
+        if len(where) == 2:
+            state = DensityMatrix((1 - strength) * state.data + strength * np.eye(4) / 4)
+    for label in ("XX", "ZI", "YZ", "ZZ"):
+        expected = state.expectation_value(Pauli(label)).real
+        found = estimate(circuit, SparsePauliOp(label), backend=f"aer:depolarizing={strength}")
+        assert found.value == pytest.approx(expected, abs=1e-10)
+        sampled = estimate(
+            circuit,
+            SparsePauliOp(label),
+            backend=f"aer:matrix_product_state,depolarizing={strength}",
+            shots=3000,
+            seed=2,
+        )
+        assert abs(sampled.value - expected) < 4 * sampled.std
+
+
+def test_a_noise_model_with_readout_errors_is_exact() -> None:
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.05, 2), ["cx"])
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.02, 1), ["sx"])
+    noise.add_all_qubit_readout_error(ReadoutError([[0.9, 0.1], [0.2, 0.8]]))
+    place = get_backend("aer", noise=noise)
+    assert place.exact
+    assert place.noisy
+    flat = QuantumCircuit(1)
+    assert estimate(flat, SparsePauliOp("Z"), backend=place).value == pytest.approx(0.8)
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    operators = [SparsePauliOp(label) for label in ("ZZ", "XX", "ZI")]
+    exact = estimate(circuit, operators, backend=place)
+    # trajectories of the same model, readout included
+    noisy = AerSimulator(method="statevector", noise_model=noise)
+    sampled = estimate(circuit, operators, backend=noisy, shots=20000, seed=3)
+    assert (np.abs(exact.value - sampled.value) < 4 * sampled.std).all()
+    counts = sample(circuit, backend=place, shots=20000, seed=3).counts["meas"]
+    zz = sum(often * (-1) ** outcome.count("1") for outcome, often in counts.items()) / 20000
+    assert abs(zz - exact.value[0]) < 4 / np.sqrt(20000)
+
+
+def test_correlated_readout_errors_are_sampled_not_guessed() -> None:
+    noise = NoiseModel()
+    flip = np.eye(4)[::-1]
+    noise.add_readout_error(ReadoutError(0.9 * np.eye(4) + 0.1 * flip), [0, 1])
+    assert not get_backend("aer", noise=noise).exact
+
+
+def test_circuits_run_as_written_on_a_noisy_simulator() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    circuit.cx(0, 1)
+    isa = get_backend("aer:depolarizing=0.1").transpile(circuit)
+    assert isa.count_ops()["cx"] == 2
+    assert estimate(circuit, SparsePauliOp("ZZ"), backend="aer:depolarizing=0.1").value == pytest.approx(0.81)
+
+
+def test_large_noisy_circuits_are_sampled() -> None:
+    size = MAX_QUBITS + 1
+    circuit = QuantumCircuit(size)
+    circuit.x(range(size))
+    circuit.cx(0, 1)
+    found = estimate(circuit, SparsePauliOp("Z" * size), backend="aer:depolarizing=0.5", seed=1)
+    assert found.shots == 4096
+    # x on all, cx clears qubit 1; the channel leaves 1 - p of the parity
+    assert abs(found.value - 0.5 * (-1) ** (size - 1)) < 4 * found.std
+
+
+def test_trajectories_of_bases_and_seeds_are_independent() -> None:
+    # one coin per shot; Aer alone gives circuit 1 the coins of circuit 0, 2113 shots later
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(pauli_error([("X", 0.5), ("I", 0.5)]), ["x"])
+    place = get_backend("aer:statevector", noise=noise)
+    angle = Parameter("a")
+    circuit = QuantumCircuit(1)
+    circuit.x(0)
+    circuit.rz(angle, 0)
+    circuit.measure_all()
+    shots = 6000
+    result = place.sample([(circuit, [[0.0], [0.0]]), (circuit, [0.0])], shots=shots, seed=1)
+    other = place.sample([(circuit, [0.0])], shots=shots, seed=2)
+    streams = [*result[0].data.meas.to_bool_array()[..., 0], result[1].data.meas.to_bool_array()[..., 0]]
+    streams.append(other[0].data.meas.to_bool_array()[..., 0])
+    signs = [1.0 - 2.0 * stream for stream in streams]
+    for first in range(len(signs)):
+        for second in range(first):
+            spectrum = np.fft.rfft(signs[first], 2 * shots) * np.fft.rfft(signs[second], 2 * shots).conj()
+            overlaps = np.abs(np.fft.irfft(spectrum))  # at every shift of one stream against the other
+            assert overlaps.max() < 8 * np.sqrt(shots)
+
+
+@pytest.mark.parametrize(
+    "name", ["statevector", "aer:depolarizing=0.1", "aer:matrix_product_state,depolarizing=0.1"]
+)
+def test_same_seed_same_numbers(name: str) -> None:
+    first, second, other = (
+        estimate(ANSATZ, CHAIN, ANGLES[0], backend=name, shots=50, seed=seed).value for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_a_circuit_without_a_final_state_has_no_exact_value() -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    with pytest.raises(UsageError, match="shots="):
+        estimate(circuit, SparsePauliOp("Z"))
+    assert abs(estimate(circuit, SparsePauliOp("Z"), shots=1000, seed=0).value) < 4 / np.sqrt(1000)
+
+
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bondwise.backends.aer_engine import simulator
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert simulator("statevector").options.max_parallel_threads == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert simulator("statevector").options.max_parallel_threads == 0
+
+
+def test_every_offered_method_runs() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.x(0)
+    for method in methods():
+        assert estimate(circuit, SparsePauliOp("IZ"), backend=f"aer:{method}").value == -1
+        assert sample(circuit, backend=f"aer:{method}", shots=3, seed=0).counts["meas"] == {"01": 3}
