@@ -116,7 +116,7 @@ def test_a_noise_model_with_readout_errors_is_exact() -> None:
     exact = estimate(circuit, operators, backend=place)
     # trajectories of the same model, readout included
     noisy = AerSimulator(method="statevector", noise_model=noise)
-    sampled = estimate(circuit, operators, backend=noisy, shots=20000, seed=3)
+    sampled = estimate(circuit, operators, backend=noisy, shots=4000, seed=3)
     assert (np.abs(exact.value - sampled.value) < 4 * sampled.std).all()
     counts = sample(circuit, backend=place, shots=20000, seed=3).counts["meas"]
     zz = sum(often * (-1) ** outcome.count("1") for outcome, often in counts.items()) / 20000
