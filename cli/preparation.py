@@ -74,6 +74,17 @@ def check_start(start: str) -> None:
         raise unknown_name("start", start, [*STARTS, "FILE (of angles)"])
 
 
+def check_optimizer(optimizer: str, learning_rate: float | None) -> None:
+    """Refuse an optimiser before time is spent on what it would train.
+
+    Raises:
+        UsageError: There is no such optimiser, or the learning rate is not above zero.
+    """
+    import torch
+
+    qml.minimise(torch.sum, [0.0], optimizer=optimizer, learning_rate=learning_rate, steps=0)
+
+
 def prepare(
     hamiltonian: SparsePauliOp,
     folder: RunFolder,

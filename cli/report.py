@@ -73,19 +73,16 @@ def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
     """Draw the two-qubit gates of a circuit, one column a layer; single-qubit gates are left out.
 
     Args:
-        circuit: The circuit; gates are grey where their pair first meets, blue where it meets again.
+        circuit: The circuit.
         ax: Axes to draw on.
     """
     depth = [0] * circuit.num_qubits
-    met: set[frozenset[int]] = set()
     for gate in circuit.data:
         if len(gate.qubits) != 2 or gate.operation.name == "barrier":
             continue
         pair = sorted(circuit.find_bit(qubit).index for qubit in gate.qubits)
         column = max(depth[pair[0] : pair[1] + 1])
-        colour = "#2b6cb0" if frozenset(pair) in met else "#7a8696"
-        ax.plot([column, column], pair, color=colour, lw=1.6, marker="o", ms=4)
-        met.add(frozenset(pair))
+        ax.plot([column, column], pair, color="#2b6cb0", lw=1.6, marker="o", ms=4)
         depth[pair[0] : pair[1] + 1] = [column + 1] * (pair[1] - pair[0] + 1)
     ax.hlines(range(circuit.num_qubits), -0.5, max(depth) - 0.5, color="#dde2e8", lw=0.8, zorder=0)
     ax.set(xlabel="layer of two-qubit gates", ylabel="qubit", xlim=(-1, max(depth)))

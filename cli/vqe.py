@@ -14,7 +14,7 @@ import typer
 from bondwise import backends, mitigation, qml
 from bondwise.cli import options
 from bondwise.cli.device import measure_on_device
-from bondwise.cli.preparation import check_start, measure, prepare, read_model
+from bondwise.cli.preparation import check_optimizer, check_start, measure, prepare, read_model
 from bondwise.cli.stages import Stage, stage_table, timed, versions
 from bondwise.cli.vqe_report import render, verdicts
 from bondwise.runs import RunFolder, UsageError
@@ -57,10 +57,12 @@ def command(
         ),
     ] = "mps",
     steps: Annotated[int, typer.Option("--steps", help="Steps of the optimiser.")] = 200,
-    optimizer: Annotated[str, typer.Option("--optimizer", help="adam, lbfgs, sgd, …")] = "adam",
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.")
+    ] = "lbfgs",
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", help="Step size of the optimiser.")
-    ] = 0.02,
+        float | None, typer.Option("--learning-rate", help="Of the optimiser; each has its own default.")
+    ] = None,
     backend: options.Backend = "fake:torino",
     mitigate: options.Mitigate = "exponential",
     shots: options.Shots = 4096,
@@ -82,6 +84,7 @@ def command(
         if number < least:
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
     check_start(start)
+    check_optimizer(optimizer, learning_rate)
     hamiltonian = read_model(model, size, periodic)
     if hamiltonian.num_qubits > TRAINED_UP_TO:
         raise UsageError(

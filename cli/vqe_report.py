@@ -22,14 +22,14 @@ _SMALLEST = 1e-9  # of what a logarithmic axis shows
 def verdicts(prepared: Preparation, trained: dict[str, VQEResult], stages: list[Stage]) -> list[str]:
     """Sentences that say which method won, the classical one included."""
     (name, main), *others = trained.items()
-    steps = len(main.losses) - 1
     notes = []
     for other, result in others:
+        steps = len(result.losses) - 1
         reached = [step for step, energy in enumerate(main.losses) if energy <= result.value]
         notes.append(
             f"The {name} start has after {reached[0]} steps what the {other} start has after {steps}."
             if reached
-            else f"The {other} start wins: the {name} start does not reach its energy in {steps} steps."
+            else f"The {other} start wins: the {name} start does not reach its energy."
         )
     gain = float(prepared.value) - main.value
     notes.append(
@@ -70,7 +70,7 @@ def render(
     if extrapolation is not None:
         figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
     ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
-    caption = "Two-qubit gates in order; blue where a pair meets again. Single-qubit rotations are left out."
+    caption = "The two-qubit gates in order; single-qubit rotations are left out."
     figures.append(("Circuit", caption, ax))
     size = "" if settings["size"] == "None" else f" {settings['size']}"
     return render_report(

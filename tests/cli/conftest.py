@@ -1,22 +1,20 @@
-import os
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
 
+from bondwise.cli.main import main
+
 
 @pytest.fixture
-def bondwise(tmp_path):
-    """Runs the command in an empty folder, as a user would; returns the finished process."""
+def bondwise(tmp_path, monkeypatch, capsys):
+    """Calls the command in an empty folder; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*words, timeout=240):
-        return subprocess.run(
-            [sys.executable, "-m", "bondwise.cli.main", *map(str, words)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        )
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=stop.value.code, stdout=printed.out, stderr=printed.err)
 
     return run
