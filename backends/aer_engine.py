@@ -30,6 +30,12 @@ def simulator(method: str, noise: NoiseModel | None = None) -> AerSimulator:
     return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads())
 
 
+def _threads_for(aer: AerSimulator, circuit: QuantumCircuit) -> dict[str, int]:
+    """One thread for states below 8 MB: more of them wait for each other longer than they share work."""
+    bits = circuit.num_qubits * (2 if aer.options.method == "density_matrix" else 1)
+    return {"max_parallel_threads": 1} if bits < 19 else {}
+
+
 def evolve(
     aer: AerSimulator, circuit: QuantumCircuit, parameters: Sequence[Parameter], sets: np.ndarray
 ) -> list[dict[str, Any]]:
@@ -39,7 +45,7 @@ def evolve(
         RunError: Aer cannot run the circuit; the message holds its reason.
     """
     binds = [{parameter: sets[:, i] for i, parameter in enumerate(parameters)}] if parameters else None
-    run = aer.run(circuit, parameter_binds=binds).result()
+    run = aer.run(circuit, parameter_binds=binds, **_threads_for(aer, circuit)).result()
     if not run.success:
         raise _failure(aer, run.status)
     if not parameters:
@@ -78,7 +84,8 @@ class Shots:
     def _run(
         self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
     ) -> SamplerPubResult:
-        self._sampler.options.run_options["seed_simulator"] = int(rng.integers(2**31))
+        options = {} if self._aer.options.noise_model else _threads_for(self._aer, circuit)
+        self._sampler.options.run_options = {"seed_simulator": int(rng.integers(2**31)), **options}
         try:
             return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0]
         except AerError as error:
