@@ -147,7 +147,7 @@ def main():
     parser.add_argument("--out", type=Path, help="write everything there as JSON")
     options = parser.parse_args()
     layers, seeds, steps = options.layers, options.seeds, 200
-    rates, scan_seeds = (0.01, 0.02, 0.05, 0.1, 0.2), (100, 101, 102)
+    rates, scan_seeds = (0.02, 0.05, 0.1, 0.2, 0.4), (100, 101, 102)
     if options.quick:
         layers, seeds, steps, rates, scan_seeds = [2], 2, 60, (0.05, 0.1), (100,)
     lattice = f"Heisenberg {SIZE[0]}×{SIZE[1]}, E0 = {EXACT:.6f}"
