@@ -26,6 +26,7 @@ from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler
 from bondwise.runs import UsageError, unknown_name
 
 ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
+TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
 CONTROL_FLOW = {
     "if_else": IfElseOp,
     "for_loop": ForLoopOp,
@@ -34,7 +35,6 @@ CONTROL_FLOW = {
 }
 # of Aer's methods: no choice made, no states evolved, no expectation values
 NOT_OFFERED = {"automatic", "unitary", "superop", "extended_stabilizer"}
-TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
 
 
 @cache
@@ -118,7 +118,7 @@ def _depolarizing(text: str) -> NoiseModel:
 
 def _target(noise: NoiseModel) -> Target:
     gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping())
-    target = Target.from_configuration([*sorted(gates - {"delay"}), "measure", "reset", "delay"])
+    target = Target.from_configuration(sorted(gates | {"measure", "reset", "delay"}))
     for name, branch in CONTROL_FLOW.items():
         target.add_instruction(branch, name=name)
     return target

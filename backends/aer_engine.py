@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class Shots:
     def __init__(self, aer: AerSimulator) -> None:
         self._aer = aer
         self._sampler = AerSamplerV2.from_backend(aer)
+        self._one_at_a_time = Lock()  # the seed is an option of the sampler
 
     def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> SamplerPubResult:
         """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
@@ -85,11 +87,13 @@ class Shots:
         self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
     ) -> SamplerPubResult:
         options = {} if self._aer.options.noise_model else _threads_for(self._aer, circuit)
-        self._sampler.options.run_options = {"seed_simulator": int(rng.integers(2**31)), **options}
-        try:
-            return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0]
-        except AerError as error:
-            raise _failure(self._aer, error.message) from error
+        seed = int(rng.integers(2**31))
+        with self._one_at_a_time:
+            self._sampler.options.run_options = {"seed_simulator": seed, **options}
+            try:
+                return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0]
+            except AerError as error:
+                raise _failure(self._aer, error.message) from error
 
 
 def _failure(aer: AerSimulator, reason: str) -> RunError:

@@ -2,7 +2,8 @@
 
 The circuit that is passed runs as it is; inside, its active qubits are scheduled as late as possible, so that
 waiting qubits relax. Basis changes are gates of the device with their errors, during which other qubits do
-not age.
+not age. All errors are those of Aer's own model of the device; its readout error is the reported mean of both
+flips.
 """
 
 from __future__ import annotations
@@ -67,11 +68,12 @@ def fake_backend(device: str) -> Backend:
     devices = fake_devices()
     if _short(device) not in devices:
         raise unknown_name("device", f"fake:{device}", (f"fake:{name}" for name in devices))
-    return emulated(f"fake:{_short(device)}", devices[_short(device)]().target)
+    return on_snapshot(devices[_short(device)]())
 
 
-def emulated(name: str, target: Target) -> Backend:
-    """A backend that emulates the device of a target: its errors, durations and readout."""
+def on_snapshot(snapshot: FakeBackendV2) -> Backend:
+    """A backend that emulates the device of a snapshot: its errors, durations and readout."""
+    name, target = f"fake:{_short(snapshot.name)}", snapshot.target
     device = EmulatedDevice(name, target)
     sampler = DeviceSampler(device)
     estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, native_rotations(target)))
@@ -122,7 +124,8 @@ class EmulatedDevice:
 
     def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
         """A circuit with its noise written out as superoperators; None where only sampling can run it."""
-        return self._prepared.get(circuit, lambda: self._prepare(circuit, observed), observed)
+        qubits = active_qubits(circuit, observed)
+        return self._prepared.get(circuit, lambda: self._prepare(circuit, qubits), qubits)
 
     def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, Shots]:
         """A circuit on its active qubits and the noisy shots to be had of it."""
@@ -140,9 +143,8 @@ class EmulatedDevice:
         method = "automatic" if len(qubits) <= 24 else "matrix_product_state"
         return Shots(self._reduced(qubits).simulator(method))
 
-    def _prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
+    def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
         check_native(circuit, self._target, self._name)
-        qubits = active_qubits(circuit, observed)
         branches = any(i.clbits or isinstance(i.operation, ControlFlowOp) for i in circuit.data)
         if branches or len(qubits) > MAX_QUBITS:
             return None

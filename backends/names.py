@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
@@ -29,7 +30,7 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
             translated to the model's basis gates and otherwise left as written.
 
     Returns:
-        The backend.
+        The backend; the same one for the same name.
 
     Raises:
         UsageError: An unknown name, `noise` where it does not apply, or an IBM device without an account.
@@ -41,20 +42,11 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
             raise UsageError(
                 f"noise= belongs to 'aer'; write get_backend('aer', noise=...) instead of {given!r}."
             )
-        if given == "statevector" or kind == "aer":
+        if noise is not None:
             from bondwise.backends.aer import aer_backend
 
             return aer_backend(given, noise)
-        if kind == "fake" and rest:
-            from bondwise.backends.fake import fake_backend
-
-            return fake_backend(rest)
-        if kind == "ibm" and rest:
-            from bondwise.backends.ibm import ibm_backend
-
-            return ibm_backend(rest)
-        examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
-        raise unknown_name("backend", given, [*examples, "fake:torino", "ibm:least_busy"])
+        return _ibm(rest) if kind == "ibm" and rest else _named(given)
     if noise is not None:
         raise UsageError(f"noise= belongs to 'aer'; {type(given).__name__} brings its own.")
     if isinstance(given, Backend):
@@ -76,11 +68,33 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
     )
 
 
+@lru_cache(maxsize=32)
+def _named(name: str) -> Backend:
+    """Kept, so that what a backend remembers of its circuits serves the next caller of the same name."""
+    kind, _, rest = name.partition(":")
+    if name == "statevector" or kind == "aer":
+        from bondwise.backends.aer import aer_backend
+
+        return aer_backend(name)
+    if kind == "fake" and rest:
+        from bondwise.backends.fake import fake_backend
+
+        return fake_backend(rest)
+    examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
+    raise unknown_name("backend", name, [*examples, "fake:torino", "ibm:least_busy"])
+
+
+def _ibm(name: str) -> Backend:
+    from bondwise.backends.ibm import ibm_backend
+
+    return ibm_backend(name)
+
+
 def _device(device: BackendV2) -> Backend:
     if type(device).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
-        from bondwise.backends.fake import emulated
+        from bondwise.backends.fake import on_snapshot
 
-        return emulated(device.name, device.target)
+        return on_snapshot(device)
     if type(device).__module__.startswith("qiskit_ibm_runtime"):
         from bondwise.backends.ibm import on_device
 

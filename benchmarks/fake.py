@@ -1,6 +1,6 @@
 """One noisy energy of a device snapshot, readout included: the active qubits against the whole device.
 
-    python benchmarks/fake.py [--device torino] [--quick] [--out results.json]
+    python benchmarks/fake.py [--quick] [--out results.json]
 
 The energy of an eight-qubit Heisenberg chain in a brick-wall circuit of 42 CX. Every line runs the same
 transpiled circuit, 4096 shots per basis where it samples. `--quick` leaves out the two that model the whole
@@ -30,13 +30,13 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import EstimatorV2
+from qiskit_ibm_runtime.fake_provider import FakeTorino
 
 from bondwise.backends import estimate, get_backend
-from bondwise.backends.device import active_qubits
-from bondwise.backends.fake import fake_devices
 
 SHOTS = 4096
 QUBITS = 8
+DEVICE = "fake:torino"
 GOAL = 0.5  # seconds
 
 
@@ -61,11 +61,11 @@ def timed(work: Any) -> tuple[Any, float]:
     return work(), time.perf_counter() - start
 
 
-def active_only(device: str, shots: int | None) -> list[dict[str, Any]]:
+def active_only(shots: int | None) -> list[dict[str, Any]]:
     """The first energy of this process and a later one."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
-    place = get_backend(f"fake:{device}")
+    place = get_backend(DEVICE)
     place.transpile(circuit)
     rows = []
     for _ in range(3):
@@ -74,24 +74,24 @@ def active_only(device: str, shots: int | None) -> list[dict[str, Any]]:
     return [rows[0], min(rows[1:], key=lambda row: row["seconds"])]
 
 
-def in_new_process(device: str, cache: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--device", device, "--child"]
+def in_new_process(cache: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child"]
     output = subprocess.run(
         command, env={**os.environ, "BONDWISE_CACHE": cache}, check=True, capture_output=True, text=True
     ).stdout
     return json.loads(output.splitlines()[-1])
 
 
-def whole_device(device: str) -> tuple[float, dict[str, Any]]:
+def whole_device() -> tuple[float, dict[str, Any]]:
     """Aer's model of all qubits; the circuit scheduled, without delays on the qubits that no gate touches."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
-    isa = get_backend(f"fake:{device}").transpile(circuit)
-    model = fake_devices()[device]()
+    isa = get_backend(DEVICE).transpile(circuit)
+    model = FakeTorino()
     aer, building = timed(lambda: AerSimulator.from_backend(model))
     pinned = list(range(isa.num_qubits))
     planned = transpile(isa, model, optimization_level=0, initial_layout=pinned, scheduling_method="alap")
-    active, scheduled = set(active_qubits(isa)), isa.copy_empty_like()
+    active, scheduled = set(isa.layout.final_index_layout()), isa.copy_empty_like()
     for instruction in planned.data:
         where = [planned.find_bit(qubit).index for qubit in instruction.qubits]
         if active.issuperset(where):
@@ -102,12 +102,12 @@ def whole_device(device: str) -> tuple[float, dict[str, Any]]:
     return building, {"seconds": seconds, "value": float(data.evs), "std": float(data.stds)}
 
 
-def runtime(device: str) -> dict[str, Any]:
+def runtime() -> dict[str, Any]:
     """IBM's estimator in its local mode, which schedules nothing and builds the whole model on every call."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
-    isa = get_backend(f"fake:{device}").transpile(circuit)
-    estimator = EstimatorV2(mode=fake_devices()[device](), options={"default_shots": SHOTS})
+    isa = get_backend(DEVICE).transpile(circuit)
+    estimator = EstimatorV2(mode=FakeTorino(), options={"default_shots": SHOTS})
     pub = (isa, energy.apply_layout(isa.layout), angles)
     result, seconds = timed(lambda: estimator.run([pub]).result())
     data = result[0].data
@@ -116,28 +116,27 @@ def runtime(device: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="torino", choices=sorted(fake_devices()))
     parser.add_argument("--quick", action="store_true", help="without the models of the whole device")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.child:
-        print(json.dumps(active_only(options.device, None)[0]))
+        print(json.dumps(active_only(None)[0]))
         return
     with tempfile.TemporaryDirectory() as cache:
         rows = {
-            "active qubits, nothing cached": in_new_process(options.device, cache),
-            "active qubits, noise from disk": in_new_process(options.device, cache),
+            "active qubits, nothing cached": in_new_process(cache),
+            "active qubits, noise from disk": in_new_process(cache),
         }
         os.environ["BONDWISE_CACHE"] = cache
-        rows["active qubits, later energies"] = active_only(options.device, None)[1]
-        rows[f"active qubits, {SHOTS} shots"] = active_only(options.device, SHOTS)[1]
+        rows["active qubits, later energies"] = active_only(None)[1]
+        rows[f"active qubits, {SHOTS} shots"] = active_only(SHOTS)[1]
         if not options.quick:
-            building, rows["Aer, whole device"] = whole_device(options.device)
+            building, rows["Aer, whole device"] = whole_device()
             rows["Aer, whole device"]["building"] = building
-            rows["runtime EstimatorV2, local mode"] = runtime(options.device)
-    print(f"fake:{options.device}, {QUBITS} qubits, {brick_wall().count_ops()['cx']} CX, one energy\n")
+            rows["runtime EstimatorV2, local mode"] = runtime()
+    print(f"{DEVICE}, {QUBITS} qubits, {brick_wall().count_ops()['cx']} CX, one energy\n")
     print(f"{'':34}{'seconds':>9}  energy")
     for name, row in rows.items():
         error = f" ± {row['std']:.4f}" if row["std"] else ""
@@ -148,7 +147,7 @@ def main() -> None:
     if options.out:
         modules = (qiskit, qiskit_aer, qiskit_ibm_runtime)
         document = {
-            "device": options.device,
+            "device": DEVICE,
             "shots": SHOTS,
             "goal_seconds": GOAL,
             "rows": rows,

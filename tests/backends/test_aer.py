@@ -9,6 +9,7 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import DensityMatrix, Operator, Pauli, SparsePauliOp, Statevector, random_unitary
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, pauli_error
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from bondwise.backends import estimate, get_backend, sample
 from bondwise.backends.aer import methods
@@ -121,6 +122,19 @@ def test_a_noise_model_with_readout_errors_is_exact() -> None:
     counts = sample(circuit, backend=place, shots=20000, seed=3).counts["meas"]
     zz = sum(often * (-1) ** outcome.count("1") for outcome, often in counts.items()) / 20000
     assert abs(zz - exact.value[0]) < 4 / np.sqrt(20000)
+
+
+def test_a_devices_noise_model_runs() -> None:
+    device = FakeManilaV2()
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    place = get_backend("aer", noise=NoiseModel.from_backend(device))
+    isa = place.transpile(circuit)
+    assert set(isa.count_ops()) <= {"rz", "sx", "x", "cx"}
+    first, second = (device.target["measure"][(qubit,)].error for qubit in (0, 1))
+    found = estimate(circuit, SparsePauliOp("ZZ"), backend=place).value
+    assert 0.97 < found / ((1 - 2 * first) * (1 - 2 * second)) < 1
 
 
 def test_correlated_readout_errors_are_sampled_not_guessed() -> None:

@@ -40,6 +40,7 @@ def test_names(name: str, exact: bool, noisy: bool) -> None:
     place = get_backend(name)
     assert (place.name, place.exact, place.noisy) == (name, exact, noisy)
     assert get_backend(place) is place
+    assert get_backend(name) is place
 
 
 @pytest.mark.parametrize("name", ["fake:Manila", "fake:FakeManilaV2", "fake:fake_manila", "fake:manila"])

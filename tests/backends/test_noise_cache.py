@@ -7,7 +7,8 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends import estimate, get_backend
+from bondwise.backends import estimate
+from bondwise.backends.fake import fake_backend
 from bondwise.backends.noise_cache import cache_folder, cached_arrays
 
 ARRAYS = {"sx.0": np.array([[1, 2j], [3, 4]]), "cz.0.1": np.eye(4, dtype=complex)}
@@ -73,11 +74,11 @@ def test_a_device_reads_its_noise_back(folder: Path) -> None:
     circuit = QuantumCircuit(2)
     circuit.h(0)
     circuit.cx(0, 1)
-    first = estimate(circuit, SparsePauliOp("XX"), backend=get_backend("fake:manila")).value
+    first = estimate(circuit, SparsePauliOp("XX"), backend=fake_backend("manila")).value
     (path,) = folder.iterdir()
     assert path.name.startswith("fake-manila-")
     stamp = path.stat().st_mtime_ns
-    assert estimate(circuit, SparsePauliOp("XX"), backend=get_backend("fake:manila")).value == first
+    assert estimate(circuit, SparsePauliOp("XX"), backend=fake_backend("manila")).value == first
     assert path.stat().st_mtime_ns == stamp
     path.write_bytes(path.read_bytes()[:100])
-    assert estimate(circuit, SparsePauliOp("XX"), backend=get_backend("fake:manila")).value == first
+    assert estimate(circuit, SparsePauliOp("XX"), backend=fake_backend("manila")).value == first
