@@ -42,7 +42,7 @@ def decompose_analytically(state: Any, layers: int) -> Decomposition:
     Raises:
         UsageError: The state is not accepted, or `layers` is below 1.
     """
-    if isinstance(layers, bool) or int(layers) != layers or layers < 1:
+    if isinstance(layers, bool) or not isinstance(layers, int | np.integer) or layers < 1:
         raise UsageError(f"layers is {layers}; give a whole number of at least 1.")
     tensors = site_tensors(state)
     if len(tensors) < 2:

@@ -1,10 +1,10 @@
 """Matrix product state to a shallow circuit of two-qubit blocks, layer by layer.
 
-Every new staircase layer enters in three ways that compete: next to |0...0>, read analytically from what the
-earlier layers leave of the state (Ran, arXiv:1908.07958); the same with all gates turned a little at random,
-a few times, which leads away from saddle points; and next to the state as the identity. After each addition all gates are
+Every new staircase layer enters in several ways that compete: next to |0...0>, read analytically from what
+the earlier layers leave of the state (Ran, arXiv:1908.07958); the same with all gates turned a little at
+random, which leads away from saddle points; and next to the state as the identity. All gates are then
 optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by environment sweeps and
-then by L-BFGS, on the exact overlap. The identity start makes sure that no layer raises the infidelity.
+by L-BFGS, on the exact overlap. The identity start makes sure that no layer raises the infidelity.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from bondwise.tn.window import Window
 _MOST_LAYERS = 8  # where no number is given; the cost doubles with every layer
 _TARGET = 1e-3  # where nothing at all is given
 _EXACT = 1e-13
-_SWEEPS, _QUICK, _LONG = 10, 50, 2000  # environment sweeps, first and last L-BFGS iterations
+_SWEEPS = 10  # environment sweeps of every start
+_ROUNDS = ((50, 3), (100, 2), (2000, 1))  # L-BFGS iterations, and how many of the starts then stay
 _TURNED, _TURN = 4, 0.03  # number of turned starts, standard deviation of their angles in radians
 
 
@@ -118,23 +119,25 @@ def _add_layer(tensors: Tensors, gates: NDArray[Any], rng: np.random.Generator) 
     sites = len(tensors)
     inner = np.concatenate([analytic_layer(remove_layers(tensors, gates)), gates])
     outer = np.concatenate([gates, np.broadcast_to(np.eye(4), (sites - 1, 4, 4))])
-    turned = [turn(inner, rng.normal(scale=_TURN, size=coordinates(inner))) for _ in range(_TURNED)]
+    starts = {"analytic": inner, "identity": outer}
+    for k in range(_TURNED):
+        starts[f"turned {k + 1}"] = turn(inner, rng.normal(scale=_TURN, size=coordinates(inner)))
     window = Window(tensors, staircase_pairs(sites, len(inner) // (sites - 1)))
-    field = [("analytic", inner), ("identity", outer), *(("turned", start) for start in turned)]
-    field = [(name, window.sweep(start, _SWEEPS)) for name, start in field]
-    iterations = _QUICK
-    while len(field) > 1:  # the better half goes on, with twice the iterations
-        polished = [(name, *polish(window, found, iterations)) for name, found in field]
-        polished.sort(key=lambda entry: entry[2])
-        field = [(name, found) for name, found, _ in polished[: (len(field) + 1) // 2]]
-        iterations *= 2
-    name, found = field[0]
-    return polish(window, found, _LONG)[0], name
+    starts = {name: window.sweep(start, _SWEEPS) for name, start in starts.items()}
+    for iterations, stay in _ROUNDS:
+        reached = {}
+        for name, start in starts.items():
+            starts[name], reached[name] = polish(window, start, iterations)
+        starts = {name: starts[name] for name in sorted(reached, key=reached.__getitem__)[:stay]}
+    (name, found), *_ = starts.items()
+    return found, name
 
 
 def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | None) -> None:
     for name, limit in (("layers", layers), ("max_cx", max_cx)):
-        if limit is not None and (isinstance(limit, bool) or int(limit) != limit or limit < 0):
+        if limit is not None and (
+            isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0
+        ):
             raise UsageError(f"{name} is {limit}; give a whole number of at least 0.")
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")

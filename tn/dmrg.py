@@ -88,7 +88,7 @@ def ground_state(
             range.
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps)):
-        if isinstance(number, bool) or int(number) != number or number < 1:
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise UsageError(f"{name} is {number}; give a whole number of at least 1, such as 32.")
     words, coefficients, constant = _read(hamiltonian)
     sites = words.shape[1]
