@@ -1,11 +1,12 @@
 """Mitigated against raw energies of trained 8-qubit Heisenberg circuits on the snapshot of an IBM device.
 
-For each seed a brickwall circuit is trained from its own random start, then its energy is measured. All
+Three kinds of circuit are trained for each seed: `demo` starts as a tensor network, as `make demo` has it;
+`deep` and `shallow` are brickwalls of 4 layers and of 1 from a random start. Then the energy is measured. All
 methods spend the same number of shots: 3 bases x 3 scale factors, and a readout calibration of 2 circuits;
 `raw` and `readout` put the shots that they save into the circuit itself. Errors are distances to the exact
 energy of the same circuit. The snapshot has no coherent errors, crosstalk or drift: a device has.
 
-    python benchmarks/mitigation.py [--quick] [--seeds N] [--shots N ...] [--layers N ...] [--out FILE]
+    python benchmarks/mitigation.py [--quick] [--seeds N] [--shots N ...] [--circuits NAME ...] [--out FILE]
 """
 
 import os
@@ -27,7 +28,8 @@ from bondwise.mitigation import (
     extrapolate_linear,
     extrapolate_richardson,
 )
-from bondwise.qml import VQE, brickwall, heisenberg, random_start
+from bondwise.qml import VQE, brickwall, heisenberg, lattice_edges, random_start
+from bondwise.tn import decompose, extend, ground_state
 
 QUBITS, FACTORS, BASES = 8, (1, 3, 5), 3
 FITS = {
@@ -35,6 +37,18 @@ FITS = {
     "richardson": extrapolate_richardson,
     "exponential": extrapolate_exponential,
 }
+
+
+def trained(kind, hamiltonian, seed):
+    """A circuit and its angles, trained on the exact simulator."""
+    if kind == "demo":
+        start = decompose(ground_state(hamiltonian, max_bond=8, seed=seed).state, layers=2, seed=seed)
+        circuit, angles = extend(start.circuit, start.parameters, lattice_edges(QUBITS), seed=seed)
+    else:
+        circuit = brickwall(QUBITS, {"deep": 4, "shallow": 1}[kind])
+        angles = random_start(circuit, seed=seed)
+    vqe = VQE(hamiltonian, circuit, optimizer="lbfgs")
+    return circuit, vqe.run(angles, steps=150, seed=seed).parameters
 
 
 def measure(circuit, hamiltonian, parameters, backend, shots, seed):
@@ -102,7 +116,8 @@ def main() -> None:
     parser.add_argument(
         "--shots", type=int, nargs="+", default=[4096, 256], help="per basis and scale factor"
     )
-    parser.add_argument("--layers", type=int, nargs="+", default=[4, 1], help="of the brickwall, real blocks")
+    kinds = ("demo", "deep", "shallow")
+    parser.add_argument("--circuits", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--backend", default="fake:torino")
     parser.add_argument("--out", help="write the tables to this JSON file")
     options = parser.parse_args()
@@ -110,26 +125,25 @@ def main() -> None:
     backend, hamiltonian, start = get_backend(options.backend), heisenberg(QUBITS), time.perf_counter()
     names = ["raw", "readout", *(f"{fit}, {folding}" for folding in ("global", "gates") for fit in FITS)]
     document = {"options": vars(options), "tables": []}
-    for layers in options.layers:
-        circuit = brickwall(QUBITS, layers)
+    for kind in options.circuits:
         seeds = range(3 if options.quick else options.seeds)
-        angles = [
-            VQE(hamiltonian, circuit).run(random_start(circuit, seed=seed), steps=150, seed=seed).parameters
-            for seed in seeds
-        ]
-        two_qubit = backend.transpile(circuit).num_nonlocal_gates()
+        cases = [trained(kind, hamiltonian, seed) for seed in seeds]
+        two_qubit = backend.transpile(cases[0][0]).num_nonlocal_gates()
         for shots in options.shots:
             rows = []
-            for seed in seeds:
-                energies, budget = measure(circuit, hamiltonian, angles[seed], backend, shots, seed)
-                exact = float(estimate(circuit, hamiltonian, angles[seed]).value)
+            for seed, (circuit, angles) in zip(seeds, cases, strict=True):
+                energies, budget = measure(circuit, hamiltonian, angles, backend, shots, seed)
+                exact = float(estimate(circuit, hamiltonian, angles).value)
                 rows.append({"seed": seed, "exact": exact, "shots": budget, "energies": energies})
-            print(f"\n{options.backend}, {two_qubit} two-qubit gates, {len(rows)} seeds,", end=" ")
+            print(
+                f"\n{kind} circuits on {options.backend}, {two_qubit} two-qubit gates, {len(rows)} seeds,",
+                end=" ",
+            )
             print(f"{shots} shots per basis and scale factor, {budget} for each energy by each method")
             summary = table(rows, names)
             document["tables"].append(
                 {
-                    "layers": layers,
+                    "circuits": kind,
                     "two_qubit_gates": two_qubit,
                     "shots": shots,
                     "methods": summary,
