@@ -82,7 +82,7 @@ def stage_table(title: str, references: list[tuple[str, float | None]], stages: 
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     for column in ("stage", "energy", "CX", "depth", "infidelity", "shots", "s"):
         table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
     for name, energy in references:
