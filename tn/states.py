@@ -184,5 +184,6 @@ def _real_form(tensors: Tensors) -> Tensors | None:
         top = np.concatenate([tensor.real, -tensor.imag], axis=2)
         bottom = np.concatenate([tensor.imag, tensor.real], axis=2)
         doubled.append(np.concatenate([top, bottom]))
-    doubled[0], doubled[-1] = doubled[0][:1], doubled[-1][..., :1]  # the product's real part
+    doubled[0] = doubled[0][:1]  # the first row and column of the product hold its real part
+    doubled[-1] = doubled[-1][..., :1]
     return compress(doubled)
