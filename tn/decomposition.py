@@ -54,7 +54,7 @@ def decompose(
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, or a vector of
             length 2**n (little-endian), normalised; site i becomes qubit i.
-        layers: Number of layers of n - 1 gates; 0 gives the best product state.
+        layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Most CX gates; whole layers are used.
         infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
         seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.

@@ -32,10 +32,9 @@ class GroundState(Result):
     """A variational ground state.
 
     Attributes:
-        value: The energy, in the units of the Hamiltonian; never below the true ground energy but for
-            rounding.
-        tensors: The state, arrays of shape (left, 2, right), float64 for a real Hamiltonian; site i is qubit
-            i.
+        value: The energy, in the units of the Hamiltonian: an upper bound of the true one but for rounding.
+        tensors: The state, arrays of shape (left, 2, right), float64 for a real Hamiltonian; site i is
+            qubit i.
         converged: Whether the energy changed by less than `tolerance` in the last sweep.
         message: Number of sweeps and largest bond, or why it is not converged.
     """
@@ -68,13 +67,11 @@ def ground_state(
     """Find the ground state of a Hermitian Pauli operator.
 
     Args:
-        hamiltonian: Any Hermitian `SparsePauliOp` without free parameters; terms may be of any range and
-            number.
+        hamiltonian: Any Hermitian `SparsePauliOp` without free parameters, of any range and number of terms.
         max_bond: Largest bond dimension of the state, at least 1.
         cutoff: Schmidt values below this part of the largest are dropped from the state returned.
         sweeps: Most sweeps.
-        tolerance: Stop when a sweep changes the energy by less than this, in units of the largest
-            coefficient.
+        tolerance: Stop when a sweep changes the energy by less than this times the largest coefficient.
         seed: Seed of the random state from which the first sweep starts.
         progress: Show a progress bar.
 
@@ -84,8 +81,7 @@ def ground_state(
         a frustrated or glassy Hamiltonian: compare a few seeds.
 
     Raises:
-        UsageError: The operator is not Hermitian, not finite or not a SparsePauliOp, or a number is out of
-            range.
+        UsageError: The operator is not Hermitian, finite and a SparsePauliOp, or a number is out of range.
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
@@ -104,11 +100,7 @@ def ground_state(
     else:
         with progress_bar(sweeps, "ground state", progress) as bar:
             tensors, count, converged = _sweep(operators, max_bond, sweeps, tolerance, seed, bar)
-        message = (
-            f"{count} sweeps"
-            if converged
-            else f"not converged after {count} sweeps; raise sweeps or tolerance"
-        )
+        message = f"{count} sweeps" if converged else f"not converged after {count} sweeps; raise sweeps"
     tensors = compress(tensors, max_bond, cutoff)
     energy = _expectation(operators, tensors) * scale + constant
     message += f", bond {max(tensor.shape[2] for tensor in tensors)}"
@@ -119,25 +111,24 @@ def _sweep(
     operators: list[NDArray[Any]], max_bond: int, sweeps: int, tolerance: float, seed: int | None, bar: Any
 ) -> tuple[Tensors, int, bool]:
     """State, number of sweeps and whether the energy settled."""
-    arrays = [
-        np.ascontiguousarray(w.transpose(0, 1, 3, 2)) for w in operators
-    ]  # quimb: ket index before bra index
+    # quimb's order: ket index before bra index
+    arrays = [np.ascontiguousarray(w.transpose(0, 1, 3, 2)) for w in operators]
     arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]
     mpo = qtn.MatrixProductOperator(arrays, shape="lrud")
-    solver = qtn.DMRG2(
-        mpo, bond_dims=_FIRST_BOND, p0=_random_state(operators, min(_FIRST_BOND, max_bond), seed)
-    )
+    start = _random_state(operators, min(_FIRST_BOND, max_bond), seed)
+    solver = qtn.DMRG2(mpo, bond_dims=_FIRST_BOND, p0=start)
     solver.opts.update(local_eig_tol=1e-6, local_eig_ncv=8)
     if len(operators) <= _DENSE_SITES:  # Lanczos cannot leave an eigenvector, even if it is not the lowest
         solver.opts["local_eig_backend"] = "NUMPY"
+    largest = min(max_bond, 2 ** (len(operators) // 2))  # no state needs more
     for sweep in range(sweeps):
-        bond = min(max_bond, _FIRST_BOND << sweep)
+        bond = min(largest, _FIRST_BOND << sweep)
         # cutoff 0 keeps directions without weight, through which later steps can leave a product state
         settled = solver.solve(
             tol=tolerance, bond_dims=bond, cutoffs=0.0, max_sweeps=1, sweep_sequence="RL"[sweep % 2]
         )
         bar.update()
-        if settled and bond == max_bond:
+        if settled and bond == largest:
             break
     state = solver.state
     state.permute_arrays("lpr")

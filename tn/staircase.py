@@ -28,7 +28,7 @@ class Decomposition(Result):
         cx_count: CX gates in the circuit: 2 for every block of a real state, 3 of a complex one.
         depth: Two-qubit depth of the circuit.
         history: One entry a layer with `layers`, `cx_count`, `infidelity` and `start`, the candidate that
-            won; the first is the best product state.
+            won; the first is a product state.
         converged: Whether every target was met.
         message: What was done, or why a target was missed.
     """

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bondwise.runs import UsageError
 
 _FRESH, _GATE, _CLOSE = 0, 1, 2
-_LARGEST = 2**30  # numbers kept by one pass; 8 GiB in double precision
+_LARGEST = 2**28  # numbers kept by one pass; 2 GiB in double precision
 
 
 class Window:
@@ -30,8 +30,8 @@ class Window:
     is 2 * (bit of site i) + (bit of site i + 1), as in `numpy.kron(site i, site i + 1)`.
 
     Args:
-        tensors: The state, one array of shape (left, 2, right) per site with outer bonds 1; site i is qubit
-            i.
+        tensors: The state, one array of shape (left, 2, right) per site with outer bonds 1; site i is
+            qubit i.
         pairs: Neighbouring sites (i, i + 1) in the order in which the gates are applied.
 
     Raises:
@@ -66,7 +66,7 @@ class Window:
         """Improve one gate after the other, from the right end to the left and back, `count` times.
 
         Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
-        Vidal, arXiv:0707.1454, eq. 49), so |overlap| never falls. Real gates keep determinant +1.
+        Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates keep determinant +1.
 
         Returns:
             New gates of shape (M, 4, 4).
@@ -129,8 +129,6 @@ def _plan(
         steps.append((_CLOSE, offset, 1 << width, left, right))
         sizes.append(right << width)
         offset += 2 * left * right
-        if sum(sizes[-len(past) - 2 :]) > _LARGEST:
-            break
     if sum(sizes) > _LARGEST:
         raise UsageError(
             f"{len(pairs)} gates on {size} sites need windows of {max(sizes):.0e} numbers, "
