@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version as installed
+from typing import Annotated
 
 import typer
 
@@ -18,10 +20,24 @@ app = typer.Typer(
     name="bondwise",
     help="Tensor networks that start quantum circuits: train, mitigate and run them.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"bondwise {installed('bondwise')}")
+        raise typer.Exit
+
+
 app.command("vqe")(vqe.command)
 app.command("run")(run.command)
 app.command("backends")(backends.command)

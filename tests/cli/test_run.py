@@ -136,3 +136,13 @@ def test_backends(bondwise):
     assert 0 < rows["fake:torino"]["two_qubit_error"] < 0.1
     assert not rows["statevector"]["noisy"]
     assert "fake:torino" in bondwise("backends").stdout
+
+
+def test_version_and_help(bondwise):
+    assert bondwise("--version").stdout.startswith("bondwise 0.")
+    shown = bondwise("--help")
+    assert shown.returncode == 0
+    assert all(name in shown.stdout for name in ("vqe", "run", "backends"))
+    unknown = bondwise("vqee")
+    assert unknown.returncode == 2
+    assert len(unknown.stderr.splitlines()) == 1
