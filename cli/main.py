@@ -19,7 +19,6 @@ from bondwise.runs import RunError, UsageError
 app = typer.Typer(
     name="bondwise",
     help="Tensor networks that start quantum circuits: train, mitigate and run them.",
-    no_args_is_help=True,
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,13 +28,15 @@ app = typer.Typer(
 
 @app.callback()
 def _app(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
     if version:
         print(f"bondwise {installed('bondwise')}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 app.command("vqe")(vqe.command)
