@@ -13,13 +13,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from bondwise.runs.errors import UsageError
 from bondwise.runs.files import write_atomically
+from bondwise.runs.nesting import pack, unpack
 
 _FORMAT = "bondwise checkpoint 1"
 
@@ -29,8 +29,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Pa
 
     Args:
         path: The file, customarily ending in `.safetensors`.
-        state: Nested dicts (keys: strings or integers), lists and tuples (read back as lists) of numbers,
-            strings, booleans, None, numpy arrays and torch tensors. Dtypes and bits are kept.
+        state: Nested dicts (keys: strings or integers), lists and tuples of numbers, strings, booleans, None,
+            numpy arrays, torch tensors and circuits. Dtypes and bits are kept.
         run: Fingerprint of what is being run; reading it back needs the same.
 
     Raises:
@@ -38,7 +38,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Pa
         RunError: The disk is full or read-only; the previous checkpoint is untouched.
     """
     tensors: dict[str, torch.Tensor] = {}
-    skeleton = json.dumps(_strip(state, tensors))
+    skeleton = json.dumps(pack(state, tensors))
     header = {"format": _FORMAT, "run": run, "state": skeleton, "checksum": _checksum(skeleton, tensors)}
     return write_atomically(path, save(tensors, metadata=header))
 
@@ -51,7 +51,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
         run: The fingerprint given when it was written.
 
     Returns:
-        The state; numpy arrays come back as numpy arrays, tensors as CPU tensors, tuples as lists.
+        The state as it was; tensors are on the CPU.
 
     Raises:
         UsageError: There is no such file, it is cut or damaged, or it belongs to another run.
@@ -78,43 +78,11 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
             f"checkpoint {path} belongs to another run (circuit, Hamiltonian or settings differ); "
             "repeat the settings it was made with, or start without resuming."
         )
-    return _fill(json.loads(header["state"]), tensors)
+    return unpack(json.loads(header["state"]), tensors)
 
 
 def _checksum(skeleton: str, tensors: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256(skeleton.encode())
-    for key in sorted(tensors, key=int):
+    for key in sorted(tensors):
         digest.update(tensors[key].numpy().tobytes())
     return digest.hexdigest()
-
-
-def _strip(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Replace every array by its key; dicts become lists of pairs so that integer keys survive."""
-    if node is None or isinstance(node, bool | int | float | str):
-        return node
-    if isinstance(node, np.generic):
-        return node.item()
-    if isinstance(node, np.ndarray | torch.Tensor):
-        key = str(len(tensors))
-        tensor = torch.from_numpy(node.copy()) if isinstance(node, np.ndarray) else node.detach().cpu()
-        tensors[key] = tensor.clone().contiguous()
-        return {"numpy" if isinstance(node, np.ndarray) else "torch": key}
-    if isinstance(node, list | tuple):
-        return [_strip(item, tensors) for item in node]
-    if isinstance(node, dict) and all(isinstance(key, str | int) for key in node):
-        return {"dict": [[key, _strip(value, tensors)] for key, value in node.items()]}
-    raise UsageError(
-        f"a checkpoint cannot hold {type(node).__name__}; "
-        "give dicts, lists, numbers, strings, arrays or tensors."
-    )
-
-
-def _fill(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    if isinstance(node, list):
-        return [_fill(item, tensors) for item in node]
-    if not isinstance(node, dict):
-        return node
-    kind, content = next(iter(node.items()))
-    if kind == "dict":
-        return {key: _fill(value, tensors) for key, value in content}
-    return tensors[content].numpy() if kind == "numpy" else tensors[content]

@@ -14,18 +14,19 @@ from bondwise.runs.errors import RunError, UsageError
 from bondwise.runs.files import write_atomically
 
 _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a run
+_ASIDE = ".replaced"  # what a run that overwrites found, until it is clear that the run stands
 
 
 class RunFolder:
     """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
 
-    Nothing half-written stays behind: a new folder is removed when the run fails before its first file, or
-    by wrong use (`UsageError`) at any time.
+    Nothing half-written stays behind: when the run fails before its first file, or by wrong use
+    (`UsageError`) before `keep`, a new folder is removed, and one to be overwritten is as it was.
 
     Args:
         path: The folder; parents are made.
         overwrite: Empty the folder if an earlier run made it.
-        resume: Go on in the folder of an earlier run, whose files are kept.
+        resume: Go on in the folder of an earlier run, whose files are kept; None if runs of this kind cannot.
 
     Raises:
         UsageError: The folder has content and neither flag is given; it is not the folder of a run; both
@@ -34,14 +35,14 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool = False
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, resume: bool | None = None
     ) -> None:
         self.path = Path(path)
         if overwrite and resume:
             raise UsageError("overwrite and resume exclude each other; give one of them.")
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
-        self._new = False
+        self._new = self._kept = False
         self._made: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -74,38 +75,51 @@ class RunFolder:
             ) from error
         for scrap in self.path.glob(".*.part"):  # what a killed run was about to write
             scrap.unlink()
-        if any(entry != mark for entry in self.path.iterdir()) and not (self._overwrite or self._resume):
+        if self._entries() and not (self._overwrite or self._resume):
             os.close(self._lock)
             self._lock = None
-            raise UsageError(
-                f"{self.path} holds an earlier run; give --overwrite to replace it, --resume to go on, "
-                "or another folder."
-            )
-        if self._overwrite:
-            for entry in self.path.iterdir():
-                if entry.name != _MARK:
-                    _remove(entry)
+            ways = "--overwrite to replace it, " + ("" if self._resume is None else "--resume to go on, ")
+            raise UsageError(f"{self.path} holds an earlier run; give {ways}or another folder.")
+        aside = self.path / _ASIDE
+        if aside.exists():  # a run that was to replace it was killed
+            shutil.rmtree(aside)
+        if self._overwrite and self._entries():
+            aside.mkdir()
+            for entry in self._entries():
+                entry.rename(aside / entry.name)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._forget(everything=issubclass(kind, UsageError))
+            self._forget(everything=issubclass(kind, UsageError) and not self._kept)
+        if (self.path / _ASIDE).exists():
+            shutil.rmtree(self.path / _ASIDE)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _forget(self, everything: bool = False) -> None:
-        """Remove what this run made if nothing of worth is in it."""
-        if not self._new or not self.path.is_dir():
+        """Remove what this run made if nothing of worth is in it, and put back what it was to replace."""
+        if not self.path.is_dir() or self._resume or (self._entries() and not everything):
             return
-        entries = list(self.path.iterdir())
-        if everything or all(entry.name == _MARK for entry in entries):
-            for entry in entries:
-                _remove(entry)
+        for entry in self._entries():
+            _remove(entry)
+        if (self.path / _ASIDE).exists():
+            for entry in (self.path / _ASIDE).iterdir():
+                entry.rename(self.path / entry.name)
+        elif self._new:
+            (self.path / _MARK).unlink(missing_ok=True)
             for folder in self._made:
                 folder.rmdir()
+
+    def _entries(self) -> list[Path]:
+        return [entry for entry in self.path.iterdir() if entry.name not in (_MARK, _ASIDE)]
+
+    def keep(self) -> None:
+        """From here on what is in the folder is worth keeping, whatever happens."""
+        self._kept = True
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Write a file of the run, whole or not at all.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, fields
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,7 +42,7 @@ class Result:
         return ", ".join(parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `PATH.json`, `PATH.safetensors` when there are arrays, and `PATH.NAME.qpy` for each circuit.
+        """Write `PATH.json`, and `PATH.safetensors` with the arrays and circuits if there are any.
 
         Args:
             path: Where, without suffix; the folder must exist.
@@ -52,39 +51,15 @@ class Result:
             UsageError: A field is of a kind that cannot be stored.
             RunError: The disk is full or read-only.
         """
-        from qiskit import QuantumCircuit, qpy
-        from safetensors.numpy import save
+        from safetensors.torch import save
 
-        arrays: dict[str, np.ndarray] = {}
-        files: dict[str, bytes] = {}
+        from bondwise.runs.nesting import pack
 
-        def strip(node: Any, name: str) -> Any:
-            if node is None or isinstance(node, bool | int | float | str):
-                return node
-            if isinstance(node, np.generic):
-                return node.item()
-            if isinstance(node, QuantumCircuit):
-                buffer = BytesIO()
-                qpy.dump(node, buffer)
-                files[name] = buffer.getvalue()
-                return {"circuit": name}
-            if isinstance(node, list | tuple):
-                return [strip(item, f"{name}.{index}") for index, item in enumerate(node)]
-            if isinstance(node, dict):
-                return {"dict": [[key, strip(item, f"{name}.{key}")] for key, item in node.items()]}
-            if hasattr(node, "detach"):
-                node = node.detach().cpu().numpy()
-            if isinstance(node, np.ndarray) and node.dtype.kind in "biufc":
-                arrays[name] = np.ascontiguousarray(node)
-                return {"array": name}
-            raise UsageError(f"{type(self).__name__}.{name} is {type(node).__name__}, which cannot be saved.")
-
-        content = {field.name: strip(getattr(self, field.name), field.name) for field in fields(self)}
+        tensors: dict[str, Any] = {}
+        content = {field.name: pack(getattr(self, field.name), tensors, field.name) for field in fields(self)}
         path = Path(path)
-        for name, data in files.items():
-            write_atomically(path.with_name(f"{path.name}.{name}.qpy"), data)
-        if arrays:
-            write_atomically(path.with_name(path.name + ".safetensors"), save(arrays))
+        if tensors:
+            write_atomically(path.with_name(path.name + ".safetensors"), save(tensors))
         document = {"schema": 1, "result": type(self).__name__, "fields": content}
         write_atomically(path.with_name(path.name + ".json"), json.dumps(document, indent=1))
 
@@ -95,36 +70,21 @@ class Result:
         Raises:
             UsageError: There is nothing there, it is damaged, or it is the result of another class.
         """
-        from qiskit import qpy
-        from safetensors.numpy import load_file
+        from safetensors.torch import load_file
+
+        from bondwise.runs.nesting import unpack
 
         path = Path(path)
         try:
             document = json.loads(path.with_name(path.name + ".json").read_text())
-            found, content = document["result"], document["fields"]
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(f"{path}.json is not a saved result ({error}).") from error
-        if found != cls.__name__:
-            raise UsageError(
-                f"{path}.json holds a {found}; write {found}.load instead of {cls.__name__}.load."
-            )
-        stored = path.with_name(path.name + ".safetensors")
-        arrays = load_file(stored) if stored.exists() else {}
-
-        def fill(node: Any) -> Any:
-            if isinstance(node, list):
-                return tuple(fill(item) for item in node)
-            if not isinstance(node, dict):
-                return node
-            kind, inner = next(iter(node.items()))
-            if kind == "array":
-                return arrays[inner]
-            if kind == "circuit":
-                with path.with_name(f"{path.name}.{inner}.qpy").open("rb") as file:
-                    return qpy.load(file)[0]
-            return {key: fill(value) for key, value in inner}
-
-        return cls(**{name: fill(node) for name, node in content.items()})
+            found = document["result"]
+            if found == cls.__name__:
+                stored = path.with_name(path.name + ".safetensors")
+                tensors = load_file(stored) if stored.exists() else {}
+                return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
+        except Exception as error:  # each layer has its own: JSON, safetensors, QPY, missing keys
+            raise UsageError(f"{path}.json is not a saved result, or damaged ({error!r}).") from error
+        raise UsageError(f"{path}.json holds a {found}; write {found}.load instead of {cls.__name__}.load.")
 
 
 def _with_error(value: Any, std: Any) -> str:

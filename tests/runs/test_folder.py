@@ -71,9 +71,30 @@ def test_wrong_use_leaves_nothing_of_a_new_run(tmp_path):
     assert [entry.name for entry in tmp_path.rglob("*")] == ["empty"]
     with RunFolder(tmp_path / "c") as folder:
         folder.write("result.json", "{}")
-    with pytest.raises(UsageError, match="no"):
-        wrong(tmp_path / "c", resume=True)
-    assert (tmp_path / "c" / "result.json").exists()
+    for flags in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="no"):
+            wrong(tmp_path / "c", **flags)
+        assert (tmp_path / "c" / "result.json").exists()
+    with pytest.raises(UsageError, match="no"), RunFolder(tmp_path / "d") as folder:
+        keep_and_fail(folder)
+    assert (tmp_path / "d" / "checkpoint").exists()
+
+
+def keep_and_fail(folder):
+    folder.write("checkpoint", b"1")
+    folder.keep()
+    raise UsageError("no")
+
+
+def test_killed_before_replacing(tmp_path):
+    with RunFolder(tmp_path) as folder:
+        folder.write("old", b"1")
+    folder = RunFolder(tmp_path, overwrite=True)
+    folder.__enter__()
+    os.close(folder._lock)  # what the end of a killed process does
+    with RunFolder(tmp_path, overwrite=True) as again:
+        again.write("new", b"2")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".bondwise", "new"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

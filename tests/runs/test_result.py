@@ -27,18 +27,25 @@ def test_prints_in_one_line():
 def test_saves_and_loads(tmp_path):
     circuit = QuantumCircuit(1)
     circuit.rx(Parameter("x"), 0)
-    energy = Energy(value=1.0, circuit=circuit, trace=np.arange(3.0), notes={"depth": 2.0}, job_ids=("j",))
+    energy = Energy(
+        value=1.0, circuit=circuit, trace=np.arange(3) * (1 + 0.5j), notes={"depth": 2.0}, job_ids=("j",)
+    )
     energy.save(tmp_path / "e")
     back = Energy.load(tmp_path / "e")
     assert (back.value, back.notes, back.job_ids, back.circuit) == (1.0, {"depth": 2.0}, ("j",), circuit)
     np.testing.assert_array_equal(back.trace, energy.trace)
+    assert back.trace.dtype == np.complex128
     with pytest.raises(UsageError, match=r"write Energy\.load"):
         Result.load(tmp_path / "e")
     with pytest.raises(UsageError, match="is not a saved result"):
         Energy.load(tmp_path / "f")
+    for name, damage in (("e.safetensors", b"cut"), ("e.json", b"[]"), ("e.json", b"{")):
+        (tmp_path / name).write_bytes(damage)
+        with pytest.raises(UsageError, match="damaged"):
+            Energy.load(tmp_path / "e")
 
 
 def test_refuses_what_it_cannot_store(tmp_path):
-    with pytest.raises(UsageError, match="value is object"):
+    with pytest.raises(UsageError, match="value is object, which cannot be stored"):
         Result(value=object()).save(tmp_path / "r")
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,79 @@
+"""Nestings of dicts, lists, numbers, arrays, tensors and circuits as JSON beside a flat dict of real tensors.
+
+safetensors holds neither nestings nor complex numbers nor circuits: arrays are taken out under the path at
+which they stand, complex ones as real ones with a last axis of two, circuits as the bytes of their QPY.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from qiskit import QuantumCircuit, qpy
+
+from bondwise.runs.errors import UsageError
+
+
+def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
+    """Take the arrays out of a nesting.
+
+    Args:
+        node: Nested dicts (keys: strings or integers), lists and tuples of None, booleans, numbers, strings,
+            numpy arrays, torch tensors and circuits.
+        tensors: Where they are put.
+        path: Prefix of their keys.
+
+    Returns:
+        The rest, which JSON holds.
+
+    Raises:
+        UsageError: There is something else in it.
+    """
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if isinstance(node, np.generic):
+        return node.item()
+    if isinstance(node, list | tuple):
+        items = [pack(item, tensors, f"{path}.{index}") for index, item in enumerate(node)]
+        return items if isinstance(node, list) else {"tuple": items}
+    if isinstance(node, dict) and all(isinstance(key, str | int) for key in node):
+        return {"dict": [[key, pack(value, tensors, f"{path}.{key}")] for key, value in node.items()]}
+    while path in tensors:  # a key with a dot in it
+        path += "'"
+    if isinstance(node, QuantumCircuit):
+        buffer = BytesIO()
+        qpy.dump(node, buffer)
+        tensors[path] = torch.from_numpy(np.frombuffer(buffer.getvalue(), np.uint8).copy())
+        return {"circuit": path}
+    if isinstance(node, torch.Tensor) or (isinstance(node, np.ndarray) and node.dtype.kind in "biufc"):
+        kind = "numpy" if isinstance(node, np.ndarray) else "torch"
+        tensor = torch.from_numpy(node.copy()) if isinstance(node, np.ndarray) else node.detach().cpu()
+        if tensor.is_complex():
+            kind, tensor = f"complex {kind}", torch.view_as_real(tensor.resolve_conj())
+        tensors[path] = tensor.clone().contiguous()
+        return {kind: path}
+    raise UsageError(
+        f"{path.lstrip('.') or 'it'} is {type(node).__name__}, which cannot be stored; "
+        "give dicts, lists, numbers, strings, arrays, tensors or circuits."
+    )
+
+
+def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Put the arrays back; the inverse of `pack`."""
+    if isinstance(node, list):
+        return [unpack(item, tensors) for item in node]
+    if not isinstance(node, dict):
+        return node
+    ((kind, content),) = node.items()
+    if kind == "dict":
+        return {key: unpack(value, tensors) for key, value in content}
+    if kind == "tuple":
+        return tuple(unpack(item, tensors) for item in content)
+    tensor = tensors[content]
+    if kind == "circuit":
+        return qpy.load(BytesIO(tensor.numpy().tobytes()))[0]
+    if kind.startswith("complex"):
+        tensor = torch.view_as_complex(tensor)
+    return tensor.numpy() if kind.endswith("numpy") else tensor
