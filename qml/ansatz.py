@@ -7,6 +7,7 @@ start, uniform angles a random one. The best product state is a matrix product s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -83,18 +84,20 @@ def product_start(
     layers: int,
     pairs: Sequence[tuple[int, int]] = (),
     strength: float = 0.01,
+    real: bool | Literal["auto"] = "auto",
     seed: int | None = None,
 ) -> tuple[QuantumCircuit, np.ndarray]:
     """The product state of lowest energy, in a circuit of staircase layers and then one block on each pair.
 
-    For a real Hamiltonian this is the circuit that `decompose` and `extend` make of states of larger bond
-    dimension with the same `layers` and `pairs`.
+    This is the circuit that `decompose` and `extend` make of states of larger bond dimension with the same
+    `layers`, `pairs` and gates.
 
     Args:
         hamiltonian: On n qubits.
         layers: Staircase layers of n - 1 blocks.
         pairs: Qubits that `extend` is to join by near-identity blocks.
         strength: Of those blocks, as for `extend`.
+        real: As for `decompose`; False if the other states are complex.
         seed: Of those blocks.
 
     Returns:
@@ -103,5 +106,6 @@ def product_start(
     Raises:
         UsageError: As `decompose` and `extend` say.
     """
-    product = decompose(ground_state(hamiltonian, max_bond=1, seed=seed).state, layers=layers, seed=seed)
+    state = ground_state(hamiltonian, max_bond=1, seed=seed).state
+    product = decompose(state, layers=layers, real=real, seed=seed)
     return extend(product.circuit, product.parameters, pairs, strength=strength, seed=seed)

@@ -9,7 +9,7 @@ by L-BFGS, on the exact overlap. The identity start makes sure that no layer rai
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ def decompose(
     layers: int | None = None,
     max_cx: int | None = None,
     infidelity: float | None = None,
+    real: bool | Literal["auto"] = "auto",
     seed: int | None = None,
     progress: bool = False,
 ) -> Decomposition:
@@ -57,6 +58,8 @@ def decompose(
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Most CX gates; whole layers are used.
         infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
+        real: Whether to use real gates; "auto" does so for real states, a global phase aside. False gives
+            every state the gates of complex ones.
         seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
         progress: Show a progress bar.
 
@@ -69,6 +72,10 @@ def decompose(
     """
     _require_limits(layers, max_cx, infidelity)
     tensors = site_tensors(state)
+    if real is True and np.iscomplexobj(tensors[0]):
+        raise UsageError('the state is complex; give real=False or "auto".')
+    if real is False:
+        tensors = [tensor.astype(np.complex128) for tensor in tensors]
     sites, block = len(tensors), staircase_block(tensors)
     layer_cx = block.cx_count * (sites - 1)
     limits = [] if layers is None else [layers]

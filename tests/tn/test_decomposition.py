@@ -231,3 +231,13 @@ def test_polish_ends_at_a_stationary_point_and_stays_unitary(random_tensors, ran
         ahead, behind = (abs(window.overlap(turn(gates, step * unit))) ** 2 for step in (1e-4, -1e-4))
         slopes.append((ahead - behind) / 2e-4)
     assert np.abs(slopes).max() < 1e-4
+
+
+def test_real_states_may_be_given_complex_gates():
+    state = np.zeros(8)
+    state[[0, 7]] = np.sqrt(0.5)
+    real, any_gates = decompose(state, layers=1, seed=0), decompose(state, layers=1, real=False, seed=0)
+    assert (real.cx_count, any_gates.cx_count) == (4, 6)
+    assert max(real.infidelity, any_gates.infidelity) < 1e-10
+    with pytest.raises(UsageError, match="the state is complex"):
+        decompose(np.array([1, 1, 1, 1j]) / 2, layers=1, real=True)
