@@ -25,13 +25,17 @@ def cache_folder() -> Path:
 def cached_arrays(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays stored under a name, or those that `make()` returns, stored for the next time.
 
-    A missing, truncated or altered file is made anew. A folder that cannot be written costs time only.
+    A missing, truncated or altered file is made anew. Without a folder, or one that can be written, it costs
+    time only.
 
     Args:
         name: File name without suffix; it must change whenever the content would.
         make: Computes the arrays, complex128.
     """
-    path = cache_folder() / f"{name}.safetensors"
+    try:
+        path = cache_folder() / f"{name}.safetensors"
+    except RuntimeError:  # the user has no home, as in many containers
+        return make()
     arrays = _read(path)
     if arrays is None:
         arrays = make()

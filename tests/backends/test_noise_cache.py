@@ -82,3 +82,10 @@ def test_a_device_reads_its_noise_back(folder: Path) -> None:
     assert path.stat().st_mtime_ns == stamp
     path.write_bytes(path.read_bytes()[:100])
     assert estimate(circuit, SparsePauliOp("XX"), backend=fake_backend("manila")).value == first
+
+
+def test_a_user_without_a_home_makes_them_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BONDWISE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does for an unknown uid
+    assert cached_arrays("device", lambda: ARRAYS).keys() == ARRAYS.keys()
