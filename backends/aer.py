@@ -7,12 +7,14 @@ model's readout errors apply.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp, ForLoopOp, IfElseOp, SwitchCaseOp, WhileLoopOp
-from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.circuit import ControlFlowOp, ForLoopOp, IfElseOp, Instruction, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.quantum_info import Operator, SuperOp
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
@@ -21,7 +23,7 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from bondwise.backends.aer_engine import simulator
 from bondwise.backends.backend import Backend
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
-from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
+from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator
 from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler
 from bondwise.runs import UsageError, unknown_name
 
@@ -71,23 +73,12 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
         aer = simulator(method or "statevector")
         return Backend(name, estimator=SimulatorEstimator(aer), sampler=SimulatorSampler(aer), exact=True)
     sampler = SimulatorSampler(simulator(method or "automatic", noise))
-    sampled = SampledEstimator(sampler, ideal_rotations)
+    sampled = SampledEstimator(sampler, _errorless_rotations)
     readout = _confusion(noise)
-    # circuits run as they are written: level 0 only writes out the gates that the model does not name
     if method not in (None, "density_matrix") or readout is None:
-        return Backend(
-            name, estimator=sampled, sampler=sampler, target=_target(noise), noisy=True, optimization_level=0
-        )
+        return _AsWritten(name, noise, estimator=sampled, sampler=sampler)
     estimator = DensityEstimator(_Preparation(noise, readout), sampled)
-    return Backend(
-        name,
-        estimator=estimator,
-        sampler=sampler,
-        target=_target(noise),
-        exact=True,
-        noisy=True,
-        optimization_level=0,
-    )
+    return _AsWritten(name, noise, estimator=estimator, sampler=sampler, exact=True)
 
 
 def on_simulator(aer: AerSimulator) -> Backend:
@@ -96,11 +87,76 @@ def on_simulator(aer: AerSimulator) -> Backend:
     sampler = SimulatorSampler(aer)
     if aer.options.noise_model is None:
         return Backend(name, estimator=SimulatorEstimator(aer), sampler=sampler, exact=True)
-    estimator = SampledEstimator(sampler, ideal_rotations)
-    target = _target(aer.options.noise_model)
-    return Backend(
-        name, estimator=estimator, sampler=sampler, target=target, noisy=True, optimization_level=0
-    )
+    estimator = SampledEstimator(sampler, _errorless_rotations)
+    return _AsWritten(name, aer.options.noise_model, estimator=estimator, sampler=sampler)
+
+
+class _AsWritten(Backend):
+    """Runs circuits as they are written: level 0 only writes out the gates that the model does not name.
+
+    A model names gates, or labels of gates; what it names keeps its label and is never written out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        noise: NoiseModel,
+        *,
+        estimator: BaseEstimatorV2,
+        sampler: BaseSamplerV2,
+        exact: bool = False,
+    ) -> None:
+        super().__init__(
+            name,
+            estimator=estimator,
+            sampler=sampler,
+            target=_target(noise),
+            exact=exact,
+            noisy=True,
+            optimization_level=0,
+        )
+        self._noise = noise
+        self._simulated = set(AerSimulator().operation_names)
+
+    def _compiled(
+        self, circuit: QuantumCircuit, layout: list[int] | None, target: Target | None = None
+    ) -> QuantumCircuit:
+        target = _target(self._noise)
+        native, named = set(target.operation_names), set(self._noise.noise_instructions)
+        kept: dict[str, Instruction] = {}
+
+        def hidden(operation: Instruction) -> Instruction:
+            label, name = getattr(operation, "label", None), operation.name
+            plain = label is None and name in native
+            if plain or (label or name) not in named or name not in self._simulated:
+                return operation
+            stand_in = Instruction(f"kept-{len(kept)}", operation.num_qubits, operation.num_clbits, [])
+            target.add_instruction(stand_in)
+            kept[stand_in.name] = operation
+            return stand_in
+
+        compiled = super()._compiled(_replaced(circuit, hidden), layout, target)
+        return _replaced(compiled, lambda operation: kept.get(operation.name, operation))
+
+
+def _replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
+    """The circuit with other operations in place of its own, those in branches included."""
+    changed = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        operation = instruction.operation
+        if isinstance(operation, ControlFlowOp):
+            operation = operation.replace_blocks([_replaced(block, replace) for block in operation.blocks])
+        changed.append(replace(operation), instruction.qubits, instruction.clbits)
+    return changed
+
+
+def _errorless_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
+    circuit = QuantumCircuit(num_qubits)
+    for qubit, letter in letters.items():
+        if letter != "Z":
+            # a label that the model does not name: Aer then puts no error on it, not even that of "unitary"
+            circuit.append(UnitaryGate(BASIS_CHANGES[letter], label="change of basis"), [qubit])
+    return circuit
 
 
 def _depolarizing(text: str) -> NoiseModel:
@@ -125,9 +181,11 @@ def _target(noise: NoiseModel) -> Target:
 
 
 def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
-    """Confusion matrices [bit read, bit there] by qubit, None for the others; None if correlated."""
+    """Confusion matrices [bit read, bit there] by qubit, None for the others; None if there is more to it."""
     found: dict[int | None, np.ndarray] = {None: np.eye(2)}
     for error in noise.to_dict()["errors"]:
+        if error["type"] == "qerror" and "measure" in error["operations"]:
+            return None
         if error["type"] == "roerror":
             for qubits in error.get("gate_qubits", [(None,)]):
                 if len(qubits) > 1 or len(error["probabilities"]) > 2:

@@ -11,7 +11,7 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
 from qiskit.primitives.containers.sampler_pub import SamplerPubLike
-from qiskit.transpiler import Target
+from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
@@ -74,7 +74,8 @@ class Backend:
             (`observable.apply_layout(isa.layout)`); the circuit itself where there is no target.
 
         Raises:
-            UsageError: The circuit has more qubits than the device.
+            UsageError: The circuit has more qubits than the device, or something that cannot be written in
+                its gates.
         """
         if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
             raise UsageError(
@@ -175,10 +176,22 @@ class Backend:
             layout = None if chosen is None else chosen.initial_index_layout(filter_ancillas=True)
         return self._compiled(circuit, layout)
 
-    def _compiled(self, circuit: QuantumCircuit, layout: list[int] | None) -> QuantumCircuit:
-        return generate_preset_pass_manager(
-            self._level, target=self.target, initial_layout=layout, seed_transpiler=_SEED_TRANSPILER
-        ).run(circuit)
+    def _compiled(
+        self, circuit: QuantumCircuit, layout: list[int] | None, target: Target | None = None
+    ) -> QuantumCircuit:
+        target = target or self.target
+        manager = generate_preset_pass_manager(
+            self._level, target=target, initial_layout=layout, seed_transpiler=_SEED_TRANSPILER
+        )
+        try:
+            return manager.run(circuit)
+        except TranspilerError as error:
+            reason = " ".join(error.message.split())
+            if (
+                target is not None and "ConstrainedReschedule" in reason
+            ):  # it asks for a schedule, which would fill in more delays
+                reason = f"write delays as multiples of {target.acquire_alignment} dt."
+            raise UsageError(f"the circuit cannot be compiled for {self.name}: {reason}") from error
 
 
 def check_shots(shots: int | None) -> int | None:

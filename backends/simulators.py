@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Qubit
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.primitives import (
     BaseEstimatorV2,
@@ -26,6 +27,9 @@ from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
 from bondwise.runs import UsageError
+
+_CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
+_RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
 
 
 class SimulatorSampler(BaseSamplerV2):
@@ -76,9 +80,12 @@ class SimulatorEstimator(BaseEstimatorV2):
 
     def _values(self, plan: Plan) -> np.ndarray:
         circuit = self._translate(plan.pub.circuit).copy()
-        random = {"measure", "reset", "if_else", "for_loop", "while_loop", "switch_case"} & operations(
-            circuit
-        )
+        random = _RANDOM & operations(circuit)
+        # a density matrix goes through channels and resets; only outcomes and branches are random there
+        if self._aer.options.method == "density_matrix":
+            random -= _CHANNELS
+        elif random == {"initialize"} and _starts_with_initialize(circuit):
+            random = set()
         if random:
             raise UsageError(
                 f"a circuit with {min(random)} has no single final state; pass shots=, such as shots=4096."
@@ -87,6 +94,17 @@ class SimulatorEstimator(BaseEstimatorV2):
             circuit.save_expectation_value(Pauli(term), range(circuit.num_qubits), label=term)
         saved = evolve(self._aer, circuit, plan.pub.circuit.parameters, plan.sets)
         return np.array([[values[term] for term in plan.terms] for values in saved], dtype=float)
+
+
+def _starts_with_initialize(circuit: QuantumCircuit) -> bool:
+    """Whether every `initialize` finds its qubits untouched, so that the reset in it does nothing."""
+    touched: set[Qubit] = set()
+    for instruction in circuit.data:
+        if instruction.operation.name == "initialize" and touched & set(instruction.qubits):
+            return False
+        if instruction.operation.name != "barrier":
+            touched.update(instruction.qubits)
+    return True
 
 
 class _Translator:
@@ -109,8 +127,10 @@ class _Translator:
             return transpile(circuit, basis_gates=gates, optimization_level=0)
         except TranspilerError as error:
             strange = ", ".join(sorted(operations(circuit) - self._known))
+            general = self._method != "stabilizer"
             raise UsageError(
-                f"Aer's method {self._method!r} has no gates to write {strange} with; use 'statevector'."
+                f"Aer's method {self._method!r} has no gates to write {strange} with; "
+                + ("define it by gates that Qiskit knows." if general else "use 'statevector'.")
             ) from error
 
 

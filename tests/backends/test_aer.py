@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
-from qiskit.circuit.library import UnitaryGate, efficient_su2
+from qiskit.circuit import Gate, Parameter
+from qiskit.circuit.library import RXGate, UnitaryGate, XGate, efficient_su2
 from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import DensityMatrix, Operator, Pauli, SparsePauliOp, Statevector, random_unitary
+from qiskit.quantum_info import (
+    DensityMatrix,
+    Kraus,
+    Operator,
+    Pauli,
+    SparsePauliOp,
+    Statevector,
+    random_unitary,
+)
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, pauli_error
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
@@ -16,6 +24,7 @@ from bondwise.backends.aer import methods
 from bondwise.backends.density import MAX_QUBITS
 from bondwise.runs import UsageError
 
+FLIP = pauli_error([("X", 0.3), ("I", 0.7)])
 ANSATZ = efficient_su2(4, reps=2)
 ANGLES = np.random.default_rng(0).normal(size=(3, ANSATZ.num_parameters))
 CHAIN = SparsePauliOp.from_sparse_list([(p * 2, [i, i + 1], 0.25) for i in range(3) for p in "XYZ"], 4)
@@ -144,6 +153,68 @@ def test_correlated_readout_errors_are_sampled_not_guessed() -> None:
     assert not get_backend("aer", noise=noise).exact
 
 
+def test_errors_of_the_measurement_itself_are_sampled() -> None:
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(FLIP, "measure")
+    place = get_backend("aer", noise=noise)
+    assert not place.exact
+    found = estimate(QuantumCircuit(1), SparsePauliOp("Z"), backend=place, seed=1)
+    assert abs(found.value - 0.4) < 4 * found.std
+
+
+@pytest.mark.parametrize("method", ["aer", "aer:statevector"])
+def test_errors_by_label_strike_once(method: str) -> None:
+    noise = NoiseModel(basis_gates=["rz", "sx", "cx"])
+    noise.add_all_qubit_quantum_error(FLIP, "mine")
+    place = get_backend(method, noise=noise)
+    for gate, sign in ((UnitaryGate(np.eye(2), label="mine"), 1), (XGate(label="mine"), -1)):
+        circuit = QuantumCircuit(2)
+        circuit.append(gate, [1])
+        circuit.h(0)
+        circuit.h(0)
+        isa = place.transpile(circuit)
+        assert [i.operation.label for i in isa.data].count("mine") == 1
+        found = estimate(circuit, SparsePauliOp("ZZ"), backend=place, seed=1)
+        assert abs(found.value - 0.4 * sign) < 4 * found.std + 1e-10
+        assert place.exact == (found.shots == 0)
+
+
+def test_circuits_that_differ_in_a_label_differ() -> None:
+    noise = NoiseModel(basis_gates=["x"])
+    noise.add_all_qubit_quantum_error(FLIP, "mine")
+    place = get_backend("aer", noise=noise)
+    for label, value in (("mine", -0.4), (None, -1), ("mine", -0.4)):
+        circuit = QuantumCircuit(1)
+        circuit.append(XGate(label=label), [0])
+        assert estimate(circuit, SparsePauliOp("Z"), backend=place).value == pytest.approx(value)
+
+
+def test_errors_of_unitaries_spare_the_change_of_basis() -> None:
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(pauli_error([("Z", 0.3), ("I", 0.7)]), "unitary")
+    circuit = QuantumCircuit(1)
+    circuit.append(UnitaryGate(np.array([[1, 1], [1, -1]]) / np.sqrt(2)), [0])
+    for method in ("aer", "aer:statevector"):
+        found = estimate(circuit, SparsePauliOp("X"), backend=get_backend(method, noise=noise), seed=1)
+        assert abs(found.value - 0.4) < 4 * found.std + 1e-10
+
+
+def test_labels_survive_in_branches_and_beside_parameters() -> None:
+    noise = NoiseModel(basis_gates=["rz", "sx", "cx"])
+    noise.add_all_qubit_quantum_error(FLIP, "mine")
+    angle = Parameter("a")
+    circuit = QuantumCircuit(1, 1)
+    circuit.append(RXGate(angle, label="mine"), [0])
+    circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.append(XGate(label="mine"), [0])
+    place = get_backend("aer", noise=noise)
+    assert list(place.transpile(circuit).parameters) == [angle]
+    # after the branch: X of 0.3 flips 1 -> reads 0 and stays, reads 1 and goes to 0 up to another flip
+    found = estimate(circuit, SparsePauliOp("Z"), [np.pi], backend=place, seed=1)
+    assert abs(found.value - (0.3 + 0.7 * 0.4)) < 4 * found.std
+
+
 def test_circuits_run_as_written_on_a_noisy_simulator() -> None:
     circuit = QuantumCircuit(2)
     circuit.cx(0, 1)
@@ -207,6 +278,29 @@ def test_a_circuit_without_a_final_state_has_no_exact_value() -> None:
     assert abs(estimate(circuit, SparsePauliOp("Z"), shots=1000, seed=0).value) < 4 / np.sqrt(1000)
 
 
+@pytest.mark.parametrize("what", ["initialize", "kraus", "quantum_channel"])
+def test_channels_have_no_single_final_state(what: str) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    if what == "initialize":
+        circuit.initialize([1, 0], 0)
+    else:
+        circuit.append((Kraus(FLIP) if what == "kraus" else FLIP).to_instruction(), [0])
+    for backend in ("statevector", "aer:matrix_product_state"):
+        with pytest.raises(UsageError, match="shots="):
+            estimate(circuit, SparsePauliOp("ZI"), backend=backend)
+    found = estimate(circuit, [SparsePauliOp("ZI"), SparsePauliOp("ZZ")], backend="aer:density_matrix")
+    np.testing.assert_allclose(found.value, [0, 0 if what == "initialize" else 0.4], atol=1e-10)
+
+
+def test_states_given_at_the_start_are_exact() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.initialize([0, 1], 0)
+    circuit.cx(0, 1)
+    assert estimate(circuit, SparsePauliOp("ZI")).value == pytest.approx(-1)
+
+
 def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from bondwise.backends.aer_engine import simulator
 
@@ -222,3 +316,16 @@ def test_every_offered_method_runs() -> None:
     for method in methods():
         assert estimate(circuit, SparsePauliOp("IZ"), backend=f"aer:{method}").value == -1
         assert sample(circuit, backend=f"aer:{method}", shots=3, seed=0).counts["meas"] == {"01": 3}
+
+
+@pytest.mark.parametrize("name", ["aer", "aer:density_matrix", "aer:stabilizer"])
+def test_what_no_gate_can_write_is_named_in_one_line(name: str) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.append(Gate("mine", 1, []), [0])
+    with pytest.raises(UsageError, match="mine") as caught:
+        estimate(circuit, SparsePauliOp("Z"), backend=name)
+    assert ("use 'statevector'" in str(caught.value)) == (name == "aer:stabilizer")
+    for noisy in ("aer:depolarizing=0.1", "fake:manila"):
+        with pytest.raises(UsageError, match="mine") as caught:
+            estimate(circuit, SparsePauliOp("Z"), backend=noisy)
+        assert "\n" not in str(caught.value)

@@ -219,3 +219,17 @@ def test_simulators_do_not_import_the_runtime() -> None:
         "sys.exit('qiskit_ibm_runtime' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_delays_off_the_grid_are_named_in_one_line() -> None:
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.delay(500, 0, "dt")
+    circuit.h(0)
+    with pytest.raises(UsageError, match="multiples of 16 dt") as caught:
+        get_backend("fake:manila").transpile(circuit)
+    assert "\n" not in str(caught.value)
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.delay(512, 0, "dt")
+    assert get_backend("fake:manila").transpile(circuit).count_ops()["delay"] == 1
