@@ -3,9 +3,9 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
 PACKAGES = runs backends tn qml mitigation cli
-SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' -o -name '*.html' | sort)
+SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' | sort) cli/template.html
 
-.PHONY: demo test test-slow check format benchmarks clean
+.PHONY: demo test test-slow check format clean
 
 demo: $(VENV)/installed
 	$(BIN)/bondwise vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino \
@@ -37,7 +37,7 @@ $(VENV)/dependencies: constraints.txt
 $(VENV)/files: FORCE $(VENV)/dependencies
 	@echo "$(SOURCES)" | cmp -s - $@ || echo "$(SOURCES)" > $@
 
-$(VENV)/installed: pyproject.toml $(VENV)/files
+$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/files
 	$(BIN)/pip install -q -c constraints.txt -e '.[test]' --config-settings editable_mode=strict
 	touch $@
 

@@ -71,7 +71,7 @@ def _code(arguments: Sequence[str] | None) -> int:
             raise
         return _fail(f"{type(error).__name__}: {error} (BONDWISE_TRACEBACK=1 shows where)", 1)
     if code == _INTERRUPTED:
-        return _fail("stopped. What was reached is kept; the same command with --resume goes on.", 1)
+        return _fail("stopped.", 1)
     return code if isinstance(code, int) else 0
 
 

@@ -5,12 +5,13 @@ What was prepared is kept in the folder of the run, so that a resumed run goes o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import backends, qml, tn
-from bondwise.cli.circuit_files import read_parameters
+from bondwise.cli.circuit_files import is_file, read_parameters
 from bondwise.cli.stages import Stage, timed
 from bondwise.runs import Result, RunFolder, UsageError, unknown_name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STARTS = ("mps", "product", "near-identity", "random")
 EXACT_UP_TO = 16  # qubits: the sparse ground state takes seconds, and the infidelity of a stage a moment
+TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,14 @@ class Preparation(Result):
         starts: Angles by the name of the start, float64 (P,) each; the one asked for comes first.
         stages: What was measured on the way, as dictionaries.
         exact_energy: Of the ground state; None when there are too many qubits.
-        ground_state: Its vector, shape (2**n,); None when there are too many qubits.
+        ground_states: Orthonormal vectors of the ground level, shape (2**n, degeneracy), or None.
     """
 
     circuit: QuantumCircuit
     starts: dict[str, np.ndarray]
     stages: tuple[dict[str, Any], ...]
     exact_energy: float | None
-    ground_state: np.ndarray | None
+    ground_states: np.ndarray | None
 
 
 def read_model(model: str, size: str | None, periodic: bool) -> SparsePauliOp:
@@ -51,17 +53,28 @@ def read_model(model: str, size: str | None, periodic: bool) -> SparsePauliOp:
         periodic: Whether the lattice is closed; not for a file.
 
     Raises:
-        UsageError: There is no such model, size or file.
+        UsageError: There is no such model, size or file, or it has too many qubits to be trained.
     """
-    if Path(model).is_file() or Path(model).suffix:
+    if is_file(model) or Path(model).suffix:
         if size is not None or periodic:
             raise UsageError(
                 f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
             )
-        return qml.read_hamiltonian(model)
+        hamiltonian = qml.read_hamiltonian(model)
+        _require_trainable(hamiltonian.num_qubits)
+        return hamiltonian
     if size is None:
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
+    lattice = qml.lattice_size(size)
+    _require_trainable(lattice if isinstance(lattice, int) else math.prod(lattice))
     return qml.model_hamiltonian(model, size, periodic=periodic)
+
+
+def _require_trainable(qubits: int) -> None:
+    if qubits > TRAINED_UP_TO:
+        raise UsageError(
+            f"{qubits} qubits are too many to train on the exact simulator; give at most {TRAINED_UP_TO}."
+        )
 
 
 def check_start(start: str) -> None:
@@ -70,19 +83,8 @@ def check_start(start: str) -> None:
     Raises:
         UsageError: It is neither.
     """
-    if start not in STARTS and not Path(start).is_file():
+    if start not in STARTS and not is_file(start):
         raise unknown_name("start", start, [*STARTS, "FILE (of angles)"])
-
-
-def check_optimizer(optimizer: str, learning_rate: float | None) -> None:
-    """Refuse an optimiser before time is spent on what it would train.
-
-    Raises:
-        UsageError: There is no such optimiser, or the learning rate is not above zero.
-    """
-    import torch
-
-    qml.minimise(torch.sum, [0.0], optimizer=optimizer, learning_rate=learning_rate, steps=0)
 
 
 def prepare(
@@ -113,28 +115,22 @@ def prepare(
     kept = folder.path / "preparation"
     if resume and kept.with_suffix(".json").exists():
         return Preparation.load(kept)
-    exact_energy, ground_state = None, None
-    if hamiltonian.num_qubits <= EXACT_UP_TO:
-        exact_energy, ground_state = qml.exact_ground_state(hamiltonian)
     stages: list[Stage] = []
-
-    def solve(bond: int, name: str) -> tuple[float, QuantumCircuit, np.ndarray]:
-        """DMRG energy at a bond dimension, and its state as an extended circuit of always the same gates."""
-        dmrg = tn.ground_state(hamiltonian, max_bond=bond, seed=seed, progress=progress)
-        with timed(f"{name} as a circuit", stages) as stage:
-            found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)
-            circuit, angles = found.circuit, found.parameters
-            measure(stage, hamiltonian, circuit, angles, ground_state)
-        for layer in range(extend):
-            circuit, angles = tn.extend(circuit, angles, coupled_pairs(hamiltonian), seed=seed + layer)
-        return float(dmrg.value), circuit, angles
-
-    dmrg_energy, circuit, angles = solve(max_bond, "MPS")
+    dmrg = tn.ground_state(hamiltonian, max_bond=max_bond, seed=seed, progress=progress)
+    exact_energy, ground_states = _exact(hamiltonian)
+    with timed("MPS as a circuit", stages) as stage:
+        found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)
+        measure(stage, hamiltonian, found.circuit, found.parameters, ground_states)
+    real = found.cx_count == tn.SO4.cx_count * layers * (hamiltonian.num_qubits - 1)
+    pairs = coupled_pairs(hamiltonian) * extend
+    gate = "so4" if real else "su4"
+    circuit, angles = tn.extend(found.circuit, found.parameters, pairs, gate=gate, seed=seed)
     random = qml.random_start(circuit, seed=seed)
     if start == "mps":
         starts = {"MPS": angles, "random": random}
     elif start == "product":
-        starts = {"product": solve(1, "product state")[2], "random": random}
+        product = qml.product_start(hamiltonian, layers=layers, pairs=pairs, gate=gate, seed=seed)
+        starts = {"product": product[1], "random": random}
     elif start == "near-identity":
         starts = {"near-identity": qml.near_identity_start(circuit, seed=seed), "random": random}
     elif start == "random":
@@ -142,16 +138,27 @@ def prepare(
     else:
         starts = {"given": read_parameters(Path(start), circuit), "random": random}
     prepared = Preparation(
-        value=dmrg_energy,
+        value=float(dmrg.value),
         seed=seed,
         circuit=circuit,
         starts=starts,
         stages=tuple(asdict(stage) for stage in stages),
         exact_energy=exact_energy,
-        ground_state=ground_state,
+        ground_states=ground_states,
     )
     prepared.save(kept)
+    folder.keep()
     return prepared
+
+
+def _exact(hamiltonian: SparsePauliOp) -> tuple[float | None, np.ndarray | None]:
+    """Energy and vectors of the ground level, None where they take too much memory."""
+    if hamiltonian.num_qubits > EXACT_UP_TO:
+        return None, None
+    try:
+        return qml.exact_ground_state(hamiltonian)
+    except UsageError:  # too many terms
+        return None, None
 
 
 def measure(
@@ -159,16 +166,16 @@ def measure(
     hamiltonian: SparsePauliOp,
     circuit: QuantumCircuit,
     angles: np.ndarray,
-    ground_state: np.ndarray | None,
+    ground_states: np.ndarray | None,
 ) -> None:
-    """Put the exact energy of a circuit, its counts and its infidelity into a stage."""
+    """Put the exact energy of a circuit, its counts and its infidelity to the ground level into a stage."""
     stage.energy = float(backends.estimate(circuit, hamiltonian, angles).value)
     stage.count(circuit)
-    if ground_state is not None:
+    if ground_states is not None:
         from qiskit.quantum_info import Statevector
 
         state = Statevector(circuit.assign_parameters(angles)).data
-        stage.infidelity = max(0.0, 1.0 - abs(complex(ground_state.conj() @ state)) ** 2)
+        stage.infidelity = max(0.0, 1.0 - float((abs(ground_states.conj().T @ state) ** 2).sum()))
 
 
 def coupled_pairs(hamiltonian: SparsePauliOp) -> list[tuple[int, int]]:

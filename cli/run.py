@@ -17,6 +17,9 @@ from bondwise.cli.stages import versions
 from bondwise.runs import RunFolder, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
     from rich.table import Table
 
 SCHEMA = 1
@@ -52,40 +55,24 @@ def command(
         )
     if shots < 0:
         raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
+    if not observable and (not shots or mitigate != "none"):
+        flag = "--shots 0" if not shots else "--mitigate"
+        raise UsageError(f"{flag} is for expectation values; give --observable as well.")
     observables = [read_observable(text, program.num_qubits) for text in observable or []]
     machine = backends.get_backend(backend)
-    if mitigate != "none":
-        if not observables:
-            raise UsageError("--mitigate acts on expectation values; give --observable as well.")
-        machine = backends.get_backend(
-            mitigation.MitigatedEstimator(machine, extrapolation=mitigate, shots=shots or None, seed=seed)
-        )
+    result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out, overwrite=overwrite) as folder:
-        result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
         if observables:
-            bare = program.remove_final_measurements(inplace=False) or program
-            estimate = backends.estimate(
-                bare, observables, angles, shots=shots or None, backend=machine, seed=seed
-            )
-            result |= {
-                "observables": observable,
-                "values": estimate.value.tolist(),
-                "std": (estimate.value * 0 + estimate.std).tolist(),
-                "mitigate": mitigate,
-            }
-            spent, jobs = estimate.shots, estimate.job_ids
+            bare = program.copy()
+            bare.remove_final_measurements()
+            result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
+            result["observables"] = observable
             table = _values_table(result)
         else:
-            if not shots:
-                raise UsageError(
-                    "--shots 0 is for expectation values; give --observable, or shots to sample."
-                )
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
-            result["counts"] = samples.counts
-            spent, jobs = samples.shots, samples.job_ids
+            result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
             table = _counts_table(result["counts"])
-        result |= {"shots": spent, "job_ids": list(jobs), "versions": versions()}
-        result["command"] = shlex.join(["bondwise", *sys.argv[1:]])
+        result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
         folder.write_json("result.json", result)
     if json:
         print(json_format.dumps(result, indent=2))
@@ -93,37 +80,74 @@ def command(
         from rich.console import Console
 
         Console().print(table)
+        for note in result.get("notes", []):
+            print(note)
         print(f"result.json is in {folder.path}")
+
+
+def _values(
+    circuit: QuantumCircuit,
+    observables: list[SparsePauliOp],
+    angles: np.ndarray | None,
+    machine: backends.Backend,
+    mitigate: str,
+    *,
+    shots: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Values and standard errors of shape (*batch, K), and what they took."""
+    import numpy as np
+
+    if mitigate == "none":
+        done = backends.estimate(circuit, observables, angles, shots=shots, backend=machine, seed=seed)
+        values, std, spent, jobs, notes = done.value, done.std, done.shots, done.job_ids, []
+    else:
+        estimator = mitigation.MitigatedEstimator(machine, extrapolation=mitigate, shots=shots, seed=seed)
+        sets = np.zeros((1, 0)) if angles is None else np.atleast_2d(angles)
+        pub = (circuit, observables, sets[:, None])
+        job = estimator.run([pub]).result()
+        shape = (*([] if angles is None else angles.shape[:-1]), len(observables))
+        values, std = job[0].data.evs.reshape(shape), job[0].data.stds.reshape(shape)
+        spent, jobs = int(job.metadata["shots"]), job.metadata["job_ids"]
+        notes = [f"mitigation: {job[0].metadata['message']}."] if job[0].metadata["message"] else []
+    return {
+        "values": values.tolist(),
+        "std": np.broadcast_to(std, values.shape).tolist(),
+        "mitigate": mitigate,
+        "shots": spent,
+        "job_ids": list(jobs),
+        "notes": notes,
+    }
 
 
 def _values_table(result: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table(
-        "observable",
-        "value",
-        "± std",
-        title=f"expectation values on {result['backend']}",
-        title_justify="left",
-    )
-    several = isinstance(result["values"][0], list)
-    rows = (
-        zip(result["values"], result["std"], strict=True) if several else [(result["values"], result["std"])]
-    )
-    for values, errors in rows:
+    batch = isinstance(result["values"][0], list)
+    table = Table(title=f"expectation values on {result['backend']}", title_justify="left")
+    for column in (["angles"] if batch else []) + ["observable", "value", "± std"]:
+        table.add_column(column)
+    rows = zip(result["values"], result["std"], strict=True) if batch else [(result["values"], result["std"])]
+    for index, (values, errors) in enumerate(rows):
         for name, value, std in zip(result["observables"], values, errors, strict=True):
-            table.add_row(name, f"{value:.6f}", f"{std:.6f}" if std else "exact")
+            error = f"{std:.6f}" if result["shots"] else "exact"
+            table.add_row(*([str(index)] if batch else []), name, f"{value:.6f}", error)
     return table
 
 
-def _counts_table(counts: Any) -> Table:
+def _counts_table(counts: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table("register", "outcome", "count", title="counts", title_justify="left")
-    for register, outcomes in counts.items():
-        ranked = sorted(outcomes.items(), key=lambda item: -item[1])
-        for outcome, count in ranked[:SHOWN]:
-            table.add_row(register, outcome, str(count))
-        if len(ranked) > SHOWN:
-            table.add_row(register, f"… {len(ranked) - SHOWN} more", "")
+    batch = any(isinstance(outcomes, list) for outcomes in counts.values())
+    table = Table(title="counts", title_justify="left")
+    for column in (["angles"] if batch else []) + ["register", "outcome", "count"]:
+        table.add_column(column)
+    for register, sets in counts.items():
+        for index, outcomes in enumerate(sets if batch else [sets]):
+            ranked = sorted(outcomes.items(), key=lambda item: -item[1])
+            rows = [(outcome, str(count)) for outcome, count in ranked[:SHOWN]]
+            if len(ranked) > SHOWN:
+                rows.append((f"… {len(ranked) - SHOWN} more", ""))
+            for row in rows:
+                table.add_row(*([str(index)] if batch else []), register, *row)
     return table

@@ -6,6 +6,7 @@ import json as json_format
 import shlex
 import sys
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,12 @@ import typer
 
 from bondwise import backends, mitigation, qml
 from bondwise.cli import options
+from bondwise.cli.circuit_files import is_file
 from bondwise.cli.device import measure_on_device
-from bondwise.cli.preparation import check_optimizer, check_start, measure, prepare, read_model
+from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.stages import Stage, stage_table, timed, versions
 from bondwise.cli.vqe_report import render, verdicts
-from bondwise.runs import RunFolder, UsageError
+from bondwise.runs import RunError, RunFolder, UsageError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from bondwise.qml import VQEResult
 
 SCHEMA = 1
-TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
 _NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
 
 
@@ -84,13 +85,12 @@ def command(
         if number < least:
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
     check_start(start)
-    check_optimizer(optimizer, learning_rate)
+    qml.check_optimizer(optimizer, learning_rate)
     hamiltonian = read_model(model, size, periodic)
-    if hamiltonian.num_qubits > TRAINED_UP_TO:
-        raise UsageError(
-            f"{hamiltonian.num_qubits} qubits are too many to train on the exact simulator; "
-            f"give at most {TRAINED_UP_TO}."
-        )
+    # what a name stands for must not change under a run that is resumed
+    settings["hamiltonian"] = _fingerprint(repr(hamiltonian.to_list()).encode())
+    if is_file(start):
+        settings["angles"] = _fingerprint(Path(start).read_bytes())
     machine = backends.get_backend(backend)
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
@@ -103,65 +103,68 @@ def command(
             machine, extrapolation=mitigate, shots=shots or None, seed=seed
         )
 
-    with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-        _keep_settings(folder, settings, resume)
-        prepared = prepare(
-            hamiltonian,
-            folder,
-            max_bond=max_bond,
-            layers=layers,
-            extend=extend,
-            start=start,
-            seed=seed,
-            resume=resume,
-            progress=not quiet,
-        )
-        circuit = prepared.circuit
-        stages = [Stage(**stage) for stage in prepared.stages]
-        trained: dict[str, VQEResult] = {}
-        for name, angles in prepared.starts.items():
-            with timed(f"{name} start", stages) as stage:
-                measure(stage, hamiltonian, circuit, angles, prepared.ground_state)
-            with timed(f"{name} start, trained", stages) as stage:
-                vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
-                trained[name] = vqe.run(
-                    angles,
-                    steps=steps,
-                    checkpoint=folder.path / f"checkpoint-{name}.safetensors",
-                    resume=resume,
-                    seed=seed,
-                    progress=f"VQE, {name} start" if not quiet else False,
-                )
-                measure(stage, hamiltonian, circuit, trained[name].parameters, prepared.ground_state)
-        best = next(iter(trained.values()))
-        extrapolation = measure_on_device(
-            stages,
-            machine,
-            mitigator,
-            hamiltonian,
-            circuit,
-            best.parameters,
-            shots=shots,
-            seed=seed,
-            quiet=quiet,
-        )
-        references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
-        notes = verdicts(prepared, trained, stages)
-        result = {
-            "schema": SCHEMA,
-            "seed": seed,
-            "versions": versions(),
-            "command": shlex.join(["bondwise", *sys.argv[1:]]),
-            "settings": settings,
-            "exact_energy": prepared.exact_energy,
-            "dmrg_energy": float(prepared.value),
-            "stages": [asdict(stage) for stage in stages],
-            "notes": notes,
-        }
-        _write_circuit(folder, circuit, best)
-        folder.write("trace.csv", _trace(trained))
-        folder.write("report.html", render(result, references, stages, trained, extrapolation, circuit))
-        folder.write_json("result.json", result)
+    try:
+        with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
+            _keep_settings(folder, settings, resume)
+            prepared = prepare(
+                hamiltonian,
+                folder,
+                max_bond=max_bond,
+                layers=layers,
+                extend=extend,
+                start=start,
+                seed=seed,
+                resume=resume,
+                progress=not quiet,
+            )
+            circuit = prepared.circuit
+            stages = [Stage(**stage) for stage in prepared.stages]
+            trained: dict[str, VQEResult] = {}
+            for name, angles in prepared.starts.items():
+                with timed(f"{name} start", stages) as stage:
+                    measure(stage, hamiltonian, circuit, angles, prepared.ground_states)
+                with timed(f"{name} start, trained", stages) as stage:
+                    vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
+                    trained[name] = vqe.run(
+                        angles,
+                        steps=steps,
+                        checkpoint=folder.path / f"checkpoint-{name}.safetensors",
+                        resume=resume,
+                        seed=seed,
+                        progress=f"VQE, {name} start" if not quiet else False,
+                    )
+                    measure(stage, hamiltonian, circuit, trained[name].parameters, prepared.ground_states)
+            best = next(iter(trained.values()))
+            extrapolation = measure_on_device(
+                stages,
+                machine,
+                mitigator,
+                hamiltonian,
+                circuit,
+                best.parameters,
+                shots=shots,
+                seed=seed,
+                quiet=quiet,
+            )
+            references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
+            notes = verdicts(prepared, trained, stages, extrapolation)
+            result = {
+                "schema": SCHEMA,
+                "seed": seed,
+                "versions": versions(),
+                "command": shlex.join(["bondwise", *sys.argv[1:]]),
+                "settings": settings,
+                "exact_energy": prepared.exact_energy,
+                "dmrg_energy": float(prepared.value),
+                "stages": [asdict(stage) for stage in stages],
+                "notes": notes,
+            }
+            _write_circuit(folder, circuit, best)
+            folder.write("trace.csv", _trace(trained))
+            folder.write("report.html", render(result, references, stages, trained, extrapolation, circuit))
+            folder.write_json("result.json", result)
+    except KeyboardInterrupt:
+        raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
         print(json_format.dumps(result, indent=2))
     elif not quiet:
@@ -174,14 +177,23 @@ def command(
         console.print(f"report: {folder.path / 'report.html'}", highlight=False)
 
 
+def _fingerprint(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
 def _keep_settings(folder: RunFolder, settings: dict[str, str], resume: bool) -> None:
     """Store what the run was asked for; a resumed run must be asked for the same."""
     path = folder.path / "settings.json"
+    if resume and not path.exists() and (folder.path / "result.json").exists():
+        raise UsageError(f"{folder.path} holds the run of another command; choose another folder.")
     if resume and path.exists():
-        before = json_format.loads(path.read_text())
+        try:
+            before = dict(json_format.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{path} is damaged ({error}); start again with --overwrite.") from error
         for key, value in settings.items():
             if before.get(key) != value:
-                flag = "--" + key.replace("_", "-")
+                flag = "--" + {"hamiltonian": "model", "angles": "start"}.get(key, key.replace("_", "-"))
                 raise UsageError(
                     f"{folder.path} was run with {flag} {before.get(key)}, not {value}; "
                     "resume with the same flags or choose another folder."

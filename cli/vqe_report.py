@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bondwise.cli.report import draw_skeleton, new_axes, render_report
 from bondwise.cli.stages import Stage
 
@@ -19,8 +21,13 @@ _GREY = "#7a8696"
 _SMALLEST = 1e-9  # of what a logarithmic axis shows
 
 
-def verdicts(prepared: Preparation, trained: dict[str, VQEResult], stages: list[Stage]) -> list[str]:
-    """Sentences that say which method won, the classical one included."""
+def verdicts(
+    prepared: Preparation,
+    trained: dict[str, VQEResult],
+    stages: list[Stage],
+    extrapolation: Extrapolation | None,
+) -> list[str]:
+    """Sentences that say which method won, the classical one included, and what did not go as asked."""
     (name, main), *others = trained.items()
     notes = []
     for other, result in others:
@@ -32,18 +39,28 @@ def verdicts(prepared: Preparation, trained: dict[str, VQEResult], stages: list[
             else f"The {other} start wins: the {name} start does not reach its energy."
         )
     gain = float(prepared.value) - main.value
-    notes.append(
-        f"The trained circuit is {gain:.2e} below DMRG at this bond dimension."
-        if gain > 0
-        else f"DMRG wins: at this bond dimension it is {-gain:.2e} below the trained circuit."
-    )
-    device = {stage.name.rsplit(", ", 1)[1]: stage.energy for stage in stages if ", " in stage.name}
-    if "mitigated" in device:
-        raw, mitigated = (abs(device[key] - main.value) for key in ("raw", "mitigated"))
+    if abs(gain) < _SMALLEST:
+        notes.append("The trained circuit and DMRG at this bond dimension have the same energy.")
+    elif gain > 0:
+        notes.append(f"The trained circuit is {gain:.2e} below DMRG at this bond dimension.")
+    else:
+        notes.append(f"DMRG wins: at this bond dimension it is {-gain:.2e} below the trained circuit.")
+    notes += [f"{start} start: {result.message}." for start, result in trained.items() if result.message]
+    if extrapolation is not None:
+        raw, mitigated = stages[-2:]
+        assert raw.energy is not None
+        assert mitigated.energy is not None
+        before, after = abs(raw.energy - main.value), abs(mitigated.energy - main.value)
+        margin = float(np.hypot(raw.std, mitigated.std))
+        if abs(before - after) <= margin or max(before, after) < _SMALLEST:
+            verdict = "no difference beyond the errors"
+        else:
+            verdict = "mitigation helped" if after < before else "mitigation did not help"
         notes.append(
-            f"Compared with the circuit without noise, raw is off by {raw:.4f}, the mitigated one by "
-            f"{mitigated:.4f}" + (": mitigation helped." if mitigated < raw else ": mitigation did not help.")
+            f"Distance to the circuit without noise: raw {before:.4f}, mitigated {after:.4f}: {verdict}."
         )
+        if extrapolation.message:
+            notes.append(f"mitigation: {extrapolation.message}.")
     return notes
 
 

@@ -7,7 +7,6 @@ start, uniform angles a random one. The best product state is a matrix product s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -84,7 +83,7 @@ def product_start(
     layers: int,
     pairs: Sequence[tuple[int, int]] = (),
     strength: float = 0.01,
-    real: bool | Literal["auto"] = "auto",
+    gate: str = "so4",
     seed: int | None = None,
 ) -> tuple[QuantumCircuit, np.ndarray]:
     """The product state of lowest energy, in a circuit of staircase layers and then one block on each pair.
@@ -97,7 +96,7 @@ def product_start(
         layers: Staircase layers of n - 1 blocks.
         pairs: Qubits that `extend` is to join by near-identity blocks.
         strength: Of those blocks, as for `extend`.
-        real: As for `decompose`; False if the other states are complex.
+        gate: Of all blocks, `"so4"` or `"su4"`; complex states need the latter.
         seed: Of those blocks.
 
     Returns:
@@ -107,5 +106,5 @@ def product_start(
         UsageError: As `decompose` and `extend` say.
     """
     state = ground_state(hamiltonian, max_bond=1, seed=seed).state
-    product = decompose(state, layers=layers, real=real, seed=seed)
-    return extend(product.circuit, product.parameters, pairs, strength=strength, seed=seed)
+    product = decompose(state, layers=layers, real=gate == "so4", seed=seed)
+    return extend(product.circuit, product.parameters, pairs, strength=strength, gate=gate, seed=seed)

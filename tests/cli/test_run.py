@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
+from qiskit.quantum_info import Operator
 
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
 from bondwise.runs import UsageError
@@ -53,6 +54,99 @@ def test_values_of_a_qpy_file(bondwise, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.fixture
+def turned(tmp_path):
+    """RX(x) on qubit 0 and RY(y) on qubit 1, measured into two registers."""
+    circuit = QuantumCircuit(2)
+    circuit.rx(Parameter("x"), 0)
+    circuit.ry(Parameter("y"), 1)
+    circuit.measure_all()
+    with (tmp_path / "turned.qpy").open("wb") as file:
+        qpy.dump(circuit, file)
+    return circuit
+
+
+def test_several_sets_of_angles(bondwise, turned, tmp_path):
+    (tmp_path / "named.json").write_text('{"x": [0.1, 0.2], "y": [1.0, 2.0]}')
+    np.save(tmp_path / "rows.npy", np.array([[0.1, 1.0], [0.2, 2.0]]))
+    for name in ("named.json", "rows.npy"):
+        words = ("run", "turned.qpy", "--parameters", name, "--overwrite", "--out", "out")
+        done = bondwise(*words, "--observable", "IZ", "--observable", "ZI", "--shots", 0, "--json")
+        assert done.returncode == 0, done.stderr
+        expected = np.cos([[0.1, 1.0], [0.2, 2.0]])
+        np.testing.assert_allclose(json.loads(done.stdout)["values"], expected, atol=1e-12)
+        table = bondwise(*words, "--observable", "IZ", "--shots", 100)
+        assert "exact" not in table.stdout
+        sampled = bondwise(*words, "--shots", 100)
+        assert sampled.returncode == 0, sampled.stderr
+        assert "meas" in sampled.stdout
+
+
+def test_mitigated_values(bondwise, turned, tmp_path):
+    (tmp_path / "angles.json").write_text("[0.3, 0.4]")
+    words = (
+        "run",
+        "turned.qpy",
+        "--parameters",
+        "angles.json",
+        "--observable",
+        "ZZ",
+        "--backend",
+        "fake:manila",
+    )
+    raw, mitigated = (
+        json.loads(bondwise(*words, "--mitigate", name, "--shots", 0, "--out", name, "--json").stdout)
+        for name in ("none", "linear")
+    )
+    exact = np.cos(0.3) * np.cos(0.4)
+    assert abs(mitigated["values"][0] - exact) < abs(raw["values"][0] - exact) / 5
+    assert mitigated["mitigate"] == "linear"
+
+
+def test_fit_that_failed_is_said(bondwise, tmp_path):
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    (tmp_path / "h.qasm").write_text(qasm3.dumps(circuit))  # <Z> = 0: no decay to fit
+    words = ("run", "h.qasm", "--observable", "Z", "--backend", "fake:manila", "--mitigate", "exponential")
+    done = bondwise(*words, "--shots", 100)
+    assert done.returncode == 0, done.stderr
+    assert "straight line" in done.stdout
+
+
+def test_measured_circuit_without_gates_has_exact_values(bondwise, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.measure_all()
+    (tmp_path / "m.qasm").write_text(qasm3.dumps(circuit))
+    done = bondwise("run", "m.qasm", "--observable", "ZZ", "--shots", 0)
+    assert done.returncode == 0, done.stderr
+    assert "exact" in done.stdout
+
+
+@pytest.mark.parametrize("gate", ["sx", "swap", "rzz", "cp", "ecr", "rxx", "csx"])
+def test_qasm2_as_qiskit_writes_it(tmp_path, gate):
+    circuit = QuantumCircuit(2)
+    getattr(circuit, gate)(
+        *([0.3] if gate in ("rzz", "cp", "rxx") else []), *([0] if gate == "sx" else [0, 1])
+    )
+    path = tmp_path / "a.qasm"
+    path.write_text(qasm2.dumps(circuit))
+    assert Operator(read_circuit(path)).equiv(circuit)
+
+
+def test_wrong_use_leaves_an_earlier_run_alone(bondwise, turned, tmp_path):
+    (tmp_path / "angles.json").write_text("[0.3, 0.4]")
+    words = ("run", "turned.qpy", "--parameters", "angles.json", "--out", "out")
+    assert bondwise(*words).returncode == 0
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    for wrong in (("--shots", 0), ("--backend", "fake:nowhere"), ("--mitigate", "linear"), ("--seed", -1)):
+        done = bondwise(*words, "--overwrite", *wrong)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert (tmp_path / "out" / "result.json").read_bytes() == before
+    again = bondwise(*words)
+    assert "--resume" not in again.stderr
+
+
 def test_unknown_backend_is_one_line_and_leaves_nothing(bondwise, bell, tmp_path):
     (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
     done = bondwise("run", "bell.qasm", "--backend", "statevectr", "--out", "out")
@@ -75,6 +169,7 @@ def test_unknown_flag_is_one_line(bondwise):
         ("a.qasm", 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit q;\nfrobnicate q;\n', "frobnicate"),
         ("a.qasm", 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[1];\nfrobnicate q[0];\n', "frobnicate"),
         ("a.qpy", "no circuit", "cannot be read as a circuit"),
+        ("a.qasm", "", "the file is empty"),
         ("a.txt", "", r"ends in '\.txt'"),
     ],
 )
@@ -113,7 +208,7 @@ def test_bad_angle_files(tmp_path, text, message):
     assert read_parameters(path, circuit).tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("text", ["ZA", "", "Z Z+", "2ZZ", "*ZZ", "--ZZ"])
+@pytest.mark.parametrize("text", ["ZA", "", "Z Z+", "2ZZ", "*ZZ", "--ZZ", "0.5*A+" * 100])
 def test_bad_observables(text):
     with pytest.raises(UsageError, match="no observable"):
         read_observable(text, 2)

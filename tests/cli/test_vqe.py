@@ -138,6 +138,71 @@ def test_other_starts(bondwise, start):
     assert done.stderr == ""
 
 
+def test_complex_hamiltonian(bondwise, tmp_path):
+    """Terms with one Y have complex ground states, whose circuits need gates of 3 CX."""
+    (tmp_path / "h.txt").write_text("-1 ZII\n-1 IZI\n-1 IIZ\n0.5 YXI\n0.5 IYX\n")
+    for start in ("mps", "product"):
+        words = ("vqe", "--model", "h.txt", *NO_DEVICE, "--layers", 1, "--steps", 60, "--start", start)
+        done = bondwise(*words, "--json", "--quiet", "--out", start)
+        assert done.returncode == 0, done.stderr
+        stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+        main = stages[f"{'MPS' if start == 'mps' else start} start, trained"]
+        assert main["cx"] == 3 * 2 + 3 * 2
+        assert main["infidelity"] < 1e-6
+
+
+def test_infidelity_is_to_the_whole_ground_level(bondwise):
+    """Five spins have two ground states; training finds some mixture of them."""
+    done = bondwise("vqe", "--size", 5, *NO_DEVICE, "--seed", 1, "--steps", 150, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    stages = [stage for stage in result["stages"] if stage["infidelity"] is not None]
+    near = [stage for stage in stages if stage["energy"] < result["exact_energy"] + 1e-3]
+    assert near
+    assert all(stage["infidelity"] < 5e-3 for stage in near)
+
+
+def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
+    words = (*SMALL, *NO_DEVICE, "--optimizer", "sgd", "--learning-rate", 1.7e308, "--quiet", "--json")
+    done = bondwise(*words, "--steps", 30)
+    assert done.returncode == 0, done.stderr
+    assert any("is not finite at step" in note for note in json.loads(done.stdout)["notes"])
+
+
+def test_resume_needs_the_same_hamiltonian_and_whole_files(bondwise, tmp_path):
+    (tmp_path / "h.txt").write_text("-1 ZZI\n-1 IZZ\n-1 XII\n-1 IXI\n-1 IIX\n")
+    words = ("vqe", "--model", "h.txt", *NO_DEVICE, "--layers", 1, "--steps", 3, "--quiet", "--out", "run")
+    assert bondwise(*words).returncode == 0
+    preparation = tmp_path / "run" / "preparation.safetensors"
+    whole = preparation.read_bytes()
+    preparation.write_bytes(whole[:100])
+    done = bondwise(*words, "--resume")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "preparation" in done.stderr
+    preparation.write_bytes(whole)
+    assert bondwise(*words, "--resume").returncode == 0
+    (tmp_path / "h.txt").write_text("-1 ZZI\n-1 IZZ\n-2 XII\n-1 IXI\n-1 IIX\n")
+    done = bondwise(*words, "--resume")
+    assert done.returncode == 2
+    assert "--model" in done.stderr
+
+
+def test_overwrite_with_wrong_use_leaves_the_earlier_run(bondwise, tmp_path):
+    words = (*SMALL, *NO_DEVICE, "--steps", 2, "--quiet", "--out", "run")
+    assert bondwise(*words).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    done = bondwise(*words, "--overwrite", "--max-bond", 0)
+    assert done.returncode == 2
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+
+def test_long_simulations_are_announced(bondwise, monkeypatch):
+    monkeypatch.setattr("bondwise.cli.device.WARN_SECONDS", 0)
+    done = bondwise(*SMALL, *DEVICE, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert "simulating the noise of fake:manila takes about" in done.stderr
+
+
 def start_long_run(tmp_path):
     words = [*map(str, SMALL + NO_DEVICE), *LONG, "--out", "run", "--quiet"]
     process = subprocess.Popen(
@@ -203,7 +268,9 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 1), "size '1' is no lattice"),
         (("--model", "heisenberg", "--size", 0), "size '0' is no lattice"),
         (("--model", "heisenberg", "--size", -3), "size '-3' is no lattice"),
-        (("--model", "heisenberg", "--size", 40), "40 qubits are too many"),
+        (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
+        (("--model", "h" * 300, "--size", 4), "unknown model"),
+        (("--model", "heisenberg", "--size", 4, "--seed", -1), "--seed"),
         (("--model", "heisenberg", "--size", 4, "--max-bond", 0), "max_bond"),
         (("--model", "heisenberg", "--size", 4, "--backend", "statvector"), "Did you mean 'statevector'"),
         (("--model", "heisenberg", "--size", 4, "--backend", "fake:torini"), "Did you mean"),
