@@ -1,27 +1,39 @@
-"""Exact ground states by Lanczos iteration on the sparse matrix: the reference for up to 18 qubits."""
+"""Exact ground levels by Lanczos iteration on the sparse matrix: the reference for up to 18 qubits.
+
+Lanczos iteration sees one state of a degenerate level. So the states found are lifted above the spectrum,
+`H + 3s V V†` with s above the norm of H, and the next is looked for, until it lies above the level.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
-from scipy.sparse.linalg import eigsh
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import aslinearoperator, eigsh
 
 from bondwise.runs import UsageError
 
 EXACT_QUBITS = 18
+_MAX_STATES = 32  # of a ground level on more than 8 qubits
+_DENSE_QUBITS = 8
 _MAX_ENTRIES = 2**26  # of the sparse matrix, 12 to 20 bytes each
 
 
-def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray]:
-    """Lowest eigenvalue and an eigenvector of it.
+def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray | None]:
+    """Lowest eigenvalue and all states that have it.
+
+    Odd Heisenberg chains, for one, have two ground states, and any mixture of them is as good: the weight of
+    a state vector outside the level is `1 - np.linalg.norm(states.conj().T @ state) ** 2`.
 
     Args:
         hamiltonian: Hermitian operator on at most 18 qubits.
 
     Returns:
-        The energy, and the state vector of shape (2**n,) in Qiskit's order (qubit 0 is the last bit of the
-        index), normalised; float64 when the matrix is real, complex128 otherwise. Of a degenerate level it is
-        one vector, always the same.
+        The energy, and an orthonormal basis of the ground level, shape (2**n, d) for a level of d states, in
+        Qiskit's order (qubit 0 is the last bit of the index); float64 when the matrix is real, complex128
+        otherwise; always the same one. Energies within 1e-8 of the sum of the non-identity coefficients'
+        absolute values count as one level. In place of the basis None if n > 8 and the level has more than
+        32 states.
 
     Raises:
         UsageError: Too many qubits (use `bondwise.tn.ground_state`), or not Hermitian.
@@ -35,14 +47,31 @@ def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray]:
         )
     if not np.all(np.isfinite(hamiltonian.coeffs)) or np.any(hamiltonian.simplify().coeffs.imag):
         raise UsageError("the operator is not Hermitian: its coefficients must be finite and real.")
-    matrix = hamiltonian.to_matrix(sparse=True)
+    terms = hamiltonian.simplify(atol=0)
+    matrix = terms.to_matrix(sparse=True)
     if not matrix.imag.data.any():
         matrix = matrix.real
-    if not matrix.data.any():  # ARPACK has no answer for the zero matrix
-        return 0.0, np.eye(1, 2**num_qubits)[0]
-    if num_qubits <= 6:  # Lanczos needs room between the number of eigenvalues and the dimension
+    scale = float(np.abs(terms.coeffs[(terms.paulis.x | terms.paulis.z).any(axis=1)]).sum())
+    width = 1e-8 * scale
+    if num_qubits <= _DENSE_QUBITS:
         energies, states = np.linalg.eigh(matrix.toarray())
-    else:
-        start = np.random.default_rng(0).standard_normal(2**num_qubits)
-        energies, states = eigsh(matrix, k=1, which="SA", v0=start)
-    return float(energies[0]), states[:, 0]
+    elif scale:
+        energies, states = _lowest(matrix, scale, width)
+    else:  # a constant
+        return float(terms.coeffs.real.sum()), None
+    level = energies <= energies.min() + width
+    whole = num_qubits <= _DENSE_QUBITS or np.count_nonzero(level) <= _MAX_STATES
+    return float(energies.min()), states[:, level] if whole else None
+
+
+def _lowest(matrix: csr_matrix, scale: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenstates one by one, from below, until one lies above the ground level or they are too many."""
+    random = np.random.default_rng(0)
+    energies, states = np.empty(0), np.empty((matrix.shape[0], 0), matrix.dtype)
+    while len(energies) <= _MAX_STATES and np.all(energies <= energies.min(initial=np.inf) + width):
+        found = aslinearoperator(states)
+        lifted = aslinearoperator(matrix) + 3 * scale * found @ found.H
+        energy, state = eigsh(lifted, k=1, which="SA", v0=random.standard_normal(len(states)))
+        energies = np.append(energies, energy)
+        states, _ = np.linalg.qr(np.hstack([states, state]))
+    return energies, states

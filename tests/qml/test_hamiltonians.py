@@ -141,21 +141,58 @@ def test_constants_are_finite(constant):
 
 def test_ground_state_vector_and_its_order():
     hamiltonian = SparsePauliOp.from_list([("IIIIIIIZ", 1.0), ("ZIIIIIII", -3.0), ("IXIIIIII", 0.5)])
-    energy, state = exact_ground_state(hamiltonian)
+    energy, states = exact_ground_state(hamiltonian)
     assert energy == pytest.approx(-4.5)
-    weights = state**2
-    # qubit 0 is down, qubit 7 is up; the others but qubit 6 are free, so only these marginals are fixed
+    assert states.shape == (256, 32)
+    assert states.dtype == np.float64
+    # qubit 0 is down, qubit 7 is up, qubit 6 is fixed and the other five are free
+    weights = (states**2).sum(axis=1)
     index = np.arange(256)
-    assert weights[index % 2 == 1].sum() == pytest.approx(1)
-    assert weights[index < 128].sum() == pytest.approx(1)
-    assert state.dtype == np.float64
+    assert weights[(index % 2 == 1) & (index < 128)] == pytest.approx(0.5)
+    assert weights.sum() == pytest.approx(32)
 
 
-@pytest.mark.parametrize("n", [2, 8])
+@pytest.mark.parametrize(
+    ("hamiltonian", "states"),
+    [
+        (heisenberg(5), 2),
+        (heisenberg(11), 2),  # spin 1/2, found by Lanczos iteration
+        (heisenberg(10), 1),
+        (heisenberg(9, coupling=-1.0), 10),  # spin 9/2
+        (ising(11, coupling=-1.0, field=0.0, periodic=True), 22),  # one wall on any bond, either way round
+        (ising(12, field=0.01), 2),  # split by 1e-24 only
+    ],
+)
+def test_the_whole_ground_level(hamiltonian, states):
+    energy, basis = exact_ground_state(hamiltonian)
+    assert basis.shape == (2**hamiltonian.num_qubits, states)
+    assert basis.conj().T @ basis == pytest.approx(np.eye(states), abs=1e-12)
+    assert hamiltonian.to_matrix(sparse=True) @ basis == pytest.approx(energy * basis, abs=1e-9)
+
+
+def test_ground_level_of_too_many_states():
+    found = exact_ground_state(SparsePauliOp(["Y" + "I" * 9, "I" * 10], [2.0, 1.0]))
+    assert found == (pytest.approx(-1), None)
+
+
+def test_infidelity_to_a_degenerate_level():
+    """Spin up and spin down are as good as any mixture of them; a shift of all energies changes nothing."""
+    hamiltonian = heisenberg(5) + SparsePauliOp(["I" * 5], [7.0])
+    _, states = exact_ground_state(hamiltonian)
+    levels, vectors = np.linalg.eigh(hamiltonian.to_matrix())
+    mixed = vectors[:, :2] @ [0.6, 0.8j]
+    assert levels[1] - levels[0] < 1e-10 < levels[2] - levels[1]
+    assert np.linalg.norm(states.conj().T @ mixed) == pytest.approx(1)
+    assert np.linalg.norm(states.conj().T @ vectors[:, 2]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 10])
 def test_ground_state_of_complex_and_constant_operators(n):
     assert exact_ground_state(SparsePauliOp(["Y" + "I" * (n - 1)], [2.0]))[0] == pytest.approx(-2)
     assert exact_ground_state(SparsePauliOp(["I" * n], [3.0]))[0] == pytest.approx(3)
     assert exact_ground_state(SparsePauliOp(["I" * n], [0.0]))[0] == 0
+    assert exact_ground_state(SparsePauliOp(["Z" * n, "Z" * n], [1.0, -1.0]))[0] == 0
+    assert exact_ground_state(SparsePauliOp(["Z" * n], [1e-9]))[0] == pytest.approx(-1e-9)
 
 
 def test_ground_state_refuses():
