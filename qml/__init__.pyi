@@ -11,6 +11,7 @@ from .hamiltonians import lattice_edges as lattice_edges
 from .hamiltonians import lattice_size as lattice_size
 from .hamiltonians import model_hamiltonian as model_hamiltonian
 from .hamiltonians import xxz as xxz
+from .optimisers import check_optimizer as check_optimizer
 from .training import Step as Step
 from .training import StopTraining as StopTraining
 from .training import Training as Training

@@ -34,7 +34,29 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, dict[st
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss or gradient came out infinite or not a number."""
+    """A loss, a gradient or the point itself came out infinite or not a number."""
+
+
+def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float:
+    """Refuse an optimiser that there is not, or a learning rate that it cannot take.
+
+    Args:
+        optimizer: A name, as for `minimise`.
+        learning_rate: None takes the optimiser's default.
+
+    Returns:
+        The learning rate that will be used.
+
+    Raises:
+        UsageError: There is no such optimiser, or the learning rate is not a finite number above zero.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise unknown_name("optimizer", optimizer, OPTIMIZERS)
+    default = OPTIMIZERS[optimizer][1]
+    rate = default if learning_rate is None else learning_rate
+    if not 0 < rate < float("inf"):
+        raise UsageError(f"learning_rate must be a number above zero, such as {default}; it is {rate}.")
+    return rate
 
 
 class Descent:
@@ -54,14 +76,8 @@ class Descent:
         optimizer: str,
         learning_rate: float | None,
     ) -> None:
-        if optimizer not in OPTIMIZERS:
-            raise unknown_name("optimizer", optimizer, OPTIMIZERS)
-        make, default, settings = OPTIMIZERS[optimizer]
-        self.learning_rate = default if learning_rate is None else learning_rate
-        if not 0 < self.learning_rate < float("inf"):
-            raise UsageError(
-                f"learning_rate must be a number above zero, such as {default}; it is {learning_rate}."
-            )
+        self.learning_rate = check_optimizer(optimizer, learning_rate)
+        make, _, settings = OPTIMIZERS[optimizer]
         self._loss = loss
         self._point = torch.tensor(start, dtype=torch.float64, requires_grad=True)
         self._optimiser = make([self._point], lr=self.learning_rate, **settings)
@@ -73,7 +89,7 @@ class Descent:
         return self._point.detach().numpy().copy()
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss and Euclidean norm of the gradient at the point; NotFiniteError when they are not finite."""
+        """Loss and Euclidean norm of the gradient at the point; NotFiniteError if one is not finite."""
         self._closure()
         here = self._point.detach().numpy().tobytes()
         self._known = {here: self._known[here]}
@@ -106,6 +122,8 @@ class Descent:
     def _closure(self) -> torch.Tensor:
         key = self._point.detach().numpy().tobytes()
         if key not in self._known:
+            if not torch.isfinite(self._point).all():  # a step too large for float64
+                raise NotFiniteError("the point is not finite")
             with torch.enable_grad():
                 value = self._loss(self._point)
             if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.requires_grad:

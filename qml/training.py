@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bondwise.qml.optimisers import Descent, NotFiniteError
-from bondwise.runs import Result, UsageError, load_checkpoint, progress_bar, save_checkpoint, write_atomically
+from bondwise.runs import Result, UsageError, load_checkpoint, progress_bar, save_checkpoint
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
@@ -85,22 +85,6 @@ class Training(Result):
         ax.set_ylabel("loss")
         return ax
 
-    def save_trace(self, path: str | os.PathLike[str]) -> Path:
-        """Write the trace as CSV with the columns step, loss, gradient_norm and seconds.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The path written.
-
-        Raises:
-            RunError: The disk is full or read-only.
-        """
-        rows = zip(self.losses.tolist(), self.gradient_norms.tolist(), self.seconds.tolist(), strict=True)
-        lines = [f"{step},{loss!r},{norm!r},{seconds:.3f}" for step, (loss, norm, seconds) in enumerate(rows)]
-        return write_atomically(path, "\n".join(["step,loss,gradient_norm,seconds", *lines]) + "\n")
-
 
 def minimise(
     loss: Callable[[torch.Tensor], torch.Tensor],
@@ -140,7 +124,7 @@ def minimise(
         run: Fingerprint of what is minimised; a checkpoint with another one is refused.
 
     Returns:
-        The training. A loss or gradient that is not finite ends it with `converged` False, the step in
+        The training. A point, loss or gradient that is not finite ends it with `converged` False, the step in
         `message`, and the parameters that were good.
 
     Raises:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitError
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import estimate, expectation, get_backend
@@ -26,15 +27,10 @@ class VQEResult(Training):
     On exact backends `parameters` are those of the lowest energy met. Where energies are sampled the lowest
     one is a lucky draw, so they are the last ones, and their energy is measured afresh; `shots` and `job_ids`
     are those of this measurement.
-
-    Attributes:
-        reference: The energy that the run was to be compared with, or None.
     """
 
-    reference: float | None = None
-
     def plot(self, ax: Any = None) -> Any:
-        """Draw the energy against the steps; above the reference, on a logarithmic scale, where there is one.
+        """Draw the energy against the steps.
 
         Args:
             ax: Matplotlib Axes; None makes a figure.
@@ -42,17 +38,8 @@ class VQEResult(Training):
         Returns:
             The Axes.
         """
-        if self.reference is None:
-            ax = super().plot(ax)
-            ax.set_ylabel("energy")
-            return ax
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure().subplots()
-        ax.semilogy(np.arange(len(self.losses)), self.losses - self.reference)
-        ax.set_xlabel("step")
-        ax.set_ylabel("energy above the reference")
+        ax = super().plot(ax)
+        ax.set_ylabel("energy")
         return ax
 
 
@@ -106,7 +93,6 @@ class VQE:
         *,
         steps: int = 200,
         seed: int | None = None,
-        reference: float | None = None,
         callbacks: Iterable[Callable[[Step], object]] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 10,
@@ -121,7 +107,6 @@ class VQE:
             parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
             steps: Updates at most.
             seed: Of shots and of stochastic gradients; each evaluation draws anew.
-            reference: Energy to compare with, such as the exact or the DMRG one; kept in the result.
             callbacks: As for `minimise`, and so are all the following.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
                 the backend and the settings, not to `parameters`.
@@ -176,7 +161,7 @@ class VQE:
             run=self._fingerprint(seed),
         )
         content = {field.name: getattr(training, field.name) for field in fields(training)}
-        content |= {"seed": seed, "reference": reference}
+        content["seed"] = seed
         if sampled:
             last = training.last
             measured = estimate(
@@ -190,8 +175,24 @@ class VQE:
         """A hash of what is minimised; QPY would not do, it names parameters by random numbers."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
-        for instruction in self.circuit.data:
-            qubits = [self.circuit.find_bit(qubit).index for qubit in instruction.qubits]
-            angles = ", ".join(map(str, instruction.operation.params))
-            lines.append(f"{instruction.operation.name} {qubits} {angles}")
+        lines += _written_out(self.circuit, range(self.circuit.num_qubits))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _written_out(circuit: QuantumCircuit, places: Sequence[int]) -> Iterator[str]:
+    """The standard gates of a circuit; of others the name says nothing, it may be a running number."""
+    for instruction in circuit.data:
+        operation = instruction.operation
+        qubits = [places[circuit.find_bit(qubit).index] for qubit in instruction.qubits]
+        definition = None if instruction.is_standard_gate() else _definition(operation)
+        if definition is None:
+            yield f"{operation.name} {qubits} {', '.join(map(str, operation.params))}"
+        else:
+            yield from _written_out(definition, qubits)
+
+
+def _definition(operation: Any) -> QuantumCircuit | None:
+    try:
+        return getattr(operation, "definition", None)
+    except (CircuitError, TypeError):  # needs numbers where the parameters are
+        return None
