@@ -15,7 +15,7 @@ import numpy as np
 import pennylane as qml
 import sympy
 import torch
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import CircuitError, Parameter, ParameterExpression
 
 from bondwise.runs import UsageError
 
@@ -90,12 +90,15 @@ def _affine(expression: ParameterExpression | float) -> tuple[dict[Parameter, fl
     if isinstance(expression, Parameter):
         return {expression: 1.0}, 0.0
     slopes = {}
-    for parameter in expression.parameters:
-        slope = expression.gradient(parameter)
-        if isinstance(slope, ParameterExpression) and slope.parameters:
-            return None
-        slopes[parameter] = _real(slope, expression)
-    return slopes, _real(expression.bind(dict.fromkeys(slopes, 0.0)), expression)
+    try:
+        for parameter in expression.parameters:
+            slope = expression.gradient(parameter)
+            if isinstance(slope, ParameterExpression) and slope.parameters:
+                return None
+            slopes[parameter] = _real(slope, expression)
+        return slopes, _real(expression.bind(dict.fromkeys(slopes, 0.0)), expression)
+    except (RuntimeError, ArithmeticError, CircuitError):  # no derivative, or no value at zero
+        return None
 
 
 def _real(number: Any, expression: ParameterExpression) -> float:

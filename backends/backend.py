@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from qiskit import QuantumCircuit, generate_preset_pass_manager
@@ -107,7 +108,8 @@ class Backend:
         """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
-        if check_shots(shots) is None and not self.exact:
+        shots = check_shots(shots)
+        if shots is None and not self.exact:
             shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would win over `shots`, which holds for the whole job
@@ -200,9 +202,11 @@ def check_shots(shots: int | None) -> int | None:
     Raises:
         UsageError: It is anything else.
     """
-    if shots is not None and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
+    if shots is None:
+        return None
+    if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
         raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
-    return shots
+    return int(shots)
 
 
 def _zeros(circuit: QuantumCircuit) -> BindingsArray:

@@ -14,7 +14,17 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, Delay, Gate, Instruction, Measure, Parameter, ParameterExpression, Reset
+from qiskit.circuit import (
+    Barrier,
+    CircuitError,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    Reset,
+)
 from qiskit.circuit.library import UnitaryGate
 
 T = TypeVar("T")
@@ -81,7 +91,7 @@ def _key(circuit: QuantumCircuit) -> Hashable:
     if circuit.num_identifiers:  # variables of classical expressions
         raise _Unknown
     registers = tuple((type(r), r.name, tuple(r)) for r in (*circuit.qregs, *circuit.cregs))
-    steps = []
+    steps: list[Hashable] = []
     for step in circuit.data:
         if step.is_standard_gate():  # its name, label and numbers say it all
             params = step.params
@@ -102,7 +112,10 @@ def _operation(operation: Any) -> Hashable:
     definition = None
     # the definition of these adds nothing to their class and numbers
     if not isinstance(operation, Barrier | Delay | Measure | Reset | UnitaryGate):
-        definition = getattr(operation, "definition", None)
+        try:
+            definition = getattr(operation, "definition", None)
+        except (CircuitError, TypeError):  # needs numbers where the parameters are
+            raise _Unknown from None
         if definition is None and kind not in (Gate, Instruction):
             raise _Unknown
     return (

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.observables_array import ObservablesArray
-from qiskit.quantum_info import Pauli, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, check_shots
+from bondwise.backends.inputs import Observable, as_operators, as_parameters, is_single
 from bondwise.backends.names import get_backend
-from bondwise.backends.observables import Observable, as_operators, expectation_values, sparse_matrices
+from bondwise.backends.observables import expectation_values, sparse_matrices
 from bondwise.backends.shift_rule import shifted_values
 from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.spsa import perturbed_values
@@ -68,23 +69,29 @@ def expectation(
     given = _as_tensor(parameters, circuit)
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
-    parts = split(circuit)
     method = _method(gradient, backend, check_shots(shots), circuit.num_qubits, len(flat))
-    if method in _FROM_STATE:
+    place = get_backend(backend)
+    parts = split(circuit, keep_cp=method != "parameter-shift" or _runs_cp(place))
+    angles = parts.angles(flat)
+    if not bool(torch.isfinite(angles).all()):
+        raise UsageError("a gate angle is not finite for these parameters; change them or its expression.")
+    if not len(flat):  # nothing to run
+        results = flat.sum(-1, keepdim=True).expand(0, len(operators))
+    elif method in _FROM_STATE:
         matrices = sparse_matrices(operators)
-        states = (adjoint_states if method == "adjoint" else backprop_states)(parts, parts.angles(flat))
+        states = (adjoint_states if method == "adjoint" else backprop_states)(parts, angles)
         results = expectation_values(states, matrices)
     else:
         generator = np.random.default_rng(seed)
-        job = _Job(parts, operators, get_backend(backend), shots, None if seed is None else generator)
+        job = _Job(parts, operators, place, shots, None if seed is None else generator)
         if method == "spsa":
             results = perturbed_values(
                 flat, lambda sets: job(parts.angles(torch.from_numpy(sets)).numpy()), generator
             )
         else:
-            results = shifted_values(parts, parts.angles(flat), job)
+            results = shifted_values(parts, angles, job)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
-    return results.squeeze(-1) if isinstance(observables, SparsePauliOp | Pauli | str) else results
+    return results.squeeze(-1) if is_single(observables) else results
 
 
 class _Job:
@@ -116,20 +123,17 @@ class _Job:
 
 
 def _as_tensor(parameters: torch.Tensor | ArrayLike | None, circuit: QuantumCircuit) -> torch.Tensor:
-    expected = circuit.num_parameters
-    if parameters is None:
-        parameters = np.zeros(0)
-    tensor = parameters if isinstance(parameters, torch.Tensor) else torch.as_tensor(np.asarray(parameters))
-    if not tensor.is_floating_point():
-        tensor = tensor.to(torch.float64)
-    if tensor.ndim == 0 or tensor.shape[-1] != expected:
-        raise UsageError(
-            f"the circuit has {expected} parameters and an array of shape {tuple(tensor.shape)} was given; "
-            f"pass shape (*batch, {expected}) in the order of circuit.parameters."
-        )
-    if not bool(torch.isfinite(tensor).all()):
-        raise UsageError("the parameters hold NaN or infinite values; pass finite angles in radians.")
-    return tensor
+    checked = torch.from_numpy(as_parameters(circuit, parameters))
+    if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
+        return parameters
+    return checked.float() if getattr(parameters, "dtype", None) == np.float32 else checked
+
+
+def _runs_cp(backend: Backend) -> bool:
+    """Whether `cp` is one gate of the backend, or free of errors and so as good as one."""
+    if backend.target is not None:
+        return "cp" in backend.target.operation_names
+    return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
 def _method(gradient: str, backend: Any, shots: int | None, num_qubits: int, batch: int) -> str:

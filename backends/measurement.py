@@ -76,16 +76,30 @@ class Plan:
         for row, observable in enumerate(observables):
             for label, weight in observable.items():
                 self.weights[row, column[label]] += weight
-        self.bases = _bases(self.terms, self.weights)
-        self.needed = []
-        for basis in self.bases:
-            reads = np.abs(basis.coefficients).sum(axis=1) > 0
-            self.needed.append(np.unique(self._set[reads[self._observable]]))
+        strange = next((label for label in self.terms if set(label) - set("IXYZ")), None)
+        if strange is not None:
+            raise UsageError(
+                f"observable term {strange!r} holds projectors; write it as a sum of Paulis I, X, Y, Z."
+            )
         identity = column.get("I" * pub.circuit.num_qubits)
         offset = np.zeros(len(observables)) if identity is None else self.weights[:, identity]
         self._means = np.tile(offset, (bound.size, 1))
         self._variances = np.zeros_like(self._means)
         self._shots = 0
+
+    @cached_property
+    def bases(self) -> list[Basis]:
+        """Grouped when they are asked for: exact values of all terms at once need none."""
+        return _bases(self.terms, self.weights)
+
+    @cached_property
+    def needed(self) -> list[np.ndarray]:
+        """Which sets have an observable that reads the basis."""
+        found = []
+        for basis in self.bases:
+            reads = np.abs(basis.coefficients).sum(axis=1) > 0
+            found.append(np.unique(self._set[reads[self._observable]]))
+        return found
 
     def add_distribution(self, index: int, which: int, probabilities: np.ndarray) -> None:
         """Enter the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
@@ -98,26 +112,26 @@ class Plan:
         mean = values @ counts / shots
         self._means[which] += mean
         spread = ((values - mean[:, None]) ** 2) @ counts
+        if shots == 1:  # one outcome says nothing about its scatter
+            spread = np.where(self.bases[index].coefficients.any(axis=1), np.nan, 0.0)
         self._variances[which] += spread / (max(shots - 1, 1) * shots)
         self._shots += shots
 
     def set_values(self, values: np.ndarray) -> None:
         """Enter exact values (N, T) of all terms at once."""
-        self._means = values @ self.weights.T
+        self._means = values.reshape(len(self.sets), len(self.terms)) @ self.weights.T
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Values and standard errors, both of the PUB's shape, and the shots spent."""
+        """Values and standard errors, both of the PUB's shape, and the shots spent.
+
+        After a single shot the error is unknown: NaN.
+        """
         values = self._means[self._set, self._observable].reshape(self.pub.shape)
         variances = self._variances[self._set, self._observable].reshape(self.pub.shape)
         return values, np.sqrt(variances), self._shots
 
 
 def _bases(terms: list[str], weights: np.ndarray) -> list[Basis]:
-    strange = next((label for label in terms if set(label) - set("IXYZ")), None)
-    if strange is not None:
-        raise UsageError(
-            f"observable term {strange!r} holds projectors; write it as a sum of Paulis I, X, Y, Z."
-        )
     column = {label: index for index, label in enumerate(terms)}
     names = [label for label in terms if set(label) != {"I"} and label]
     bases = []

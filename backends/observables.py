@@ -6,75 +6,53 @@ any number of times.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
+from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
 import torch
-from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.runs import UsageError
 
-Observable: TypeAlias = SparsePauliOp | Pauli | str
-_MEMORY = 8 * 2**30  # bytes that one sparse matrix may take
-
-
-def as_operators(observables: Observable | Sequence[Observable], num_qubits: int) -> list[SparsePauliOp]:
-    """Observables as a list of Hermitian Pauli sums.
-
-    Args:
-        observables: One Pauli sum, `Pauli` or label, or a sequence of them; qubit 0 is the rightmost letter.
-        num_qubits: Of the circuit that they are measured on.
-
-    Returns:
-        K Pauli sums, K = 1 for a single observable.
-
-    Raises:
-        UsageError: There are none, or one is not a Pauli sum, not finite, zero, not Hermitian, or acts on
-            another number of qubits.
-    """
-    single = isinstance(observables, SparsePauliOp | Pauli | str)
-    operators = [_as_operator(one, num_qubits) for one in ([observables] if single else observables)]
-    if not operators:
-        raise UsageError("the list of observables is empty; pass a SparsePauliOp or a list of them.")
-    return operators
-
-
-def _as_operator(observable: Any, num_qubits: int) -> SparsePauliOp:
-    if not isinstance(observable, SparsePauliOp | Pauli | str):
-        raise UsageError(
-            f"an observable is a {type(observable).__name__}; pass a SparsePauliOp, a Pauli or a label such "
-            "as 'ZZ'."
-        )
-    operator = observable if isinstance(observable, SparsePauliOp) else SparsePauliOp(observable)
-    if operator.num_qubits != num_qubits:
-        raise UsageError(
-            f"the observable acts on {operator.num_qubits} qubits and the circuit has {num_qubits}; write "
-            "one letter for each qubit, 'I' where nothing is measured."
-        )
-    if operator.coeffs.dtype == object or not np.isfinite(operator.coeffs).all():
-        raise UsageError(
-            "the observable has a coefficient that is no finite number; bind its parameters first."
-        )
-    if not operator.coeffs.any():
-        raise UsageError("the observable is zero; give at least one Pauli string a coefficient.")
-    if np.abs(np.imag(operator.coeffs)).max(initial=0.0) > 1e-12:
-        raise UsageError(
-            "the observable is not Hermitian; the coefficients of its Pauli strings must be real."
-        )
-    return operator
+_MEMORY = 8 * 2**30  # bytes that the sparse matrices may take, those remembered included
+_Key: TypeAlias = tuple[int, bytes, bytes, bytes]
+_remembered: OrderedDict[_Key, scipy.sparse.csr_matrix] = OrderedDict()
+_lock = Lock()
 
 
 def sparse_matrices(operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.csr_matrix, ...]:
-    """The matrices of K Pauli sums, complex128 (2^n, 2^n), qubit 0 the lowest bit of the indices; remembered.
+    """The matrices of K Pauli sums, complex128 (2^n, 2^n), qubit 0 the lowest bit of the indices.
+
+    They are remembered for the next call, as many as fit into 8 GiB.
 
     Raises:
-        UsageError: A matrix would take more than 8 GiB.
+        UsageError: The matrices would take more than 8 GiB.
     """
-    keys = tuple((op.paulis.x.tobytes(), op.paulis.z.tobytes(), op.coeffs.tobytes()) for op in operators)
-    return _matrices(operators[0].num_qubits, keys)
+    keys = [
+        (op.num_qubits, op.paulis.x.tobytes(), op.paulis.z.tobytes(), op.coeffs.tobytes()) for op in operators
+    ]
+    with _lock:
+        found = {key: _remembered.pop(key) for key in dict.fromkeys(keys) if key in _remembered}
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        _remembered.update(found)  # the last used at the end
+    needed = sum(map(_size, found.values())) + sum(_expected_size(*key) for key in missing)
+    if needed > _MEMORY:
+        raise UsageError(
+            f"the matrices of the observables on {keys[0][0]} qubits take {needed / 2**30:.0f} GiB; write "
+            "backend='aer', which evaluates the terms one by one."
+        )
+    if missing:
+        with _lock:  # make room first
+            while _remembered and sum(map(_size, _remembered.values())) + needed > _MEMORY:
+                _remembered.popitem(last=False)
+        found |= {key: _matrix(*key) for key in missing}
+        with _lock:
+            _remembered.update(found)
+    return tuple(found[key] for key in keys)
 
 
 def expectation_values(states: torch.Tensor, matrices: Sequence[scipy.sparse.csr_matrix]) -> torch.Tensor:
@@ -107,23 +85,23 @@ class _Product(torch.autograd.Function):
         return _Product.apply(gradients[0], ctx.matrix), None
 
 
-@lru_cache(maxsize=4)  # a few lists of observables, each of which may be large
-def _matrices(
-    num_qubits: int, keys: tuple[tuple[bytes, bytes, bytes], ...]
-) -> tuple[scipy.sparse.csr_matrix, ...]:
-    return tuple(_matrix(num_qubits, *key) for key in keys)
-
-
-def _matrix(num_qubits: int, x: bytes, z: bytes, coefficients: bytes) -> scipy.sparse.csr_matrix:
+def _terms(num_qubits: int, x: bytes, z: bytes, coefficients: bytes) -> tuple[np.ndarray, ...]:
     weights = np.frombuffer(coefficients, dtype=complex)
     flips, signs = (np.frombuffer(bits, dtype=bool).reshape(len(weights), num_qubits) for bits in (x, z))
+    return weights, flips, signs
+
+
+def _expected_size(*key: Any) -> int:
     # terms with the same flips share their matrix elements; 24 bytes hold one of them and its column
-    size = 24 * 2**num_qubits * len(np.unique(flips, axis=0))
-    if size > _MEMORY:
-        raise UsageError(
-            f"the matrix of the observable on {num_qubits} qubits takes {size / 2**30:.0f} GiB; write "
-            "backend='aer', which evaluates the terms one by one."
-        )
+    return 24 * 2 ** key[0] * len(np.unique(_terms(*key)[1], axis=0))
+
+
+def _size(matrix: scipy.sparse.csr_matrix) -> int:
+    return matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+
+
+def _matrix(*key: Any) -> scipy.sparse.csr_matrix:
+    weights, flips, signs = _terms(*key)
     operator = SparsePauliOp(PauliList.from_symplectic(signs, flips), weights)
     matrix = operator.to_matrix(sparse=True).tocsr()
     matrix.eliminate_zeros()

@@ -114,7 +114,7 @@ def native_rotations(target: Target | None) -> Rotations:
         if target is None:
             return circuit
         # level 0 with the trivial layout translates gate by gate and moves nothing
-        layout = list(range(num_qubits)) if target.num_qubits else None
+        layout = list(range(num_qubits)) if target.build_coupling_map() else None
         manager = generate_preset_pass_manager(0, target=target, initial_layout=layout)
         return QuantumCircuit(num_qubits).compose(manager.run(circuit), range(num_qubits))
 

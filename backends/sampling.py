@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.backend import Backend
-from bondwise.backends.estimation import checked_parameters, for_transpiled
+from bondwise.backends.backend import Backend, check_shots
+from bondwise.backends.estimation import for_transpiled
+from bondwise.backends.inputs import as_parameters
 from bondwise.backends.names import get_backend
 from bondwise.backends.sampled import DEFAULT_SHOTS
 from bondwise.runs import Result
@@ -76,10 +77,14 @@ def sample(
             cannot run.
     """
     place = get_backend(backend)
-    angles = checked_parameters(circuit, parameters)
+    angles = as_parameters(circuit, parameters)
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = circuit.copy()
         circuit.measure_all()
+    if 0 in angles.shape[:-1]:  # nothing to run
+        each = check_shots(shots) or DEFAULT_SHOTS
+        empty = {r.name: np.zeros((*angles.shape[:-1], each, r.size), dtype=np.uint8) for r in circuit.cregs}
+        return Samples(value=empty, shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
     result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
     return Samples(

@@ -3,8 +3,9 @@
 For a rotation whose generator has two eigenvalues one apart (arXiv:1811.11184, eq. 10),
 f' = [f(x + pi/2) - f(x - pi/2)] / 2. For a controlled rotation, eigenvalues -1/2, 0, 1/2 (arXiv:2104.05695),
 f' = c+ [f(x + pi/2) - f(x - pi/2)] - c- [f(x + 3pi/2) - f(x - 3pi/2)] with c± = (sqrt 2 ± 1) / (4 sqrt 2).
-Each occurrence of an angle is shifted on its own; what shared, scaled and summed parameters make of it is the
-chain rule's business, which torch applies to the angles.
+Both hold under noise where the angle enters the circuit once, the second also where two gates take half of it
+each, as devices write a controlled rotation. Each occurrence of an angle is shifted on its own; what shared,
+scaled and summed parameters make of it is the chain rule's business, which torch applies to the angles.
 """
 
 from __future__ import annotations

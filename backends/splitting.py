@@ -62,11 +62,13 @@ class SplitCircuit:
 _cache: CircuitCache[SplitCircuit] = CircuitCache()
 
 
-def split(circuit: QuantumCircuit) -> SplitCircuit:
+def split(circuit: QuantumCircuit, *, keep_cp: bool = True) -> SplitCircuit:
     """Rewrite a circuit with one angle a gate, once per circuit structure.
 
     Args:
         circuit: Any circuit.
+        keep_cp: Leave `cp` whole. A device without this gate runs it as three rotations by half its angle,
+            each with errors of its own, and no shift of the whole angle gives the slope of that.
 
     Returns:
         The rewritten circuit and its angles.
@@ -74,7 +76,7 @@ def split(circuit: QuantumCircuit) -> SplitCircuit:
     Raises:
         UsageError: A parameter sits in an instruction that is no rotation and has no definition; it is named.
     """
-    return _cache.get(circuit, lambda: _Splitter(circuit).result())
+    return _cache.get(circuit, lambda: _Splitter(circuit, keep_cp).result(), keep_cp)
 
 
 def is_free(value: Any) -> bool:
@@ -91,8 +93,9 @@ def closed_kind(operation: Any) -> type:
 
 
 class _Splitter:
-    def __init__(self, circuit: QuantumCircuit) -> None:
+    def __init__(self, circuit: QuantumCircuit, keep_cp: bool) -> None:
         self._source = circuit
+        self._keep_cp = keep_cp
         # (gate, qubits, clbits), or (class of a rotation, …) where the next angle goes in
         self._steps: list[tuple[Any, Any, Any]] = []
         self._angles: list[ParameterExpression] = []
@@ -116,6 +119,13 @@ class _Splitter:
         kind = _OLD_NAMES.get(kind, kind)
         if not any(map(is_free, params)):
             self._steps.append((operation, qubits, clbits))
+        elif kind is CPhaseGate and not self._keep_cp:
+            half, (first, second) = params[0] / 2, qubits
+            for axis, angle, wires in (
+                (RZGate, half, [first]), (RZGate, half, [second]), (RZZGate, -half, [first, second])
+            ):  # fmt: skip
+                self._rotate(axis, angle, wires)
+            self._phases.append(half / 2)
         elif kind in ROTATIONS:
             self._rotate(kind, params[0], qubits)
         elif kind is UGate:

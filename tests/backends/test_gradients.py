@@ -161,7 +161,30 @@ def test_gradient_of_noisy_values():
 def test_gradient_on_a_device_snapshot():
     circuit, observables = mixture()
     theta = tensor([0.3, -0.8, 1.1], requires_grad=True)
-    assert torch.autograd.gradcheck(lambda t: expectation(circuit, observables, t, "fake:manila"), (theta,))
+    assert torch.autograd.gradcheck(
+        lambda t: expectation(circuit, observables, t, "fake:sherbrooke"), (theta,)
+    )
+
+
+@pytest.mark.parametrize("name", ["p", "u1", "rxx", "rzx", "cp", "cu1", "crx", "cry", "crz", "cu"])
+def test_gates_that_a_device_takes_apart_have_its_exact_slopes(name):
+    # on sherbrooke cp becomes three rotations by half its angle, with errors in between
+    kind = get_standard_gate_name_mapping()[name].base_class
+    circuit = QuantumCircuit(2)
+    for qubit in range(2):
+        circuit.ry(0.7 + qubit, qubit)
+        circuit.rz(0.3, qubit)
+    gate = kind(*ParameterVector("t", 4 if name == "cu" else 1))
+    circuit.append(gate, range(gate.num_qubits))
+    circuit.rx(0.4, 0)
+    circuit.ry(0.9, 1)
+    theta = tensor(np.linspace(0.8, 1.4, circuit.num_parameters), requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda t: expectation(circuit, ["ZZ", "XY", "IZ"], t, "fake:sherbrooke"),
+        (theta,),
+        atol=1e-7,
+        rtol=1e-5,
+    )
 
 
 def test_second_derivatives_by_backpropagation_only():
@@ -343,6 +366,48 @@ def test_shots():
     assert (estimate - slope).abs().max() < 5 * 6 / 20_000**0.5
 
 
+@pytest.mark.parametrize("backend", ["statevector", "aer", "aer:depolarizing=0.1", "fake:manila", EXACT])
+def test_empty_batches(backend):
+    circuit, observables = mixture()
+    theta = torch.zeros(2, 0, 3, dtype=torch.float64, requires_grad=True)
+    values = expectation(circuit, observables, theta, backend)
+    assert values.shape == (2, 0, 3)
+    values.sum().backward()
+    assert theta.grad.shape == (2, 0, 3)
+    assert expectation(circuit, "ZZ", np.zeros((0, 3)), backend).shape == (0,)
+
+
+def test_angles_without_a_derivative_or_a_value_at_zero():
+    x = Parameter("x")
+    for angle, expected in ((x.sign(), np.cos(1)), (x * x / x, np.cos(0.3)), (1 / x, np.cos(1 / 0.3))):
+        circuit = QuantumCircuit(1)
+        circuit.ry(angle, 0)
+        for method, backend in METHODS:
+            value = expectation(circuit, "Z", [0.3], backend, gradient=method)
+            assert value.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_arrays_of_any_layout():
+    circuit, observables = mixture()
+    angles = np.array([0.3, -0.8, 1.1])
+    backwards = expectation(circuit, observables, angles[::-1])
+    np.testing.assert_array_equal(backwards, expectation(circuit, observables, angles[::-1].copy()))
+
+
+def test_matrices_are_bound_by_bytes(monkeypatch):
+    from bondwise.backends import observables
+
+    monkeypatch.setattr(observables, "_MEMORY", 24 * 16 * 5)
+    terms = [SparsePauliOp(["XXXX", "ZZZZ"], [1.0, weight]) for weight in (1.0, 2.0, 3.0)]
+    for operator in terms:
+        matrix = observables.sparse_matrices([operator, operator])[0]
+        np.testing.assert_array_equal(matrix.toarray(), operator.to_matrix())
+    held = [matrix.data.nbytes + matrix.indices.nbytes for matrix in observables._remembered.values()]
+    assert sum(held) <= 24 * 16 * 5
+    with pytest.raises(UsageError, match="matrices of the observables on 4 qubits"):
+        observables.sparse_matrices(terms)
+
+
 def test_spsa_is_unbiased_up_to_its_step():
     circuit = QuantumCircuit(4)
     theta = ParameterVector("t", 4)
@@ -385,6 +450,8 @@ def refused():
         branched.rx(Parameter("x"), 0)
     measured = QuantumCircuit(2, 1)
     measured.measure(0, 0)
+    pole = QuantumCircuit(1)
+    pole.ry(1 / Parameter("x"), 0)
     good, three = observables[0], [0.1, 0.2, 0.3]
     return [
         ((circuit, SparsePauliOp("XXX"), three), {}, "acts on 3 qubits and the circuit has 2"),
@@ -394,10 +461,17 @@ def refused():
         ((circuit, SparsePauliOp(["XX"], [0]), three), {}, "observable is zero"),
         ((circuit, [], three), {}, "list of observables is empty"),
         ((circuit, [3.0], three), {}, "an observable is a float"),
-        ((circuit, good, [0.1, 0.2]), {}, r"has 3 parameters and an array of shape \(2,\)"),
-        ((circuit, good, torch.zeros(3, 4)), {}, r"has 3 parameters and an array of shape \(3, 4\)"),
-        ((circuit, good), {}, r"has 3 parameters and an array of shape \(0,\)"),
-        ((circuit, good, [0.1, np.nan, 0.2]), {}, "NaN"),
+        ((circuit, good, [0.1, 0.2]), {}, r"shape \(2,\) and the circuit has 3 parameters"),
+        ((circuit, good, torch.zeros(3, 4)), {}, r"shape \(3, 4\) and the circuit has 3 parameters"),
+        ((circuit, good), {}, r"shape \(0,\) and the circuit has 3 parameters"),
+        ((circuit, good, [0.1, np.nan, 0.2]), {}, r"parameters\[1\] is nan"),
+        ((circuit, good, ["a", "b", "c"]), {}, "not numbers"),
+        ((circuit, good, torch.ones(3, dtype=torch.complex128)), {}, "not numbers"),
+        ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three), {}, "observable is zero"),
+        ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three, "aer"), {}, "observable is zero"),
+        ((circuit, "ZQ", three), {}, "'ZQ' is not a label"),
+        ((circuit, 3.0, three), {}, "an observable is a float"),
+        ((pole, "Z", [0.0]), {}, "angle is not finite"),
         ((circuit, good, three), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
         ((circuit, good, three, "aer"), {"gradient": "adjoint"}, "backend='aer'; write"),
         ((circuit, good, three), {"gradient": "backprop", "shots": 10}, "shots=10; write"),

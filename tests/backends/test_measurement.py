@@ -125,3 +125,17 @@ def test_basis_changes_turn_z_into_the_letter(letter: str) -> None:
         change = Operator(rotations({0: letter}, 1))
         turned = change.adjoint() @ Operator.from_label("Z") @ change
         np.testing.assert_allclose(turned.data, Operator.from_label(letter).data, atol=1e-12)
+
+
+def test_exact_values_group_no_bases(monkeypatch) -> None:
+    from bondwise.backends import measurement
+
+    asked = []
+    grouped = measurement._bases
+    monkeypatch.setattr(measurement, "_bases", lambda *terms: asked.append(1) or grouped(*terms))
+    circuit = QuantumCircuit(2)
+    pubs = [(circuit, SparsePauliOp(["XX", "ZZ"]))]
+    assert get_backend("statevector").run(pubs)[0].data.evs == pytest.approx(1)
+    assert not asked
+    get_backend("statevector").run(pubs, shots=10)
+    assert asked == [1]

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.primitives import BackendSamplerV2, StatevectorEstimator, StatevectorSampler
+from qiskit.providers.fake_provider import GenericBackendV2
+from qiskit.quantum_info import Pauli, SparsePauliOp
+from qiskit_aer import AerSimulator
+from qiskit_ibm_runtime import EstimatorV2, SamplerV2
+from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
-from bondwise.backends import Estimate, Samples, estimate, sample
+from bondwise.backends import Estimate, Samples, estimate, get_backend, sample
 from bondwise.runs import UsageError
 
 theta = ParameterVector("theta", 2)
@@ -67,10 +73,11 @@ def test_a_parameter_that_compiling_removes_still_counts() -> None:
         (Z0, [[0.1, 0.2], [0.3, float("nan")]], r"parameters\[1, 1\] is nan"),
         (Z0, [float("inf"), 0], r"parameters\[0\] is inf"),
         (Z0, ["x", "y"], "not numbers"),
-        (SparsePauliOp("Z"), [0, 0], "1 qubits and the circuit 2"),
-        ([Z0, SparsePauliOp("ZZZ")], [0, 0], "3 qubits and the circuit 2"),
+        (SparsePauliOp("Z"), [0, 0], "1 qubits and the circuit has 2"),
+        ([Z0, SparsePauliOp("ZZZ")], [0, 0], "3 qubits and the circuit has 2"),
         (SparsePauliOp("ZZ", 1j), [0, 0], "not Hermitian"),
-        ("ZZ", [0, 0], "SparsePauliOp"),
+        (3.0, [0, 0], "SparsePauliOp"),
+        ("ZQ", [0, 0], "not a label"),
         ([], [0, 0], "empty"),
         (SparsePauliOp(["ZZ", "ZZ"], [1, -1]), [0, 0], "zero"),
     ],
@@ -79,6 +86,80 @@ def test_wrong_input(observables, angles, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         estimate(TWO, observables, angles)
     assert "\n" not in str(caught.value)
+
+
+def test_observables_and_parameters_of_every_kind() -> None:
+    angles = np.array([0.4, 0.9])
+    for z0 in (Z0, Pauli("IZ"), "IZ"):
+        assert estimate(TWO, z0, angles).value == pytest.approx(np.cos(0.4))
+        assert estimate(TWO, [z0, "ZI"], angles).value == pytest.approx(np.cos(angles))
+    tensor = torch.tensor(angles, requires_grad=True)
+    assert estimate(TWO, "IZ", tensor).value == pytest.approx(np.cos(0.4))
+    assert estimate(TWO, "IZ", angles[::-1]).value == pytest.approx(np.cos(0.9))
+    assert sample(TWO, tensor, shots=3).shots == 3
+
+
+@pytest.mark.parametrize(
+    "backend", ["statevector", "aer:depolarizing=0.1", "fake:manila", StatevectorEstimator()]
+)
+def test_empty_batches_of_values(backend) -> None:
+    for shots in (None, 10):
+        assert estimate(TWO, Z0, np.zeros((0, 2)), backend=backend, shots=shots).value.shape == (0,)
+        found = estimate(TWO, [Z0, Z1, Z1], np.zeros((4, 0, 2)), backend=backend, shots=shots)
+        assert found.value.shape == found.std.shape == (4, 0, 3)
+        assert found.shots == 0
+
+
+@pytest.mark.parametrize("backend", ["statevector", "aer:depolarizing=0.1", "fake:manila"])
+def test_empty_batches_of_samples(backend: str) -> None:
+    found = sample(TWO, np.zeros((3, 0, 2)), shots=5, backend=backend)
+    assert found.bits["meas"].shape == (3, 0, 5, 2)
+    assert (found.shots, found.counts) == (0, {"meas": [[], [], []]})
+    place = get_backend(backend)
+    assert "Samples" in str(found)
+    isa = place.transpile(TWO.measure_all(inplace=False))
+    pub = place.sample([(isa, np.zeros((0, 2)))], shots=5)[0]
+    assert pub.data.meas.array.shape == (0, 5, 1)
+    isa = place.transpile(TWO)
+    observable = SparsePauliOp("ZZ").apply_layout(isa.layout) if isa.layout else SparsePauliOp("ZZ")
+    assert place.run([(isa, observable, np.zeros((0, 2)))])[0].data.evs.shape == (0,)
+
+
+def test_shots_may_be_numpys() -> None:
+    assert estimate(TWO, Z0, [0.1, 0.2], shots=np.int64(100), seed=1).shots == 100
+    assert sample(TWO, [0.1, 0.2], shots=np.int32(7), seed=1).shots == 7
+
+
+@pytest.mark.parametrize("backend", ["statevector", "fake:manila"])
+def test_one_shot_has_no_standard_error(backend: str, tmp_path) -> None:
+    found = estimate(TWO, [Z0, SparsePauliOp("II", 0.5)], [0.4, 0.9], shots=1, backend=backend, seed=1)
+    assert abs(found.value[0]) == 1
+    np.testing.assert_array_equal(found.std, [np.nan, 0])
+    single = estimate(TWO, Z0, [0.4, 0.9], shots=1, backend=backend, seed=1)
+    assert "nan" in str(single)
+    single.save(tmp_path / "one")
+    assert np.isnan(Estimate.load(tmp_path / "one").std)
+
+
+NAIROBI = FakeNairobiV2()
+MADE_ELSEWHERE = {
+    "runtime sampler": lambda: SamplerV2(mode=NAIROBI),
+    "runtime estimator": lambda: EstimatorV2(mode=NAIROBI),
+    "runtime sampler on Aer": lambda: SamplerV2(mode=AerSimulator()),
+    "sampler on Aer": lambda: BackendSamplerV2(backend=AerSimulator()),
+    "generic device": lambda: GenericBackendV2(3, seed=1),
+    "exact sampler": lambda: StatevectorSampler(seed=1),
+}
+
+
+@pytest.mark.parametrize("which", MADE_ELSEWHERE)
+def test_primitives_made_elsewhere(which: str) -> None:
+    circuit = TWO.copy()
+    circuit.cx(0, 1)
+    found = estimate(circuit, ["ZZ", "IZ", "XX"], [0.4, 0.9], backend=MADE_ELSEWHERE[which](), shots=4000)
+    # the state after cx: ZZ is what Z1 was, Z0 stays, XX is what X0 was
+    expected = [np.cos(0.9), np.cos(0.4), np.sin(0.4)]
+    np.testing.assert_allclose(found.value, expected, atol=0.2 if "Aer" not in which else 0.1)
 
 
 def test_parameters_for_a_circuit_without_any() -> None:
