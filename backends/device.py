@@ -20,7 +20,7 @@ from qiskit.circuit import ControlFlowOp, Delay, QuantumRegister
 from qiskit.circuit.library import Barrier
 from qiskit.providers import BackendV2, Options
 from qiskit.quantum_info import SuperOp
-from qiskit.transpiler import PassManager, Target, TranspilerError
+from qiskit.transpiler import InstructionProperties, PassManager, Target, TranspilerError
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
 from qiskit.utils import apply_prefix
 from qiskit_aer import AerSimulator
@@ -129,6 +129,9 @@ def reduced_circuit(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Quantum
         operation = instruction.operation
         if operation.name == "barrier":
             operation = Barrier(len(where))
+        elif getattr(operation, "label", None) is not None:
+            operation = operation.to_mutable()  # Aer looks for errors by label, and devices know none
+            operation.label = None
         if where:
             small.append(operation, where, instruction.clbits)
     return small
@@ -179,13 +182,20 @@ def _reduced_target(target: Target, qubits: tuple[int, ...]) -> Target:
             small.add_instruction(operation, name=name)
             continue
         kept = {
-            tuple(position[qubit] for qubit in pair): error
+            tuple(position[qubit] for qubit in pair): _timed(name, error)
             for pair, error in where.items()
             if position.keys() >= set(pair)
         }
         if kept:
             small.add_instruction(operation, kept, name=name)
     return small
+
+
+def _timed(name: str, reported: InstructionProperties | None) -> InstructionProperties | None:
+    """Without a reported time, measurements and resets take none; circuits with them could not be scheduled."""
+    if name not in ("measure", "reset") or reported is None or reported.duration is not None:
+        return reported
+    return InstructionProperties(0.0, reported.error)
 
 
 def _content(target: Target) -> list[object]:
