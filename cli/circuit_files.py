@@ -52,7 +52,7 @@ def read_circuit(path: Path) -> QuantumCircuit:
     except UsageError:
         raise
     except Exception as error:  # the parsers raise kinds of their own, and struct and Unicode errors beside
-        message = " ".join(str(error).strip("'\"").split())
+        message = " ".join(str(error).strip("'\"").split()) or "it is not valid OpenQASM."
         raise UsageError(f"{path} cannot be read as a circuit: {message}") from error
     return circuit
 

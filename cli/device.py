@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 WARN_SECONDS = 60
 
 
+def announce(
+    machine: Backend,
+    mitigator: MitigatedEstimator | None,
+    hamiltonian: SparsePauliOp,
+    circuit: QuantumCircuit,
+    shots: int,
+) -> None:
+    """Say on standard error how long `measure_on_device` will take if that is more than a minute."""
+    circuits = 1 + (sum(mitigator.scale_factors) if mitigator else 0)  # in units of the one without folding
+    seconds = circuits * machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
+    if seconds > WARN_SECONDS:
+        minutes = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+        print(
+            f"simulating the noise of {machine.name} takes about {minutes} after the training; "
+            "--backend statevector leaves it out.",
+            file=sys.stderr,
+        )
+
+
 def measure_on_device(
     stages: list[Stage],
     machine: Backend,
@@ -29,7 +48,6 @@ def measure_on_device(
     *,
     shots: int,
     seed: int,
-    quiet: bool,
 ) -> Extrapolation | None:
     """Measure the energy of a circuit on a backend as it is and, if asked, mitigated; add both stages.
 
@@ -42,7 +60,6 @@ def measure_on_device(
         angles: In the order of `circuit.parameters`.
         shots: Per basis and noise scale; 0 is exact where the backend can be.
         seed: Of the sampling.
-        quiet: No word about the time it will take.
 
     Returns:
         The extrapolation, None without a mitigator.
@@ -50,14 +67,6 @@ def measure_on_device(
     with timed(f"{machine.name}, raw", stages) as stage:
         isa = machine.transpile(circuit)
         stage.count(isa)
-        circuits = 1 + (
-            sum(mitigator.scale_factors) if mitigator else 0
-        )  # in units of the one without folding
-        seconds = circuits * machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
-        if seconds > WARN_SECONDS and not quiet:
-            print(
-                f"simulating the noise of {machine.name} takes about {seconds / 60:.0f} min", file=sys.stderr
-            )
         raw = backends.estimate(circuit, hamiltonian, angles, shots=shots or None, backend=machine, seed=seed)
         stage.energy, stage.std = float(raw.value), float(raw.std)
         stage.shots, stage.job_ids = raw.shots, list(raw.job_ids)

@@ -13,8 +13,12 @@ from typing import Annotated
 
 import typer
 
-from bondwise.cli import backends, run, vqe
-from bondwise.runs import RunError, UsageError
+# One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
+# more, and the last bits of a sum, hence the path of an optimiser, depend on their number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from bondwise.cli import backends, run, vqe  # noqa: E402
+from bondwise.runs import RunError, UsageError  # noqa: E402
 
 app = typer.Typer(
     name="bondwise",

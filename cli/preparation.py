@@ -64,6 +64,7 @@ def read_model(model: str, size: str | None, periodic: bool) -> SparsePauliOp:
         _require_trainable(hamiltonian.num_qubits)
         return hamiltonian
     if size is None:
+        qml.model_hamiltonian(model, 2)  # a wrong name is to be called that
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
     lattice = qml.lattice_size(size)
     _require_trainable(lattice if isinstance(lattice, int) else math.prod(lattice))

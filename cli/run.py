@@ -124,13 +124,15 @@ def _values_table(result: dict[str, Any]) -> Table:
     from rich.table import Table
 
     batch = isinstance(result["values"][0], list)
-    table = Table(title=f"expectation values on {result['backend']}", title_justify="left")
+    table = Table(
+        title=f"expectation values on {result['backend']}, {result['shots']:,} shots", title_justify="left"
+    )
     for column in (["angles"] if batch else []) + ["observable", "value", "± std"]:
         table.add_column(column)
     rows = zip(result["values"], result["std"], strict=True) if batch else [(result["values"], result["std"])]
     for index, (values, errors) in enumerate(rows):
         for name, value, std in zip(result["observables"], values, errors, strict=True):
-            error = f"{std:.6f}" if result["shots"] else "exact"
+            error = f"{std:.6f}" if result["shots"] else "no shots"
             table.add_row(*([str(index)] if batch else []), name, f"{value:.6f}", error)
     return table
 

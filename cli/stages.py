@@ -25,7 +25,7 @@ class Stage:
         infidelity: 1 − |⟨ground state|state⟩|², None where the state is not at hand.
         cx: Two-qubit gates of the circuit that was run.
         depth2q: Its depth counting two-qubit gates only.
-        shots: Circuit executions in all.
+        shots: Circuit executions in all; 0 where no sampling took place.
         seconds: Wall time of this stage.
         job_ids: Jobs submitted.
     """
@@ -110,6 +110,6 @@ def cells(stage: Stage) -> list[str]:
         shown(stage.cx),
         shown(stage.depth2q),
         infidelity,
-        f"{stage.shots:,}" if stage.shots else "exact",
+        f"{stage.shots:,}" if stage.shots else "–",
         f"{stage.seconds:.1f}",
     ]

@@ -15,7 +15,7 @@ import typer
 from bondwise import backends, mitigation, qml
 from bondwise.cli import options
 from bondwise.cli.circuit_files import is_file
-from bondwise.cli.device import measure_on_device
+from bondwise.cli.device import announce, measure_on_device
 from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.stages import Stage, stage_table, timed, versions
 from bondwise.cli.vqe_report import render, verdicts
@@ -118,6 +118,8 @@ def command(
                 progress=not quiet,
             )
             circuit = prepared.circuit
+            if not quiet:
+                announce(machine, mitigator, hamiltonian, circuit, shots)
             stages = [Stage(**stage) for stage in prepared.stages]
             trained: dict[str, VQEResult] = {}
             for name, angles in prepared.starts.items():
@@ -144,7 +146,6 @@ def command(
                 best.parameters,
                 shots=shots,
                 seed=seed,
-                quiet=quiet,
             )
             references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
             notes = verdicts(prepared, trained, stages, extrapolation)
@@ -203,15 +204,16 @@ def _keep_settings(folder: RunFolder, settings: dict[str, str], resume: bool) ->
 
 
 def _write_circuit(folder: RunFolder, circuit: QuantumCircuit, best: VQEResult) -> None:
-    """The trained circuit with its angles, as QPY and OpenQASM 3, and the angles by name for `--start`."""
+    """The trained circuit, angles inside, as QPY and OpenQASM 3; and free, with the angles beside it."""
     from io import BytesIO
 
     from qiskit import qasm3, qpy
 
     bound = circuit.assign_parameters(best.parameters)
-    buffer = BytesIO()
-    qpy.dump(bound, buffer)
-    folder.write("trained.qpy", buffer.getvalue())
+    for name, program in (("ansatz.qpy", circuit), ("trained.qpy", bound)):
+        buffer = BytesIO()
+        qpy.dump(program, buffer)
+        folder.write(name, buffer.getvalue())
     folder.write("trained.qasm", qasm3.dumps(bound))
     names = (parameter.name for parameter in circuit.parameters)
     folder.write_json("parameters.json", dict(zip(names, best.parameters.tolist(), strict=True)))

@@ -32,9 +32,9 @@ def verdicts(
     notes = []
     for other, result in others:
         steps = len(result.losses) - 1
-        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value]
+        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value + _SMALLEST]
         notes.append(
-            f"The {name} start has after {reached[0]} steps what the {other} start has after {steps}."
+            f"The {name} start has at step {reached[0]} what the {other} start has at step {steps}."
             if reached
             else f"The {other} start wins: the {name} start does not reach its energy."
         )
@@ -126,6 +126,6 @@ def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str,
     ax.legend(frameon=False)
     return (
         "Zero-noise extrapolation",
-        "Device energies at each noise scale, and the fit to scale 0.",
+        "Device energies at each noise scale, readout errors undone, and the fit to scale 0.",
         ax,
     )

@@ -33,8 +33,8 @@ class Result:
     job_ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"{type(self).__name__}: {_with_error(self.value, self.std)}"]
-        parts.append(f"{self.shots} shots" if self.shots else "exact")
+        parts = [f"{type(self).__name__}: {_with_error(self.value, self.std, self.shots)}"]
+        parts.append(f"{self.shots} shots" if self.shots else "no shots")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
         if self.job_ids:
@@ -87,8 +87,8 @@ class Result:
         raise UsageError(f"{path}.json holds a {found}; write {found}.load instead of {cls.__name__}.load.")
 
 
-def _with_error(value: Any, std: Any) -> str:
+def _with_error(value: Any, std: Any, shots: int) -> str:
     value, std = np.asarray(value), np.asarray(std)
     if value.ndim:
         return f"{value.size} values of shape {value.shape}, mean standard error {float(std.mean()):.2g}"
-    return f"{float(value):.8g}" if not std.any() else f"{float(value):.6g} ± {float(std):.2g}"
+    return f"{float(value):.8g}" if not (shots or std.any()) else f"{float(value):.6g} ± {float(std):.2g}"

@@ -95,6 +95,17 @@ def test_trained_circuit_is_stored_twice(finished):
         assert Statevector(circuit).expectation_value(hamiltonian).real == pytest.approx(energy, abs=1e-9)
 
 
+def test_stored_angles_fit_the_stored_circuit(finished, bondwise):
+    folder, _ = finished
+    words = ("run", folder / "ansatz.qpy", "--parameters", folder / "parameters.json", "--shots", 0)
+    done = bondwise(*words, "--observable", "0.25*IIXX + 0.25*IIYY + 0.25*IIZZ", "--json")
+    assert done.returncode == 0, done.stderr
+    bound = bondwise(
+        "run", folder / "trained.qpy", *words[4:], "--observable", "IIXX", "--out", "b", "--json"
+    )
+    assert bound.returncode == 0, bound.stderr
+
+
 def test_report_opens_offline(finished):
     folder, _ = finished
     text = (folder / "report.html").read_text()
@@ -203,6 +214,11 @@ def test_long_simulations_are_announced(bondwise, monkeypatch):
     assert "simulating the noise of fake:manila takes about" in done.stderr
 
 
+def hear_interrupts():
+    """A process started in the background of a script ignores Ctrl-C by inheritance."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_long_run(tmp_path):
     words = [*map(str, SMALL + NO_DEVICE), *LONG, "--out", "run", "--quiet"]
     process = subprocess.Popen(
@@ -211,6 +227,7 @@ def start_long_run(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=QUIET,
+        preexec_fn=hear_interrupts,
     )
     checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
     deadline = time.monotonic() + 120

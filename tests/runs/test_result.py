@@ -20,7 +20,7 @@ class Energy(Result):
 def test_prints_in_one_line():
     result = Result(value=-1.5, std=0.25, shots=100, seed=3, job_ids=("a", "b"))
     assert str(result) == "Result: -1.5 ± 0.25, 100 shots, seed 3, 2 jobs"
-    assert str(Result(value=2.0)) == "Result: 2, exact"
+    assert str(Result(value=2.0)) == "Result: 2, no shots"
     assert "shape (2,)" in str(Result(value=np.zeros(2), std=np.ones(2)))
 
 
