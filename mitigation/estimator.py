@@ -11,6 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.observables_array import ObservablesArrayLike
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
@@ -51,9 +52,11 @@ class MitigatedEstimator(BaseEstimatorV2):
     Each PUB result has, beside `evs` and `stds`, `evs_noise_factors` and `stds_noise_factors` with the
     scale factor as last axis (readout undone, before extrapolation); its metadata has `scale_factors`
     (achieved), `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them
-    for other extrapolations and plots. `stds` joins the errors of the fit with an upper bound on what the
-    readout calibration's own errors contribute, `readout_std`. The calibration is kept for the life of the
-    object: make a new one when the device has drifted.
+    for other extrapolations, and for `extrapolate`, which repeats the estimator's own with its curve. `stds`
+    joins the errors of the fit with an upper bound on what the readout calibration's own errors contribute,
+    `readout_std`; it is therefore conservative where readout is undone, in measurements 13 to 25 % above the
+    true spread. The calibration is kept for the life of the object: make a new one when the device has
+    drifted.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
@@ -137,18 +140,63 @@ class MitigatedEstimator(BaseEstimatorV2):
             seed: Instead of the object's own.
 
         Returns:
-            A job; its result's metadata has `shots`, the calibration's included, and `job_ids`.
+            A job that is done: the work takes place in this call, so that it can be interrupted. Its result's
+            metadata has `shots`, the calibration's included, and `job_ids`.
 
         Raises:
             UsageError: A circuit that cannot be folded, or not to distinct scale factors.
+            RunError: A qubit's readout tells nothing.
             ValueError: A PUB that Qiskit does not accept.
         """
         coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
         seed = self.seed if seed is None else seed
         prepared = [self._prepare(pub, seed) for pub in coerced]
-        job = PrimitiveJob(self._run, prepared, self._shots_for(coerced), seed)
+        result = self._run(prepared, self._shots_for(coerced), seed)
+        job: PrimitiveJob[PrimitiveResult[PubResult]] = PrimitiveJob(lambda: result)
         job._submit()
         return job
+
+    def extrapolate(self, scan: NoiseScan) -> Extrapolation:
+        """Extrapolate a scan the way `run` does.
+
+        Args:
+            scan: Such as `NoiseScan.from_pub_result` takes from a PUB result.
+
+        Returns:
+            The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`.
+        """
+        return self._function(scan)
+
+    def estimate_seconds(
+        self, circuit: QuantumCircuit | EstimatorPub, observables: ObservablesArrayLike | None = None
+    ) -> float:
+        """About how long the first `run` will take for one parameter set on one core, calibration included.
+
+        Args:
+            circuit: Before or after transpilation, or a PUB, which has its own observables and precision.
+            observables: On the qubits of the circuit.
+
+        Returns:
+            Seconds; 0 where simulation is no matter.
+
+        Raises:
+            UsageError: As for `run`.
+        """
+        pub = circuit
+        if isinstance(pub, QuantumCircuit):
+            pub = EstimatorPub.coerce((pub, observables, np.zeros(pub.num_parameters)))
+        item, shots, backend = self._prepare(pub, self.seed), self._shots_for([pub]), self.backend
+        seconds = sum(
+            backend.estimate_seconds(folded, item.observables, shots=shots) for folded in item.circuits
+        )
+        measured = self._to_calibrate([item])
+        if measured:
+            flips = item.circuits[0].copy_empty_like()  # with the layout, so that nothing is transpiled
+            flips.x(sorted(measured))
+            readings = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], flips.num_qubits) for q in measured]
+            shots = self._calibration_shots(shots)
+            seconds += 2 * backend.estimate_seconds(flips, readings, shots=shots)
+        return seconds
 
     def _prepare(self, pub: EstimatorPub, seed: int | None) -> _Prepared:
         """Transpile, fold to each scale factor, and move the observables to the qubits of the device."""
@@ -210,7 +258,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         result = self.backend.run(tasks, shots=shots, seed=seeds[1])
         parts = iter(result)
         pub_results = [
-            self._extrapolate(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
+            self._pub_result(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
         ]
         calibration_shots = sum(made.total_shots for made in new)
         metadata = {
@@ -226,16 +274,10 @@ class MitigatedEstimator(BaseEstimatorV2):
         self, prepared: list[_Prepared], shots: int | None, seed: int | None
     ) -> ReadoutCalibration | None:
         """The calibration of all qubits that are measured, made if there is none yet."""
-        measured = {
-            qubit
-            for item in prepared
-            for observable in item.observables.flat
-            for qubit in _support(observable)
-        }
-        if not self.readout or not measured or (self.backend.exact and not self.backend.noisy):
+        measured = self._to_calibrate(prepared)
+        if not measured:
             return None
-        # as many shots as a whole scan, so that the calibration does not limit the precision
-        per_circuit = None if shots is None else shots * len(self.scale_factors)
+        per_circuit = self._calibration_shots(shots)
         for known in self._calibrations:
             enough = known.shots >= per_circuit if per_circuit else not known.shots
             if enough and measured <= set(known.qubits):
@@ -245,7 +287,22 @@ class MitigatedEstimator(BaseEstimatorV2):
         self._calibrations.append(made)
         return made
 
-    def _extrapolate(
+    def _to_calibrate(self, prepared: list[_Prepared]) -> set[int]:
+        """The qubits that are measured; none where readout errors are not to be undone."""
+        if not self.readout or (self.backend.exact and not self.backend.noisy):
+            return set()
+        return {
+            qubit
+            for item in prepared
+            for observable in item.observables.flat
+            for qubit in _support(observable)
+        }
+
+    def _calibration_shots(self, shots: int | None) -> int | None:
+        """As many as for a whole scan, so that the calibration does not limit the precision."""
+        return None if shots is None else shots * len(self.scale_factors)
+
+    def _pub_result(
         self, item: _Prepared, parts: list[PubResult], calibration: ReadoutCalibration | None
     ) -> PubResult:
         shape = item.pub.shape
@@ -257,7 +314,7 @@ class MitigatedEstimator(BaseEstimatorV2):
             shots=sum(part.metadata.get("shots", 0) for part in parts),
             asymptote=np.broadcast_to(identities, shape),
         )
-        fit = self._function(scan)
+        fit = self.extrapolate(scan)
         bound = np.zeros(shape)
         if calibration is not None:
             bound = np.broadcast_to(_map(calibration.error_bound, item.observables).astype(np.float64), shape)

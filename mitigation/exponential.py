@@ -92,7 +92,7 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
         )
     return Extrapolation.from_curve(
         scan,
-        "exponential",
+        f"exponential (straight line in {failed} of {good.size})" if failed else "exponential",
         np.where(good[..., None], curve, line.curve),
         np.where(good, variance, np.square(line.std)),
         converged=good,

@@ -23,7 +23,7 @@ class Extrapolation(Result):
     is not in it.
 
     Attributes:
-        method: The model that was fitted.
+        method: The model that was fitted, and for how many elements another was.
         converged: Whether that model describes the element; False where another had to be used. Like `value`.
         message: What was used instead, and for how many elements; empty when all went well.
         scale_factors: Abscissae of the fit, shape `(S,)`.

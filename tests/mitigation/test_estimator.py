@@ -1,5 +1,7 @@
 """The mitigated estimator: a BaseEstimatorV2 that is closer to the truth and says what it did."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -25,10 +27,12 @@ class Recorder(BackendEstimatorV2):
     def __init__(self, seed=5):
         super().__init__(backend=DEVICE, options={"seed_simulator": seed})
         self.jobs = []
+        self.threads = set()
 
     def run(self, pubs, *, precision=None):
         pubs = list(pubs)
         self.jobs.append(pubs)
+        self.threads.add(threading.current_thread())
         return super().run(pubs, precision=precision)
 
 
@@ -163,6 +167,54 @@ def test_all_scale_factors_of_all_pubs_are_one_job():
     assert len(again.metadata["job_ids"]) == 1
     estimator.run(pubs, precision=0.05).result()  # 400 shots: the calibration is too coarse for these
     assert len(recorder.jobs) == 5
+
+
+def test_works_in_the_calling_thread():
+    """Python joins worker threads at its end: an interrupt would last as long as the job."""
+    recorder = Recorder()
+    job = MitigatedEstimator(recorder, shots=10).run([(two_qubits(), "ZZ", np.zeros(6))])
+    assert recorder.threads == {threading.current_thread()}
+    assert job.result() is job.result()
+    assert job.done()
+
+
+def test_repeats_its_own_extrapolation():
+    pub = (two_qubits(), ["ZZ", "XX"], np.linspace(0.2, 1.4, 6))
+    for how in ("exponential", "polynomial", extrapolate_linear):
+        estimator = MitigatedEstimator(depolarizing(), extrapolation=how)
+        result = estimator.run([pub]).result()[0]
+        fit = estimator.extrapolate(NoiseScan.from_pub_result(result))
+        assert fit.value.tolist() == result.data.evs.tolist()
+        assert fit.message == result.metadata["message"]
+
+
+def test_estimated_seconds():
+    circuit, place = efficient_su2(4, reps=2), get_backend("fake:guadalupe")
+    once = place.estimate_seconds(circuit, heisenberg(4))
+    estimator = MitigatedEstimator(place)
+    seconds = estimator.estimate_seconds(circuit, heisenberg(4))
+    assert seconds == pytest.approx(9 * once)  # two-qubit gates 1, 3 and 5 times; none in the calibration
+    assert get_backend(estimator).estimate_seconds(circuit, heisenberg(4)) == seconds
+    assert MitigatedEstimator("statevector").estimate_seconds(circuit, heisenberg(4)) == 0
+    assert MitigatedEstimator("statevector").estimate_seconds(two_qubits(), "ZZ") == 0
+
+
+def test_estimated_seconds_of_sampling_count_the_calibration():
+    """Too many qubits for a density matrix: time goes by shots, also those of the calibration."""
+    circuit = QuantumCircuit(13)
+    circuit.x(range(13))
+    circuit.cx(range(12), range(1, 13))
+    operator = SparsePauliOp.from_sparse_list([("Z", [q], 1.0) for q in range(13)], 13)
+    with_readout, without = (
+        MitigatedEstimator("fake:guadalupe", shots=100, readout=readout).estimate_seconds(circuit, operator)
+        for readout in (True, False)
+    )
+    place = get_backend("fake:guadalupe")
+    flips = QuantumCircuit(13)
+    flips.x(range(13))
+    each = place.estimate_seconds(flips, operator, shots=300)
+    assert each > 0
+    assert with_readout - without == pytest.approx(2 * each)
 
 
 def test_precision_becomes_shots():

@@ -45,6 +45,7 @@ def test_exponential_is_exact_on_exponentials(height, sign, rate, asymptote, err
     fit = extrapolate_exponential(scan_of(values, error, asymptote=asymptote))
     assert fit.converged
     assert fit.message == ""
+    assert fit.method == "exponential"
     assert fit.value == pytest.approx(asymptote + sign * height, abs=1e-9)
     again = extrapolate_exponential(scan_of(values, error), asymptote=asymptote)
     assert again.value == fit.value
@@ -121,6 +122,8 @@ def test_exponential_falls_back_to_the_line(values):
     assert fit.std == extrapolate_linear(scan).std
     assert "towards 0" in fit.message
     assert "1 of 1" in fit.message
+    assert fit.method == "exponential (straight line in 1 of 1)"
+    assert fit.plot().get_legend_handles_labels()[1] == [fit.method]
 
 
 def test_elements_are_independent():
