@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
 from bondwise.backends.backend import Backend, check_shots
-from bondwise.backends.inputs import Observable, as_operators, as_parameters, is_single
+from bondwise.backends.inputs import Observable, as_operators, as_parameters, finite_angles, is_single
 from bondwise.backends.names import get_backend
 from bondwise.runs import Result
 
@@ -65,7 +65,8 @@ def estimate(
         operators = [operator.apply_layout(isa.layout) for operator in operators]
     angles = for_transpiled(circuit, isa, angles)
     pub = (isa, operators[0], angles) if single else (isa, operators, angles[..., None, :])
-    result = place.run([pub], shots=shots, seed=seed)
+    with finite_angles():
+        result = place.run([pub], shots=shots, seed=seed)
     value, std = np.asarray(result[0].data.evs, dtype=float), np.asarray(result[0].data.stds, dtype=float)
     return Estimate(
         value=value if value.ndim else float(value),

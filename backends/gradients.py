@@ -19,7 +19,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, check_shots
-from bondwise.backends.inputs import Observable, as_operators, as_parameters, is_single
+from bondwise.backends.inputs import NOT_FINITE, Observable, as_operators, as_parameters, is_single
 from bondwise.backends.names import get_backend
 from bondwise.backends.observables import expectation_values, sparse_matrices
 from bondwise.backends.shift_rule import shifted_values
@@ -74,7 +74,7 @@ def expectation(
     parts = split(circuit, keep_cp=method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
     if not bool(torch.isfinite(angles).all()):
-        raise UsageError("a gate angle is not finite for these parameters; change them or its expression.")
+        raise UsageError(NOT_FINITE)
     if not len(flat):  # nothing to run
         results = flat.sum(-1, keepdim=True).expand(0, len(operators))
     elif method in _FROM_STATE:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -14,6 +15,9 @@ from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
 from bondwise.runs import UsageError
 
 Observable: TypeAlias = SparsePauliOp | Pauli | str
+NOT_FINITE = (
+    "a gate angle is not a finite real number for these parameters; change them or the angle's expression."
+)
 
 
 def is_single(observables: Any) -> bool:
@@ -80,6 +84,17 @@ def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(angles))[0])
         raise UsageError(f"parameters{list(where)} is {angles[where]}; angles must be finite numbers.")
     return angles
+
+
+@contextmanager
+def finite_angles() -> Iterator[None]:
+    """Where circuits are bound: an angle such as 1/x at 0 or log(x) at -1 raises UsageError."""
+    try:
+        yield
+    except (ZeroDivisionError, TypeError) as error:
+        if isinstance(error, TypeError) and "parameter expression" not in str(error):
+            raise
+        raise UsageError(NOT_FINITE) from None
 
 
 def _as_operator(observable: Any, num_qubits: int) -> SparsePauliOp:

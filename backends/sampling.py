@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends.backend import Backend, check_shots
 from bondwise.backends.estimation import for_transpiled
-from bondwise.backends.inputs import as_parameters
+from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import get_backend
 from bondwise.backends.sampled import DEFAULT_SHOTS
 from bondwise.runs import Result
@@ -86,7 +86,8 @@ def sample(
         empty = {r.name: np.zeros((*angles.shape[:-1], each, r.size), dtype=np.uint8) for r in circuit.cregs}
         return Samples(value=empty, shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
-    result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
+    with finite_angles():
+        result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
     return Samples(
         value={
             name: bits.to_bool_array(order="little").astype(np.uint8) for name, bits in result[0].data.items()

@@ -125,6 +125,18 @@ def test_empty_batches_of_samples(backend: str) -> None:
     assert place.run([(isa, observable, np.zeros((0, 2)))])[0].data.evs.shape == (0,)
 
 
+@pytest.mark.parametrize("backend", ["statevector", "aer:depolarizing=0.1", "fake:manila"])
+def test_angles_that_are_no_numbers(backend: str) -> None:
+    x = Parameter("x")
+    for angle, value in ((1 / x, 0.0), (x.log(), -1.0)):
+        circuit = QuantumCircuit(1)
+        circuit.ry(angle, 0)
+        with pytest.raises(UsageError, match="not a finite real number"):
+            estimate(circuit, "Z", [value], backend=backend)
+        with pytest.raises(UsageError, match="not a finite real number"):
+            sample(circuit, [value], backend=backend)
+
+
 def test_shots_may_be_numpys() -> None:
     assert estimate(TWO, Z0, [0.1, 0.2], shots=np.int64(100), seed=1).shots == 100
     assert sample(TWO, [0.1, 0.2], shots=np.int32(7), seed=1).shots == 7
