@@ -1,5 +1,6 @@
 """The cache of compiled circuits: what shares an entry and what does not."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -80,14 +81,19 @@ def test_the_least_recently_used_is_dropped() -> None:
 
 
 def test_threads_share_a_cache() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     cache: CircuitCache[float] = CircuitCache(size=3)
 
     def look(step: int) -> bool:
         angle = float(step % 7)
         return cache.get(circuit(lambda q: q.ry(angle, 0)), lambda: angle) == angle
 
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(look, range(2000)))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(look, range(2000)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_compiled_circuits_bear_the_callers_name_and_metadata() -> None:

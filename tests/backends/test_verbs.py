@@ -12,7 +12,7 @@ from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import EstimatorV2, SamplerV2
 from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
-from bondwise.backends import Estimate, Samples, estimate, get_backend, sample
+from bondwise.backends import Estimate, Samples, estimate, expectation, get_backend, sample
 from bondwise.runs import UsageError
 
 theta = ParameterVector("theta", 2)
@@ -168,7 +168,8 @@ MADE_ELSEWHERE = {
 def test_primitives_made_elsewhere(which: str) -> None:
     circuit = TWO.copy()
     circuit.cx(0, 1)
-    found = estimate(circuit, ["ZZ", "IZ", "XX"], [0.4, 0.9], backend=MADE_ELSEWHERE[which](), shots=4000)
+    observables = [SparsePauliOp(label) for label in ("ZZ", "IZ", "XX")]
+    found = estimate(circuit, observables, [0.4, 0.9], backend=MADE_ELSEWHERE[which](), shots=4000)
     # the state after cx: ZZ is what Z1 was, Z0 stays, XX is what X0 was
     expected = [np.cos(0.9), np.cos(0.4), np.sin(0.4)]
     np.testing.assert_allclose(found.value, expected, atol=0.2 if "Aer" not in which else 0.1)
@@ -255,3 +256,14 @@ def test_sampling_the_same_seed_twice() -> None:
 def test_sampling_with_wrong_parameters() -> None:
     with pytest.raises(UsageError, match="2 parameters"):
         sample(TWO, [0.1])
+
+
+@pytest.mark.parametrize("name", ["statevector", "aer", "aer:depolarizing=0.01", "fake:manila"])
+def test_final_measurements_do_not_count(name):
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bare = estimate(bell, SparsePauliOp("XX"), backend=name).value
+    bell.measure_all()
+    assert estimate(bell, SparsePauliOp("XX"), backend=name).value == pytest.approx(bare, abs=1e-12)
+    assert float(expectation(bell, SparsePauliOp("XX"), backend=name)) == pytest.approx(bare, abs=1e-9)
