@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
 from bondwise.backends.backend import Backend, check_shots
-from bondwise.backends.inputs import Observable, as_operators, as_parameters, finite_angles, is_single
+from bondwise.backends.inputs import (
+    Observable,
+    as_operators,
+    as_parameters,
+    finite_angles,
+    is_single,
+    without_measurements,
+)
 from bondwise.backends.names import get_backend
 from bondwise.runs import Result
 
@@ -36,7 +43,7 @@ def estimate(
     """Expectation values of a circuit's final state, in one job.
 
     Args:
-        circuit: Without measurements at its end.
+        circuit: Measurements at its end are left out: the state before them counts.
         observables: One Hermitian operator on the circuit's qubits, a Pauli sum, `Pauli` or label, or a
             sequence of K; qubit 0 is the rightmost letter.
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
@@ -53,6 +60,7 @@ def estimate(
             parameters, angles that are not finite, or anything that the backend cannot run.
     """
     place = get_backend(backend)
+    circuit = without_measurements(circuit)
     single = is_single(observables)
     operators = as_operators(observables, circuit.num_qubits)
     angles = as_parameters(circuit, parameters)

@@ -19,7 +19,14 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, check_shots
-from bondwise.backends.inputs import NOT_FINITE, Observable, as_operators, as_parameters, is_single
+from bondwise.backends.inputs import (
+    NOT_FINITE,
+    Observable,
+    as_operators,
+    as_parameters,
+    is_single,
+    without_measurements,
+)
 from bondwise.backends.names import get_backend
 from bondwise.backends.observables import expectation_values, sparse_matrices
 from bondwise.backends.shift_rule import shifted_values
@@ -45,7 +52,8 @@ def expectation(
     """Expectation values of one or several observables, differentiable with respect to the parameters.
 
     Args:
-        circuit: Any circuit on n qubits; on "statevector" without measurements and resets.
+        circuit: Any circuit on n qubits; measurements at its end are left out, and "statevector" takes no
+            others and no resets.
         observables: One Pauli sum on n qubits, or a sequence of K of them; qubit 0 is the rightmost letter.
         parameters: (*batch, P) in the order of `circuit.parameters`, radians. May be left out for P = 0.
         backend: Whatever `get_backend` takes.
@@ -65,6 +73,7 @@ def expectation(
         UsageError: Parameters of the wrong shape or not finite, an observable that is not Hermitian or of
             another size, a gate without a gradient rule, a gradient that the backend does not offer.
     """
+    circuit = without_measurements(circuit)
     operators = as_operators(observables, circuit.num_qubits)
     given = _as_tensor(parameters, circuit)
     *batch, width = given.shape

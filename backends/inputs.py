@@ -46,6 +46,15 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
     return operators
 
 
+def without_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit before its final measurements, whose outcome no expectation value depends on."""
+    if not circuit.clbits:
+        return circuit
+    bare = circuit.copy()
+    bare.remove_final_measurements()
+    return bare
+
+
 def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
     """Angles as a contiguous float64 array (*batch, P).
 
