@@ -54,7 +54,7 @@ class MitigatedEstimator(BaseEstimatorV2):
     (achieved), `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them
     for other extrapolations, and for `extrapolate`, which repeats the estimator's own with its curve. `stds`
     joins the errors of the fit with an upper bound on what the readout calibration's own errors contribute,
-    `readout_std`; it is therefore conservative where readout is undone, in measurements 13 to 25 % above the
+    `readout_std`; it is therefore conservative where readout is undone, in measurements 6 to 25 % above the
     true spread. The calibration is kept for the life of the object: make a new one when the device has
     drifted.
 
