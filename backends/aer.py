@@ -85,10 +85,16 @@ def on_simulator(aer: AerSimulator) -> Backend:
     """The backend of a simulator that somebody set up: its options, its noise model if it has one."""
     name = f"aer:{aer.options.method}"
     sampler = SimulatorSampler(aer)
-    if aer.options.noise_model is None:
-        return Backend(name, estimator=SimulatorEstimator(aer), sampler=sampler, exact=True)
-    estimator = SampledEstimator(sampler, _errorless_rotations)
-    return _AsWritten(name, aer.options.noise_model, estimator=estimator, sampler=sampler)
+    noise = aer.options.noise_model
+    noisy = noise is not None and not noise.is_ideal()
+    target = aer.target if aer.coupling_map is not None else None
+    if not noisy:
+        estimator = SimulatorEstimator(aer)
+        return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True)
+    if target is not None:  # the simulator of a device
+        return Backend(aer.name, sampler=sampler, target=target, noisy=True)
+    sampled = SampledEstimator(sampler, _errorless_rotations)
+    return _AsWritten(name, noise, estimator=sampled, sampler=sampler)
 
 
 class _AsWritten(Backend):

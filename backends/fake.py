@@ -12,7 +12,7 @@ import inspect
 import json
 import os
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from statistics import median
 
 import numpy as np
@@ -118,9 +118,10 @@ class EmulatedDevice:
         self._prepared: CircuitCache[Prepared | None] = CircuitCache()
         self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
         self._density = simulator("density_matrix")
-        self._reduced = cache(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
-        self._channels = cache(lambda qubits: self._reduced(qubits).channels())
-        self._shots = cache(self._noisy_shots)
+        kept = lru_cache(maxsize=16)  # by the qubits in use; simulators and channels take megabytes each
+        self._reduced = kept(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
+        self._channels = kept(lambda qubits: self._reduced(qubits).channels())
+        self._shots = kept(self._noisy_shots)
 
     def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
         """A circuit with its noise written out as superoperators; None where only sampling can run it."""

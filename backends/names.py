@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
+from qiskit.primitives import (
+    BackendSamplerV2,
+    BaseEstimatorV2,
+    BasePrimitiveJob,
+    BaseSamplerV2,
+    PrimitiveResult,
+    SamplerPubResult,
+)
+from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.providers import BackendV2
+from qiskit.providers.basic_provider import BasicSimulator
+from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
 from bondwise.runs import UsageError, unknown_name
@@ -52,13 +63,14 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
     if isinstance(given, Backend):
         return given
     if isinstance(given, BackendV2):
-        return _device(given)
+        # options of Aer may change between calls, its noise model among them
+        return _device(given) if type(given).__module__.startswith("qiskit_aer") else _kept(given)
     if isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
         # primitives of a device know it: their circuits have to be compiled for it
         device = getattr(given, "backend", None)
         device = device() if callable(device) else device
         target = device.target if isinstance(device, BackendV2) else None
-        name, noisy = type(given).__name__, target is not None
+        name, noisy = type(given).__name__, isinstance(device, BackendV2) and _noisy(device)
         if isinstance(given, BaseSamplerV2):
             return Backend(name, sampler=given, target=target, noisy=noisy)
         return Backend(name, estimator=given, target=target, noisy=noisy, default_shots=None)
@@ -90,6 +102,12 @@ def _ibm(name: str) -> Backend:
     return ibm_backend(name)
 
 
+@lru_cache(maxsize=16)
+def _kept(device: BackendV2) -> Backend:
+    """By identity, so that what a backend remembers of its circuits serves the next call with the object."""
+    return _device(device)
+
+
 def _device(device: BackendV2) -> Backend:
     if type(device).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
         from bondwise.backends.fake import on_snapshot
@@ -99,8 +117,34 @@ def _device(device: BackendV2) -> Backend:
         from bondwise.backends.ibm import on_device
 
         return on_device(device)
-    if type(device).__module__.startswith("qiskit_aer") and device.coupling_map is None:
+    if type(device).__module__.startswith("qiskit_aer"):
         from bondwise.backends.aer import on_simulator
 
         return on_simulator(device)
-    return Backend(device.name, sampler=BackendSamplerV2(backend=device), target=device.target, noisy=True)
+    return Backend(device.name, sampler=_DeviceSampler(device), target=device.target, noisy=_noisy(device))
+
+
+def _noisy(device: BackendV2) -> bool:
+    """Whether circuits suffer noise there; simulators say so, everything else is taken for hardware."""
+    if isinstance(device, GenericBackendV2 | BasicSimulator):
+        reported = (error for where in device.target.values() for error in (where or {}).values())
+        return any(error is not None and bool(error.error) for error in reported)
+    if type(device).__module__.startswith("qiskit_aer"):
+        noise = device.options.noise_model
+        return noise is not None and not noise.is_ideal()
+    return True
+
+
+class _DeviceSampler(BaseSamplerV2):
+    """Qiskit's sampler on any other device, with a seed where the device takes one."""
+
+    def __init__(self, device: BackendV2) -> None:
+        self._device = device
+
+    def run(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
+        """Sample the PUBs in one job."""
+        seeded = seed is not None and "seed_simulator" in self._device.options
+        options = {"seed_simulator": seed} if seeded else {}
+        return BackendSamplerV2(backend=self._device, options=options).run(pubs, shots=shots)

@@ -38,6 +38,7 @@ class SimulatorSampler(BaseSamplerV2):
     def __init__(self, aer: AerSimulator) -> None:
         self._shots = Shots(aer)
         self._translate = _Translator(aer)
+        self._seed = aer.options.seed_simulator  # of a simulator that somebody set up
 
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
@@ -49,7 +50,7 @@ class SimulatorSampler(BaseSamplerV2):
         return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(self._seed if seed is None else seed)
         results = [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
         return PrimitiveResult(results, metadata={"job_ids": ()})
 
@@ -91,7 +92,10 @@ class SimulatorEstimator(BaseEstimatorV2):
                 f"a circuit with {min(random)} has no single final state; pass shots=, such as shots=4096."
             )
         for term in plan.terms:
-            circuit.save_expectation_value(Pauli(term), range(circuit.num_qubits), label=term)
+            # idle qubits of a wide device stay out of the state
+            where = [qubit for qubit in range(circuit.num_qubits) if term[-1 - qubit] != "I"] or [0]
+            letters = "".join(term[-1 - qubit] for qubit in reversed(where))
+            circuit.save_expectation_value(Pauli(letters), where, label=term)
         saved = evolve(self._aer, circuit, plan.pub.circuit.parameters, plan.sets)
         return np.array([[values[term] for term in plan.terms] for values in saved], dtype=float)
 

@@ -145,11 +145,12 @@ def test_sampling_and_estimating_see_the_same_device(device: str) -> None:
     place = get_backend(f"fake:{device}")
     circuit = QuantumCircuit(3)
     circuit.append(XGate(label="a label is no error"), [2])
-    circuit.h(0)
-    for _ in range(12):  # qubit 2 relaxes meanwhile
-        circuit.cx(0, 1)
-    circuit.h(0)
-    circuit.cx(0, 2)
+    circuit.cx(1, 2)
+    for _ in range(24):  # qubit 2 relaxes meanwhile
+        circuit.barrier()
+        circuit.cx(1, 0)
+    circuit.barrier()
+    circuit.cx(1, 2)
     isa = place.transpile(circuit)
     label = SparsePauliOp("ZII").apply_layout(isa.layout)
     exact = place.run([(isa, label)])[0].data.evs

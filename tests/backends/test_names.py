@@ -7,6 +7,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives import BackendEstimatorV2, BackendSamplerV2, StatevectorEstimator, StatevectorSampler
 from qiskit.providers.basic_provider import BasicSimulator
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
@@ -114,7 +115,7 @@ def test_noisy_objects_agree_with_the_emulated_device(given: object) -> None:
     found = estimate(GHZ, OPERATORS, backend=place, shots=4000, seed=4)
     assert (np.abs(found.value - expected) <= 4 * np.maximum(found.std, 0.005)).all()
     assert found.shots == 2 * 4000  # two bases
-    assert len(found.job_ids) == (0 if isinstance(given, FakeManilaV2) else 1)
+    assert len(found.job_ids) == (1 if isinstance(given, BackendEstimatorV2) else 0)
 
 
 def test_the_layout_stays_fixed_and_avoids_bad_readout() -> None:
@@ -233,3 +234,64 @@ def test_delays_off_the_grid_are_named_in_one_line() -> None:
     circuit.h(0)
     circuit.delay(512, 0, "dt")
     assert get_backend("fake:manila").transpile(circuit).count_ops()["delay"] == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [AerSimulator.from_backend(FakeManilaV2()), GenericBackendV2(3, seed=1)],
+    ids=lambda given: type(given).__name__,
+)
+def test_seeds_reach_the_simulators_of_devices(given: object) -> None:
+    bits = QuantumCircuit(3)
+    bits.h(range(3))
+    bits.measure_all()
+    first, second, other = (sample(bits, backend=given, shots=50, seed=s).counts["meas"] for s in (1, 1, 2))
+    assert first == second
+    assert first != other
+
+
+def test_a_simulators_own_seed_holds_without_another() -> None:
+    given = AerSimulator(seed_simulator=5)
+    first, second = (estimate(GHZ, SparsePauliOp("ZII"), shots=999, backend=given).value for _ in range(2))
+    assert first == second
+    assert estimate(GHZ, SparsePauliOp("ZII"), shots=999, backend=given, seed=1).value != first
+
+
+def test_the_bases_of_a_device_simulator_have_shots_of_their_own() -> None:
+    place = get_backend(AerSimulator.from_backend(FakeManilaV2()))
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.measure_all()
+    isa = place.transpile(circuit)
+    result = place.sample([(isa,), (isa,)], shots=5000, seed=1)
+    one, other = (part.data.meas.to_bool_array()[:, 0] for part in result)
+    assert np.mean(one[2113:] == other[: 5000 - 2113]) < 0.6
+
+
+def test_an_object_keeps_its_backend() -> None:
+    device = FakeManilaV2()
+    assert get_backend(device) is get_backend(device)
+    assert get_backend(FakeManilaV2()) is not get_backend(device)
+    simulator = AerSimulator()
+    assert not get_backend(simulator).noisy
+    simulator.set_options(noise_model=NoiseModel.from_backend(device))
+    assert get_backend(simulator).noisy
+
+
+@pytest.mark.parametrize(
+    ("given", "noisy"),
+    [
+        (BasicSimulator(), False),
+        (GenericBackendV2(3, noise_info=False), False),
+        (GenericBackendV2(3, seed=1), True),
+        (AerSimulator(coupling_map=[[0, 1], [1, 2]]), False),
+        (AerSimulator.from_backend(FakeManilaV2()), True),
+        (BackendSamplerV2(backend=BasicSimulator()), False),
+    ],
+)
+def test_noise_of_objects(given: object, noisy: bool) -> None:
+    place = get_backend(given)
+    assert place.noisy == noisy
+    if not noisy:
+        found = estimate(GHZ, OPERATORS, backend=place)
+        assert (np.abs(found.value - [1, 1, 0]) <= 4 * found.std + 1e-12).all()
