@@ -76,7 +76,8 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     sampled = SampledEstimator(sampler, _errorless_rotations)
     readout = _confusion(noise)
     if method not in (None, "density_matrix") or readout is None:
-        return _AsWritten(name, noise, estimator=sampled, sampler=sampler)
+        only_sampled = DensityEstimator(_never, sampled)  # it knows how long shots take
+        return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler)
     estimator = DensityEstimator(_Preparation(noise, readout), sampled)
     return _AsWritten(name, noise, estimator=estimator, sampler=sampler, exact=True)
 
@@ -95,6 +96,10 @@ def on_simulator(aer: AerSimulator) -> Backend:
         return Backend(aer.name, sampler=sampler, target=target, noisy=True)
     sampled = SampledEstimator(sampler, _errorless_rotations)
     return _AsWritten(name, noise, estimator=sampled, sampler=sampler)
+
+
+def _never(circuit: QuantumCircuit, observed: tuple[int, ...]) -> None:
+    return None
 
 
 class _AsWritten(Backend):

@@ -87,7 +87,7 @@ class DensityEstimator(BaseEstimatorV2):
             pairs = sum(len(instruction.qubits) == 2 for instruction in pub.circuit.data)
             return len(plan.sets) * pairs * 2e-8 * 4**prepared.circuit.num_qubits
         size = len(active_qubits(pub.circuit, _observed(plan)))
-        each = len(pub.circuit.data) * (3e-5 + 3e-9 * 2 ** min(size, 30))
+        each = len(pub.circuit.data) * (6e-5 + 6e-9 * 2 ** min(size, 30))
         return sum(map(len, plan.needed)) * shots_of(pub.precision) * each
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:

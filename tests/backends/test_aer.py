@@ -329,3 +329,9 @@ def test_what_no_gate_can_write_is_named_in_one_line(name: str) -> None:
         with pytest.raises(UsageError, match="mine") as caught:
             estimate(circuit, SparsePauliOp("Z"), backend=noisy)
         assert "\n" not in str(caught.value)
+
+
+def test_sampled_noise_announces_its_time() -> None:
+    place = get_backend("aer:matrix_product_state,depolarizing=0.01")
+    once, twice = (place.estimate_seconds(ANSATZ, CHAIN, shots=shots) for shots in (500, 1000))
+    assert 0 < once == pytest.approx(twice / 2)
