@@ -27,8 +27,9 @@ def announce(
     shots: int,
 ) -> None:
     """Say on standard error how long `measure_on_device` will take if that is more than a minute."""
-    circuits = 1 + (sum(mitigator.scale_factors) if mitigator else 0)  # in units of the one without folding
-    seconds = circuits * machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
+    seconds = machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
+    if mitigator is not None:
+        seconds += mitigator.estimate_seconds(circuit, hamiltonian)
     if seconds > WARN_SECONDS:
         minutes = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
         print(
@@ -76,7 +77,7 @@ def measure_on_device(
         stage.count(isa)
         result = mitigator.run([(circuit, hamiltonian, angles)]).result()
         scan = mitigation.NoiseScan.from_pub_result(result[0])
-        extrapolation = getattr(mitigation, f"extrapolate_{mitigator.extrapolation}")(scan)
+        extrapolation = mitigator.extrapolate(scan)
         stage.energy, stage.std = float(result[0].data.evs), float(result[0].data.stds)
         stage.shots, stage.job_ids = int(result.metadata["shots"]), list(result.metadata["job_ids"])
     return extrapolation

@@ -61,7 +61,8 @@ class MitigatedEstimator(BaseEstimatorV2):
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
         extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
-            function from `NoiseScan` to `Extrapolation`.
+            function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
+            leading shape, or an `Extrapolation`.
         scale_factors: Two or more distinct noise strengths, at least 1.
         folding: `"global"` (the whole circuit, one-qubit gates too) or `"gates"` (each two-qubit gate by
             itself).
@@ -81,7 +82,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         self,
         backend: str | Backend | BackendV2 | BaseEstimatorV2,
         *,
-        extrapolation: str | Callable[[NoiseScan], Extrapolation] = "exponential",
+        extrapolation: str | Callable[[NoiseScan], Any] = "exponential",
         scale_factors: Sequence[float] = (1, 3, 5),
         folding: str = "global",
         readout: bool = True,
@@ -165,7 +166,10 @@ class MitigatedEstimator(BaseEstimatorV2):
         Returns:
             The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`.
         """
-        return self._function(scan)
+        fit = self._function(scan)
+        return (
+            fit if isinstance(fit, Extrapolation) else Extrapolation.from_value(scan, self.extrapolation, fit)
+        )
 
     def estimate_seconds(
         self, circuit: QuantumCircuit | EstimatorPub, observables: ObservablesArrayLike | None = None

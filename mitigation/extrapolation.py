@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import Result
+from bondwise.runs import Result, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,28 @@ class Extrapolation(Result):
             curve_at=scan.grid(),
             curve=curve,
         )
+
+    @classmethod
+    def from_value(cls, scan: NoiseScan, method: str, fit: Any) -> Self:
+        """Put a result together from what a user's function returns: the value, or value and standard error.
+
+        Raises:
+            UsageError: It is neither, or not of the scan's leading shape.
+        """
+        shape = scan.values.shape[:-1]
+        value, std = fit if isinstance(fit, tuple) and len(fit) == 2 else (fit, np.full(shape, np.nan))
+        try:
+            value, std = np.asarray(value, np.float64), np.asarray(std, np.float64)
+        except (TypeError, ValueError):
+            value = std = np.empty(0)
+        if value.shape != shape or std.shape != shape:
+            raise UsageError(
+                f"{method} returned {type(fit).__name__}; return a value, or (value, standard error), "
+                f"of the scan's leading shape {shape}."
+            )
+        curve = np.full((*shape, scan.grid().size), np.nan)  # not known between the points
+        curve[..., 0] = value
+        return cls.from_curve(scan, method, curve, std**2)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the measured points with error bars and the curve down to scale 0.

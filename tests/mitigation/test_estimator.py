@@ -15,7 +15,13 @@ from qiskit_aer.primitives import EstimatorV2 as AerEstimator
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from bondwise.backends import Backend, expectation, get_backend
-from bondwise.mitigation import MitigatedEstimator, NoiseScan, extrapolate_exponential, extrapolate_linear
+from bondwise.mitigation import (
+    MitigatedEstimator,
+    NoiseScan,
+    extrapolate_exponential,
+    extrapolate_linear,
+    extrapolate_richardson,
+)
 from bondwise.runs import UsageError
 
 DEVICE = FakeManilaV2()
@@ -338,3 +344,31 @@ def test_scale_factors_that_fold_alike_are_refused():
     circuit.cx(0, 1)
     with pytest.raises(UsageError, match=r"fold this circuit to \(1.0, 1.0, 3.0\)"):
         MitigatedEstimator("statevector", scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
+
+
+def test_own_extrapolations_may_return_numbers():
+    circuit = QuantumCircuit(2)
+    circuit.rx(0.4, 0)
+    circuit.cx(0, 1)
+    pub = (circuit, [SparsePauliOp("ZZ"), SparsePauliOp("ZI")])
+
+    def run(function):
+        estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation=function)
+        return estimator.run([pub]).result()[0].data
+
+    def two_points(scan):
+        first, second = scan.values[..., 0], scan.values[..., 1]
+        return (3 * first - second) / 2
+
+    expected = run(lambda scan: extrapolate_richardson(_first_two(scan))).evs
+    np.testing.assert_allclose(run(two_points).evs, expected, atol=1e-12)
+    assert np.isnan(run(two_points).stds).all()
+    np.testing.assert_array_equal(run(lambda scan: (two_points(scan), scan.values[..., 0] ** 0)).stds, 1.0)
+    with pytest.raises(UsageError, match="return a value"):
+        run(lambda scan: "seven")
+    with pytest.raises(UsageError, match="leading shape"):
+        run(lambda scan: 7.0)
+
+
+def _first_two(scan):
+    return NoiseScan(scan.values[..., :2], scan.stds[..., :2], scan.scale_factors[:2])
