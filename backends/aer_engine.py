@@ -17,7 +17,9 @@ from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
-from bondwise.runs import RunError
+from bondwise.runs import RunError, UsageError
+
+_LARGEST = 29  # qubits of a state vector, 8 GiB; half as many of a density matrix
 
 
 def threads() -> int:
@@ -37,16 +39,30 @@ def _threads_for(aer: AerSimulator, circuit: QuantumCircuit) -> dict[str, int]:
     return {"max_parallel_threads": 1} if bits < 19 else {}
 
 
+def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
+    """Refuse a state that would fill the machine before Aer begins with it."""
+    sides = {"statevector": 1, "density_matrix": 2}.get(aer.options.method)
+    used = {qubit for instruction in circuit.data for qubit in instruction.qubits}
+    if sides is not None and sides * len(used) > _LARGEST:
+        size = 2.0 ** (sides * len(used) - 26)
+        raise UsageError(
+            f"a {aer.options.method} of {len(used)} qubits takes {size:,.0f} GiB; "
+            "use 'aer:matrix_product_state' or fewer qubits."
+        )
+
+
 def evolve(
     aer: AerSimulator, circuit: QuantumCircuit, parameters: Sequence[Parameter], sets: np.ndarray
 ) -> list[dict[str, Any]]:
     """What the circuit saves, once for each parameter set (N, P).
 
     Raises:
+        UsageError: The state would take more than 8 GiB.
         RunError: Aer cannot run the circuit; the message holds its reason.
     """
     if not len(sets):  # which Aer takes for a crash
         return []
+    _require_memory(aer, circuit)
     binds = [{parameter: sets[:, i] for i, parameter in enumerate(parameters)}] if parameters else None
     run = aer.run(circuit, parameter_binds=binds, **_threads_for(aer, circuit)).result()
     if not run.success:

@@ -192,7 +192,7 @@ def _reduced_target(target: Target, qubits: tuple[int, ...]) -> Target:
 
 
 def _timed(name: str, reported: InstructionProperties | None) -> InstructionProperties | None:
-    """Without a reported time, measurements and resets take none; circuits with them could not be scheduled."""
+    """Without a reported time, measurements and resets take none; they could not be scheduled."""
     if name not in ("measure", "reset") or reported is None or reported.duration is not None:
         return reported
     return InstructionProperties(0.0, reported.error)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import ControlFlowOp
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
 
@@ -48,8 +49,8 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
 
 def without_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
     """The circuit before its final measurements, whose outcome no expectation value depends on."""
-    if not circuit.clbits:
-        return circuit
+    if not circuit.clbits or any(isinstance(step.operation, ControlFlowOp) for step in circuit.data):
+        return circuit  # Qiskit also removes measurements that a branch depends on
     bare = circuit.copy()
     bare.remove_final_measurements()
     return bare

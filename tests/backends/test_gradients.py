@@ -450,6 +450,7 @@ def refused():
         branched.rx(Parameter("x"), 0)
     measured = QuantumCircuit(2, 1)
     measured.measure(0, 0)
+    measured.h(0)
     pole = QuantumCircuit(1)
     pole.ry(1 / Parameter("x"), 0)
     good, three = observables[0], [0.1, 0.2, 0.3]

@@ -267,3 +267,11 @@ def test_final_measurements_do_not_count(name):
     bell.measure_all()
     assert estimate(bell, SparsePauliOp("XX"), backend=name).value == pytest.approx(bare, abs=1e-12)
     assert float(expectation(bell, SparsePauliOp("XX"), backend=name)) == pytest.approx(bare, abs=1e-9)
+
+
+@pytest.mark.parametrize(("name", "qubits"), [("statevector", 40), ("aer:density_matrix", 20)])
+def test_states_that_would_fill_the_machine_are_refused(name, qubits):
+    circuit = QuantumCircuit(qubits)
+    circuit.h(range(qubits))
+    with pytest.raises(UsageError, match=r"GiB; use 'aer:matrix_product_state'"):
+        estimate(circuit, "Z" * qubits, backend=name)
