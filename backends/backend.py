@@ -6,8 +6,16 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
-from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2, PrimitiveResult, PubResult, SamplerPubResult
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    BaseSamplerV2,
+    DataBin,
+    PrimitiveResult,
+    PubResult,
+    SamplerPubResult,
+)
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
@@ -122,6 +130,7 @@ class Backend:
             metadata["shots"] = sum(
                 _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
             )
+            result = PrimitiveResult(list(map(_with_error, result)))
         return _finished(result, metadata, job.job_id())
 
     def sample(
@@ -218,6 +227,16 @@ def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:
     precision = metadata.get("target_precision") or 0.0
     each = metadata.get("shots") or (round(precision**-2) if precision else 0)
     return each * sum(map(len, Plan(pub).needed)) if each else 0
+
+
+def _with_error(part: PubResult) -> PubResult:
+    """The result with its error: StatevectorEstimator draws one of the target precision and reports 0."""
+    precision = part.metadata.get("target_precision")
+    if not precision or "shots" in part.metadata or np.any(part.data["stds"]):
+        return part
+    fields = {name: part.data[name] for name in part.data}
+    fields["stds"] = np.full(np.shape(part.data["evs"]), precision)
+    return PubResult(DataBin(**fields, shape=part.data.shape), part.metadata)
 
 
 def _finished(result: PrimitiveResult[Any], metadata: dict[str, Any], job_id: str) -> PrimitiveResult[Any]:

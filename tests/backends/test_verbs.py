@@ -275,3 +275,16 @@ def test_states_that_would_fill_the_machine_are_refused(name, qubits):
     circuit.h(range(qubits))
     with pytest.raises(UsageError, match=r"GiB; use 'aer:matrix_product_state'"):
         estimate(circuit, "Z" * qubits, backend=name)
+
+
+def test_an_estimator_that_hides_its_error_is_given_it():
+    circuit = QuantumCircuit(1)
+    circuit.ry(1.0, 0)
+    values = [
+        estimate(circuit, ["Z", "X"], shots=400, backend=StatevectorEstimator(seed=seed))
+        for seed in range(60)
+    ]
+    np.testing.assert_allclose(values[0].std, 0.05)
+    spread = np.std([result.value for result in values], axis=0)
+    np.testing.assert_allclose(spread, 0.05, rtol=0.35)
+    assert estimate(circuit, "Z", backend=StatevectorEstimator()).std == 0
