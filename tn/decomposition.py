@@ -1,10 +1,12 @@
-"""Matrix product state to a shallow circuit of two-qubit blocks, layer by layer.
+"""State to shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
 
-Every new staircase layer enters in several ways that compete: next to |0...0>, read analytically from what
-the earlier layers leave of the state (Ran, arXiv:1908.07958); the same with all gates turned a little at
-random, which leads away from saddle points; and next to the state as the identity. All gates are then
-optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by environment sweeps and
-by L-BFGS, on the exact overlap. The identity start makes sure that no layer raises the infidelity.
+Every new layer enters in several ways that compete: next to |0...0> as the identity, so that the state of the
+earlier layers is not changed ("product"); next to |0...0>, read analytically from what the earlier layers
+leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the state as the identity ("identity"); and
+the first two turned a little at random, which leads away from saddle points and from starts that many layers
+share. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by
+environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit
+before, so no layer raises it.
 """
 
 from __future__ import annotations
@@ -15,25 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError, progress_bar
-from bondwise.tn.analytic import analytic_layer, remove_layers
+from bondwise.tn.analytic import analytic_layer, remove_gates
+from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit, two_qubit_depth
+from bondwise.tn.layouts import Layout, Pairs, layer_pairs, layer_root
 from bondwise.tn.polish import coordinates, polish, turn
-from bondwise.tn.staircase import (
-    Decomposition,
-    product_circuit,
-    staircase_block,
-    staircase_circuit,
-    staircase_pairs,
-    two_qubit_depth,
-)
-from bondwise.tn.states import Tensors, site_tensors
+from bondwise.tn.sources import read_state
+from bondwise.tn.states import Tensors
+from bondwise.tn.trees import Tree, leaf_product
 from bondwise.tn.window import Window
 
 _MOST_LAYERS = 8  # where no number is given; the cost doubles with every layer
 _TARGET = 1e-3  # where nothing at all is given
 _EXACT = 1e-13
 _SWEEPS = 10  # environment sweeps of every start
-_ROUNDS = ((50, 3), (100, 2), (2000, 1))  # L-BFGS iterations, and how many of the starts then stay
-_TURNED, _TURN = 4, 0.03  # number of turned starts, standard deviation of their angles in radians
+_ROUNDS = (50, 150, 2000)  # L-BFGS iterations; a third of the starts is in the second round, one in the last
+_TURN = 0.1  # standard deviation of the angles of turned starts, radians
+_WORTH = 0.95  # a layer that leaves more than this part of the infidelity is not worth its CX
 
 
 def decompose(
@@ -42,72 +41,102 @@ def decompose(
     layers: int | None = None,
     max_cx: int | None = None,
     infidelity: float | None = None,
+    layout: Layout | None = None,
     real: bool | Literal["auto"] = "auto",
+    restarts: int = 4,
+    max_bond: int = 32,
     seed: int | None = None,
     progress: bool = False,
 ) -> Decomposition:
-    """Find a staircase circuit that prepares a matrix product state.
+    """Find a circuit that prepares a state.
 
-    Real states get gates of exactly 2 CX and 6 angles, complex ones of 3 CX and 15 angles. Layers are added
-    until the first of the given limits is reached. With none given the target is an infidelity of 1e-3. Where
-    neither `layers` nor `max_cx` is given, at most 8 layers are used.
+    Real states get gates of 2 CX and 6 angles, complex ones of 3 CX and 15 angles; gates on qubits that are
+    still |0> need fewer (see `bondwise.tn.gates`). Layers are added until the first of the given limits is
+    reached, or, where `layers` is not given, until two in a row were not worth their CX. With none given the
+    target is an infidelity of 1e-3. Where neither `layers` nor `max_cx` is given, at most 8 layers are used.
 
     Args:
-        state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, or a vector of
-            length 2**n (little-endian), normalised; site i becomes qubit i.
+        state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
+            length 2**n (little-endian), or a quimb tree tensor network with outer indices k0, k1, ...; each
+            normalised. Site i becomes qubit i. Or what a state follows from: bitstrings, an array (samples,
+            n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; through `train_born`), a
+            SparsePauliOp (through `ground_state`), or a QuantumCircuit that is to become shallower. Results
+            of these functions are taken too.
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Most CX gates; whole layers are used.
         infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
+        layout: "staircase" (fewest open qubits, so the deepest circuits in reach), "bidirectional" (from the
+            middle outwards, half the depth), "brickwall" (smallest depth, more CX for the same infidelity) or
+            "tree" (gates along the branches of a tree state, or along a balanced tree: log2(n) steps, but
+            between distant qubits). None: "tree" for tree states, "staircase" for others.
         real: Whether to use real gates; "auto" does so for real states, a global phase aside. False gives
             every state the gates of complex ones.
+        restarts: Number of turned starts for every layer; more can find lower infidelities.
+        max_bond: Bond dimension of a state that is yet to be found (bitstrings, operator, circuit).
         seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
         progress: Show a progress bar.
 
     Returns:
         The circuit, its angles and the exact infidelity; `converged` is False if `infidelity` was not
-        reached.
+        reached, and `message` says why.
 
     Raises:
-        UsageError: The state is not one of the above, or a limit is out of range.
+        UsageError: The state is not one of the above, a limit is out of range, or the circuit asked for is
+            too deep for an exact contraction.
     """
-    _require_limits(layers, max_cx, infidelity)
-    tensors = site_tensors(state)
-    if real is True and np.iscomplexobj(tensors[0]):
-        raise UsageError('the state is complex; give real=False or "auto".')
-    if real is False:
-        tensors = [tensor.astype(np.complex128) for tensor in tensors]
-    sites, block = len(tensors), staircase_block(tensors)
-    layer_cx = block.cx_count * (sites - 1)
-    limits = [] if layers is None else [layers]
-    if max_cx is not None and sites > 1:
-        limits.append(max_cx // layer_cx)
-    most = 0 if sites == 1 else min(limits, default=_MOST_LAYERS)
+    _require_limits(layers, max_cx, infidelity, restarts)
+    target_state, origin = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    target_state = _in_field(target_state, real)
+    tree = target_state if isinstance(target_state, Tree) else None
+    sites = len(target_state) if tree is None else tree.sites
+    layout = layout or ("staircase" if tree is None else "tree")
+    layer_root(layout, max(sites, 2))  # refuses a name that there is not
+    layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
     target = infidelity
     if layers is None and max_cx is None and infidelity is None:
         target = _TARGET
     enough = target if target is not None else (_EXACT if layers is None else -1.0)
 
-    circuit, angles, reached = product_circuit(tensors)
+    circuit, angles, reached = product_circuit(target_state if tree is None else leaf_product(tree))
+    dtype = np.float64 if _is_real(target_state) else np.complex128
+    most = _most_layers(layer, layers, max_cx, dtype == np.float64)
     history: list[dict[str, Any]] = [{"layers": 0, "cx_count": 0, "infidelity": reached, "start": "product"}]
-    gates = np.zeros((0, 4, 4), tensors[0].dtype)
+    gates = np.zeros((0, 4, 4), dtype)
     rng = np.random.default_rng(seed)
+    reason = ""
     with progress_bar(most, "decompose", progress) as bar:
         while len(history) <= most and reached > enough:
-            gates, start = _add_layer(tensors, gates, rng)
-            circuit, angles, reached = staircase_circuit(tensors, gates)
             count = len(history)
-            history.append(
-                {"layers": count, "cx_count": count * layer_cx, "infidelity": reached, "start": start}
-            )
-            bar.set_postfix_str(f"infidelity {reached:.2e}")
+            try:
+                window = Window(target_state, layer * count)
+            except UsageError as error:
+                if layers is not None or count == 1:
+                    raise
+                reason = str(error)
+                break
+            starts = _starts(target_state, layout, layer, gates, restarts, rng)
+            gates, start = _compete(window, starts, enough)
+            circuit, angles, reached = assemble(target_state, layer * count, gates)
+            cx = count_cx(layer * count, dtype == np.float64)
+            history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
+            bar.set_postfix_str(f"infidelity {reached:.2e}, {cx} CX")
             bar.update()
+            if layers is None and reached > enough and _not_worth_it(history):
+                gained = history[-2]["infidelity"] - reached
+                reason = f"the last layer lowered it by {gained:.1g} for {cx - history[-2]['cx_count']} CX"
+                break
 
     converged = target is None or reached <= target
-    message = f"infidelity {reached:.3g} with {len(history) - 1} layers"
+    message = f"{origin}infidelity {reached:.3g} with {len(history) - 1} layers, {history[-1]['cx_count']} CX"
     if not converged:
-        message += f"; the target of {target:.3g} needs more: raise " + (
-            "layers or max_cx" if limits else f"layers above {_MOST_LAYERS}"
+        message += f"; the target of {target:.3g} is out of reach: " if reason else (
+            f"; the target of {target:.3g} needs more: raise "
         )
+        message += reason or (
+            "layers or max_cx" if layers is not None or max_cx is not None else f"layers above {_MOST_LAYERS}"
+        )
+    elif reason:
+        message += f"; {reason}"
     return Decomposition(
         value=reached,
         seed=seed,
@@ -121,27 +150,85 @@ def decompose(
     )
 
 
-def _add_layer(tensors: Tensors, gates: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], str]:
-    """One layer more than `gates`, all gates optimised; also the name of the start that won."""
-    sites = len(tensors)
-    inner = np.concatenate([analytic_layer(remove_layers(tensors, gates)), gates])
-    outer = np.concatenate([gates, np.broadcast_to(np.eye(4), (sites - 1, 4, 4))])
-    starts = {"analytic": inner, "identity": outer}
-    for k in range(_TURNED):
-        starts[f"turned {k + 1}"] = turn(inner, rng.normal(scale=_TURN, size=coordinates(inner)))
-    window = Window(tensors, staircase_pairs(sites, len(inner) // (sites - 1)))
+def _starts(
+    state: Tensors | Tree,
+    layout: str,
+    layer: Pairs,
+    gates: NDArray[Any],
+    restarts: int,
+    rng: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Gates of one layer more than there are, by the name of the start."""
+    nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
+    starts = {"product": np.concatenate([nothing, gates])}
+    if len(gates):
+        starts["identity"] = np.concatenate([gates, nothing])
+    root = layer_root(layout, len(layer) + 1)
+    if root is not None and not isinstance(state, Tree):
+        left = remove_gates(state, layer * (len(gates) // len(layer)), gates)
+        starts["analytic"] = np.concatenate([analytic_layer(left, root), gates])
+    turned = [name for name in ("analytic", "product") if name in starts]
+    for k in range(restarts):
+        name = turned[k % len(turned)]
+        angles = rng.normal(scale=_TURN, size=coordinates(starts[name]))
+        starts[f"{name}, turned {k + 1}"] = turn(starts[name], angles)
+    return starts
+
+
+def _compete(
+    window: Window, starts: dict[str, NDArray[Any]], enough: float
+) -> tuple[NDArray[Any], str]:
+    """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
     starts = {name: window.sweep(start, _SWEEPS) for name, start in starts.items()}
-    for iterations, stay in _ROUNDS:
+    stay = -(-len(starts) // 3)
+    for iterations in _ROUNDS:
         reached = {}
         for name, start in starts.items():
-            starts[name], reached[name] = polish(window, start, iterations)
-        starts = {name: starts[name] for name in sorted(reached, key=reached.__getitem__)[:stay]}
+            starts[name], reached[name] = polish(window, start, iterations, enough)
+        best = sorted(reached, key=reached.__getitem__)
+        starts = {name: starts[name] for name in best[:stay]}
+        stay = 1
+        if reached[best[0]] <= enough:
+            break
     (name, found), *_ = starts.items()
     return found, name
 
 
-def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | None) -> None:
-    for name, limit in (("layers", layers), ("max_cx", max_cx)):
+def _in_field(state: Tensors | Tree, real: bool | Literal["auto"]) -> Tensors | Tree:
+    if real is True and not _is_real(state):
+        raise UsageError('the state is complex; give real=False or "auto".')
+    if real is not False:
+        return state
+    if isinstance(state, Tree):
+        return state.astype(np.complex128)
+    return [tensor.astype(np.complex128) for tensor in state]
+
+
+def _is_real(state: Tensors | Tree) -> bool:
+    return state.dtype == np.float64 if isinstance(state, Tree) else bool(np.isrealobj(state[0]))
+
+
+def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: bool) -> int:
+    if not layer:
+        return 0
+    if max_cx is not None:
+        fits = 0
+        while count_cx(layer * (fits + 1), real) <= max_cx:
+            fits += 1
+        return fits if layers is None else min(layers, fits)
+    return _MOST_LAYERS if layers is None else layers
+
+
+def _not_worth_it(history: list[dict[str, Any]]) -> bool:
+    """Whether two layers in a row hardly lowered the infidelity."""
+    last = [entry["infidelity"] for entry in history[-3:]]
+    return len(last) == 3 and last[1] > _WORTH * last[0] and last[2] > _WORTH * last[1]
+
+
+def _require_limits(
+    layers: int | None, max_cx: int | None, infidelity: float | None, restarts: int
+) -> None:
+    for name, limit in (("layers", layers), ("max_cx", max_cx), ("restarts", restarts)):
         if limit is not None and (
             isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0
         ):

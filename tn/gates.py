@@ -7,6 +7,10 @@ parameter-shift rule, and all angles 0 give the identity. Single-qubit gates are
 RZ RY RZ, since the latter loses a direction at the identity. SU4 loses six directions there as any three-CX
 block does; where a real gate will do, train SO4.
 
+At the beginning of a circuit qubits are still |0>, and less is needed: `PAIR` and `REAL_PAIR` make any state
+of two fresh qubits with 1 CX, and `ISOMETRY` does what any gate does when its second qubit is fresh with 2
+(Shende, Bullock and Markov, arXiv:quant-ph/0406176). These agree with a gate on the columns in question only.
+
 Matrices act on 2 * (bit of the first qubit) + (bit of the second), as in `numpy.kron(first, second)`.
 """
 
@@ -38,6 +42,16 @@ _SU4: Program = (
     *(("cx", (0, 1)), ("h", (1,)), ("z", (1,)), ("ry", (1,)), ("cx", (1, 0)), ("sdg", (0,))),
     *_LOCALS,
 )
+_PAIR: Program = (
+    *(("ry", (0,)), ("cx", (0, 1))),
+    *(("ry", (0,)), ("rz", (0,)), ("rx", (1,)), ("ry", (1,)), ("rz", (1,))),
+)
+_REAL_PAIR: Program = (("ry", (0,)), ("cx", (0, 1)), ("ry", (0,)), ("ry", (1,)))
+_ISOMETRY: Program = (
+    *_LOCALS[:5],  # RZ of a qubit in |0> does nothing
+    *(("cx", (0, 1)), ("rx", (0,)), ("rz", (1,)), ("cx", (0, 1))),
+    *_LOCALS,
+)
 _PAULIS = {"rx": np.array([[0, 1], [1, 0]]), "ry": np.array([[0, -1j], [1j, 0]]), "rz": np.diag([1, -1])}
 _FIXED = {
     "h": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
@@ -50,22 +64,26 @@ _CX = {(0, 1): np.eye(4)[[0, 1, 3, 2]], (1, 0): np.eye(4)[[0, 3, 2, 1]]}
 
 @dataclass(frozen=True)
 class Block:
-    """A two-qubit block: `SO4` or `SU4`.
+    """A two-qubit block: `SO4`, `SU4`, `ISOMETRY`, `PAIR` or `REAL_PAIR`.
 
     Attributes:
-        name: "so4" or "su4".
-        size: Number of angles, 6 or 15.
-        cx_count: Number of CX gates, 2 or 3.
+        name: "so4", "su4", "isometry", "pair" or "real pair".
+        size: Number of angles.
+        cx_count: Number of CX gates.
+        real: Whether its matrices are real.
+        columns: Columns of a gate that the block reproduces; the others belong to qubits that are not |0>.
     """
 
     name: str
     size: int
     cx_count: int
+    real: bool
+    columns: tuple[int, ...]
     _program: Program
     _solve: Callable[[NDArray[np.complex128]], list[float]]
 
     def matrix(self, angles: Any) -> NDArray[Any]:
-        """Matrices (..., 4, 4) of angles (..., size) in radians; float64 for SO4, complex128 for SU4."""
+        """Matrices (..., 4, 4) of angles (..., size) in radians; float64 for real blocks, else complex128."""
         angles = np.asarray(angles, np.float64)
         if angles.shape[-1:] != (self.size,):
             raise UsageError(
@@ -83,13 +101,16 @@ class Block:
             else:
                 single = _FIXED[gate]
             total = (np.kron(single, np.eye(2)) if wires == (0,) else np.kron(np.eye(2), single)) @ total
-        return total.real.copy() if self.name == "so4" else total
+        return total.real.copy() if self.real else total
 
     def angles(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        """Angles (..., size) in radians of gates (..., 4, 4): equal for SO4, up to a global phase for SU4.
+        """Angles (..., size) in radians of gates (..., 4, 4).
+
+        The block's matrix then equals the gate in `columns`; up to a global phase if the block is not real.
 
         Raises:
-            UsageError: A matrix is not unitary to 1e-8, or is no SO(4) matrix though the block is SO4.
+            UsageError: A matrix is not unitary to 1e-8, is complex though the block is real, or has
+                determinant -1 though the block is SO4.
         """
         matrix = np.asarray(matrix)
         if matrix.shape[-2:] != (4, 4):
@@ -98,11 +119,10 @@ class Block:
         off = np.abs(gates.conj().transpose(0, 2, 1) @ gates - np.eye(4)).max(initial=0)
         if not off < 1e-8:
             raise UsageError(f"a gate is not unitary: U^dagger U differs from 1 by {off:.1e}.")
-        if self.name == "so4" and gates.size:
-            if np.abs(gates.imag).max() > 1e-8:
-                raise UsageError("a gate is complex; SO4 makes real gates only, use SU4.")
-            if np.linalg.det(gates.real).min() < 0:
-                raise UsageError("a gate has determinant -1; SO4 makes those with +1, use SU4.")
+        if self.real and np.abs(gates.imag).max(initial=0) > 1e-8:
+            raise UsageError(f"a gate is complex; {self.name} makes real gates only, use SU4.")
+        if self.name == "so4" and np.linalg.det(gates.real).min(initial=1) < 0:
+            raise UsageError("a gate has determinant -1; SO4 makes those with +1, use SU4.")
         return np.array([self._solve(gate) for gate in gates]).reshape(*matrix.shape[:-2], self.size)
 
     def append(self, circuit: QuantumCircuit, first: int, second: int, angles: Sequence[Any]) -> None:
@@ -140,6 +160,11 @@ def rotation_angles(gate: NDArray[Any]) -> list[float]:
     return [np.angle(high) - np.angle(low), turn - np.pi / 2, np.angle(high) + np.angle(low)]
 
 
+def _locals(first: NDArray[Any], second: NDArray[Any]) -> list[float]:
+    """The six angles of a product of two unitary 2 x 2 matrices, phases aside."""
+    return [angle for gate in (first, second) for angle in rotation_angles(gate / np.sqrt(np.linalg.det(gate)))]
+
+
 def _solve_so4(gate: NDArray[np.complex128]) -> list[float]:
     product = _MAGIC @ gate @ _MAGIC.conj().T  # a Kronecker product of two SU(2) matrices
     blocks = product.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3)
@@ -152,13 +177,53 @@ def _solve_so4(gate: NDArray[np.complex128]) -> list[float]:
 def _solve_su4(gate: NDArray[np.complex128]) -> list[float]:
     # fidelity=None: no rounding to a nearby special gate, which costs up to 1e-5
     weyl = TwoQubitWeylDecomposition(gate, fidelity=None)
-    before, after = [
-        [angle for single in pair for angle in rotation_angles(single / np.sqrt(np.linalg.det(single)))]
-        for pair in ((weyl.K2l, weyl.K2r), (weyl.K1l, weyl.K1r))
-    ]
-    return [*before, -2 * weyl.c, -2 * weyl.a, 2 * weyl.b, *after]
+    turns = [-2 * weyl.c, -2 * weyl.a, 2 * weyl.b]
+    return [*_locals(weyl.K2l, weyl.K2r), *turns, *_locals(weyl.K1l, weyl.K1r)]
+
+
+def _solve_isometry(gate: NDArray[np.complex128]) -> list[float]:
+    # exp(i t ZZ) is a turn of the first qubit alone while the second is |0>, and for one t the product
+    # gate exp(i t ZZ) needs two CX: where tr(g YY g^T YY) is real
+    gate = gate / np.linalg.det(gate) ** 0.25
+    image = gate.T @ _YY @ gate
+    offset, slope = np.trace(_YY @ image).imag, np.trace(_YY @ _ZZ @ image).real
+    turn = np.arctan2(-offset, slope) / 2
+    lighter = gate @ np.diag(np.exp(1j * turn * np.diag(_ZZ)))
+    weyl = TwoQubitWeylDecomposition(lighter, fidelity=None)  # its third angle is 0
+    quarter = np.array([[1, -1j], [-1j, 1]]) / np.sqrt(2)  # takes ZZ to YY
+    undo = np.diag(np.exp(-1j * turn * np.array([1, -1])))
+    before = [quarter.conj().T @ weyl.K2l @ undo, quarter.conj().T @ weyl.K2r]
+    # RY RX |0> = state
+    low, high = before[1][:, 0]
+    x, y, z = np.real([2 * np.conj(low) * high, -2j * np.conj(low) * high, abs(low) ** 2 - abs(high) ** 2])
+    fresh = [np.arctan2(-y, np.hypot(x, z)), np.arctan2(x, z)]
+    first = _locals(before[0], np.eye(2))[:3]
+    return [*first, *fresh, -2 * weyl.a, -2 * weyl.b, *_locals(weyl.K1l @ quarter, weyl.K1r @ quarter)]
+
+
+def _solve_pair(gate: NDArray[np.complex128]) -> list[float]:
+    u, s, v = np.linalg.svd(gate[:, 0].reshape(2, 2))
+    first = u / np.sqrt(np.linalg.det(u))  # RZ(z) RY(y) RZ(w)
+    total, difference = 2 * np.angle(first[1, 1]), 2 * np.angle(first[1, 0])
+    y, z, w = 2 * np.arctan2(abs(first[1, 0]), abs(first[0, 0])), total + difference, total - difference
+    # between the CX and the rest a turn about z does the same to either qubit
+    second = v.T @ np.diag(np.exp(0.25j * w * np.array([-1, 1])))
+    return [2 * np.arctan2(s[1], s[0]), y, z / 2, *_locals(second, np.eye(2))[:3]]
+
+
+def _solve_real_pair(gate: NDArray[np.complex128]) -> list[float]:
+    u, s, v = np.linalg.svd(gate[:, 0].real.reshape(2, 2))
+    sign = np.linalg.det(u) * np.linalg.det(v)  # both turned into rotations
+    u[:, 1] *= np.linalg.det(u)
+    v[1] *= np.linalg.det(v)
+    turns = [2 * np.arctan2(rotation[1, 0], rotation[0, 0]) for rotation in (u, v.T)]
+    return [2 * np.arctan2(sign * s[1], s[0]), *turns]
 
 
 _MAGIC = _CX[1, 0] @ np.kron(_FIXED["s"], _FIXED["h"] @ _FIXED["s"])
-SO4 = Block("so4", 6, 2, _SO4, _solve_so4)
-SU4 = Block("su4", 15, 3, _SU4, _solve_su4)
+_YY, _ZZ = np.kron(_PAULIS["ry"], _PAULIS["ry"]), np.kron(_PAULIS["rz"], _PAULIS["rz"])
+SO4 = Block("so4", 6, 2, True, (0, 1, 2, 3), _SO4, _solve_so4)
+SU4 = Block("su4", 15, 3, False, (0, 1, 2, 3), _SU4, _solve_su4)
+ISOMETRY = Block("isometry", 13, 2, False, (0, 2), _ISOMETRY, _solve_isometry)
+PAIR = Block("pair", 6, 1, False, (0,), _PAIR, _solve_pair)
+REAL_PAIR = Block("real pair", 3, 1, True, (0,), _REAL_PAIR, _solve_real_pair)

@@ -20,20 +20,23 @@ _ROWS, _COLUMNS = np.triu_indices(4, 1)
 _EXACT = 1e-14  # rounding of 1 - |overlap|^2; nothing is gained below
 
 
-def polish(window: Window, gates: NDArray[Any], iterations: int) -> tuple[NDArray[Any], float]:
+def polish(
+    window: Window, gates: NDArray[Any], iterations: int, enough: float = 0.0
+) -> tuple[NDArray[Any], float]:
     """Raise |overlap|^2 by L-BFGS over all gates at once.
 
     Args:
         window: The state and the layout of the circuit.
         gates: Starting gates, shape (M, 4, 4), unitary; real gates stay real and keep their determinant.
         iterations: Most L-BFGS iterations.
+        enough: Stop at an infidelity of at most this.
 
     Returns:
         The gates and their infidelity 1 - |overlap|^2, never above that of the start.
     """
     gates = gates.astype(np.result_type(window.dtype, gates), copy=False)
     start = 1 - abs(window.overlap(gates)) ** 2
-    if start < _EXACT:
+    if start < max(_EXACT, enough):
         return gates, start
     best = [start, gates]
 
@@ -48,8 +51,12 @@ def polish(window: Window, gates: NDArray[Any], iterations: int) -> tuple[NDArra
         # relative to the start, so that tolerances mean the same for good and for bad circuits
         return infidelity / start, -_gradient(k) / start
 
+    def stop(_: NDArray[np.float64]) -> None:
+        if best[0] <= enough:
+            raise StopIteration
+
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-12}
-    minimize(loss, np.zeros(coordinates(gates)), jac=True, method="L-BFGS-B", options=options)
+    minimize(loss, np.zeros(coordinates(gates)), jac=True, method="L-BFGS-B", options=options, callback=stop)
     # products of many steps drift from unitarity by rounding
     u, _, v = np.linalg.svd(best[1])
     return u @ v, best[0]

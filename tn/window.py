@@ -1,10 +1,8 @@
-"""Exact contraction of a nearest-neighbour circuit with a matrix product state, one site at a time.
+"""Exact overlap of a circuit with a state, and its derivative with respect to every gate, in two passes.
 
-The overlap <psi|U|0...0> of a shallow circuit U is built from left to right: only the gates in the causal
-past of site q are applied to the qubits they touch, then site q is closed with its conjugated tensor and
-leaves. What is kept in between is a window of w open qubits and one bond, an array of shape (2^w, chi), so
-the cost is linear in the number of sites: gates * 2^w * chi. L staircase layers need w = L + 1. Nothing is
-truncated. The overlap is linear in each gate, hence one pass forward and one backward give it together with
+The contraction follows `bondwise.tn.schedule`: light cones from the leaves of the state to its root. Its cost
+is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase layers have w = L + 1.
+Nothing is truncated. The overlap is linear in each gate, hence one pass up and one down give it together with
 its derivative with respect to every gate (the gate's environment).
 """
 
@@ -18,250 +16,283 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
-
-_FRESH, _GATE, _CLOSE = 0, 1, 2
-_LARGEST = 2**28  # numbers kept by one pass; 2 GiB in double precision
+from bondwise.tn.schedule import ADD, DOWN, DOWN_LEFT, GATE, JOIN, LOAD, PROJECT, UP, plan
+from bondwise.tn.trees import Tree, chain_tree
 
 
 class Window:
     """Overlap and environments of circuits of one layout with one state.
 
-    Gates are arrays of shape (M, 4, 4), gate k acts on `pairs[k] = (i, i + 1)`, and its row and column index
-    is 2 * (bit of site i) + (bit of site i + 1), as in `numpy.kron(site i, site i + 1)`.
+    Gates are arrays of shape (M, 4, 4), gate k acts on `pairs[k] = (i, j)`, and its row and column index is
+    2 * (bit of qubit i) + (bit of qubit j), as in `numpy.kron(qubit i, qubit j)`.
 
     Args:
-        tensors: The state, one array of shape (left, 2, right) per site with outer bonds 1; site i is
-            qubit i.
-        pairs: Neighbouring sites (i, i + 1) in the order in which the gates are applied.
+        state: One array of shape (left, 2, right) per site with outer bonds 1, at least two sites, site i
+            being qubit i; or a `Tree`.
+        pairs: Two qubits each, in the order in which the gates are applied. The exact contraction stays
+            cheap for neighbours in a chain or tree and a shallow circuit; any pairs are allowed.
 
     Raises:
-        UsageError: A pair is not a pair of neighbours, or the circuit is too deep for an exact contraction.
+        UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling for an
+            exact contraction.
     """
 
-    def __init__(self, tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, state: Sequence[NDArray[Any]] | Tree, pairs: Sequence[tuple[int, int]]) -> None:
         self.pairs = tuple((int(a), int(b)) for a, b in pairs)
-        self.dtype = np.result_type(np.float64, *tensors)
-        # stored as (2, left, right), so that closing a site is two matrix products
-        closed = [np.conj(tensor).transpose(1, 0, 2).astype(self.dtype).ravel() for tensor in tensors]
-        self._tensors = np.concatenate(closed)
-        self._steps, self._starts = _plan([tensor.shape for tensor in tensors], self.pairs)
+        self._plan = plan(state, self.pairs) if isinstance(state, Tree) else _best_plan(state, self.pairs)
+        self.dtype = self._plan.arrays.dtype
+        self._tapes: dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
+
+    @property
+    def cost(self) -> int:
+        """Numbers written by one pass: twice as many, of 8 or 16 bytes, are kept."""
+        return self._plan.cost
 
     def overlap(self, gates: NDArray[Any]) -> Any:
         """<psi|U|0...0>, a float when state and gates are real, else a complex number."""
-        gates, data = self._cast(gates)
-        tape = np.empty(self._starts[-1], gates.dtype)
-        _forward(self._steps, self._starts, data, gates, tape)
+        gates, arrays, tape, _ = self._cast(gates)
+        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
         return tape[-1].item()
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """The overlap and the environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
-        gates, data = self._cast(gates)
-        tape = np.empty(self._starts[-1], gates.dtype)
-        environments = np.empty_like(gates)
-        _forward(self._steps, self._starts, data, gates, tape)
-        _backward(self._steps, self._starts, data, gates, tape, environments)
+        gates, arrays, tape, back = self._cast(gates)
+        environments = np.zeros_like(gates)
+        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
+        _down(self._plan.steps, self._plan.starts, arrays, gates, tape, back, environments)
         return tape[-1].item(), environments
 
-    def sweep(self, gates: NDArray[Any], count: int = 1) -> NDArray[Any]:
-        """Improve one gate after the other, from the right end to the left and back, `count` times.
+    def sweep(self, gates: NDArray[Any], count: int = 1, only: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Improve one gate after the other, from the root to the leaves and back, `count` times.
 
         Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
         Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates keep determinant +1.
 
+        Args:
+            gates: Shape (M, 4, 4).
+            count: Number of sweeps.
+            only: Which gates may change, shape (M,); None for all.
+
         Returns:
             New gates of shape (M, 4, 4).
         """
-        gates, data = self._cast(gates)
+        gates, arrays, tape, back = self._cast(gates)
         gates = gates.copy()
-        tape = np.empty(self._starts[-1], gates.dtype)
-        back = np.empty_like(tape)
-        _forward(self._steps, self._starts, data, gates, tape)
+        free = np.ones(len(gates), bool) if only is None else np.asarray(only, bool)
         real = gates.dtype == np.float64
+        schedule = self._plan
+        _up(schedule.steps, schedule.starts, arrays, gates, tape)
         for _ in range(count):
-            _sweep(self._steps, self._starts, data, gates, tape, back, real)
+            _sweep(schedule.steps, schedule.starts, schedule.visits, arrays, gates, tape, back, free, real)
         return gates
 
-    def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         if gates.shape != (len(self.pairs), 4, 4):
             raise UsageError(
                 f"gates have shape {gates.shape}; give one 4 x 4 matrix for each of {len(self.pairs)} pairs."
             )
         dtype = np.result_type(self.dtype, gates)
-        return np.ascontiguousarray(gates, dtype), self._tensors.astype(dtype, copy=False)
+        if dtype not in self._tapes:  # large, so made once
+            size = self._plan.cost
+            self._tapes[dtype] = (self._plan.arrays.astype(dtype), np.empty(size, dtype), np.empty(size, dtype))
+        return np.ascontiguousarray(gates, dtype), *self._tapes[dtype]
 
 
-def _plan(
-    shapes: Sequence[tuple[int, ...]], pairs: Sequence[tuple[int, int]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Steps (kind, gate or offset, inner, left, right) in spatial order and their places on the tape."""
-    size = len(shapes)
-    latest = [-1] * size  # the last gate so far on each site
-    before = []
-    for k, (a, b) in enumerate(pairs):
-        if b != a + 1 or not 0 <= a < size - 1:
-            raise UsageError(
-                f"pair {(a, b)} does not join neighbours; give (i, i + 1) with 0 <= i < {size - 1}."
-            )
-        before.append((latest[a], latest[b]))
-        latest[a] = latest[b] = k
-
-    steps, sizes = [], [1]
-    applied = [False] * len(pairs)
-    width, opened, offset = 0, 0, 0
-    for site, (left, _, right) in enumerate(shapes):
-        past, stack = [], [latest[site]]
-        while stack:
-            k = stack.pop()
-            if k >= 0 and not applied[k]:
-                applied[k] = True
-                past.append(k)
-                stack.extend(before[k])
-        reach = max([site, *(pairs[k][1] for k in past)])
-        for _ in range(opened, reach + 1):
-            steps.append((_FRESH, 0, left, 0, 0))
-            width += 1
-            sizes.append(left << width)
-        opened = max(opened, reach + 1)
-        for k in sorted(past):
-            steps.append((_GATE, k, left << (width - 2 - (pairs[k][0] - site)), 0, 0))
-            sizes.append(left << width)
-        width -= 1
-        steps.append((_CLOSE, offset, 1 << width, left, right))
-        sizes.append(right << width)
-        offset += 2 * left * right
-    if sum(sizes) > _LARGEST:
-        raise UsageError(
-            f"{len(pairs)} gates on {size} sites need windows of {max(sizes):.0e} numbers, "
-            "too many to be exact; give fewer layers or a smaller bond."
-        )
-    return np.array(steps, np.int64), np.concatenate([[0], np.cumsum(sizes)])
+def _best_plan(tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> Any:
+    """The cheapest of three roots: either end of the chain, or where a light cone begins, its middle."""
+    if len(tensors) < 2:
+        raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
+    plans, refusal = [], None
+    for root in sorted({0, (len(tensors) - 1) // 2, len(tensors) - 2}):
+        try:
+            plans.append(plan(chain_tree(tensors, root), pairs))
+        except UsageError as error:
+            refusal = error
+    if not plans:
+        assert refusal is not None
+        raise refusal
+    return min(plans, key=lambda found: found.cost)
 
 
 @njit(cache=True, fastmath=True)
-def _apply(gate: Any, x: Any, y: Any, inner: int) -> None:
-    """Set y = gate x, with x seen as (outer, 4, inner)."""
-    for start in range(0, x.size, 4 * inner):
-        for i in range(start, start + inner):
-            a, b, c, d = x[i], x[i + inner], x[i + 2 * inner], x[i + 3 * inner]
-            y[i] = gate[0, 0] * a + gate[0, 1] * b + gate[0, 2] * c + gate[0, 3] * d
-            y[i + inner] = gate[1, 0] * a + gate[1, 1] * b + gate[1, 2] * c + gate[1, 3] * d
-            y[i + 2 * inner] = gate[2, 0] * a + gate[2, 1] * b + gate[2, 2] * c + gate[2, 3] * d
-            y[i + 3 * inner] = gate[3, 0] * a + gate[3, 1] * b + gate[3, 2] * c + gate[3, 3] * d
+def _apply(gate: Any, x: Any, y: Any, first: int, second: int) -> None:
+    """Set y = gate x on the two bits with the given strides."""
+    high, low = max(first, second), min(first, second)
+    for a in range(0, x.size, 2 * high):
+        for b in range(a, a + high, 2 * low):
+            x0, x1 = x[b : b + low], x[b + second : b + second + low]
+            x2, x3 = x[b + first : b + first + low], x[b + first + second : b + first + second + low]
+            y0, y1 = y[b : b + low], y[b + second : b + second + low]
+            y2, y3 = y[b + first : b + first + low], y[b + first + second : b + first + second + low]
+            for i in range(low):
+                p, q, r, s = x0[i], x1[i], x2[i], x3[i]
+                y0[i] = gate[0, 0] * p + gate[0, 1] * q + gate[0, 2] * r + gate[0, 3] * s
+                y1[i] = gate[1, 0] * p + gate[1, 1] * q + gate[1, 2] * r + gate[1, 3] * s
+                y2[i] = gate[2, 0] * p + gate[2, 1] * q + gate[2, 2] * r + gate[2, 3] * s
+                y3[i] = gate[3, 0] * p + gate[3, 1] * q + gate[3, 2] * r + gate[3, 3] * s
 
 
 @njit(cache=True, fastmath=True)
-def _environment(r: Any, x: Any, inner: int, out: Any) -> None:
-    """Set out[o, i] = sum of r[outer, o, inner] * x[outer, i, inner]."""
+def _environment(x: Any, back: Any, first: int, second: int, out: Any) -> None:
+    """Set out[o, i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
     out[:] = 0
-    for start in range(0, x.size, 4 * inner):
-        for o in range(4):
-            row = start + o * inner
-            e0, e1, e2, e3 = out[o, 0], out[o, 1], out[o, 2], out[o, 3]
-            for i in range(inner):
-                v = r[row + i]
-                e0 += v * x[start + i]
-                e1 += v * x[start + inner + i]
-                e2 += v * x[start + 2 * inner + i]
-                e3 += v * x[start + 3 * inner + i]
-            out[o, 0], out[o, 1], out[o, 2], out[o, 3] = e0, e1, e2, e3
-
-
-@njit(cache=True, fastmath=True)
-def _close(tensor: Any, x: Any, y: Any, rows: int, left: int, right: int) -> None:
-    """Set y[row, r] = sum of x[bit, row, l] * tensor[bit, l, r]."""
-    y[:] = 0
-    for bit in range(2):
-        for row in range(rows):
-            for low in range(left):
-                v = x[(bit * rows + row) * left + low]
-                start = (bit * left + low) * right
-                for r in range(right):
-                    y[row * right + r] += v * tensor[start + r]
-
-
-@njit(cache=True, fastmath=True)
-def _reopen(tensor: Any, y: Any, x: Any, rows: int, left: int, right: int) -> None:
-    """Set x[bit, row, l] = sum of y[row, r] * tensor[bit, l, r]."""
-    for bit in range(2):
-        for row in range(rows):
-            for low in range(left):
-                start = (bit * left + low) * right
-                total = x[0] * 0
-                for r in range(right):
-                    total += y[row * right + r] * tensor[start + r]
-                x[(bit * rows + row) * left + low] = total
+    high, low = max(first, second), min(first, second)
+    for a in range(0, x.size, 2 * high):
+        for b in range(a, a + high, 2 * low):
+            y0, y1 = back[b : b + low], back[b + second : b + second + low]
+            y2, y3 = back[b + first : b + first + low], back[b + first + second : b + first + second + low]
+            for o in range(4):
+                row = b + (o >> 1) * first + (o & 1) * second
+                xo = x[row : row + low]
+                e0, e1, e2, e3 = out[o, 0], out[o, 1], out[o, 2], out[o, 3]
+                for i in range(low):
+                    v = xo[i]
+                    e0 += v * y0[i]
+                    e1 += v * y1[i]
+                    e2 += v * y2[i]
+                    e3 += v * y3[i]
+                out[o, 0], out[o, 1], out[o, 2], out[o, 3] = e0, e1, e2, e3
 
 
 @njit(cache=True)
-def _step(step: Any, tensors: Any, gates: Any, x: Any, y: Any) -> None:
-    """One step to the right: open a qubit in |0>, apply a gate, or close a site."""
-    kind, index, inner, left, right = step[0], step[1], step[2], step[3], step[4]
-    if kind == _FRESH:
-        y[:] = 0
-        for start in range(0, x.size, inner):
-            for i in range(start, start + inner):
-                y[start + i] = x[i]
-    elif kind == _GATE:
-        _apply(gates[index], x, y, inner)
+def _project(x: Any, y: Any, stride: int) -> None:
+    """Set y to the half of x in which the bit is 0."""
+    for k in range(y.size // stride):
+        y[k * stride : (k + 1) * stride] = x[2 * k * stride : (2 * k + 1) * stride]
+
+
+@njit(cache=True)
+def _insert(y: Any, x: Any, stride: int) -> None:
+    """The transpose of `_project`."""
+    for k in range(y.size // stride):
+        x[2 * k * stride : (2 * k + 1) * stride] = y[k * stride : (k + 1) * stride]
+        x[(2 * k + 1) * stride : (2 * k + 2) * stride] = 0
+
+
+@njit(cache=True)
+def _spread(array: Any, right: Any, left_bond: int, right_bond: int) -> Any:
+    """The right block (rows, right bond) with the node's array on it: (left bond, rows * up)."""
+    up = array.size // (left_bond * right_bond)
+    rows = right.size // right_bond
+    out = np.empty((left_bond, rows, up), right.dtype)
+    cube, matrix = array.reshape(left_bond, right_bond, up), right.reshape(rows, right_bond)
+    for k in range(left_bond):
+        out[k] = np.dot(matrix, cube[k])
+    return out.reshape(left_bond, rows * up)
+
+
+@njit(cache=True)
+def _step_up(step: Any, starts: Any, arrays: Any, gates: Any, tape: Any, j: int) -> None:
+    kind, a, b = step[0], step[1], step[2]
+    y = tape[starts[j] : starts[j + 1]]
+    if kind == LOAD:
+        y[:] = arrays[step[3] : step[3] + step[4]]
+        return
+    x = tape[starts[a] : starts[a + 1]]
+    if kind == GATE:
+        _apply(gates[step[3]].T.copy(), x, y, step[4], step[5])
+    elif kind == PROJECT:
+        _project(x, y, step[3])
+    elif kind == ADD:
+        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
+        np.dot(x.reshape(step[4], step[5]), matrix, y.reshape(step[4], step[6]))
     else:
-        _close(tensors[index:], x, y, inner, left, right)
+        left, right = step[6], step[7]
+        up = y.size // (step[4] * step[5])
+        other = tape[starts[b] : starts[b + 1]]
+        spread = _spread(arrays[step[3] : step[3] + left * right * up], other, left, right)
+        np.dot(x.reshape(step[4], left), spread, y.reshape(step[4], step[5] * up))
 
 
 @njit(cache=True)
-def _step_back(step: Any, tensors: Any, gates: Any, y: Any, x: Any) -> None:
-    """One step to the left, the transpose of `_step`: x = step^T y."""
-    kind, index, inner, left, right = step[0], step[1], step[2], step[3], step[4]
-    if kind == _FRESH:
-        for start in range(0, x.size, inner):
-            for i in range(start, start + inner):
-                x[i] = y[start + i]
-    elif kind == _GATE:
-        _apply(gates[index].T.copy(), y, x, inner)
+def _step_down(step: Any, starts: Any, arrays: Any, gates: Any, back: Any, j: int) -> None:
+    """The derivative with respect to the one input of a step from that with respect to its output."""
+    kind, a = step[0], step[1]
+    y, x = back[starts[j] : starts[j + 1]], back[starts[a] : starts[a + 1]]
+    if kind == GATE:
+        _apply(gates[step[3]], y, x, step[4], step[5])
+    elif kind == PROJECT:
+        _insert(y, x, step[3])
     else:
-        _reopen(tensors[index:], y, x, inner, left, right)
+        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
+        np.dot(y.reshape(step[4], step[6]), matrix.T, x.reshape(step[4], step[5]))
 
 
 @njit(cache=True)
-def _forward(steps: Any, starts: Any, tensors: Any, gates: Any, tape: Any) -> None:
-    """Fill the tape with the window before the first and after every step; its last number is the overlap."""
-    tape[0] = 1
+def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
+    """The derivative of a join with respect to its left block."""
+    a, b, left, right = step[1], step[2], step[6], step[7]
+    y = back[starts[j] : starts[j + 1]]
+    up = y.size // (step[4] * step[5])
+    array = arrays[step[3] : step[3] + left * right * up]
+    spread = _spread(array, tape[starts[b] : starts[b + 1]], left, right)
+    np.dot(
+        y.reshape(step[4], step[5] * up), spread.T, back[starts[a] : starts[a + 1]].reshape(step[4], left)
+    )
+
+
+@njit(cache=True)
+def _join_right(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
+    """The derivative of a join with respect to its right block."""
+    a, b, left, right = step[1], step[2], step[6], step[7]
+    y = back[starts[j] : starts[j + 1]]
+    up = y.size // (step[4] * step[5])
+    cube = arrays[step[3] : step[3] + left * right * up].reshape(left, right, up)
+    x = tape[starts[a] : starts[a + 1]].reshape(step[4], left)
+    slope = np.dot(x.T, y.reshape(step[4], step[5] * up)).reshape(left, step[5], up)
+    out = back[starts[b] : starts[b + 1]].reshape(step[5], right)
+    out[:] = 0
+    for k in range(left):
+        out += np.dot(slope[k], cube[k].T)
+
+
+@njit(cache=True)
+def _up(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any) -> None:
+    """Fill the tape with every block; its last number is the overlap."""
     for j in range(len(steps)):
-        x, y = tape[starts[j] : starts[j + 1]], tape[starts[j + 1] : starts[j + 2]]
-        _step(steps[j], tensors, gates, x, y)
+        _step_up(steps[j], starts, arrays, gates, tape, j)
 
 
 @njit(cache=True)
-def _backward(steps: Any, starts: Any, tensors: Any, gates: Any, tape: Any, environments: Any) -> None:
-    largest = 1
-    for j in range(len(starts) - 1):
-        largest = max(largest, starts[j + 1] - starts[j])
-    y, x = np.empty(largest, tape.dtype), np.empty(largest, tape.dtype)
-    y[0] = 1
-    for j in range(len(steps) - 1, -1, -1):
-        before, after = starts[j + 1] - starts[j], starts[j + 2] - starts[j + 1]
-        if steps[j, 0] == _GATE:
-            _environment(y[:after], tape[starts[j] : starts[j + 1]], steps[j, 2], environments[steps[j, 1]])
-        _step_back(steps[j], tensors, gates, y[:after], x[:before])
-        y, x = x, y
-
-
-@njit(cache=True)
-def _sweep(steps: Any, starts: Any, tensors: Any, gates: Any, tape: Any, back: Any, real: bool) -> None:
-    """Right to left, then left to right; the tape must fit the gates on entry and does so again on return."""
-    environment = np.empty((4, 4), tape.dtype)
+def _down(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any, back: Any, environments: Any) -> None:
+    """Fill `back` with the derivative of the overlap with respect to every block, and the environments."""
     back[-1] = 1
     for j in range(len(steps) - 1, -1, -1):
-        x, y = back[starts[j] : starts[j + 1]], back[starts[j + 1] : starts[j + 2]]
-        if steps[j, 0] == _GATE:
-            _environment(y, tape[starts[j] : starts[j + 1]], steps[j, 2], environment)
-            _improve(gates[steps[j, 1]], environment, real)
-        _step_back(steps[j], tensors, gates, y, x)
-    for j in range(len(steps)):
-        x, y = tape[starts[j] : starts[j + 1]], tape[starts[j + 1] : starts[j + 2]]
-        if steps[j, 0] == _GATE:
-            _environment(back[starts[j + 1] : starts[j + 2]], x, steps[j, 2], environment)
-            _improve(gates[steps[j, 1]], environment, real)
-        _step(steps[j], tensors, gates, x, y)
+        step = steps[j]
+        if step[0] == LOAD:
+            continue
+        if step[0] == JOIN:
+            _join_left(step, starts, arrays, tape, back, j)
+            _join_right(step, starts, arrays, tape, back, j)
+            continue
+        if step[0] == GATE:
+            x = tape[starts[step[1]] : starts[step[1] + 1]]
+            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environments[step[3]])
+        _step_down(step, starts, arrays, gates, back, j)
+
+
+@njit(cache=True)
+def _sweep(
+    steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, free: Any, real: bool
+) -> None:
+    """Walk down and up; the tape must fit the gates on entry and does so again on return."""
+    environment = np.empty((4, 4), tape.dtype)
+    back[-1] = 1
+    for v in range(len(visits)):
+        j, direction = visits[v, 0], visits[v, 1]
+        step = steps[j]
+        if step[0] == GATE and free[step[3]]:
+            x = tape[starts[step[1]] : starts[step[1] + 1]]
+            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environment)
+            _improve(gates[step[3]], environment, real)
+        if direction == UP:
+            _step_up(step, starts, arrays, gates, tape, j)
+        elif direction == DOWN:
+            _step_down(step, starts, arrays, gates, back, j)
+        elif direction == DOWN_LEFT:
+            _join_left(step, starts, arrays, tape, back, j)
+        else:
+            _join_right(step, starts, arrays, tape, back, j)
 
 
 @njit(cache=True)

@@ -1,0 +1,271 @@
+"""Energy gradients of blocks near the identity behind a matrix product state, at any number of qubits.
+
+Each block of an extension layer is followed by a rotation exp(-i theta P / 2) about a Pauli word P on its two
+qubits, and the energy E is differentiated at theta = 0. With psi the state behind the whole layer, H the
+Hamiltonian and psi' the same state with P inserted behind the block, before all later blocks,
+
+    dE / dtheta = 2 Re <psi| H (-i/2) |psi'> = Im <psi|H|psi'>.
+
+Neither psi' nor any vector of length 2^n is formed. A gate is a sum of products, one term for each of its
+operator-Schmidt values, so the layer multiplies each bond that a block crosses by at most 4, without
+truncation, and P only changes the tensors of its two sites: all derivatives come out of one pass from right
+to left and one from left to right over <psi|H|psi>, H being a matrix product operator. Barren plateaus show
+as a mean square that falls exponentially with n (McClean et al., arXiv:1803.11173); for tensor-network starts
+it should not (Rudolph et al., arXiv:2208.13673).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.tn.dmrg import _LETTERS, _matrix_product, _read
+from bondwise.tn.gates import get_block
+from bondwise.tn.states import Tensors, site_tensors
+
+Array = NDArray[Any]
+# A gate's part on one site: its number and an array (out, in, left, right), the last two axes being bonds.
+Part = tuple[int, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientProfile(Result):
+    """Energy derivatives of a layer of two-qubit blocks behind a state.
+
+    Attributes:
+        value: Mean square of all derivatives, in squared units of the Hamiltonian: their variance around 0.
+        std: Its standard error over the draws; over the blocks if there is one draw only (a guide: blocks are
+            not independent), NaN for one draw of one block; 0 at strength 0, where nothing is random.
+        gradients: The derivatives, float64 of shape (draws, pairs, words).
+        energy: Mean over the draws of the energy at the point of differentiation.
+        pairs: The qubits of each block, int64 of shape (pairs, 2).
+        words: The generators: letters on the first and on the second qubit of a pair, such as "XY".
+        strength: Standard deviation of the blocks' angles in radians.
+    """
+
+    gradients: NDArray[np.float64] = field(repr=False)
+    energy: float
+    pairs: NDArray[np.int64] = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
+    strength: float
+
+    @property
+    def per_bond(self) -> NDArray[np.float64]:
+        """Mean square for each pair, shape (pairs,): the n - 1 bonds from left to right by default."""
+        return (self.gradients**2).mean(axis=(0, 2))
+
+    def __str__(self) -> str:
+        error = f" ± {self.std:.2g}" if self.std else ""
+        draws, pairs, words = self.gradients.shape
+        return (
+            f"GradientProfile: mean square {self.value:.4g}{error}, {pairs} blocks, {words} generators, "
+            f"{draws} draw{'s' if draws > 1 else ''}, energy {self.energy:.8g}"
+        )
+
+
+def gradient_profile(
+    hamiltonian: SparsePauliOp,
+    state: Any,
+    *,
+    gate: str = "su4",
+    pairs: Iterable[tuple[int, int]] | None = None,
+    strength: float = 0.0,
+    samples: int = 1,
+    max_bond: int = 256,
+    seed: int | None = None,
+    progress: bool = False,
+) -> GradientProfile:
+    """Differentiate the energy of a state with respect to a layer of two-qubit blocks behind it.
+
+    The blocks are those that `extend` appends with the same pairs, strength, gate and seed (to a batch of
+    `samples` parameter sets). The derivative is along rotations exp(-i theta P / 2) placed behind each block
+    rather than along the block's own angles, some of which coincide at the identity. Only the angles are
+    sampled, and nothing is truncated.
+
+    At strength 0 the derivatives may vanish by symmetry: all of them for a real spin singlet and a Heisenberg
+    Hamiltonian, such as its DMRG states of even length whose truncation keeps the symmetry. That is a
+    stationary point and no plateau; a small strength tells them apart.
+
+    Args:
+        hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters.
+        state: What `site_tensors` accepts; site i is qubit i.
+        gate: "su4": all 15 words other than II. "so4": the 6 with an odd number of Y, which generate the real
+            gates of determinant +1.
+        pairs: The qubits of each block in time order, neighbours or not. The default is one staircase,
+            (0, 1), (1, 2), ..., (n - 2, n - 1).
+        strength: Standard deviation of the blocks' angles in radians; at 0 the blocks are the identity.
+        samples: Number of draws of these angles. At strength 0 one draw is all there is.
+        max_bond: Largest bond dimension of the state behind blocks that are not the identity; each block
+            across a bond multiplies it by 4. What would exceed the limit is refused.
+        seed: Seed of the angles.
+        progress: Show a progress bar.
+
+    Returns:
+        The derivatives and their mean square.
+
+    Raises:
+        UsageError: The state has one site only or another size than the Hamiltonian, a pair is not two
+            different qubits, an unknown gate, a number out of range, or a bond beyond `max_bond`.
+    """
+    block = get_block(gate)
+    tensors = site_tensors(state)
+    letters, coefficients, constant = _read(hamiltonian)
+    sites = len(tensors)
+    if letters.shape[1] != sites:
+        raise UsageError(
+            f"the state has {sites} sites and the Hamiltonian {letters.shape[1]} qubits; give equally many."
+        )
+    if sites == 1:
+        raise UsageError("the state has a single site; a layer of two-qubit blocks takes at least 2.")
+    layer = _check_pairs([(i, i + 1) for i in range(sites - 1)] if pairs is None else pairs, sites)
+    if not 0 <= strength < np.inf:
+        raise UsageError(f"strength is {strength}; give a standard deviation in radians of at least 0.")
+    for name, number in (("samples", samples), ("max_bond", max_bond)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
+    if len(letters) == 0:  # a multiple of the identity
+        letters, coefficients = np.zeros((1, sites), np.int64), np.zeros(1)
+    operators = _matrix_product(letters, coefficients)
+
+    draws = samples if strength > 0 else 1
+    angles = strength * np.random.default_rng(seed).normal(size=(draws, len(layer), block.size))
+    gates = block.matrix(angles) if strength > 0 else np.broadcast_to(np.eye(4), (1, len(layer), 4, 4))
+    odd = [word.count("Y") % 2 == 1 for word in _WORDS]
+    chosen = [k for k in range(len(_WORDS)) if gate == "su4" or odd[k]]
+    gradients, energies = [], []
+    with progress_bar(draws * len(layer), "gradients", progress) as bar:
+        for drawn in gates:
+            parts = _split(drawn, layer, sites)
+            if strength > 0:
+                _check_bonds(tensors, parts, max_bond)
+            slopes, energy = _differentiate(operators, tensors, layer, parts, bar)
+            gradients.append(slopes[:, chosen])
+            energies.append(energy + constant)
+    squares = np.array(gradients) ** 2
+    std = 0.0
+    if strength > 0:
+        spread = squares.mean(axis=(1, 2)) if draws > 1 else squares.mean(axis=(0, 2))
+        std = spread.std(ddof=1) / np.sqrt(len(spread)) if len(spread) > 1 else np.nan
+    return GradientProfile(
+        value=float(squares.mean()),
+        std=float(std),
+        seed=seed,
+        gradients=np.array(gradients),
+        energy=float(np.mean(energies)),
+        pairs=np.array(layer),
+        words=tuple(_WORDS[k] for k in chosen),
+        strength=float(strength),
+    )
+
+
+def _check_pairs(pairs: Iterable[tuple[int, int]], sites: int) -> list[tuple[int, int]]:
+    checked = []
+    for pair in pairs:
+        try:
+            first, second = map(index, pair)
+        except (TypeError, ValueError):
+            first = second = -1
+        if first == second or not (0 <= first < sites and 0 <= second < sites):
+            raise UsageError(f"pair {pair} is not two different qubits out of 0 to {sites - 1}.")
+        checked.append((first, second))
+    if not checked:
+        raise UsageError("pairs is empty; give at least one pair of qubits, such as [(0, 1)].")
+    return checked
+
+
+def _split(gates: Array, pairs: Sequence[tuple[int, int]], sites: int) -> list[list[Part]]:
+    """For each site the parts, in time order, of the gates (K, 4, 4) that act on it or pass over it."""
+    parts: list[list[Part]] = [[] for _ in range(sites)]
+    for k, ((first, second), matrix) in enumerate(zip(pairs, gates, strict=True)):
+        # (out, in) of the first qubit, (out, in) of the second
+        u, s, v = np.linalg.svd(matrix.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3).reshape(4, 4))
+        rank = int((s > _ROUNDING * s[0]).sum())
+        ends = (u[:, :rank] * s[:rank]).reshape(2, 2, rank), v[:rank].T.reshape(2, 2, rank)
+        low, high = ends if first < second else ends[::-1]
+        first, second = sorted((first, second))
+        parts[first].append((k, low[:, :, None, :]))
+        for between in range(first + 1, second):
+            parts[between].append((k, np.multiply.outer(np.eye(2), np.eye(rank))))
+        parts[second].append((k, high[..., None]))
+    return parts
+
+
+def _check_bonds(tensors: Tensors, parts: list[list[Part]], max_bond: int) -> None:
+    bonds = [t.shape[2] * prod(part.shape[3] for _, part in p) for t, p in zip(tensors, parts, strict=True)]
+    if max(bonds) > max_bond:
+        raise UsageError(
+            f"the state behind the blocks has bond dimension {max(bonds)}, max_bond is {max_bond}; raise it, "
+            "give fewer pairs across a bond, compress the state or set strength to 0."
+        )
+
+
+def _site(tensor: Array, parts: list[Part], marked: int | None = None) -> Array:
+    """Tensors (batch, left, 2, right) of a site behind all gates.
+
+    With a gate `marked` the batch are the four letters I, X, iY and Z inserted behind it, else it is 1.
+    """
+    result = tensor[None]
+    for k, part in parts:
+        batch, left, _, right = result.shape
+        _, _, a, b = part.shape
+        result = np.einsum("plsr,osab->plaorb", result, part).reshape(batch, left * a, 2, right * b)
+        if k == marked:
+            result = np.einsum("pos,lsr->plor", _LETTERS, result[0])
+    return result
+
+
+def _absorb(bonds: Array, bra: Array, operator: Array, ket: Array) -> Array:
+    """Move bonds (batch, bra, operator, ket) over one site; one of the two batches must be 1."""
+    moved = np.tensordot(bonds, ket, (3, 1))  # batch, bra, operator, batch, bit, ket
+    moved = np.tensordot(moved, operator, ((2, 4), (0, 3)))  # batch, bra, batch, ket, operator, bit
+    moved = np.tensordot(moved, bra[0].conj(), ((1, 5), (0, 1)))  # batch, batch, ket, operator, bra
+    moved = moved.transpose(0, 1, 4, 3, 2)
+    return moved.reshape(-1, *moved.shape[2:])
+
+
+def _absorb_left(bonds: Array, bra: Array, operator: Array, ket: Array) -> Array:
+    """The same with the site to the left of the bonds."""
+    return _absorb(bonds, bra.swapaxes(1, 3), operator.swapaxes(0, 1), ket.swapaxes(1, 3))
+
+
+def _differentiate(
+    operators: Tensors, tensors: Tensors, pairs: Sequence[tuple[int, int]], parts: list[list[Part]], bar: Any
+) -> tuple[NDArray[np.float64], float]:
+    """Derivatives (pairs, 15) along `_WORDS`, and the energy."""
+    sites = len(tensors)
+    states = [_site(tensor, part) for tensor, part in zip(tensors, parts, strict=True)]
+    rights = [np.ones((1, 1, 1, 1))]  # rights[i]: all sites from i on
+    for i in reversed(range(sites)):
+        rights.insert(0, _absorb_left(rights[0], states[i], operators[i], states[i]))
+    slopes = np.empty((len(pairs), len(_WORDS)))
+    left, done = np.ones((1, 1, 1, 1)), 0  # all sites before `done`
+    for k in sorted(range(len(pairs)), key=lambda k: min(pairs[k])):
+        low, high = sorted(pairs[k])
+        for i in range(done, low):
+            left = _absorb(left, states[i], operators[i], states[i])
+        done = low
+        open_left = _absorb(left, states[low], operators[low], _site(tensors[low], parts[low], k))
+        for i in range(low + 1, high):
+            open_left = _absorb(open_left, states[i], operators[i], states[i])
+        ket = _site(tensors[high], parts[high], k)
+        open_right = _absorb_left(rights[high + 1], states[high], operators[high], ket)
+        elements = np.tensordot(open_left, open_right, ((1, 2, 3), (1, 2, 3)))
+        if pairs[k][0] > pairs[k][1]:
+            elements = elements.T
+        slopes[k] = (elements.ravel()[1:] * _PHASES).imag
+        bar.update()
+    return slopes, float(rights[0].item().real)
+
+
+_ROUNDING = 1e-14  # relative size of what is rounding in a gate's operator-Schmidt values
+_WORDS = ["".join(word) for word in product("IXYZ", repeat=2)][1:]
+_PHASES = np.array([(-1j) ** word.count("Y") for word in _WORDS])  # Y = -i (iY)
