@@ -129,7 +129,8 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise UsageError("a tensor of the network contains NaN or infinity; every number must be finite.")
     neighbours: dict[int, set[int]] = {tid: set() for tid in tensors}
-    for index, tids in network.ind_map.items():
+    for index, owners in network.ind_map.items():
+        tids = set(owners)
         if len(tids) > 2:
             raise UsageError(f"index {index} of the network joins {len(tids)} tensors; a tree has 2 at most.")
         for tid in tids:
