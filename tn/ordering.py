@@ -55,14 +55,15 @@ def mutual_information(state: Any) -> NDArray[np.float64]:
     opened = np.zeros((0, 2, 2, 1, 1))  # one of them left open: (which, bra, ket, bra bond, ket bond)
     for j, ket in enumerate(tensors):
         bra = ket.conj()
-        after = np.einsum("asc,btc->stab", bra, ket)  # later sites are isometries and trace to the identity
-        single[j] = _entropy(np.einsum("ab,stab->st", before, after))
-        joint = np.einsum("ipqab,stab->ipsqt", opened, after, optimize=True)
+        # later sites are isometries and trace to the identity: (bra bond, bra, ket bond, ket)
+        after = np.tensordot(bra, ket, (2, 2))
+        single[j] = _entropy(np.tensordot(before, after, ((0, 1), (0, 2))))
+        joint = np.tensordot(opened, after, ((3, 4), (0, 2))).transpose(0, 1, 3, 2, 4)
         pair[:j, j] = _entropy(joint.reshape(j, 4, 4))
-        passed = np.einsum("ipqab,asc,bsd->ipqcd", opened, bra, ket, optimize=True)
-        own = np.einsum("ab,asc,btd->stcd", before, bra, ket, optimize=True)
+        passed = np.tensordot(np.tensordot(opened, ket, 1), bra, ((3, 4), (0, 1))).swapaxes(3, 4)
+        own = np.tensordot(bra, np.tensordot(before, ket, 1), (0, 0)).transpose(0, 2, 1, 3)
         opened = np.concatenate([passed, own[None]])
-        before = np.einsum("sscd->cd", own)
+        before = np.trace(own)
     information = np.triu(single[:, None] + single - pair, 1)
     information[information < _ROUNDING] = 0.0
     return information + information.T
