@@ -8,3 +8,5 @@ from .names import get_backend as get_backend
 from .pennylane import to_pennylane as to_pennylane
 from .sampling import Samples as Samples
 from .sampling import sample as sample
+from .torch_module import CircuitModule as CircuitModule
+from .torch_module import to_torch as to_torch
