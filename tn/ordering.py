@@ -6,10 +6,10 @@ of an order is
     sum over pairs i < j of I(i, j)^2 |p(i) - p(j)|,
 
 where p(i) is the place of qubit i and I the mutual information. With |p(i) - p(j)| a pair counts once for
-every cut that separates it. I is squared because in spin chains whose end bonds are nearly singlets, as the
-open Heisenberg and XX chains, the plain I would have the last two qubits exchanged; squared, it gives these
+every cut that separates it. I is squared because in chains whose end bonds are nearly singlets, as the open
+Heisenberg and XX chains, the plain I would have the two qubits at each end exchanged; squared, it gives these
 chains back as they are. The search is local, by exchanges and insertions, and starts among others from the
-Fiedler vector, which solves the relaxed problem.
+Fiedler vector, which solves the problem of squared distances with real numbers for places.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def mutual_information(state: Any) -> NDArray[np.float64]:
     """Mutual information of all pairs of qubits of a pure state.
 
     I(i, j) = S(i) + S(j) - S(ij), with the von Neumann entropies of the reduced density matrices of one and
-    of two sites; it bounds every correlation of the two from above. The time grows as n^2 bond^3.
+    of two sites; it bounds all correlations between the two. The time grows as n^2 bond^3.
 
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, or a vector of

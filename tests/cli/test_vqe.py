@@ -71,7 +71,7 @@ def test_result(finished):
             *("name", "energy", "std", "infidelity", "cx", "depth2q", "shots", "seconds", "job_ids"),
         }
         assert stage["energy"] + 5 * stage["std"] >= result["exact_energy"]
-    assert stages["MPS as a circuit"]["cx"] == 6
+    assert stages["MPS as a circuit"]["cx"] == 5
     assert stages["MPS start"]["cx"] == 12
     assert stages["MPS start, trained"]["energy"] < stages["MPS start"]["energy"]
     assert stages["fake:manila, raw"]["shots"] == 3 * 500  # XX, YY and ZZ are read in three bases
