@@ -1,19 +1,25 @@
-"""Circuits, angles and observables from files and flags, with one-line errors for what cannot be read."""
+"""Circuits, states, angles and observables from files and flags; what cannot be read is a one-line error."""
 
 from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bondwise import qml
+from bondwise import qml, tn
 from bondwise.runs import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
+
+_STATES = (
+    "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, "
+    "or a circuit as .qpy or .qasm"
+)
 
 
 def is_file(text: str) -> bool:
@@ -66,6 +72,87 @@ def _read_qasm(text: str) -> QuantumCircuit:
         # with the gates that Qiskit itself writes beyond those of qelib1.inc
         return qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
     return qasm3.loads(text)
+
+
+def read_state(path: Path) -> QuantumCircuit | list[np.ndarray] | np.ndarray:
+    """Read a state, or what it follows from. Nothing is unpickled.
+
+    Args:
+        path: `.npz` with one array (left, 2, right) for each site, called site0, site1, ... (or 0, 1, ... or,
+            as numpy calls them, arr_0, arr_1, ...; the numbers give the order), or with one array `vector`;
+            `.npy` with a vector of length 2**n (little-endian), or with bit strings of shape (samples, n);
+            `.csv` or `.txt` with bit strings, one a line; `.qpy` or `.qasm` with a circuit. Site i, column i
+            and qubit i are the same.
+
+    Returns:
+        A circuit without free parameters; canonical tensors, one (left, 2, right) for each site; or bit
+        strings, uint8 of shape (samples, n).
+
+    Raises:
+        UsageError: There is no such file, it is of another kind, damaged, or not a state.
+    """
+    if not is_file(str(path)):
+        raise UsageError(f"there is no file {path}; {_STATES}.")
+    if path.suffix in (".qpy", ".qasm"):
+        circuit = read_circuit(path)
+        if circuit.num_parameters:
+            raise UsageError(
+                f"{path} has {circuit.num_parameters} free parameters; give a circuit with its angles inside."
+            )
+        return circuit
+    if path.suffix in (".csv", ".txt"):
+        return tn.read_bitstrings(path)
+    content: Any
+    if path.suffix == ".npy":
+        content = _read_arrays(path)["vector"]
+        if content.ndim != 1 or content.dtype.kind == "U":
+            return tn.read_bitstrings(path)
+    elif path.suffix == ".npz":
+        arrays = _read_arrays(path)
+        content = arrays["vector"] if arrays.keys() == {"vector"} else _in_order(path, arrays)
+    else:
+        raise UsageError(f"{path} ends in {path.suffix!r}; {_STATES}.")
+    try:
+        return tn.site_tensors(content)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an `.npz` file by their names; that of an `.npy` file is called vector."""
+    import numpy as np
+
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return {"vector": np.lib.format.read_array(file, allow_pickle=False)}
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz file, or only the beginning of one.")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # zip archives and their compressions raise kinds of their own
+        raise UsageError(f"{path} cannot be read as numpy arrays: {error}") from error
+
+
+def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
+    """The arrays of the sites, by the numbers in their names."""
+    numbers = {}
+    for name in arrays:
+        match = re.fullmatch(r"(?:site_?|arr_)?([0-9]{1,9})", name)
+        if match is None:
+            raise UsageError(
+                f"{path} holds an array {name!r}; call the tensors site0, site1, ..., or one array 'vector'."
+            )
+        numbers[name] = int(match[1])
+    names = sorted(arrays, key=numbers.__getitem__)
+    for site, name in enumerate(names):
+        if numbers[name] != site:
+            what = "no tensor" if numbers[name] > site else "two tensors"
+            number = site if numbers[name] > site else numbers[name]
+            raise UsageError(f"{path} holds {what} of site {number}; number them from 0 to n - 1, each once.")
+    return [arrays[name] for name in names]
 
 
 def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:

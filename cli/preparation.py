@@ -44,38 +44,45 @@ class Preparation(Result):
     ground_states: np.ndarray | None
 
 
-def read_model(model: str, size: str | None, periodic: bool) -> SparsePauliOp:
+def read_model(
+    model: str,
+    size: str | None,
+    periodic: bool,
+    *,
+    most: int = TRAINED_UP_TO,
+    task: str = "train on the exact simulator",
+) -> SparsePauliOp:
     """The Hamiltonian that the flags name.
 
     Args:
         model: Name of a model, or a file.
         size: Of the lattice; not for a file.
         periodic: Whether the lattice is closed; not for a file.
+        most: Qubits it may have; a lattice with more is refused before its terms are made.
+        task: What would take too long with more, for the message.
 
     Raises:
-        UsageError: There is no such model, size or file, or it has too many qubits to be trained.
+        UsageError: There is no such model, size or file, or it has too many qubits.
     """
+
+    def require_few(qubits: int) -> None:
+        if qubits > most:
+            raise UsageError(f"{qubits} qubits are too many to {task}; give at most {most}.")
+
     if is_file(model) or Path(model).suffix:
         if size is not None or periodic:
             raise UsageError(
                 f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
             )
         hamiltonian = qml.read_hamiltonian(model)
-        _require_trainable(hamiltonian.num_qubits)
+        require_few(hamiltonian.num_qubits)
         return hamiltonian
     if size is None:
         qml.model_hamiltonian(model, 2)  # a wrong name is to be called that
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
     lattice = qml.lattice_size(size)
-    _require_trainable(lattice if isinstance(lattice, int) else math.prod(lattice))
+    require_few(lattice if isinstance(lattice, int) else math.prod(lattice))
     return qml.model_hamiltonian(model, size, periodic=periodic)
-
-
-def _require_trainable(qubits: int) -> None:
-    if qubits > TRAINED_UP_TO:
-        raise UsageError(
-            f"{qubits} qubits are too many to train on the exact simulator; give at most {TRAINED_UP_TO}."
-        )
 
 
 def check_start(start: str) -> None:
@@ -122,7 +129,7 @@ def prepare(
     with timed("MPS as a circuit", stages) as stage:
         found = tn.decompose(dmrg.state, layers=layers, seed=seed, progress=progress)
         measure(stage, hamiltonian, found.circuit, found.parameters, ground_states)
-    real = found.cx_count == tn.SO4.cx_count * layers * (hamiltonian.num_qubits - 1)
+    real = all(tensor.dtype.kind == "f" for tensor in tn.site_tensors(dmrg.state))
     pairs = coupled_pairs(hamiltonian) * extend
     gate = "so4" if real else "su4"
     circuit, angles = tn.extend(found.circuit, found.parameters, pairs, gate=gate, seed=seed)
