@@ -1,10 +1,14 @@
-"""Ground states to circuits: infidelity by number of CX, ours beside the analytic decomposition alone.
+"""States to circuits: what `decompose` reaches with how many CX and seconds, its peers, and how it grows.
 
-    python benchmarks/decompose.py [--quick] [--out results.json]
+    python benchmarks/decompose.py goals [--quick] [--out goals.json]
+    python benchmarks/decompose.py peers [--quick] [--out peers.json]
+    python benchmarks/decompose.py growth [--quick] [--out growth.json] [--plot growth.png]
 
-Every row prepares the same DMRG state (bond 32) with a staircase of equally many CX, by each method, on one
-thread. Seconds are CPU time of the whole decomposition; what compilation takes, once per machine, is printed
-first. `--quick` stops at the row that has a goal.
+`goals`: states with an infidelity to reach within a number of CX, for several seeds, beside the analytic
+layers (Ran) of as many CX. `peers`: the same states by other packages, in the same run (see
+`decompose_peers.py` for what they need). `growth`: time and memory of one contraction against sites, bond and
+layers. All on one thread; seconds are CPU seconds; what compilation takes, once per machine, is printed
+first. `--quick` leaves out what takes minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,105 +29,283 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy starts its threads
 import numpy as np
 import qiskit
 import quimb
-from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.qml import heisenberg, ising
-from bondwise.tn import Decomposition, decompose, decompose_analytically, ground_state
+from bondwise.tn import Window, decompose, decompose_analytically, ground_state, site_tensors
 
-BOND, SEED = 32, 0
+BOND = 32
+
+
+def chain(model: Callable[[int], Any], sites: int) -> list[np.ndarray]:
+    """Ground state by DMRG."""
+    return site_tensors(ground_state(model(sites), BOND, seed=0).state)
+
+
+def uniform(bitstrings: np.ndarray) -> list[np.ndarray]:
+    """All strings with the same positive amplitude."""
+    vector = np.zeros(2 ** bitstrings.shape[1])
+    vector[bitstrings @ (1 << np.arange(bitstrings.shape[1]))] = len(bitstrings) ** -0.5
+    return site_tensors(vector)
+
+
+def bars_and_stripes(side: int) -> np.ndarray:
+    lines = np.array(list(product((0, 1), repeat=side)))
+    return np.unique(np.concatenate([np.repeat(lines, side, 1), np.tile(lines, (1, side))]), axis=0)
+
+
+def cardinality(bits: int, ones: int) -> np.ndarray:
+    strings = np.array(list(product((0, 1), repeat=bits)))
+    return strings[strings.sum(1) == ones]
 
 
 @dataclass(frozen=True)
-class Target:
-    """A ground state, the numbers of layers to try, and the goal: an infidelity at a number of CX."""
+class Goal:
+    """An infidelity to reach with at most `cx` CX, in at most `seconds` (None: no limit)."""
 
-    name: str
-    hamiltonian: SparsePauliOp
-    layers: tuple[int, ...]
-    goal: tuple[int, float] | None = None
+    state: str
+    cx: int
+    infidelity: float
+    seconds: float | None = None
+    layout: str = "bidirectional"
+    restarts: int = 4
+    seeds: tuple[int, ...] = (0, 1, 2)
+    slow: bool = False
 
 
-TARGETS = (
-    Target("Heisenberg chain, n = 12", heisenberg(12), (1, 2, 3, 4, 5), (66, 3e-3)),
-    Target("critical Ising chain, n = 20", ising(20), (1, 3, 5), (190, 2e-5)),
-    Target("Heisenberg chain, n = 20", heisenberg(20), (1, 3, 5)),
-)
-METHODS: dict[str, Callable[[Any, int], Decomposition]] = {
-    "bondwise": lambda state, layers: decompose(state, layers=layers, seed=SEED),
-    "analytic": lambda state, layers: decompose_analytically(state, layers),
+STATES: dict[str, Callable[[], list[np.ndarray]]] = {
+    "Heisenberg 12": lambda: chain(heisenberg, 12),
+    "Heisenberg 20": lambda: chain(heisenberg, 20),
+    "Heisenberg 50": lambda: chain(heisenberg, 50),
+    "Heisenberg 100": lambda: chain(heisenberg, 100),
+    "critical Ising 20": lambda: chain(ising, 20),
+    "critical Ising 50": lambda: chain(ising, 50),
+    "critical Ising 100": lambda: chain(ising, 100),
+    "bars and stripes 4x4": lambda: uniform(bars_and_stripes(4)),
+    "cardinality 12/6": lambda: uniform(cardinality(12, 6)),
 }
+GOALS = (
+    Goal("Heisenberg 12", 66, 2e-3, 4),
+    Goal("Heisenberg 12", 88, 6e-4, 4),
+    Goal("Heisenberg 12", 110, 3e-4, 4),
+    Goal("critical Ising 20", 190, 1.2e-5, 2),
+    Goal("critical Ising 50", 490, 2e-4, 5),
+    Goal("critical Ising 100", 990, 1.2e-3, 10),
+    Goal("Heisenberg 20", 228, 8e-3),
+    Goal("Heisenberg 50", 784, 1e-2, restarts=12, seeds=(0,), slow=True),
+    Goal("Heisenberg 100", 1584, 5e-2, restarts=12, seeds=(0,), slow=True),
+    Goal("bars and stripes 4x4", 200, 1e-2, layout="staircase", restarts=12),
+    Goal("cardinality 12/6", 200, 1e-2),
+)
 
 
-def compare(target: Target, quick: bool) -> list[dict[str, Any]]:
-    """One row for every method and number of layers."""
-    ground = ground_state(target.hamiltonian, BOND, seed=SEED)
-    print(f"\n{target.name}: energy {ground.value:.8f}, {ground.message}")
+def timed(call: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, float]:
+    """The result and the CPU seconds it took."""
+    start = time.process_time()
+    return call(*arguments, **options), time.process_time() - start
+
+
+def goals(quick: bool) -> list[dict[str, Any]]:
+    """Every goal, for every seed."""
+    states: dict[str, list[np.ndarray]] = {}
     print(
-        f"{'CX':>5} {'depth':>6}" + "".join(f"{name + '  infidelity':>22} {'CPU s':>7}" for name in METHODS)
+        f"\n{'state':22} {'layout':14} {'goal':>16} {'seed':>4} {'infidelity':>10} {'CX':>5} {'depth':>5}",
+        end="",
     )
+    print(f" {'CPU s':>6}  {'met':5} analytic layers alone")
     rows = []
-    for layers in target.layers:
-        line = ""
-        for name, method in METHODS.items():
-            start = time.process_time()
-            found = method(ground.state, layers)
-            seconds = time.process_time() - start
-            rows.append(
-                {
-                    "target": target.name,
-                    "method": name,
-                    "layers": layers,
-                    "cx": found.cx_count,
-                    "depth2q": found.depth,
-                    "infidelity": found.infidelity,
-                    "cpu_seconds": seconds,
-                }
+    for goal in GOALS:
+        if quick and goal.slow:
+            continue
+        state = states.setdefault(goal.state, STATES[goal.state]())
+        layers = (goal.cx + 1) // (2 * (len(state) - 1))
+        analytic = decompose_analytically(state, layers).infidelity
+        for seed in goal.seeds:
+            found, seconds = timed(
+                decompose,
+                state,
+                max_cx=goal.cx,
+                infidelity=goal.infidelity,
+                layout=goal.layout,
+                restarts=goal.restarts,
+                seed=seed,
             )
-            line += f"{found.infidelity:>22.2e} {seconds:>7.2f}"
-        print(f"{rows[-1]['cx']:>5} {rows[-1]['depth2q']:>6}{line}", flush=True)
-        if quick and target.goal and rows[-1]["cx"] >= target.goal[0]:
-            break
+            in_time = goal.seconds is None or seconds <= goal.seconds
+            met = "yes" if found.converged and in_time else "late" if found.converged else "NO"
+            print(
+                f"{goal.state:22} {goal.layout:14} {goal.infidelity:8.1e} @{goal.cx:5} {seed:>6} "
+                f"{found.infidelity:10.2e} {found.cx_count:5} {found.depth:5} {seconds:6.1f}  {met:5} "
+                f"{analytic:.1e}",
+                flush=True,
+            )
+            rows.append(
+                {**asdict(goal), "seed": seed, "reached": found.infidelity, "cx_used": found.cx_count}
+                | {"depth": found.depth, "cpu_seconds": seconds, "met": met, "analytic": analytic}
+                | {"history": [(entry["cx_count"], entry["infidelity"]) for entry in found.history]}
+            )
     return rows
 
 
-def judge(target: Target, rows: list[dict[str, Any]]) -> bool:
-    """Print whether the goal is met."""
-    if target.goal is None:
-        return True
-    cx, limit = target.goal
-    ours = min(row["infidelity"] for row in rows if row["method"] == "bondwise" and row["cx"] <= cx)
-    print(f"goal: at most {limit:.0e} with {cx} CX: {ours:.2e}, {'met' if ours <= limit else 'MISSED'}")
-    return ours <= limit
+def peers(quick: bool) -> list[dict[str, Any]]:
+    """Ours and theirs on the Heisenberg chain, and the time to what TNOptimizer reaches."""
+    from decompose_peers import run_aqc, run_mps_prep, run_tn_optimizer
+
+    rows: list[dict[str, Any]] = []
+
+    def show(
+        sites: int, seed: int, name: str, infidelity: Any, cx: Any, seconds: Any, note: str = ""
+    ) -> None:
+        shown = ["–" if item is None else form.format(item) for item, form in
+                 ((infidelity, "{:.3e}"), (cx, "{}"), (seconds, "{:.1f}"))]  # fmt: skip
+        print(
+            f"{sites:>3} {seed:>4} {name:36} {shown[0]:>10} {shown[1]:>6} {shown[2]:>7}  {note}", flush=True
+        )
+        rows.append(
+            {
+                "sites": sites,
+                "seed": seed,
+                "name": name,
+                "infidelity": infidelity,
+                "cx": cx,
+                "cpu_seconds": seconds,
+            }
+            | {"note": note}
+        )
+
+    print(f"\n{'n':>3} {'seed':>4} {'method':36} {'infidelity':>10} {'CX':>6} {'CPU s':>7}")
+    for sites, ours in ((12, (66, 88)), (20, (114, 152))):
+        if quick and sites > 12:
+            continue
+        tensors = chain(heisenberg, sites)
+        mps = ground_state(heisenberg(sites), BOND, seed=0).state
+        for cx in ours:
+            for seed in range(3):
+                found, seconds = timed(decompose, tensors, max_cx=cx, layout="bidirectional", seed=seed)
+                show(sites, seed, "bondwise", found.infidelity, found.cx_count, seconds)
+        for layers in (2, 3):
+            best = None
+            for seed in range(1 if quick else 3):
+                run = run_tn_optimizer(mps, layers, seed)
+                show(sites, seed, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
+                if run.infidelity is not None and (best is None or run.infidelity < best.infidelity):
+                    best = run
+            if best is not None:
+                # what both can reach with these gates: one per cent above the peer's best
+                target = 1.01 * best.infidelity
+                for seed in range(3):
+                    found, seconds = timed(decompose, tensors, max_cx=best.cx, infidelity=target, seed=seed)
+                    theirs = best.seconds_to(target)
+                    ratio = (
+                        f"{theirs / seconds:.0f} times less" if found.converged and theirs else "not reached"
+                    )
+                    name = f"bondwise, to {target:.2e}, staircase"
+                    show(
+                        sites,
+                        seed,
+                        name,
+                        found.infidelity,
+                        found.cx_count,
+                        seconds,
+                        f"{ratio} than {best.name}",
+                    )
+        for layers in (2, 3):
+            for seed in range(1 if quick else 3):
+                run = run_aqc(mps, layers, seed)
+                show(sites, seed, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
+        start = decompose(tensors, layers=3, seed=0)
+        run = run_aqc(mps, 3, 0, start=start.circuit.assign_parameters(start.parameters))
+        show(
+            sites,
+            0,
+            run.name,
+            run.infidelity,
+            run.cx,
+            run.cpu_seconds,
+            f"start {start.infidelity:.3e}; {run.note}",
+        )
+        run = run_mps_prep(mps)
+        show(sites, 0, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
+    return rows
 
 
-def main() -> int:
+def growth(quick: bool) -> list[dict[str, Any]]:
+    """Median time of one pass up and down, and what it keeps in memory, against one number at a time."""
+    rng = np.random.default_rng(0)
+    base = {"sites": 50, "bond": 32, "layers": 5}
+    scans = {
+        "sites": (12, 25, 50, 100, 200),
+        "bond": (4, 8, 16, 32, 64),
+        "layers": (1, 2, 3, 4, 5, 6, 7, 8),
+    }
+    rows = []
+    print(f"\n{'sites':>6} {'bond':>6} {'layers':>6} {'ms':>9} {'MB kept':>9}")
+    for varied, values in scans.items():
+        for value in values[: 3 if quick else None]:
+            size = base | {varied: value}
+            sites, bond, layers = size["sites"], size["bond"], size["layers"]
+            bonds = [min(bond, 2**i, 2 ** (sites - i)) for i in range(sites + 1)]
+            state = [
+                rng.normal(size=(a, 2, b)) / np.sqrt(2 * a) for a, b in zip(bonds, bonds[1:], strict=False)
+            ]
+            pairs = [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
+            window, gates = Window(state, pairs), np.linalg.qr(rng.normal(size=(len(pairs), 4, 4)))[0]
+            window.environments(gates)
+            milliseconds = 1e3 * np.median([timed(window.environments, gates)[1] for _ in range(7)])
+            megabytes = 2 * 8 * window.cost / 1e6
+            rows.append({"varied": varied, **size, "milliseconds": milliseconds, "megabytes": megabytes})
+            print(f"{sites:>6} {bond:>6} {layers:>6} {milliseconds:>9.2f} {megabytes:>9.1f}", flush=True)
+    for varied in scans:
+        for what in ("milliseconds", "megabytes"):
+            print(f"{what} grow with {describe(rows, varied, what)}")
+    return rows
+
+
+def describe(rows: list[dict[str, Any]], varied: str, what: str) -> str:
+    """The fitted law, from the upper half of the scan, where constants no longer matter."""
+    scan = [row for row in rows if row["varied"] == varied]
+    scan = scan[len(scan) // 2 :] if len(scan) > 3 else scan
+    x, y = np.array([row[varied] for row in scan]), np.log([row[what] for row in scan])
+    if varied == "layers":
+        return f"{np.exp(np.polyfit(x, y, 1)[0]):.2f}^layers"
+    return f"{varied}^{np.polyfit(np.log(x), y, 1)[0]:.2f}"
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    for ax, varied in zip(figure.subplots(1, 3), ("sites", "bond", "layers"), strict=True):
+        scan = [row for row in rows if row["varied"] == varied]
+        for what, marker in (("milliseconds", "o"), ("megabytes", "s")):
+            label = f"{what}: {describe(rows, varied, what)}"
+            ax.plot([row[varied] for row in scan], [row[what] for row in scan], marker=marker, label=label)
+        ax.set(yscale="log", xscale="linear" if varied == "layers" else "log", xlabel=varied)
+        ax.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="only the targets and rows up to a goal")
+    parser.add_argument("what", choices=("goals", "peers", "growth"))
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--plot", type=Path, help="draw the growth")
     arguments = parser.parse_args()
 
-    start = time.process_time()
-    vector = np.random.default_rng(SEED).normal(size=16)
-    decompose(vector / np.linalg.norm(vector), layers=1, seed=SEED)
-    print(f"compilation or loading of the compiled contraction: {time.process_time() - start:.1f} CPU s")
-    rows, met = [], True
-    for target in TARGETS:
-        if arguments.quick and target.goal is None:
-            continue
-        found = compare(target, arguments.quick)
-        met &= judge(target, found)
-        rows += found
+    vector = np.random.default_rng(0).normal(size=16)
+    _, seconds = timed(decompose, vector / np.linalg.norm(vector), layers=1, seed=0)
+    print(f"compilation or loading of the compiled contraction: {seconds:.1f} CPU s")
+    rows = {"goals": goals, "peers": peers, "growth": growth}[arguments.what](arguments.quick)
+    if arguments.plot and arguments.what == "growth":
+        plot(rows, arguments.plot)
     if arguments.out:
         versions = {
             "python": platform.python_version(),
             "qiskit": qiskit.__version__,
             "quimb": quimb.__version__,
         }
-        arguments.out.write_text(
-            json.dumps({"bond": BOND, "seed": SEED, "versions": versions, "rows": rows}, indent=1) + "\n"
-        )
-    return 0 if met else 1
+        content = {"bond": BOND, "versions": versions, "rows": rows}
+        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

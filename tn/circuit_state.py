@@ -29,7 +29,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
     """
     if circuit.num_parameters:
         raise UsageError(
-            f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters first."
+            f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
         )
     plain = circuit.remove_final_measurements(inplace=False)
     assert plain is not None

@@ -78,7 +78,7 @@ class Decomposition(Result):
 
 
 def blocks_of(pairs: Sequence[tuple[int, int]], real: bool) -> list[tuple[Block, bool]]:
-    """The cheapest block for each gate of a circuit that starts in |0...0>, and whether its qubits swap roles.
+    """The cheapest block for each gate of a circuit that starts in |0...0>, and whether its qubits swap.
 
     Args:
         pairs: In time order.

@@ -3,10 +3,9 @@
 Every new layer enters in several ways that compete: next to |0...0> as the identity, so that the state of the
 earlier layers is not changed ("product"); next to |0...0>, read analytically from what the earlier layers
 leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the state as the identity ("identity"); and
-the first two turned a little at random, which leads away from saddle points and from starts that many layers
-share. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by
-environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit
-before, so no layer raises it.
+the first two turned a little at random, which leads away from saddle points. All gates are then optimised
+together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by environment sweeps and by L-BFGS,
+on the exact overlap. Two of the starts have the infidelity of the circuit before, so no layer raises it.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError, progress_bar
-from bondwise.tn.adaptive import add_gates
 from bondwise.tn.analytic import analytic_layer, remove_gates
 from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit, two_qubit_depth
-from bondwise.tn.layouts import Layout, Pairs, first_row, layer_pairs, layer_root
+from bondwise.tn.layouts import Layout, Pairs, layer_pairs, layer_root
 from bondwise.tn.polish import coordinates, polish, turn
 from bondwise.tn.sources import read_state
 from bondwise.tn.states import Tensors
@@ -67,11 +65,9 @@ def decompose(
         max_cx: Most CX gates; whole layers are used.
         infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
         layout: "staircase" (from one end to the other), "bidirectional" (from the middle outwards, half the
-            depth), "brickwall" (smallest depth, more CX for the same infidelity), "tree" (gates along the
-            branches of a tree state, or along a balanced tree: log2(n) steps, but between distant qubits) or
-            "adaptive" (bidirectional behind a row of cheap gates; the CX of `max_cx` that make no layer go to
-            single gates, each where it gains most; slow for long chains). None: "tree" for tree states,
-            "staircase" for others.
+            depth), "brickwall" (smallest depth, more CX for the same infidelity) or "tree" (gates along the
+            branches of a tree state, or along a balanced tree: log2(n) steps, but between distant qubits).
+            None: "tree" for tree states, "staircase" for others.
         real: Whether to use real gates; "auto" does so for real states, a global phase aside. False gives
             every state the gates of complex ones.
         restarts: Number of turned starts for every layer; more can find lower infidelities.
@@ -94,69 +90,53 @@ def decompose(
     sites = len(target_state) if tree is None else tree.sites
     layout = layout or ("staircase" if tree is None else "tree")
     layer_root(layout, max(sites, 2))  # refuses a name that there is not
-    if tree is not None and layout == "adaptive":
-        raise UsageError('layout "adaptive" is for chains; give "tree" for a tree state.')
     layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
+    real_gates = _is_real(target_state)
+    most = _most_layers(layer, layers, max_cx, real_gates)
+    if layers is not None and most:
+        Window(target_state, layer * most)  # refuses what is too deep before any work is done
     target = infidelity
     if layers is None and max_cx is None and infidelity is None:
         target = _TARGET
     enough = target if target is not None else (_EXACT if layers is None else -1.0)
 
     circuit, angles, reached = product_circuit(target_state if tree is None else leaf_product(tree))
-    real_gates = _is_real(target_state)
-    head = first_row(sites) if layout == "adaptive" else []
-    most = _most_layers(head, layer, layers, max_cx, real_gates)
     history: list[dict[str, Any]] = [{"layers": 0, "cx_count": 0, "infidelity": reached, "start": "product"}]
-    pairs: Pairs = []
     gates = np.zeros((0, 4, 4), np.float64 if real_gates else np.complex128)
     rng = np.random.default_rng(seed)
-    reason = ""
+    stopped = ""
     with progress_bar(most, "decompose", progress) as bar:
-
-        def keep(count: int, start: str) -> None:
-            nonlocal circuit, angles, reached
-            circuit, angles, reached = assemble(target_state, pairs, gates)
-            cx = count_cx(pairs, real_gates)
+        while len(history) <= most and reached > enough and not stopped:
+            count = len(history)
+            try:
+                window = Window(target_state, layer * count)
+            except UsageError as error:
+                if count == 1:
+                    raise
+                stopped = f"with one layer more, {error}"
+                break
+            starts = _starts(target_state, layout, layer, gates, restarts, rng)
+            gates, start = _compete(window, starts, enough)
+            circuit, angles, reached = assemble(target_state, layer * count, gates)
+            cx = count_cx(layer * count, real_gates)
             history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
             bar.set_postfix_str(f"infidelity {reached:.2e}, {cx} CX")
-
-        for count in range(1, most + 1):
-            if reached <= enough:
-                break
-            longer = head + layer * count
-            try:
-                window = Window(target_state, longer)
-            except UsageError as error:
-                if layers is not None or count == 1:
-                    raise
-                reason = str(error)
-                break
-            if head and count == 1:
-                gates, _ = _compete(Window(target_state, head), _rows(head, gates.dtype, restarts, rng), enough)
-            starts = _starts(target_state, layout, len(head), layer, gates, restarts, rng)
-            gates, start = _compete(window, starts, enough)
-            pairs = longer
-            keep(count, start)
             bar.update()
             if layers is None and reached > enough and _not_worth_it(history):
-                gained, spent = (history[-2][key] - history[-1][key] for key in ("infidelity", "cx_count"))
-                reason = f"the last layer lowered it by {gained:.1g} for {-spent} CX"
-                break
-        if layout == "adaptive" and max_cx is not None and pairs and not reason and layers is None:
-            for pairs, gates in add_gates(target_state, pairs, gates, max_cx, enough):
-                keep(most, "gate")
+                stopped = "more layers are not worth their CX"
 
     converged = target is None or reached <= target
-    message = f"{origin}infidelity {reached:.3g} with {history[-1]['layers']} layers, {history[-1]['cx_count']} CX"
+    message = f"{origin}infidelity {reached:.3g} with {len(history) - 1} layers, {history[-1]['cx_count']} CX"
     if not converged:
-        message += f"; the target of {target:.3g} is out of reach: " if reason else (
-            f"; the target of {target:.3g} needs more: raise "
+        message += f"; the target of {target:.3g} was not reached: {stopped or _advice(layers, max_cx)}"
+    elif stopped:
+        message += f"; {stopped}"
+    if (stopped or not converged) and len(history) > 1:
+        before, after = history[-2:]
+        message += (
+            f"; the last layer brought {before['infidelity']:.3g} down to {after['infidelity']:.3g} for "
+            f"{after['cx_count'] - before['cx_count']} CX, the state has bond {_largest_bond(target_state)}"
         )
-        message += reason or (
-            "layers or max_cx" if layers is not None or max_cx is not None else f"layers above {_MOST_LAYERS}"
-        )
-    elif reason:
-        message += f"; {reason}"
     return Decomposition(
         value=reached,
         seed=seed,
@@ -173,16 +153,15 @@ def decompose(
 def _starts(
     state: Tensors | Tree,
     layout: str,
-    head: int,
     layer: Pairs,
     gates: NDArray[Any],
     restarts: int,
     rng: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """Gates of one layer more than there are, by the name of the start; the first `head` gates stay first."""
+    """Gates of one layer more than there are, by the name of the start."""
     nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
-    starts = {"product": np.concatenate([gates[:head], nothing, gates[head:]])}
-    if len(gates) > head:
+    starts = {"product": np.concatenate([nothing, gates])}
+    if len(gates):
         starts["identity"] = np.concatenate([gates, nothing])
     root = layer_root(layout, len(layer) + 1)
     if root is not None and not isinstance(state, Tree):
@@ -196,17 +175,7 @@ def _starts(
     return starts
 
 
-def _rows(
-    head: Pairs, dtype: Any, restarts: int, rng: np.random.Generator
-) -> dict[str, NDArray[Any]]:
-    """Starts of a first row: anything, since it is alone."""
-    nothing = np.broadcast_to(np.eye(4), (len(head), 4, 4)).astype(dtype)
-    return {str(k): turn(nothing, rng.normal(size=coordinates(nothing))) for k in range(restarts + 1)}
-
-
-def _compete(
-    window: Window, starts: dict[str, NDArray[Any]], enough: float
-) -> tuple[NDArray[Any], str]:
+def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> tuple[NDArray[Any], str]:
     """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
     starts = {name: window.sweep(start, _SWEEPS) for name, start in starts.items()}
     stay = -(-len(starts) // 3)
@@ -237,15 +206,27 @@ def _is_real(state: Tensors | Tree) -> bool:
     return state.dtype == np.float64 if isinstance(state, Tree) else bool(np.isrealobj(state[0]))
 
 
-def _most_layers(head: Pairs, layer: Pairs, layers: int | None, max_cx: int | None, real: bool) -> int:
+def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: bool) -> int:
     if not layer:
         return 0
-    if max_cx is not None:
-        fits = 0
-        while count_cx(head + layer * (fits + 1), real) <= max_cx:
-            fits += 1
-        return fits if layers is None else min(layers, fits)
-    return _MOST_LAYERS if layers is None else layers
+    if max_cx is None:
+        return _MOST_LAYERS if layers is None else layers
+    fits = 0
+    while count_cx(layer * (fits + 1), real) <= max_cx and fits != layers:
+        fits += 1
+    return fits
+
+
+def _advice(layers: int | None, max_cx: int | None) -> str:
+    given = [name for name, limit in (("layers", layers), ("max_cx", max_cx)) if limit is not None]
+    return f"raise {' or '.join(given)}" if given else f"raise layers above {_MOST_LAYERS}"
+
+
+def _largest_bond(state: Tensors | Tree) -> int:
+    return max(
+        array.shape[2]
+        for array in ([node.array for node in state.nodes] if isinstance(state, Tree) else state)
+    )
 
 
 def _not_worth_it(history: list[dict[str, Any]]) -> bool:
@@ -254,9 +235,7 @@ def _not_worth_it(history: list[dict[str, Any]]) -> bool:
     return len(last) == 3 and last[1] > _WORTH * last[0] and last[2] > _WORTH * last[1]
 
 
-def _require_limits(
-    layers: int | None, max_cx: int | None, infidelity: float | None, restarts: int
-) -> None:
+def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | None, restarts: int) -> None:
     for name, limit in (("layers", layers), ("max_cx", max_cx), ("restarts", restarts)):
         if limit is not None and (
             isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0

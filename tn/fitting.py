@@ -2,8 +2,8 @@
 
 The fidelity |<state|circuit>|^2 and its gradient follow from one contraction forwards and backwards
 (`bondwise.tn.window`), exact as long as the circuit's light cones are narrow, whatever its gates; beyond,
-states on the way are truncated (`bondwise.tn.truncated`). L-BFGS minimises -ln of the fidelity, whose gradient
-does not fade where the fidelity is small.
+states on the way are truncated (`bondwise.tn.truncated`). L-BFGS minimises -ln of the fidelity, whose
+gradient does not fade where the fidelity is small.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def fit(
     converged = infidelity is None or value <= infidelity
     message = f"{origin}infidelity {value:.3g}"
     if not exact:
-        message += f", approximate: bonds were truncated at {max_bond}, a weight of {window.lost:.1e} left out"
+        message += (
+            f", approximate: bonds were truncated at {max_bond}, a weight of {window.lost:.1e} left out"
+        )
     if not converged:
         message += (
             f"; the target of {infidelity:.3g} was not reached: raise iterations or restarts, or give a "
@@ -115,7 +117,10 @@ def fit(
     gates = sum(len(step.qubits) == 2 and step.operation.name != "barrier" for step in circuit.data)
     history = tuple(
         {"layers": None, "cx_count": gates, "infidelity": float(number), "start": label}
-        for number, label in ((begin[best], "given" if parameters is not None else f"random {best + 1}"), (value, "fitted"))
+        for number, label in (
+            (begin[best], "given" if parameters is not None else f"random {best + 1}"),
+            (value, "fitted"),
+        )
     )
     return Decomposition(
         value=value,

@@ -162,7 +162,9 @@ def rotation_angles(gate: NDArray[Any]) -> list[float]:
 
 def _locals(first: NDArray[Any], second: NDArray[Any]) -> list[float]:
     """The six angles of a product of two unitary 2 x 2 matrices, phases aside."""
-    return [angle for gate in (first, second) for angle in rotation_angles(gate / np.sqrt(np.linalg.det(gate)))]
+    return [
+        angle for gate in (first, second) for angle in rotation_angles(gate / np.sqrt(np.linalg.det(gate)))
+    ]
 
 
 def _solve_so4(gate: NDArray[np.complex128]) -> list[float]:

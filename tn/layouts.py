@@ -1,10 +1,9 @@
 """Which qubits the gates of one layer act on, in time order.
 
 Every layer has n - 1 gates. Three of the layouts are trees over the qubits, from the root to the leaves, so
-that one layer makes every state of bond dimension 2 on that tree: a staircase is rooted at the first bond, the
-bidirectional one in the middle, which halves the depth, and the balanced tree reaches all qubits in log2(n)
-steps but needs gates between distant ones. The brickwall has two rows a layer, even bonds and odd bonds. The
-adaptive layout has bidirectional layers behind the first of these rows.
+that one layer makes every state of bond dimension 2 on that tree: a staircase is rooted at the first bond,
+the bidirectional one in the middle, which halves the depth, and the balanced tree reaches all qubits in
+log2(n) steps but needs gates between distant ones. The brickwall has two rows a layer, even bonds and odd bonds.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Literal, get_args
 from bondwise.runs import unknown_name
 from bondwise.tn.trees import Tree
 
-Layout = Literal["staircase", "bidirectional", "brickwall", "tree", "adaptive"]
+Layout = Literal["staircase", "bidirectional", "brickwall", "tree"]
 Pairs = list[tuple[int, int]]
 
 
@@ -22,7 +21,7 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
     """The pairs of one layer.
 
     Args:
-        layout: "staircase", "bidirectional", "brickwall", "tree" or "adaptive".
+        layout: "staircase", "bidirectional", "brickwall" or "tree".
         sites: Number of qubits, at least 2.
         tree: The state, if it is a tree: the layout "tree" then follows its branches. None: a balanced tree
             of neighbouring ranges of qubits.
@@ -35,7 +34,7 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
     """
     if layout == "brickwall":
         return [(i, i + 1) for first in (0, 1) for i in range(first, sites - 1, 2)]
-    root = layer_root("bidirectional" if layout == "adaptive" else layout, sites)
+    root = layer_root(layout, sites)
     if root is not None:
         right = [(i, i + 1) for i in range(root + 1, sites - 1)]
         left = [(i, i + 1) for i in range(root - 1, -1, -1)]
@@ -60,11 +59,6 @@ def layer_root(layout: str, sites: int) -> int | None:
     if layout not in get_args(Layout):
         raise unknown_name("layout", str(layout), get_args(Layout))
     return {"staircase": 0, "bidirectional": (sites - 2) // 2}.get(layout)
-
-
-def first_row(sites: int) -> Pairs:
-    """Neighbouring pairs that cover all qubits, but for the last one of an odd number."""
-    return [(i, i + 1) for i in range(0, sites - 1, 2)]
 
 
 def _balanced(start: int, stop: int) -> Pairs:

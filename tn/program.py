@@ -1,8 +1,8 @@
 """A parametrised Qiskit circuit as two-qubit matrices of its parameters, with derivatives.
 
-Every run of gates on the same two qubits becomes one 4 x 4 matrix, a product of fixed matrices and of rotations
-exp(-i angle/2 P) by a Pauli word P. Given the derivative of a function with respect to the entries of all
-these matrices, the chain rule gives it with respect to the parameters. Global phases are left out.
+Every run of gates on the same two qubits becomes one 4 x 4 matrix, a product of fixed matrices and of
+rotations exp(-i angle/2 P) by a Pauli word P. Given the derivative of a function with respect to the entries
+of all these matrices, the chain rule gives it with respect to the parameters. Global phases are left out.
 """
 
 from __future__ import annotations
@@ -89,15 +89,13 @@ class Program:
         """Matrices (M, 4, 4) at parameters (P,) in the order of `circuit.parameters`."""
         return self._products(parameters)[-1]
 
-    def pullback(
-        self, parameters: NDArray[np.float64], environments: NDArray[Any]
-    ) -> NDArray[np.complex128]:
+    def pullback(self, parameters: NDArray[np.float64], environments: NDArray[Any]) -> NDArray[np.complex128]:
         """The derivative of a function o with respect to the parameters, (P,).
 
         Args:
             parameters: Shape (P,).
-            environments: Derivative of o with respect to the entries of `gates(parameters)`, (M, 4, 4); o must
-                be linear in each matrix.
+            environments: Derivative of o with respect to the entries of `gates(parameters)`, (M, 4, 4); o
+                must be linear in each matrix.
         """
         before = self._products(parameters)
         matrices = self._filled(parameters)
@@ -186,7 +184,9 @@ class _Angles:
     def _bound(self, expression: Any, parameters: NDArray[np.float64]) -> float:
         if not isinstance(expression, ParameterExpression):
             return float(expression)
-        values = {p: float(parameters[j]) for j, p in enumerate(self._parameters) if p in expression.parameters}
+        values = {
+            p: float(parameters[j]) for j, p in enumerate(self._parameters) if p in expression.parameters
+        }
         return float(expression.bind(values))
 
 

@@ -35,7 +35,9 @@ def read_state(
     """
     if isinstance(state, SparsePauliOp):
         found = ground_state(state, max_bond, seed=seed, progress=progress)
-        return site_tensors(list(found.tensors)), f"ground state of energy {found.value:.8g} ({found.message}): "
+        return site_tensors(
+            list(found.tensors)
+        ), f"ground state of energy {found.value:.8g} ({found.message}): "
     if isinstance(state, QuantumCircuit):
         tensors, lost = circuit_tensors(state, max_bond)
         note = f", of which a weight of {lost:.1e} is left out" if lost > 1e-12 else ""

@@ -1,14 +1,14 @@
 """States as binary trees: the form in which chains and tree tensor networks are contracted with circuits.
 
-The leaves are the qubits. Every node joins two children, each a qubit or an earlier node, by an array of shape
-(left, right, up): `left` and `right` are the bonds to the children, 2 for a qubit, and `up` is the bond to the
-parent, 1 at the root, which comes last. A matrix product state is a tree with a root at any of its bonds and
-two branches on which every node adds one site.
+The leaves are the qubits. Every node joins two children, each a qubit or an earlier node, by an array of
+shape (left, right, up): `left` and `right` are the bonds to the children, 2 for a qubit, and `up` is the bond
+to the parent, 1 at the root, which comes last. A matrix product state is a tree with a root at any of its
+bonds and two branches on which every node adds one site.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 

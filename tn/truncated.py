@@ -1,9 +1,9 @@
 """Approximate overlap of a wide circuit with a matrix product state, and its derivatives, by truncation.
 
 The stand-in for `bondwise.tn.window` where light cones are too wide: |0...0> is carried forwards through the
-gates and the state backwards, both as matrix product states whose bonds are truncated after every gate. Between
-the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates between distant
-qubits are carried there and back by swaps.
+gates and the state backwards, both as matrix product states whose bonds are truncated after every gate.
+Between the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates
+between distant qubits are carried there and back by swaps.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ class TruncatedWindow:
         return states
 
 
-def _apply(
-    tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int
-) -> tuple[int, float]:
+def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int) -> tuple[int, float]:
     """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
     while centre < site:
         left, _, right = tensors[centre].shape
@@ -117,5 +115,7 @@ def _hole(bra: Tensors, ket: Tensors, site: int) -> NDArray[Any]:
     right = _inner(*mirrored)
     above = np.tensordot(bra[site], bra[site + 1], 1).conj()
     below = np.tensordot(ket[site], ket[site + 1], 1)
-    below = np.tensordot(np.tensordot(left, below, 1), right, (3, 1))  # bra's bonds outside, ket's bits inside
+    below = np.tensordot(
+        np.tensordot(left, below, 1), right, (3, 1)
+    )  # bra's bonds outside, ket's bits inside
     return np.tensordot(above, below, ((0, 3), (0, 3))).reshape(4, 4)

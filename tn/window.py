@@ -62,7 +62,9 @@ class Window:
         _down(self._plan.steps, self._plan.starts, arrays, gates, tape, back, environments)
         return tape[-1].item(), environments
 
-    def sweep(self, gates: NDArray[Any], count: int = 1, only: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    def sweep(
+        self, gates: NDArray[Any], count: int = 1, only: NDArray[np.bool_] | None = None
+    ) -> NDArray[Any]:
         """Improve one gate after the other, from the root to the leaves and back, `count` times.
 
         Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
@@ -94,7 +96,11 @@ class Window:
         dtype = np.result_type(self.dtype, gates)
         if dtype not in self._tapes:  # large, so made once
             size = self._plan.cost
-            self._tapes[dtype] = (self._plan.arrays.astype(dtype), np.empty(size, dtype), np.empty(size, dtype))
+            self._tapes[dtype] = (
+                self._plan.arrays.astype(dtype),
+                np.empty(size, dtype),
+                np.empty(size, dtype),
+            )
         return np.ascontiguousarray(gates, dtype), *self._tapes[dtype]
 
 
@@ -226,9 +232,7 @@ def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int
     up = y.size // (step[4] * step[5])
     array = arrays[step[3] : step[3] + left * right * up]
     spread = _spread(array, tape[starts[b] : starts[b + 1]], left, right)
-    np.dot(
-        y.reshape(step[4], step[5] * up), spread.T, back[starts[a] : starts[a + 1]].reshape(step[4], left)
-    )
+    np.dot(y.reshape(step[4], step[5] * up), spread.T, back[starts[a] : starts[a + 1]].reshape(step[4], left))
 
 
 @njit(cache=True)
