@@ -3,7 +3,7 @@
 Every layer has n - 1 gates. Three of the layouts are trees over the qubits, from the root to the leaves, so
 that one layer makes every state of bond dimension 2 on that tree: a staircase is rooted at the first bond,
 the bidirectional one in the middle, which halves the depth, and the balanced tree reaches all qubits in
-log2(n) steps but needs gates between distant ones. The brickwall has two rows a layer, even bonds and odd bonds.
+log2(n) steps but needs gates between distant ones. The brickwall has two rows a layer, even and odd bonds.
 """
 
 from __future__ import annotations

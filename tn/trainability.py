@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.runs import Result, UsageError, progress_bar
-from bondwise.tn.dmrg import _LETTERS, _matrix_product, _read
 from bondwise.tn.gates import get_block
+from bondwise.tn.operators import LETTERS, matrix_product, read_operator
 from bondwise.tn.states import Tensors, site_tensors
 
 Array = NDArray[Any]
@@ -118,7 +118,7 @@ def gradient_profile(
     """
     block = get_block(gate)
     tensors = site_tensors(state)
-    letters, coefficients, constant = _read(hamiltonian)
+    letters, coefficients, constant = read_operator(hamiltonian)
     sites = len(tensors)
     if letters.shape[1] != sites:
         raise UsageError(
@@ -134,7 +134,7 @@ def gradient_profile(
             raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
     if len(letters) == 0:  # a multiple of the identity
         letters, coefficients = np.zeros((1, sites), np.int64), np.zeros(1)
-    operators = _matrix_product(letters, coefficients)
+    operators = matrix_product(letters, coefficients)
 
     draws = samples if strength > 0 else 1
     angles = strength * np.random.default_rng(seed).normal(size=(draws, len(layer), block.size))
@@ -219,7 +219,7 @@ def _site(tensor: Array, parts: list[Part], marked: int | None = None) -> Array:
         _, _, a, b = part.shape
         result = np.einsum("plsr,osab->plaorb", result, part).reshape(batch, left * a, 2, right * b)
         if k == marked:
-            result = np.einsum("pos,lsr->plor", _LETTERS, result[0])
+            result = np.einsum("pos,lsr->plor", LETTERS, result[0])
     return result
 
 

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import eigsh
 
 from bondwise.runs import UsageError
 from bondwise.tn import GroundState, ground_state, to_dense
-from bondwise.tn.dmrg import _matrix_product, _read
+from bondwise.tn.operators import matrix_product, read_operator
 
 
 def chain(sites):
@@ -41,11 +41,11 @@ def test_any_pauli_sum_is_solved_exactly(operator):
 @settings(max_examples=30, deadline=None)
 @given(operator=operators())
 def test_the_matrix_product_operator_is_the_sum_of_words(operator):
-    words, coefficients, constant = _read(operator)
+    words, coefficients, constant = read_operator(operator)
     if len(words) == 0:
         return
     total = np.ones((1, 1, 1))
-    for tensor in _matrix_product(words, coefficients):  # later sites are more significant
+    for tensor in matrix_product(words, coefficients):  # later sites are more significant
         total = np.einsum("lrab,lcd->racbd", tensor, total)
         total = total.reshape(total.shape[0], total.shape[1] * total.shape[2], -1)
     matrix = total[0] + constant * np.eye(len(total[0]))
@@ -54,13 +54,13 @@ def test_the_matrix_product_operator_is_the_sum_of_words(operator):
 
 def test_bonds_of_the_operator_are_as_small_as_possible(heisenberg):
     operator = heisenberg(chain(30), 30)
-    words, coefficients, _ = _read(operator)
+    words, coefficients, _ = read_operator(operator)
     shuffled = np.random.default_rng(0).permutation(len(words))
-    tensors = _matrix_product(words[shuffled], coefficients[shuffled])
+    tensors = matrix_product(words[shuffled], coefficients[shuffled])
     assert max(tensor.shape[1] for tensor in tensors) == 5
     # all pairs at equal strength: X, Y and Z each pass on one sum
     everywhere = heisenberg([(a, b) for a in range(12) for b in range(a + 1, 12)], 12)
-    assert max(tensor.shape[1] for tensor in _matrix_product(*_read(everywhere)[:2])) == 5
+    assert max(tensor.shape[1] for tensor in matrix_product(*read_operator(everywhere)[:2])) == 5
 
 
 def test_heisenberg_chains(heisenberg, heisenberg12):
