@@ -1,6 +1,6 @@
 from .analytic import decompose_analytically as decompose_analytically
+from .bitstrings import read_bitstrings as read_bitstrings
 from .born import BornState as BornState
-from .born import read_bitstrings as read_bitstrings
 from .born import train_born as train_born
 from .circuits import Decomposition as Decomposition
 from .decomposition import decompose as decompose

@@ -16,11 +16,8 @@ halved until the likelihood does not fall. Vectors of all strings are cached, an
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,11 +25,11 @@ import quimb.tensor as qtn
 from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.tn.bitstrings import as_bits
 from bondwise.tn.states import Tensors, compress, to_quimb
 
 _Bits = NDArray[np.uint8]
 _Real = NDArray[np.float64]
-_ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings such as "0110"'
 _STEPS = 2  # at every bond, there and back
 _FIRST_BOND = 2
 _NOISE = 0.15  # standard deviation of the noise on the first tensors, those of |+>
@@ -95,7 +92,7 @@ class BornState(Result):
         Raises:
             UsageError: The strings are not strings of as many bits.
         """
-        return _log_probability(self.tensors, _read_bits(bitstrings, "bitstrings", len(self.tensors)))
+        return _log_probability(self.tensors, as_bits(bitstrings, "bitstrings", len(self.tensors)))
 
     def sample(self, count: int, seed: int | None = None) -> NDArray[np.uint8]:
         """Draw independent strings, exactly, bit after bit.
@@ -193,8 +190,8 @@ def train_born(
         raise UsageError(f"learning_rate is {learning_rate}; give a number above 0, such as 0.1.")
     if not 0 <= cutoff < 1:
         raise UsageError(f"cutoff is {cutoff}; give a number of at least 0 and below 1, such as 1e-6.")
-    bits, weights = _count(_read_bits(bitstrings, "bitstrings"))
-    held = None if validation is None else _count(_read_bits(validation, "validation", bits.shape[1]))
+    bits, weights = _count(as_bits(bitstrings, "bitstrings"))
+    held = None if validation is None else _count(as_bits(validation, "validation", bits.shape[1]))
 
     training = _Training(bits, weights, max_bond, cutoff, learning_rate, seed)
     history: list[dict[str, Any]] = []
@@ -234,47 +231,6 @@ def train_born(
         converged=converged,
         message=f"{message}, bond {_largest_bond(tensors)}",
     )
-
-
-def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read bit strings from a file.
-
-    Args:
-        path: `.npy` with an array of 0 and 1 of shape (samples, n), or `.csv` or `.txt` with one string a
-            line, the bits with or without commas or blanks between them; empty lines are skipped.
-
-    Returns:
-        Bits of shape (samples, n), uint8; column i is the letter i from the left.
-
-    Raises:
-        UsageError: The file is missing, of another kind, empty or damaged, or a line (its number is said) has
-            something else in it than 0 and 1, or another length than the first.
-    """
-    path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".npy", ".csv", ".txt"):
-        raise UsageError(f"{path} is not a file of bit strings; give one that ends in .npy, .csv or .txt.")
-    try:
-        content: Any = (
-            np.load(path, allow_pickle=False) if kind == ".npy" else path.read_text(encoding="utf-8-sig")
-        )
-    except (OSError, ValueError, EOFError) as error:  # missing, not of this format, not text
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"{path} cannot be read: {reason}.") from error
-    if kind == ".npy":
-        return _read_bits(content, str(path))
-    strings: list[str] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        string = re.sub(r"[\s,]", "", line)
-        if not string:
-            continue
-        wrong = string.strip("01")
-        if wrong:
-            raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1.")
-        strings.append(string)
-        if len(string) != len(strings[0]):
-            raise UsageError(f"{path}, line {number}: {len(string)} bits; the first has {len(strings[0])}.")
-    return _read_bits(strings, str(path))
 
 
 @dataclass
@@ -413,41 +369,3 @@ def _count(bits: _Bits) -> tuple[_Bits, _Real]:
 def _require_whole(name: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
         raise UsageError(f"{name} is {number}; give a whole number of at least 1, such as 32.")
-
-
-def _read_bits(strings: Any, name: str, width: int | None = None) -> _Bits:
-    """Bits (samples, n), or an error that calls the strings by their name."""
-    if isinstance(strings, str):
-        raise UsageError(f"{name} is one string; {_ACCEPTED}.")
-    try:
-        array = np.asarray(strings)
-    except ValueError as error:
-        raise UsageError(f"the rows of {name} differ in length; {_ACCEPTED}.") from error
-    if array.size == 0:
-        raise UsageError(f"{name} is empty; {_ACCEPTED}.")
-    if array.ndim == 1 and array.dtype.kind in "UO" and all(isinstance(item, str) for item in array):
-        array = _from_letters(array.tolist(), name)
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
-        raise UsageError(f"{name} is an array of {array.dtype} of shape {array.shape}; {_ACCEPTED}.")
-    wrong = np.argwhere((array != 0) & (array != 1))
-    if len(wrong):
-        row, column = wrong[0]
-        raise UsageError(f"{name} holds {array[row, column]} in row {row}, column {column}; {_ACCEPTED}.")
-    if width is None and array.shape[1] < 2:
-        raise UsageError(f"the strings of {name} have one bit; a chain needs at least 2 columns.")
-    if width is not None and array.shape[1] != width:
-        raise UsageError(f"the strings of {name} have {array.shape[1]} bits; the state has {width} sites.")
-    return array.astype(np.uint8)
-
-
-def _from_letters(strings: list[str], name: str) -> _Bits:
-    if not strings[0]:
-        raise UsageError(f"string 0 of {name} is empty; {_ACCEPTED}.")
-    for row, string in enumerate(strings):
-        wrong = string.strip("01")
-        if wrong:
-            raise UsageError(f"{name} holds {wrong[0]!r} in string {row}; {_ACCEPTED}.")
-        if len(string) != len(strings[0]):
-            lengths = f"{len(string)} bits in string {row} and {len(strings[0])} in string 0"
-            raise UsageError(f"{name} has {lengths}; all must have one length.")
-    return np.frombuffer("".join(strings).encode(), np.uint8).reshape(len(strings), -1) - ord("0")

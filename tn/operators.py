@@ -2,8 +2,8 @@
 
 The operator is built in one pass from left to right. A sum of Pauli words is a vector in the orthonormal
 basis of words; at every bond it is a matrix with one column for each distinct rest of a word, and a singular
-value decomposition of this matrix splits off one site. As its columns are orthonormal, nothing but rounding is
-lost and the bonds are the smallest possible: 5 for the Heisenberg chain, whatever the order or the number of
+value decomposition of this matrix splits off one site. As its columns are orthonormal, only rounding is lost
+and the bonds are the smallest possible: 5 for the Heisenberg chain, whatever the order or the number of
 the terms.
 """
 

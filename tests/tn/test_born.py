@@ -12,8 +12,8 @@ from qiskit.quantum_info import Statevector
 from sklearn.datasets import load_digits
 
 from bondwise.runs import UsageError
-from bondwise.tn import decompose, site_tensors, to_dense
-from bondwise.tn.born import BornState, _noisy_superposition, _Training, read_bitstrings, train_born
+from bondwise.tn import BornState, decompose, read_bitstrings, site_tensors, to_dense, train_born
+from bondwise.tn.born import _noisy_superposition, _Training
 
 
 def all_strings(sites):
