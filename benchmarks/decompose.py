@@ -271,6 +271,7 @@ def describe(rows: list[dict[str, Any]], varied: str, what: str) -> str:
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     for ax, varied in zip(figure.subplots(1, 3), ("sites", "bond", "layers"), strict=True):
@@ -279,6 +280,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             label = f"{what}: {describe(rows, varied, what)}"
             ax.plot([row[varied] for row in scan], [row[what] for row in scan], marker=marker, label=label)
         ax.set(yscale="log", xscale="linear" if varied == "layers" else "log", xlabel=varied)
+        ax.set_xticks([row[varied] for row in scan], [str(row[varied]) for row in scan])
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.legend(fontsize=8)
     figure.savefig(path, dpi=120)
 

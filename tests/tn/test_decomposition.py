@@ -118,7 +118,7 @@ class TestLimits:
     def test_a_target_that_is_missed_is_said_not_raised(self, heisenberg12):
         found = decompose(heisenberg12.state, infidelity=1e-6, layers=1, seed=0)
         assert not found.converged
-        assert "the target of 1e-06 needs more: raise layers or max_cx" in found.message
+        assert "the target of 1e-06 was not reached: raise layers; the last layer brought" in found.message
         assert len(found.history) == 2
 
     def test_the_smaller_limit_holds(self, random_tensors):
