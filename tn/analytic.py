@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bondwise.runs import UsageError
 from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit, two_qubit_depth
 from bondwise.tn.layouts import layer_pairs, layer_root
-from bondwise.tn.states import Tensors, compress, site_tensors
+from bondwise.tn.states import Tensors, compress, move_centre, site_tensors
 
 # what some layers leave of the state is truncated to this bond, or to the state's own
 _RESIDUAL_BOND = 64
@@ -81,10 +81,7 @@ def analytic_layer(tensors: Sequence[NDArray[Any]], root: int = 0) -> NDArray[An
     """
     sites = compress(tensors, 2)
     last = len(sites) - 1
-    for i in range(root):  # isometries that point to the left of the root too
-        left, _, right = sites[i].shape
-        q, r = np.linalg.qr(sites[i].reshape(2 * left, right))
-        sites[i], sites[i + 1] = q.reshape(left, 2, -1), np.tensordot(r, sites[i + 1], 1)
+    move_centre(sites, 0, root)  # isometries that point to the left of the root too
     if 0 < root:  # split the weight off site root
         left, _, right = sites[root].shape
         q, middle = np.linalg.qr(sites[root].reshape(2 * left, right))
@@ -114,18 +111,8 @@ def remove_gates(
     most = max(_RESIDUAL_BOND, *(tensor.shape[0] for tensor in result))
     centre = 0
     for (i, _), gate in zip(reversed(pairs), gates[::-1], strict=True):
-        while centre < i:  # the weight to where the gate is
-            left, _, right = result[centre].shape
-            q, r = np.linalg.qr(result[centre].reshape(2 * left, right))
-            result[centre] = q.reshape(left, 2, -1)
-            result[centre + 1] = np.tensordot(r, result[centre + 1], 1)
-            centre += 1
-        while centre > i + 1:
-            left, _, right = result[centre].shape
-            q, r = np.linalg.qr(result[centre].reshape(left, 2 * right).T)
-            result[centre] = q.T.reshape(-1, 2, right)
-            result[centre - 1] = np.tensordot(result[centre - 1], r.T, 1)
-            centre -= 1
+        if not i <= centre <= i + 1:
+            move_centre(result, centre, i if centre < i else i + 1)
         joint = np.tensordot(result[i], result[i + 1], 1)
         left, _, _, right = joint.shape
         joint = np.tensordot(joint.reshape(left, 4, right), gate.conj(), (1, 0)).transpose(0, 2, 1)

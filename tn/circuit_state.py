@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import quimb.tensor as qtn
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import CircuitError
@@ -33,7 +34,11 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         )
     plain = circuit.remove_final_measurements(inplace=False)
     assert plain is not None
-    if any(len(step.qubits) > 2 for step in plain.data):
+    if not plain.num_qubits:
+        raise UsageError("the circuit has no qubits; give one on at least 1.")
+    steps = [step for step in plain.data if step.operation.name not in ("barrier", "delay")]
+    # what has no matrix has a definition
+    if any(len(step.qubits) > 2 or not hasattr(step.operation, "__array__") for step in steps):
         try:
             plain = transpile(plain, basis_gates=["u", "cx"], optimization_level=0)
         except Exception as error:  # each pass has its own kinds
@@ -49,6 +54,8 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
             raise UsageError(
                 f"the circuit holds '{name}', which is not a gate with a matrix; remove it."
             ) from error
+        if not np.isfinite(matrix).all():
+            raise UsageError(f"'{name}' in the circuit has an angle that is NaN or infinite.")
         # Qiskit's first qubit is the lowest bit, quimb's the highest
         where = [plain.find_bit(qubit).index for qubit in reversed(step.qubits)]
         if where:

@@ -14,7 +14,7 @@ from qiskit.circuit import ParameterVector
 from bondwise.runs import Result
 from bondwise.tn.gates import ISOMETRY, PAIR, REAL_PAIR, SO4, SU4, Block
 from bondwise.tn.states import Tensors, compress, inner
-from bondwise.tn.trees import Tree
+from bondwise.tn.trees import Tree, leaf_overlap, leaf_product
 from bondwise.tn.window import Window
 
 _SWAP = np.array([0, 2, 1, 3])
@@ -31,7 +31,8 @@ class Decomposition(Result):
         cx_count: Two-qubit gates of the circuit; what `decompose` makes has CX only.
         depth: Its depth counting two-qubit gates only.
         history: One entry a layer with `layers`, `cx_count`, `infidelity` and `start`, the candidate that
-            won; the first is a product state.
+            won; the first is a product state. For a circuit that was given, its start and its end, with
+            `layers` None.
         exact: Whether the infidelity is exact but for rounding; if not, `message` says what was neglected.
         converged: Whether every target was met.
         message: What was done, or why a target was missed.
@@ -108,7 +109,7 @@ def assemble(
 ) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
     """Circuit, angles and exact infidelity of gates (M, 4, 4) on pairs of qubits, given in time order."""
     blocks = blocks_of(pairs, bool(np.isrealobj(gates)))
-    angles: list[NDArray[np.float64]] = []
+    angles: list[tuple[int, NDArray[np.float64]]] = []
     made = np.empty_like(gates)
     for kind in {block.name: block for block, _ in blocks}.values():
         where = [k for k, (block, _) in enumerate(blocks) if block.name == kind.name]
@@ -123,17 +124,22 @@ def assemble(
     theta = ParameterVector("theta", sum(map(len, in_order)))
     circuit = QuantumCircuit(state.sites if isinstance(state, Tree) else len(state))
     used = 0
-    for (a, b), (block, turned) in zip(pairs, blocks, strict=True):
-        first, second = (b, a) if turned else (a, b)
+    for (a, b), (block, swapped) in zip(pairs, blocks, strict=True):
+        first, second = (b, a) if swapped else (a, b)
         block.append(circuit, first, second, theta[used : used + block.size])
         used += block.size
     overlap = Window(state, pairs).overlap(made)
-    return circuit, np.concatenate([np.zeros(0), *in_order]), max(0.0, 1 - abs(overlap) ** 2)
+    return circuit, np.concatenate([np.zeros(0), *in_order]), max(1 - abs(overlap) ** 2, 0.0)
 
 
-def product_circuit(tensors: Sequence[NDArray[Any]]) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
+def nearest_product(state: Tensors | Tree) -> Tensors:
+    """The state truncated to bond 1."""
+    return leaf_product(state) if isinstance(state, Tree) else compress(state, 1)
+
+
+def product_circuit(state: Tensors | Tree) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
     """Circuit of single-qubit gates, angles and exact infidelity of the state truncated to bond 1."""
-    product = compress(tensors, 1)
+    product = nearest_product(state)
     bits = np.array([tensor.ravel() for tensor in product])
     angles = 2 * np.arctan2(np.abs(bits[:, 1]), np.abs(bits[:, 0]))
     phases = np.angle(bits[:, 1]) - np.angle(bits[:, 0])
@@ -147,9 +153,10 @@ def product_circuit(tensors: Sequence[NDArray[Any]]) -> tuple[QuantumCircuit, ND
     for qubit in range(len(product)):
         for turn in turns:
             getattr(circuit, turn)(next(theta), qubit)
-    return circuit, angles.ravel(), max(0.0, 1 - abs(inner(tensors, product)) ** 2)
+    overlap = leaf_overlap(state, product) if isinstance(state, Tree) else inner(state, product)
+    return circuit, angles.ravel(), max(1 - abs(overlap) ** 2, 0.0)
 
 
 def two_qubit_depth(circuit: QuantumCircuit) -> int:
     """Depth of the circuit counting gates on two qubits only."""
-    return circuit.depth(lambda instruction: len(instruction.qubits) == 2)
+    return circuit.depth(lambda step: len(step.qubits) == 2 and step.operation.name != "barrier")

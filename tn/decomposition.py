@@ -1,11 +1,11 @@
 """State to shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
 
 Every new layer enters in several ways that compete: next to |0...0> as the identity, so that the state of the
-earlier layers is not changed ("product"); next to |0...0>, read analytically from what the earlier layers
-leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the state as the identity ("identity"); and
-the first two turned a little at random, which leads away from saddle points. All gates are then optimised
-together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595), by environment sweeps and by L-BFGS,
-on the exact overlap. Two of the starts have the infidelity of the circuit before, so no layer raises it.
+earlier layers is not changed, the first layer as the nearest product state ("product"); next to |0...0>, read
+analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
+state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
+points. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
+by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit before, so no layer raises it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from numpy.typing import NDArray
 
 from bondwise.runs import UsageError, progress_bar
 from bondwise.tn.analytic import analytic_layer, remove_gates
-from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit, two_qubit_depth
+from bondwise.tn.circuits import (
+    Decomposition,
+    assemble,
+    count_cx,
+    nearest_product,
+    product_circuit,
+    two_qubit_depth,
+)
 from bondwise.tn.layouts import Layout, Pairs, layer_pairs, layer_root
 from bondwise.tn.polish import coordinates, polish, turn
 from bondwise.tn.sources import read_state
 from bondwise.tn.states import Tensors
-from bondwise.tn.trees import Tree, leaf_product
+from bondwise.tn.trees import Tree
 from bondwise.tn.window import Window
 
 _MOST_LAYERS = 8  # where no number is given; the cost doubles with every layer
@@ -51,7 +58,8 @@ def decompose(
 
     Real states get gates of 2 CX and 6 angles, complex ones of 3 CX and 15 angles; gates on qubits that are
     still |0> need fewer (see `bondwise.tn.gates`). Layers are added until the first of the given limits is
-    reached, or, where `layers` is not given, until two in a row were not worth their CX. With none given the
+    reached, or, where `layers` is not given, until two in a row were not worth their CX: these two, each of
+    which leaves 95 % of the infidelity or more, are left out. With none given the
     target is an infidelity of 1e-3. Where neither `layers` nor `max_cx` is given, at most 8 layers are used.
 
     Args:
@@ -68,8 +76,8 @@ def decompose(
             depth), "brickwall" (smallest depth, more CX for the same infidelity) or "tree" (gates along the
             branches of a tree state, or along a balanced tree: log2(n) steps, but between distant qubits).
             None: "tree" for tree states, "staircase" for others.
-        real: Whether to use real gates; "auto" does so for real states, a global phase aside. False gives
-            every state the gates of complex ones.
+        real: Whether to use real gates; "auto" does so for real states, a global phase aside (for a tree, if
+            every tensor is real but for a phase). False gives every state the gates of complex ones.
         restarts: Number of turned starts for every layer; more can find lower infidelities.
         max_bond: Bond dimension of a state that is yet to be found (bitstrings, operator, circuit).
         seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
@@ -84,12 +92,17 @@ def decompose(
             too deep for an exact contraction.
     """
     _require_limits(layers, max_cx, infidelity, restarts)
-    target_state, origin = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    if isinstance(max_bond, bool) or not isinstance(max_bond, int | np.integer) or max_bond < 1:
+        raise UsageError(f"max_bond is {max_bond}; give a whole number of at least 1.")
+    if not (isinstance(real, bool) or real == "auto"):
+        raise UsageError(f'real is {real!r}; give True, False or "auto".')
+    if layout is not None:
+        layer_root(layout, 2)  # refuses a name that there is not
+    target_state, origin, exact = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
     target_state = _in_field(target_state, real)
     tree = target_state if isinstance(target_state, Tree) else None
     sites = len(target_state) if tree is None else tree.sites
     layout = layout or ("staircase" if tree is None else "tree")
-    layer_root(layout, max(sites, 2))  # refuses a name that there is not
     layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
     real_gates = _is_real(target_state)
     most = _most_layers(layer, layers, max_cx, real_gates)
@@ -100,43 +113,52 @@ def decompose(
         target = _TARGET
     enough = target if target is not None else (_EXACT if layers is None else -1.0)
 
-    circuit, angles, reached = product_circuit(target_state if tree is None else leaf_product(tree))
-    history: list[dict[str, Any]] = [{"layers": 0, "cx_count": 0, "infidelity": reached, "start": "product"}]
+    made = [product_circuit(target_state)]
+    history: list[dict[str, Any]] = [
+        {"layers": 0, "cx_count": 0, "infidelity": made[0][2], "start": "product"}
+    ]
     gates = np.zeros((0, 4, 4), np.float64 if real_gates else np.complex128)
     rng = np.random.default_rng(seed)
     stopped = ""
     with progress_bar(most, "decompose", progress) as bar:
-        while len(history) <= most and reached > enough and not stopped:
+        while len(history) <= most and made[-1][2] > enough:
             count = len(history)
             try:
                 window = Window(target_state, layer * count)
             except UsageError as error:
                 if count == 1:
                     raise
-                stopped = f"with one layer more, {error}"
+                stopped = "with one layer more, " + str(error).rstrip(".")
                 break
             starts = _starts(target_state, layout, layer, gates, restarts, rng)
             gates, start = _compete(window, starts, enough)
-            circuit, angles, reached = assemble(target_state, layer * count, gates)
-            cx = count_cx(layer * count, real_gates)
+            made.append(assemble(target_state, layer * count, gates))
+            reached, cx = made[-1][2], count_cx(layer * count, real_gates)
             history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
             bar.set_postfix_str(f"infidelity {reached:.2e}, {cx} CX")
             bar.update()
             if layers is None and reached > enough and _not_worth_it(history):
-                stopped = "more layers are not worth their CX"
+                made, history = made[:-2], history[:-2]
+                stopped = (
+                    f"two layers more were left out, as they brought it to {reached:.3g} only "
+                    f"for {cx - history[-1]['cx_count']} CX"
+                )
+                break
 
+    circuit, angles, reached = made[-1]
     converged = target is None or reached <= target
     message = f"{origin}infidelity {reached:.3g} with {len(history) - 1} layers, {history[-1]['cx_count']} CX"
     if not converged:
         message += f"; the target of {target:.3g} was not reached: {stopped or _advice(layers, max_cx)}"
+        message += f"; the state has bond {_largest_bond(target_state)}"
+        if len(history) > 1:
+            before, after = history[-2:]
+            message += (
+                f", and the last layer brought {before['infidelity']:.3g} down to "
+                f"{after['infidelity']:.3g} for {after['cx_count'] - before['cx_count']} CX"
+            )
     elif stopped:
         message += f"; {stopped}"
-    if (stopped or not converged) and len(history) > 1:
-        before, after = history[-2:]
-        message += (
-            f"; the last layer brought {before['infidelity']:.3g} down to {after['infidelity']:.3g} for "
-            f"{after['cx_count'] - before['cx_count']} CX, the state has bond {_largest_bond(target_state)}"
-        )
     return Decomposition(
         value=reached,
         seed=seed,
@@ -145,6 +167,7 @@ def decompose(
         cx_count=history[-1]["cx_count"],
         depth=two_qubit_depth(circuit),
         history=tuple(history),
+        exact=exact,
         converged=converged,
         message=message,
     )
@@ -160,9 +183,10 @@ def _starts(
 ) -> dict[str, NDArray[Any]]:
     """Gates of one layer more than there are, by the name of the start."""
     nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
-    starts = {"product": np.concatenate([nothing, gates])}
     if len(gates):
-        starts["identity"] = np.concatenate([gates, nothing])
+        starts = {"product": np.concatenate([nothing, gates]), "identity": np.concatenate([gates, nothing])}
+    else:
+        starts = {"product": _product_gates(state, layer, gates.dtype)}
     root = layer_root(layout, len(layer) + 1)
     if root is not None and not isinstance(state, Tree):
         left = remove_gates(state, layer * (len(gates) // len(layer)), gates)
@@ -173,6 +197,20 @@ def _starts(
         angles = rng.normal(scale=_TURN, size=coordinates(starts[name]))
         starts[f"{name}, turned {k + 1}"] = turn(starts[name], angles)
     return starts
+
+
+def _product_gates(state: Tensors | Tree, layer: Pairs, dtype: Any) -> NDArray[Any]:
+    """Gates that make the product state nearest to the state, each qubit turned by the first gate on it."""
+    turns = []
+    for low, high in (vector.ravel() for vector in nearest_product(state)):
+        turns.append(np.array([[low, -np.conj(high)], [high, np.conj(low)]], dtype))
+    gates = []
+    for pair in layer:
+        first, second = (turns[qubit] for qubit in pair)
+        gates.append(np.kron(first, second))
+        for qubit in pair:
+            turns[qubit] = np.eye(2, dtype=dtype)
+    return np.array(gates)
 
 
 def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> tuple[NDArray[Any], str]:
@@ -211,10 +249,10 @@ def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: boo
         return 0
     if max_cx is None:
         return _MOST_LAYERS if layers is None else layers
-    fits = 0
-    while count_cx(layer * (fits + 1), real) <= max_cx and fits != layers:
-        fits += 1
-    return fits
+    first = count_cx(layer, real)
+    each = count_cx(layer * 2, real) - first
+    fits = 0 if first > max_cx else 1 + (max_cx - first) // each
+    return fits if layers is None else min(fits, layers)
 
 
 def _advice(layers: int | None, max_cx: int | None) -> str:

@@ -27,6 +27,7 @@ from bondwise.tn.window import Window
 _SPREAD = (0.1, 1.0)  # standard deviations of the angles of random starts in turn, radians
 _FIRST = 50  # iterations after which only the best start goes on
 _EXACT = 1e-14
+_NOWHERE = 1e4  # larger than the loss of any overlap that is a number above zero
 
 
 def fit(
@@ -50,7 +51,7 @@ def fit(
         parameters: Where to start, shape (P,), radians, in the order of `circuit.parameters`; None for
             `restarts` random starts, near zero and far from it in turn, of which the best is kept.
         infidelity: Stop as soon as the infidelity is at most this.
-        iterations: Most L-BFGS iterations.
+        iterations: Most L-BFGS iterations of the start that is kept; every start has the first 50 of them.
         restarts: Number of random starts, at least 1.
         max_bond: Bond dimension of states that are yet to be found, and of the approximation where an exact
             contraction is too large.
@@ -60,80 +61,96 @@ def fit(
     Returns:
         The circuit as given, the parameters found and their infidelity, with the start and the end in
         `history`. `exact` tells whether the infidelity is exact; if not, `message` names the weight that
-        truncation left out. `cx_count` counts the two-qubit gates of the circuit as it stands.
+        truncation left out. `cx_count` and `depth` count the two-qubit gates of the circuit written in
+        rotations and CX.
 
     Raises:
         UsageError: The circuit has nothing to fit, holds something that is not a gate, or is of another size
-            than the state; the state or a number is not accepted.
+            than the state; the state or a number is not accepted; or an exact contraction with a tree state
+            is too large.
     """
     for name, number in (("iterations", iterations), ("restarts", restarts), ("max_bond", max_bond)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
-    target, origin = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    if not isinstance(circuit, QuantumCircuit):
+        raise UsageError(f"the circuit is a {type(circuit).__name__}; give a qiskit QuantumCircuit.")
+    starts = _start_points(circuit, parameters, restarts, seed)
+    program = Program(circuit)
+    target, origin, exact = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
     sites = target.sites if isinstance(target, Tree) else len(target)
     if sites != circuit.num_qubits:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {sites} sites.")
-    count = circuit.num_parameters
-    if not count:
-        raise UsageError("the circuit has no free parameters; give one with qiskit Parameters in its gates.")
-    rng = np.random.default_rng(seed)
-    if parameters is None:
-        starts = [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
-    else:
-        starts = [np.array(parameters, np.float64)]
-        if starts[0].shape != (count,) or not np.isfinite(starts[0]).all():
-            raise UsageError(
-                f"parameters have shape {starts[0].shape}; give {count} finite numbers in the order of "
-                "circuit.parameters."
-            )
-    program = Program(circuit)
     window = _window(target, program, max_bond)
-    enough = _EXACT if infidelity is None else infidelity
-    begin = [_infidelity(window, program, start) for start in starts]
-    with progress_bar(iterations, "fit", progress) as bar:
-        if len(starts) > 1:
-            first = min(_FIRST, iterations)
-            starts = [_descend(window, program, start, first, enough) for start in starts]
-            reached = [_infidelity(window, program, start) for start in starts]
-            best = int(np.argmin(reached))
-        else:
-            best = 0
-        found = _descend(window, program, starts[best], iterations, enough, bar)
-    value = max(0.0, _infidelity(window, program, found))
-    exact = isinstance(window, Window)
-    converged = infidelity is None or value <= infidelity
+    enough = -np.log1p(-(infidelity or _EXACT))
+    losses = [_loss(window, program, start) for start in starts]
+    if np.isnan(losses).any():
+        raise UsageError(
+            "an expression of the circuit's parameters is no finite real angle at the start; "
+            "give other parameters."
+        )
+    first = min(_FIRST, iterations) if len(starts) > 1 else 0
+    begun, best = losses[0], 0
+    with progress_bar(len(starts) * first + iterations - first, "fit", progress) as bar:
+        if first:
+            found = [_descend(window, program, start, first, enough, bar) for start in starts]
+            best = int(np.argmin([loss for _, loss in found]))
+            begun, starts = losses[best], [point for point, _ in found]
+        point, loss = starts[best], _loss(window, program, starts[best])
+        if loss > enough and iterations > first:
+            point, loss = _descend(window, program, point, iterations - first, enough, bar)
+    loss = _loss(window, program, point)  # of this very point, for `window.lost` too
+    value = -float(np.expm1(-loss))
+    lost = np.isinf(loss)
+    converged = not lost and (infidelity is None or value <= infidelity)
     message = f"{origin}infidelity {value:.3g}"
-    if not exact:
-        message += (
-            f", approximate: bonds were truncated at {max_bond}, a weight of {window.lost:.1e} left out"
-        )
-    if not converged:
-        message += (
-            f"; the target of {infidelity:.3g} was not reached: raise iterations or restarts, or give a "
-            "circuit with more gates"
-        )
-    gates = sum(len(step.qubits) == 2 and step.operation.name != "barrier" for step in circuit.data)
-    history = tuple(
-        {"layers": None, "cx_count": gates, "infidelity": float(number), "start": label}
-        for number, label in (
-            (begin[best], "given" if parameters is not None else f"random {best + 1}"),
-            (value, "fitted"),
-        )
-    )
+    if isinstance(window, TruncatedWindow):
+        message += f", approximate: bonds truncated at {max_bond}, a weight of {window.lost:.1e} left out"
+    if lost:
+        message += "; the start is orthogonal to the state, so there is no slope: give other parameters"
+    elif not converged:
+        ways = "iterations" if parameters is not None else "iterations or restarts"
+        message += f"; the target of {infidelity:.3g} was not reached: raise {ways}, or give more gates"
+    label = "given" if parameters is not None else f"random {best + 1}"
+    count = sum(len(step.qubits) == 2 and step.operation.name != "barrier" for step in program.circuit.data)
     return Decomposition(
         value=value,
         seed=seed,
         circuit=circuit.copy(),
-        parameters=found,
-        cx_count=gates,
-        depth=two_qubit_depth(circuit),
-        history=history,
-        exact=exact,
-        converged=converged,
+        parameters=point,
+        cx_count=count,
+        depth=two_qubit_depth(program.circuit),
+        history=tuple(
+            {"layers": None, "cx_count": count, "infidelity": -float(np.expm1(-number)), "start": name}
+            for number, name in ((begun, label), (loss, "fitted"))
+        ),
+        exact=exact and isinstance(window, Window),
+        converged=bool(converged),
         message=message,
     )
+
+
+def _start_points(
+    circuit: QuantumCircuit, parameters: Any, restarts: int, seed: int | None
+) -> list[NDArray[np.float64]]:
+    count = circuit.num_parameters
+    if not count:
+        raise UsageError("the circuit has no free parameters; give one with qiskit Parameters in its gates.")
+    if parameters is None:
+        rng = np.random.default_rng(seed)
+        return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
+    try:
+        given = np.asarray(parameters)
+        start = given.astype(np.float64) if given.dtype.kind in "biuf" else None
+    except (TypeError, ValueError):
+        start = None
+    if start is None or start.shape != (count,) or not np.isfinite(start).all():
+        what = f"are a {type(parameters).__name__}" if start is None else f"have shape {start.shape}"
+        raise UsageError(
+            f"parameters {what}; give {count} finite numbers in the order of circuit.parameters."
+        )
+    return [start]
 
 
 def _window(target: Tensors | Tree, program: Program, max_bond: int) -> Window | TruncatedWindow:
@@ -150,8 +167,10 @@ def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
     return gates.real.copy() if np.abs(gates.imag).max(initial=0) < 1e-14 else gates
 
 
-def _infidelity(window: Window | TruncatedWindow, program: Program, parameters: NDArray[np.float64]) -> float:
-    return 1 - abs(window.overlap(_real_if_close(program.gates(parameters)))) ** 2
+def _loss(window: Window | TruncatedWindow, program: Program, parameters: NDArray[np.float64]) -> float:
+    """-ln of the fidelity, at least 0, infinite where there is none."""
+    overlap = window.overlap(_real_if_close(program.gates(parameters)))
+    return max(-2 * float(np.log(abs(overlap))), 0.0) if overlap else np.inf
 
 
 def _descend(
@@ -160,26 +179,26 @@ def _descend(
     start: NDArray[np.float64],
     iterations: int,
     enough: float,
-    bar: Any = None,
-) -> NDArray[np.float64]:
-    """Parameters of the lowest infidelity met."""
+    bar: Any,
+) -> tuple[NDArray[np.float64], float]:
+    """The best point met and its loss."""
     best: list[Any] = [np.inf, start]
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         overlap, environments = window.environments(_real_if_close(program.gates(x)))
-        fidelity = max(abs(overlap) ** 2, 1e-300)
-        if 1 - fidelity < best[0]:
-            best[:] = 1 - fidelity, x.copy()
-        slopes = program.pullback(x, environments)
-        return -np.log(fidelity), -2 * (np.conj(overlap) * slopes).real / fidelity
+        if not np.isfinite(overlap) or overlap == 0:  # an expression that is no angle here, or no slope
+            return _NOWHERE, np.zeros_like(x)
+        value = -2 * float(np.log(abs(overlap)))
+        if value < best[0]:
+            best[:] = value, x.copy()
+        return value, -2 * (program.pullback(x, environments) / overlap).real
 
     def after(_: NDArray[np.float64]) -> None:
-        if bar is not None:
-            bar.set_postfix_str(f"infidelity {best[0]:.2e}", refresh=False)
-            bar.update()
+        bar.set_postfix_str(f"infidelity {-np.expm1(-best[0]):.2e}", refresh=False)
+        bar.update()
         if best[0] <= enough:
             raise StopIteration
 
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-10}
     minimize(loss, start, jac=True, method="L-BFGS-B", options=options, callback=after)
-    return best[1]
+    return best[1], best[0]

@@ -36,6 +36,7 @@ class Program:
         circuit: On at least two qubits, of gates only; measurements at its end are left out.
 
     Attributes:
+        circuit: The same in fixed gates and rotations of one or two qubits.
         pairs: The qubits (a, b) of each matrix, a < b, in time order; rows and columns are 2 * (bit of a) +
             (bit of b).
 
@@ -44,7 +45,7 @@ class Program:
     """
 
     def __init__(self, circuit: QuantumCircuit) -> None:
-        plain = _unrolled(circuit)
+        self.circuit = plain = _unrolled(circuit)
         self.pairs: list[tuple[int, int]] = []
         self._parameters = list(circuit.parameters)
         operations: list[list[tuple[NDArray[Any], ParameterExpression | None]]] = []  # of each block
@@ -83,6 +84,8 @@ class Program:
                     angles.append(angle)
         self._words = np.array(words, complex).reshape(-1, 4, 4)
         self._angles = _Angles(angles, self._parameters)
+        if not (np.isfinite(self._matrices).all() and np.isfinite(self._angles._offsets).all()):
+            raise UsageError("an angle of the circuit is NaN or infinite; every number must be finite.")
         self._t, self._k = np.array(self._where, int).reshape(-1, 2).T
 
     def gates(self, parameters: NDArray[np.float64]) -> NDArray[np.complex128]:
@@ -187,13 +190,16 @@ class _Angles:
         values = {
             p: float(parameters[j]) for j, p in enumerate(self._parameters) if p in expression.parameters
         }
-        return float(expression.bind(values))
+        try:
+            return float(expression.bind(values))
+        except (TypeError, ZeroDivisionError):  # complex or infinite: no angle here
+            return np.nan
 
 
 def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
     """The circuit in fixed gates and rotations of one or two qubits."""
     if circuit.num_qubits < 2:
-        raise UsageError("the circuit has one qubit; give one on at least 2.")
+        raise UsageError(f"the circuit has {circuit.num_qubits} qubits; give one on at least 2.")
     plain = circuit.remove_final_measurements(inplace=False)
     assert plain is not None
     for step in plain.data:

@@ -21,7 +21,7 @@ from bondwise.tn.trees import Tree
 
 LOAD, ADD, JOIN, GATE, PROJECT = range(5)
 UP, DOWN, DOWN_LEFT, DOWN_RIGHT = range(4)
-LARGEST = 2**27  # numbers kept by one pass; 1 GiB in double precision
+LARGEST = 2**26  # numbers of one pass, of which two are kept: 1 GiB in double precision
 
 
 @dataclass(frozen=True)

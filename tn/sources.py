@@ -9,16 +9,17 @@ import quimb.tensor as qtn
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.runs import Result, UsageError
 from bondwise.tn.born import train_born
 from bondwise.tn.circuit_state import circuit_tensors
 from bondwise.tn.dmrg import ground_state
 from bondwise.tn.states import Tensors, site_tensors
-from bondwise.tn.trees import Tree, tree_state
+from bondwise.tn.trees import Tree, checked, tree_state
 
 
 def read_state(
     state: Any, *, max_bond: int, seed: int | None = None, progress: bool = False
-) -> tuple[Tensors | Tree, str]:
+) -> tuple[Tensors | Tree, str, bool]:
     """The tensors of a state, given or yet to be found.
 
     Args:
@@ -28,30 +29,35 @@ def read_state(
         progress: Show bars.
 
     Returns:
-        Canonical site tensors, or a tree; and how the state was found, as the beginning of a message.
+        Canonical site tensors, or a tree; how the state was found, as the beginning of a message; and whether
+        it is the state that was asked for, as opposed to a truncated one.
 
     Raises:
         UsageError: It is nothing of that kind, or damaged.
     """
     if isinstance(state, SparsePauliOp):
         found = ground_state(state, max_bond, seed=seed, progress=progress)
-        return site_tensors(
-            list(found.tensors)
-        ), f"ground state of energy {found.value:.8g} ({found.message}): "
+        origin = f"ground state of energy {found.value:.8g} ({found.message}): "
+        return site_tensors(found), origin, True
     if isinstance(state, QuantumCircuit):
         tensors, lost = circuit_tensors(state, max_bond)
         note = f", of which a weight of {lost:.1e} is left out" if lost > 1e-12 else ""
         bond = max(tensor.shape[2] for tensor in tensors)
-        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: "
+        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: ", not note
     if _is_bitstrings(state):
         trained = train_born(state, max_bond, seed=seed, progress=progress)
-        return site_tensors(list(trained.tensors)), f"{trained}: "
+        return site_tensors(trained), f"{trained}: ", True
     if isinstance(state, qtn.TensorNetwork) and not isinstance(state, qtn.MatrixProductState):
-        return tree_state(state), ""
+        return tree_state(state), "", True
     if isinstance(state, Tree):
-        return state, ""
-    tensors = getattr(state, "tensors", None) if not isinstance(state, qtn.TensorNetwork) else None
-    return site_tensors(state if tensors is None else list(tensors)), ""
+        return checked(state), "", True
+    known = isinstance(state, qtn.MatrixProductState | Result | list | tuple) or hasattr(state, "__array__")
+    if not known:
+        raise UsageError(
+            f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of "
+            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp or a QuantumCircuit."
+        )
+    return site_tensors(state), "", True
 
 
 def _is_bitstrings(state: Any) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import quimb.tensor as qtn
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError
+from bondwise.runs import Result, UsageError
 
 Tensors = list[NDArray[Any]]
 _ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"
@@ -25,8 +25,8 @@ def site_tensors(state: Any) -> Tensors:
 
     Args:
         state: A quimb `MatrixProductState` with open ends, a sequence of arrays of shape (left, 2, right), or
-            a vector of length 2**n (array or Qiskit `Statevector`, little-endian). It must be normalised to
-            1e-6; what is left is divided out.
+            a vector of length 2**n (array or Qiskit `Statevector`, little-endian), or the result of
+            `ground_state` or `train_born`. It must be normalised to 1e-6; what is left is divided out.
 
     Returns:
         One array of shape (left, 2, right) per site: right-canonical, of norm 1, without superfluous bonds.
@@ -70,6 +70,18 @@ def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutof
     return result
 
 
+def move_centre(tensors: Tensors, centre: int, site: int) -> None:
+    """Bring the weight from one site to another, in place; tensors on the way become isometries."""
+    for i in range(centre, site):
+        left, _, right = tensors[i].shape
+        q, r = np.linalg.qr(tensors[i].reshape(2 * left, right))
+        tensors[i], tensors[i + 1] = q.reshape(left, 2, -1), np.tensordot(r, tensors[i + 1], 1)
+    for i in range(centre, site, -1):
+        left, _, right = tensors[i].shape
+        q, r = np.linalg.qr(tensors[i].reshape(left, 2 * right).T)
+        tensors[i], tensors[i - 1] = q.T.reshape(-1, 2, right), np.tensordot(tensors[i - 1], r.T, 1)
+
+
 def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
     """<bra|ket>."""
     bond = np.ones((1, 1))
@@ -96,6 +108,8 @@ def to_dense(tensors: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _read(state: Any) -> Tensors:
+    if isinstance(state, Result):
+        state = list(getattr(state, "tensors", ()))
     if isinstance(state, qtn.MatrixProductState):
         if state.cyclic:
             raise UsageError(
@@ -109,6 +123,7 @@ def _read(state: Any) -> Tensors:
             arrays = [arrays[0].reshape(1, -1, 1)]
         else:
             arrays = [arrays[0][None], *arrays[1:-1], arrays[-1][..., None]]
+        arrays[0] = arrays[0] * 10.0**state.exponent  # quimb keeps a part of the norm apart
     elif isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state):
         arrays = list(state)
     else:

@@ -116,6 +116,12 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
             NaN, or another norm.
     """
     tensors = {tid: np.asarray(tensor.data) for tid, tensor in network.tensor_map.items()}
+    if all(np.isfinite(array).all() for array in tensors.values()):
+        real = {tid: _without_phase(array) for tid, array in tensors.items()}
+        if all(map(np.isrealobj, real.values())):
+            tensors = real
+    root = min(tensors)
+    tensors[root] = tensors[root] * 10.0**network.exponent  # quimb keeps a part of the norm apart
     inds = {tid: tuple(tensor.inds) for tid, tensor in network.tensor_map.items()}
     outer = set(network.outer_inds())
     sites = len(outer)
@@ -136,7 +142,6 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         for tid in tids:
             neighbours[tid] |= tids - {tid}
     edges = sum(map(len, neighbours.values())) // 2
-    root = min(tensors)
     order, seen = [(root, -1)], {root}
     for tid, _ in order:
         for other in sorted(neighbours[tid] - seen):
@@ -173,8 +178,30 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         array = array.reshape(*(matrix.shape[1] for matrix in merged), -1)
         for axis, matrix in enumerate(merged):
             array = np.moveaxis(np.tensordot(matrix, array, (1, axis)), 0, axis)
+        bare = tuple(k for k, child in enumerate(children) if child[0] < 0)  # ends without qubits
+        array, children = np.squeeze(array, bare), [child for child in children if child[0] >= 0]
         found[tid] = _reduce(children, array, nodes, tid == root)
     return Tree(tuple(nodes))
+
+
+def checked(tree: Tree) -> Tree:
+    """The same tree.
+
+    Raises:
+        UsageError: It holds NaN or is not normalised to 1e-6.
+    """
+    grams: list[NDArray[Any]] = []
+    for node in tree.nodes:
+        if not np.isfinite(node.array).all():
+            raise UsageError("a node of the tree contains NaN or infinity; every number must be finite.")
+        left = np.eye(2) if node.left_is_qubit else grams[node.left]
+        right = np.eye(2) if node.right_is_qubit else grams[node.right]
+        half = np.tensordot(np.tensordot(left, node.array, 1), right, ((1,), (1,)))  # left, up, right
+        grams.append(np.tensordot(node.array.conj(), half, ((0, 1), (0, 2))))
+    norm = np.sqrt(grams[-1].item().real)
+    if abs(norm - 1) > 1e-6:
+        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    return tree
 
 
 def leaf_product(tree: Tree) -> list[NDArray[Any]]:
@@ -192,8 +219,26 @@ def leaf_product(tree: Tree) -> list[NDArray[Any]]:
             if is_qubit:
                 product[child] = vector.reshape(1, 2, 1)
             else:
-                incoming[child] = vector.conj()
+                incoming[child] = vector
     return product
+
+
+def leaf_overlap(tree: Tree, product: list[NDArray[Any]]) -> Any:
+    """<product|tree> for what `leaf_product` returns."""
+    blocks: list[NDArray[Any]] = []
+    for node in tree.nodes:
+        left = product[node.left].ravel().conj() if node.left_is_qubit else blocks[node.left]
+        right = product[node.right].ravel().conj() if node.right_is_qubit else blocks[node.right]
+        blocks.append(np.einsum("l,r,lru->u", left, right, node.array))
+    return blocks[-1].item()
+
+
+def _without_phase(array: NDArray[Any]) -> NDArray[Any]:
+    """A real array if there is nothing but a phase that makes it complex, else the array."""
+    if np.isrealobj(array) or not array.any():
+        return array.real
+    turned = array * np.exp(-1j * np.angle(array.flat[np.argmax(np.abs(array))]))
+    return turned.real if np.abs(turned.imag).max() <= 1e-14 * np.abs(turned).max() else array
 
 
 def _reduce(
@@ -206,6 +251,8 @@ def _reduce(
         nodes.append(_node(children[0], children[1], q.reshape(left, right, -1)))
         children = [(len(nodes) - 1, False), *children[2:]]
         array = r.reshape(-1, *rest)
+    if not children:  # an end without qubits
+        return -1, False, array.reshape(1, -1)
     if len(children) < 2:  # a matrix on the way
         if not is_root:
             child = children[0]

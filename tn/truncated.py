@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.tn.states import Tensors
+from bondwise.tn.states import Tensors, move_centre
 
 _CUTOFF = 1e-10  # of the largest singular value
 _SWAP = np.eye(4)[[0, 2, 1, 3]]
@@ -70,24 +70,14 @@ class TruncatedWindow:
             centre, weight = _apply(ket, _SWAP if k is None else gates[k], site, centre, self._max_bond)
             kept *= weight
             states.append(list(ket))  # all but a few arrays are shared
-        self.lost = 1 - kept
+        self.lost = max(1 - kept, 0.0)
         return states
 
 
 def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int) -> tuple[int, float]:
     """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
-    while centre < site:
-        left, _, right = tensors[centre].shape
-        q, r = np.linalg.qr(tensors[centre].reshape(2 * left, right))
-        tensors[centre] = q.reshape(left, 2, -1)
-        tensors[centre + 1] = np.tensordot(r, tensors[centre + 1], 1)
-        centre += 1
-    while centre > site + 1:
-        left, _, right = tensors[centre].shape
-        q, r = np.linalg.qr(tensors[centre].reshape(left, 2 * right).T)
-        tensors[centre] = q.T.reshape(-1, 2, right)
-        tensors[centre - 1] = np.tensordot(tensors[centre - 1], r.T, 1)
-        centre -= 1
+    if not site <= centre <= site + 1:
+        move_centre(tensors, centre, site if centre < site else site + 1)
     joint = np.tensordot(tensors[site], tensors[site + 1], 1)
     left, _, _, right = joint.shape
     joint = np.einsum("ab,lbr->lar", gate, joint.reshape(left, 4, right)).reshape(2 * left, 2 * right)

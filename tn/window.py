@@ -23,7 +23,8 @@ from bondwise.tn.trees import Tree, chain_tree
 class Window:
     """Overlap and environments of circuits of one layout with one state.
 
-    Gates are arrays of shape (M, 4, 4), gate k acts on `pairs[k] = (i, j)`, and its row and column index is
+    One object serves one thread: its buffers are used again by every call. Gates are arrays of shape
+    (M, 4, 4), gate k acts on `pairs[k] = (i, j)`, and its row and column index is
     2 * (bit of qubit i) + (bit of qubit j), as in `numpy.kron(qubit i, qubit j)`.
 
     Args:
@@ -68,7 +69,8 @@ class Window:
         """Improve one gate after the other, from the root to the leaves and back, `count` times.
 
         Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
-        Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates keep determinant +1.
+        Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates get determinant +1, which they must
+        have from the beginning.
 
         Args:
             gates: Shape (M, 4, 4).
@@ -81,6 +83,10 @@ class Window:
         gates, arrays, tape, back = self._cast(gates)
         gates = gates.copy()
         free = np.ones(len(gates), bool) if only is None else np.asarray(only, bool)
+        if free.shape != (len(gates),):
+            raise UsageError(
+                f"only has shape {free.shape}; give True or False for each of {len(gates)} gates."
+            )
         real = gates.dtype == np.float64
         schedule = self._plan
         _up(schedule.steps, schedule.starts, arrays, gates, tape)
@@ -307,6 +313,8 @@ def _improve(gate: Any, environment: Any, real: bool) -> None:
     for a in range(4):
         for b in range(4):
             weight = max(weight, abs(environment[a, b]))
+    if weight == 0:
+        return
     for a in range(4):
         for b in range(4):
             environment[a, b] += 1e-13 * weight * np.conj(gate[a, b])

@@ -118,7 +118,10 @@ class TestLimits:
     def test_a_target_that_is_missed_is_said_not_raised(self, heisenberg12):
         found = decompose(heisenberg12.state, infidelity=1e-6, layers=1, seed=0)
         assert not found.converged
-        assert "the target of 1e-06 was not reached: raise layers; the last layer brought" in found.message
+        assert (
+            "the target of 1e-06 was not reached: raise layers; the state has bond 32, and the last layer"
+            in found.message
+        )
         assert len(found.history) == 2
 
     def test_the_smaller_limit_holds(self, random_tensors):
@@ -246,3 +249,29 @@ def test_real_states_may_be_given_complex_gates():
     assert max(real.infidelity, any_gates.infidelity) < 1e-10
     with pytest.raises(UsageError, match="the state is complex"):
         decompose(np.array([1, 1, 1, 1j]) / 2, layers=1, real=True)
+
+
+class TestWorth:
+    def test_layers_that_bring_nothing_are_left_out(self):
+        """A brickwall of few rows cannot join the ends of a GHZ state: every row leaves one half."""
+        ghz = [np.eye(2)[None], *[np.einsum("ab,ac->abc", np.eye(2), np.eye(2))] * 18, np.eye(2)[..., None]]
+        ghz[0] = ghz[0] / np.sqrt(2)
+        found = decompose(ghz, layout="brickwall", infidelity=1e-3, restarts=1, seed=0)
+        assert not found.converged
+        assert found.infidelity == pytest.approx(0.5)
+        assert (found.cx_count, len(found.history)) == (0, 1)
+        assert "two layers more were left out, as they brought it to 0.5 only" in found.message
+
+    def test_a_random_state_is_not_promised(self, random_tensors):
+        tensors = random_tensors(12, 16, np.random.default_rng(0))
+        found = decompose(tensors, max_cx=66, infidelity=1e-2, restarts=1, seed=0)
+        assert not found.converged
+        assert "the state has bond 16" in found.message
+        check(found, to_dense(tensors), cx=found.cx_count)
+
+    def test_the_first_layer_does_not_raise_the_infidelity_of_a_product_state(self):
+        ones = np.zeros(2**8)
+        ones[-1] = 1
+        for layout in ("staircase", "bidirectional", "brickwall", "tree"):
+            found = decompose(ones, layers=1, layout=layout, restarts=0)
+            assert found.infidelity < 1e-12

@@ -83,7 +83,7 @@ class TestBitstrings:
     def test_the_bond_is_the_one_given(self):
         every = np.array([[int(b) for b in f"{k:06b}"] for k in range(64) if f"{k:06b}".count("1") == 3])
         for bond in (1, 2, 3):
-            tensors, _ = read_state(every, max_bond=bond, seed=0)
+            tensors, _, _ = read_state(every, max_bond=bond, seed=0)
             assert max(tensor.shape[2] for tensor in tensors) <= bond
 
     def test_the_result_of_training_is_taken(self):
@@ -319,7 +319,7 @@ class TestTrees:
         network = qtn.TN_rand_tree(5, 2, phys_dim=2, seed=1, dtype="complex128")
         network /= network.norm()
         vector = network.to_dense([f"k{i}" for i in reversed(range(5))]).ravel()
-        tree, origin = read_state(network, max_bond=1)
+        tree, origin, _ = read_state(network, max_bond=1)
         assert isinstance(tree, Tree)
         assert origin == ""
         for state in (network, tree_state(network)):
