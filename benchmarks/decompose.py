@@ -31,7 +31,7 @@ import qiskit
 import quimb
 
 from bondwise.qml import heisenberg, ising
-from bondwise.tn import Window, decompose, decompose_analytically, ground_state, site_tensors
+from bondwise.tn import Window, decompose, decompose_analytically, ground_state, site_tensors, to_quimb
 
 BOND = 32
 
@@ -150,80 +150,58 @@ def peers(quick: bool) -> list[dict[str, Any]]:
     from decompose_peers import run_aqc, run_mps_prep, run_tn_optimizer
 
     rows: list[dict[str, Any]] = []
+    forms = {"infidelity": "{:.3e}", "cx": "{}", "cpu_seconds": "{:.1f}"}
 
-    def show(
-        sites: int, seed: int, name: str, infidelity: Any, cx: Any, seconds: Any, note: str = ""
-    ) -> None:
-        shown = ["–" if item is None else form.format(item) for item, form in
-                 ((infidelity, "{:.3e}"), (cx, "{}"), (seconds, "{:.1f}"))]  # fmt: skip
+    def show(sites: int, seed: int, name: str, note: str = "", **figures: Any) -> None:
+        cells = ["–" if figures[key] is None else form.format(figures[key]) for key, form in forms.items()]
         print(
-            f"{sites:>3} {seed:>4} {name:36} {shown[0]:>10} {shown[1]:>6} {shown[2]:>7}  {note}", flush=True
+            f"{sites:>3} {seed:>4} {name:36} {cells[0]:>10} {cells[1]:>6} {cells[2]:>7}  {note}", flush=True
         )
-        rows.append(
-            {
-                "sites": sites,
-                "seed": seed,
-                "name": name,
-                "infidelity": infidelity,
-                "cx": cx,
-                "cpu_seconds": seconds,
-            }
-            | {"note": note}
-        )
+        rows.append({"sites": sites, "seed": seed, "name": name, **figures, "note": note})
+
+    def show_peer(sites: int, seed: int, run: Any, note: str = "") -> None:
+        figures = {key: getattr(run, key) for key in forms}
+        show(sites, seed, run.name, note + run.note, **figures)
+
+    def show_ours(sites: int, seed: int, name: str, peer: Any = None, **options: Any) -> None:
+        found, seconds = timed(decompose, tensors, seed=seed, **options)
+        note = ""
+        if peer is not None:
+            theirs = peer.seconds_to(options["infidelity"])
+            note = "not reached"
+            if found.converged and theirs:
+                note = f"{theirs / seconds:.0f} times less than {peer.name}"
+        show(sites, seed, name, note, infidelity=found.infidelity, cx=found.cx_count, cpu_seconds=seconds)
 
     print(f"\n{'n':>3} {'seed':>4} {'method':36} {'infidelity':>10} {'CX':>6} {'CPU s':>7}")
     for sites, ours in ((12, (66, 88)), (20, (114, 152))):
         if quick and sites > 12:
             continue
         tensors = chain(heisenberg, sites)
-        mps = ground_state(heisenberg(sites), BOND, seed=0).state
+        mps = to_quimb(tensors)
         for cx in ours:
             for seed in range(3):
-                found, seconds = timed(decompose, tensors, max_cx=cx, layout="bidirectional", seed=seed)
-                show(sites, seed, "bondwise", found.infidelity, found.cx_count, seconds)
+                show_ours(sites, seed, "bondwise, bidirectional", max_cx=cx, layout="bidirectional")
         for layers in (2, 3):
-            best = None
-            for seed in range(1 if quick else 3):
-                run = run_tn_optimizer(mps, layers, seed)
-                show(sites, seed, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
-                if run.infidelity is not None and (best is None or run.infidelity < best.infidelity):
-                    best = run
-            if best is not None:
-                # what both can reach with these gates: one per cent above the peer's best
-                target = 1.01 * best.infidelity
-                for seed in range(3):
-                    found, seconds = timed(decompose, tensors, max_cx=best.cx, infidelity=target, seed=seed)
-                    theirs = best.seconds_to(target)
-                    ratio = (
-                        f"{theirs / seconds:.0f} times less" if found.converged and theirs else "not reached"
-                    )
-                    name = f"bondwise, to {target:.2e}, staircase"
-                    show(
-                        sites,
-                        seed,
-                        name,
-                        found.infidelity,
-                        found.cx_count,
-                        seconds,
-                        f"{ratio} than {best.name}",
-                    )
-        for layers in (2, 3):
-            for seed in range(1 if quick else 3):
-                run = run_aqc(mps, layers, seed)
-                show(sites, seed, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
+            runs = [run_tn_optimizer(mps, layers, seed) for seed in range(1 if quick else 3)]
+            for seed, run in enumerate(runs):
+                show_peer(sites, seed, run)
+            best = min(runs, key=lambda run: run.infidelity)
+            # what both can reach with these gates: one per cent above the peer's best
+            target = 1.01 * best.infidelity
+            for seed in range(3):
+                name = f"bondwise, staircase, to {target:.2e}"
+                show_ours(sites, seed, name, best, max_cx=best.cx, infidelity=target)
+    for sites in (12,) if quick else (12, 20):
+        tensors = chain(heisenberg, sites)
+        mps = to_quimb(tensors)
+        show_peer(sites, 0, run_mps_prep(mps))
         start = decompose(tensors, layers=3, seed=0)
-        run = run_aqc(mps, 3, 0, start=start.circuit.assign_parameters(start.parameters))
-        show(
-            sites,
-            0,
-            run.name,
-            run.infidelity,
-            run.cx,
-            run.cpu_seconds,
-            f"start {start.infidelity:.3e}; {run.note}",
-        )
-        run = run_mps_prep(mps)
-        show(sites, 0, run.name, run.infidelity, run.cx, run.cpu_seconds, run.note)
+        bound = start.circuit.assign_parameters(start.parameters)
+        show_peer(sites, 0, run_aqc(mps, 3, 0, start=bound), f"start {start.infidelity:.3e}; ")
+        for layers in (2, 3):
+            for seed in range(1 if quick else 3):
+                show_peer(sites, seed, run_aqc(mps, layers, seed))
     return rows
 
 

@@ -5,7 +5,8 @@ earlier layers is not changed, the first layer as the nearest product state ("pr
 analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
 state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
 points. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
-by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit before, so no layer raises it.
+by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit
+before, so no layer raises it.
 """
 
 from __future__ import annotations
@@ -182,15 +183,17 @@ def _starts(
     rng: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
     """Gates of one layer more than there are, by the name of the start."""
-    nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
-    if len(gates):
-        starts = {"product": np.concatenate([nothing, gates]), "identity": np.concatenate([gates, nothing])}
-    else:
-        starts = {"product": _product_gates(state, layer, gates.dtype)}
+    starts: dict[str, NDArray[Any]] = {}
     root = layer_root(layout, len(layer) + 1)
     if root is not None and not isinstance(state, Tree):
         left = remove_gates(state, layer * (len(gates) // len(layer)), gates)
         starts["analytic"] = np.concatenate([analytic_layer(left, root), gates])
+    if len(gates):
+        nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
+        starts["product"] = np.concatenate([nothing, gates])
+        starts["identity"] = np.concatenate([gates, nothing])
+    else:
+        starts["product"] = _product_gates(state, layer, gates.dtype)
     turned = [name for name in ("analytic", "product") if name in starts]
     for k in range(restarts):
         name = turned[k % len(turned)]
@@ -215,17 +218,17 @@ def _product_gates(state: Tensors | Tree, layer: Pairs, dtype: Any) -> NDArray[A
 
 def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> tuple[NDArray[Any], str]:
     """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
-    starts = {name: window.sweep(start, _SWEEPS) for name, start in starts.items()}
     stay = -(-len(starts) // 3)
-    for iterations in _ROUNDS:
+    for count, iterations in enumerate(_ROUNDS):
         reached = {}
         for name, start in starts.items():
-            starts[name], reached[name] = polish(window, start, iterations, enough)
+            swept = window.sweep(start, _SWEEPS) if count == 0 else start
+            starts[name], reached[name] = polish(window, swept, iterations, enough)
+            if reached[name] <= enough:
+                return starts[name], name
         best = sorted(reached, key=reached.__getitem__)
         starts = {name: starts[name] for name in best[:stay]}
         stay = 1
-        if reached[best[0]] <= enough:
-            break
     (name, found), *_ = starts.items()
     return found, name
 

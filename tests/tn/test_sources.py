@@ -399,7 +399,7 @@ class TestChains:
             ("0110", "the state is a str"),
             ({"00": 3, "11": 1}, "the state is a dict"),
             (None, "the state is a NoneType"),
-            (3, "array of shape"),
+            (3, "the state is a int; give a quimb"),
             (DensityMatrix.from_label("01"), r"an array of shape \(4, 4\)"),
             (np.array(["00", "11"]), "the state is a ndarray"),
         ],
