@@ -5,8 +5,8 @@ earlier layers is not changed, the first layer as the nearest product state ("pr
 analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
 state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
 points. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
-by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the circuit
-before, so no layer raises it.
+by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the
+circuit before, so no layer raises it.
 """
 
 from __future__ import annotations

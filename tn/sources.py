@@ -54,8 +54,9 @@ def read_state(
     known = isinstance(state, qtn.MatrixProductState | Result | list | tuple) or hasattr(state, "__array__")
     if not known:
         raise UsageError(
-            f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of (left, "
-            "2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp or a QuantumCircuit."
+            f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of "
+            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
+            "or a QuantumCircuit."
         )
     return site_tensors(state), "", True
 
