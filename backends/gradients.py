@@ -78,7 +78,7 @@ def expectation(
     given = _as_tensor(parameters, circuit)
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
-    method = _method(gradient, backend, check_shots(shots), circuit.num_qubits, len(flat))
+    method = choose_method(gradient, backend, check_shots(shots), circuit.num_qubits, len(flat))
     place = get_backend(backend)
     parts = split(circuit, keep_cp=method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
@@ -145,7 +145,7 @@ def _runs_cp(backend: Backend) -> bool:
     return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
-def _method(gradient: str, backend: Any, shots: int | None, num_qubits: int, batch: int) -> str:
+def choose_method(gradient: str, backend: Any, shots: int | None, num_qubits: int, batch: int) -> str:
     if gradient not in get_args(Gradient):
         raise unknown_name("gradient", str(gradient), get_args(Gradient))
     name = backend.name if isinstance(backend, Backend) else backend

@@ -18,7 +18,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, Measure, Parameter, Reset
 from qiskit.circuit.library import Initialize
 
-from bondwise.backends.gradients import Gradient, _method, expectation
+from bondwise.backends.gradients import Gradient, choose_method, expectation
 from bondwise.backends.inputs import NOT_FINITE, Observable, as_operators, is_single, without_measurements
 from bondwise.backends.names import get_backend
 from bondwise.backends.pennylane import steps
@@ -222,7 +222,7 @@ class CircuitModule(torch.nn.Module):
         phases = parts.phases(flat).sum(-1)
         if not len(flat):  # nothing to run
             states = flat.sum(-1, keepdim=True).expand(0, 2**num_qubits)
-        elif _method(self.gradient, self.backend, None, num_qubits, len(flat)) == "adjoint":
+        elif choose_method(self.gradient, self.backend, None, num_qubits, len(flat)) == "adjoint":
             states = adjoint_states(parts, angles)
             phases = phases + _constant_phase(parts)
         else:
@@ -239,7 +239,10 @@ class CircuitModule(torch.nn.Module):
                 f"the state is not to be had with {where}; pass observables, or write backend='statevector' "
                 "without shots."
             )
-        if _method(self.gradient, self.backend, None, circuit.num_qubits, 1) not in ("adjoint", "backprop"):
+        if choose_method(self.gradient, self.backend, None, circuit.num_qubits, 1) not in (
+            "adjoint",
+            "backprop",
+        ):
             raise UsageError(
                 f"gradient={self.gradient!r} is for expectation values; write 'auto', 'adjoint' or "
                 "'backprop' for the state, or pass observables."

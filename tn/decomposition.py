@@ -102,7 +102,7 @@ def decompose(
     target_state, origin, exact = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
     target_state = _in_field(target_state, real)
     tree = target_state if isinstance(target_state, Tree) else None
-    sites = len(target_state) if tree is None else tree.sites
+    sites = target_state.sites if isinstance(target_state, Tree) else len(target_state)
     layout = layout or ("staircase" if tree is None else "tree")
     layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
     real_gates = _is_real(target_state)

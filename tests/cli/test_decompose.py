@@ -405,3 +405,12 @@ def test_stopped_run_leaves_nothing(tmp_path, end):
     assert process.returncode == (1 if end == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in rest
     assert names(tmp_path) == {"state.npy"}
+
+
+def test_the_command_knows_every_layout():
+    from typing import get_args
+
+    from bondwise.cli.decompose import LAYOUTS
+    from bondwise.tn.layouts import Layout
+
+    assert get_args(Layout) == LAYOUTS
