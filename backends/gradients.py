@@ -146,6 +146,18 @@ def _runs_cp(backend: Backend) -> bool:
 
 
 def choose_method(gradient: str, backend: Any, shots: int | None, num_qubits: int, batch: int) -> str:
+    """The way to a gradient that "auto" stands for, or the one that was asked for.
+
+    Args:
+        gradient: As for `expectation`.
+        backend: As for `expectation`.
+        shots: As for `expectation`.
+        num_qubits: Of the circuit.
+        batch: Number of parameter sets.
+
+    Raises:
+        UsageError: There is no such way, or not on this backend.
+    """
     if gradient not in get_args(Gradient):
         raise unknown_name("gradient", str(gradient), get_args(Gradient))
     name = backend.name if isinstance(backend, Backend) else backend
