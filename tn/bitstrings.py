@@ -49,7 +49,8 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             continue
         wrong = string.strip("01")
         if wrong:
-            raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1.")
+            hint = "; leave out a line of names" if number == 1 else ""
+            raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1{hint}.")
         strings.append(string)
         if len(string) != len(strings[0]):
             raise UsageError(f"{path}, line {number}: {len(string)} bits; the first has {len(strings[0])}.")

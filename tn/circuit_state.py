@@ -1,4 +1,4 @@
-"""The state of a circuit as a matrix product state, by quimb."""
+"""The state of a circuit as a matrix product state, by Qiskit where it is small, else by quimb."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ import numpy as np
 import quimb.tensor as qtn
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import CircuitError
+from qiskit.quantum_info import Operator, Statevector
 
 from bondwise.runs import UsageError
-from bondwise.tn.states import Tensors, compress
+from bondwise.tn.states import Tensors, compress, inner, site_tensors
 
 _CUTOFF = 1e-12
+_DENSE_QUBITS = 18  # seconds; the cost of splitting the vector grows as 2.8^n
+_WORKING, _LEAST = 4, 128  # bonds on the way: so many times the final one, and no fewer than that
 
 
 def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, float]:
-    """Apply a circuit to |0...0>, gate by gate, with bonds truncated to `max_bond`.
+    """Apply a circuit to |0...0> and truncate the final state to `max_bond`.
+
+    Up to 18 qubits the circuit is simulated exactly. Beyond, it is applied gate by gate to a matrix product
+    state whose bonds are truncated on the way, at four times `max_bond` and at least 128.
 
     Args:
         circuit: Any circuit without free parameters, resets and measurements but those at its end, which are
             left out.
-        max_bond: Largest bond kept.
+        max_bond: Largest bond of the result.
 
     Returns:
-        Site tensors of norm 1, site i being qubit i, and an estimate of the weight lost by truncation
-        (the product of what every step kept, subtracted from 1).
+        Site tensors of norm 1, site i being qubit i, and the weight lost by truncation: exact up to 18
+        qubits, beyond an estimate (the product of what every step kept, subtracted from 1).
 
     Raises:
         UsageError: The circuit has free parameters, or something in it is not a gate.
@@ -43,7 +49,10 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
             plain = transpile(plain, basis_gates=["u", "cx"], optimization_level=0)
         except Exception as error:  # each pass has its own kinds
             raise UsageError(f"the circuit cannot be written in gates of two qubits: {error}") from error
-    simulation = qtn.CircuitMPS(circuit.num_qubits, max_bond=max_bond, cutoff=_CUTOFF, dtype="complex128")
+    small = plain.num_qubits <= _DENSE_QUBITS
+    bond = max(_WORKING * max_bond, _LEAST)
+    simulation = qtn.CircuitMPS(circuit.num_qubits, max_bond=bond, cutoff=_CUTOFF, dtype="complex128")
+    dense = Statevector.from_int(0, 2**plain.num_qubits) if small else None
     for step in plain.data:
         name = step.operation.name
         if name in ("barrier", "delay"):
@@ -58,8 +67,14 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
             raise UsageError(f"'{name}' in the circuit has an angle that is NaN or infinite.")
         # Qiskit's first qubit is the lowest bit, quimb's the highest
         where = [plain.find_bit(qubit).index for qubit in reversed(step.qubits)]
-        if where:
+        if where and dense is not None:
+            dense = dense.evolve(Operator(matrix), where[::-1])
+        elif where:
             simulation.apply_gate_raw(matrix, where)
+    if dense is not None:
+        whole = site_tensors(dense)
+        tensors = compress(whole, max_bond)
+        return tensors, max(0.0, 1 - float(abs(inner(whole, tensors)) ** 2))
     state = simulation.psi
     state.permute_arrays("lpr")
     arrays = list(state.arrays)
@@ -67,4 +82,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         arrays = [arrays[0].reshape(1, 2, 1)]
     else:
         arrays = [arrays[0][None], *arrays[1:-1], arrays[-1][..., None]]
-    return compress(arrays), max(0.0, 1 - float(simulation.fidelity_estimate()))
+    whole = compress(arrays)
+    tensors = compress(whole, max_bond)
+    kept = float(simulation.fidelity_estimate()) * float(abs(inner(whole, tensors)) ** 2)
+    return tensors, max(0.0, 1 - kept)

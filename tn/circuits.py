@@ -54,8 +54,8 @@ class Decomposition(Result):
 
     def __str__(self) -> str:
         return (
-            f"Decomposition: infidelity {self.infidelity:.3g}, {self.cx_count} CX, "
-            f"two-qubit depth {self.depth}, {len(self.parameters)} angles"
+            f"Decomposition: infidelity {self.infidelity:.3g}{'' if self.exact else ' (approximate)'}, "
+            f"{self.cx_count} CX, two-qubit depth {self.depth}, {len(self.parameters)} angles"
         )
 
     def plot(self, ax: Any = None) -> Any:

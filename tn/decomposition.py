@@ -85,8 +85,10 @@ def decompose(
         progress: Show a progress bar.
 
     Returns:
-        The circuit, its angles and the exact infidelity; `converged` is False if `infidelity` was not
-        reached, and `message` says why.
+        The circuit, its angles and the infidelity, exact for the state given or found. `converged` is False
+        if `infidelity` was not reached, and `message` says why. Large circuits are truncated to `max_bond`
+        first; what this leaves out, if anything, is in `message`, `exact` is then False, and `converged`
+        counts it.
 
     Raises:
         UsageError: The state is not one of the above, a limit is out of range, or the circuit asked for is
@@ -99,7 +101,7 @@ def decompose(
         raise UsageError(f'real is {real!r}; give True, False or "auto".')
     if layout is not None:
         layer_root(layout, 2)  # refuses a name that there is not
-    target_state, origin, exact = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    target_state, origin, lost = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
     target_state = _in_field(target_state, real)
     tree = target_state if isinstance(target_state, Tree) else None
     sites = target_state.sites if isinstance(target_state, Tree) else len(target_state)
@@ -132,7 +134,7 @@ def decompose(
                 stopped = "with one layer more, " + str(error).rstrip(".")
                 break
             starts = _starts(target_state, layout, layer, gates, restarts, rng)
-            gates, start = _compete(window, starts, enough)
+            gates, start = _compete(window, starts, max(enough, _EXACT))
             made.append(assemble(target_state, layer * count, gates))
             reached, cx = made[-1][2], count_cx(layer * count, real_gates)
             history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
@@ -147,8 +149,12 @@ def decompose(
                 break
 
     circuit, angles, reached = made[-1]
-    converged = target is None or reached <= target
-    message = f"{origin}infidelity {reached:.3g} with {len(history) - 1} layers, {history[-1]['cx_count']} CX"
+    converged = target is None or max(reached, lost) <= target
+    count = len(history) - 1
+    message = f"{origin}infidelity {reached:.3g} with {count} layer{'' if count == 1 else 's'}"
+    message += f", {history[-1]['cx_count']} CX"
+    if max_cx is not None and layer and not most and layers != 0:
+        message += f"; one layer needs {count_cx(layer, real_gates)} CX"
     if not converged:
         message += f"; the target of {target:.3g} was not reached: {stopped or _advice(layers, max_cx)}"
         message += f"; the state has bond {_largest_bond(target_state)}"
@@ -168,7 +174,7 @@ def decompose(
         cx_count=history[-1]["cx_count"],
         depth=two_qubit_depth(circuit),
         history=tuple(history),
-        exact=exact,
+        exact=not lost,
         converged=converged,
         message=message,
     )
@@ -281,6 +287,6 @@ def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | 
         if limit is not None and (
             isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0
         ):
-            raise UsageError(f"{name} is {limit}; give a whole number of at least 0.")
+            raise UsageError(f"{name} is {limit!r}; give a whole number of at least 0.")
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")

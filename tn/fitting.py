@@ -78,7 +78,7 @@ def fit(
         raise UsageError(f"the circuit is a {type(circuit).__name__}; give a qiskit QuantumCircuit.")
     starts = _start_points(circuit, parameters, restarts, seed)
     program = Program(circuit)
-    target, origin, exact = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    target, origin, left_out = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
     sites = target.sites if isinstance(target, Tree) else len(target)
     if sites != circuit.num_qubits:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {sites} sites.")
@@ -103,7 +103,7 @@ def fit(
     loss = _loss(window, program, point)  # of this very point, for `window.lost` too
     value = -float(np.expm1(-loss))
     lost = np.isinf(loss)
-    converged = not lost and (infidelity is None or value <= infidelity)
+    converged = not lost and (infidelity is None or max(value, left_out) <= infidelity)
     message = f"{origin}infidelity {value:.3g}"
     if isinstance(window, TruncatedWindow):
         message += f", approximate: bonds truncated at {max_bond}, a weight of {window.lost:.1e} left out"
@@ -125,7 +125,7 @@ def fit(
             {"layers": None, "cx_count": count, "infidelity": -float(np.expm1(-number)), "start": name}
             for number, name in ((begun, label), (loss, "fitted"))
         ),
-        exact=exact and isinstance(window, Window),
+        exact=not left_out and isinstance(window, Window),
         converged=bool(converged),
         message=message,
     )

@@ -19,7 +19,7 @@ from bondwise.tn.trees import Tree, checked, tree_state
 
 def read_state(
     state: Any, *, max_bond: int, seed: int | None = None, progress: bool = False
-) -> tuple[Tensors | Tree, str, bool]:
+) -> tuple[Tensors | Tree, str, float]:
     """The tensors of a state, given or yet to be found.
 
     Args:
@@ -29,8 +29,8 @@ def read_state(
         progress: Show bars.
 
     Returns:
-        Canonical site tensors, or a tree; how the state was found, as the beginning of a message; and whether
-        it is the state that was asked for, as opposed to a truncated one.
+        Canonical site tensors, or a tree; how the state was found, as the beginning of a message; and the
+        weight of the state asked for that is left out, 0 but for large circuits.
 
     Raises:
         UsageError: It is nothing of that kind, or damaged.
@@ -38,19 +38,20 @@ def read_state(
     if isinstance(state, SparsePauliOp):
         found = ground_state(state, max_bond, seed=seed, progress=progress)
         origin = f"ground state of energy {found.value:.8g} ({found.message}): "
-        return site_tensors(found), origin, True
+        return site_tensors(found), origin, 0.0
     if isinstance(state, QuantumCircuit):
         tensors, lost = circuit_tensors(state, max_bond)
-        note = f", of which a weight of {lost:.1e} is left out" if lost > 1e-12 else ""
+        lost = lost if lost > 1e-12 else 0.0  # rounding
+        note = f", which leaves out a weight of {lost:.1e} (raise max_bond)" if lost else ""
         bond = max(tensor.shape[2] for tensor in tensors)
-        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: ", not note
+        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: ", lost
     if _is_bitstrings(state):
         trained = train_born(state, max_bond, seed=seed, progress=progress)
-        return site_tensors(trained), f"{trained}: ", True
+        return site_tensors(trained), f"{trained}: ", 0.0
     if isinstance(state, qtn.TensorNetwork) and not isinstance(state, qtn.MatrixProductState):
-        return tree_state(state), "", True
+        return tree_state(state), "", 0.0
     if isinstance(state, Tree):
-        return checked(state), "", True
+        return checked(state), "", 0.0
     known = isinstance(state, qtn.MatrixProductState | Result | list | tuple) or hasattr(state, "__array__")
     if not known:
         raise UsageError(
@@ -58,7 +59,7 @@ def read_state(
             "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
             "or a QuantumCircuit."
         )
-    return site_tensors(state), "", True
+    return site_tensors(state), "", 0.0
 
 
 def _is_bitstrings(state: Any) -> bool:

@@ -99,8 +99,13 @@ def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
     return qtn.MatrixProductState(arrays, shape="lrp")
 
 
-def to_dense(tensors: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The state as a vector of length 2**n, little-endian as Qiskit's Statevector."""
+def to_dense(state: Any) -> NDArray[Any]:
+    """The state as a vector of length 2**n, little-endian as Qiskit's Statevector.
+
+    Args:
+        state: Site tensors, which are taken as they are, or whatever else `site_tensors` takes.
+    """
+    tensors = state if isinstance(state, list | tuple) else site_tensors(state)
     block = np.ones((1, 1))
     for tensor in tensors:  # block: (bond, earlier sites); later sites are more significant
         block = np.tensordot(tensor, block, ((0,), (0,))).transpose(1, 0, 2).reshape(tensor.shape[2], -1)

@@ -128,7 +128,7 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
     if outer != {f"k{i}" for i in range(sites)} or sites < 2:
         raise UsageError(
             f"the network has outer indices {', '.join(sorted(map(str, outer))[:4]) or 'none'}; "
-            "give at least two, named k0, k1, ... as quimb does."
+            "give a state of at least two qubits with indices named k0, k1, ... as quimb does."
         )
     if any(network.ind_size(index) != 2 for index in outer):
         raise UsageError("a site of the network does not have dimension 2; give a state of qubits.")

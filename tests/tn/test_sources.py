@@ -262,7 +262,7 @@ class TestCircuits:
         whole, half = (quick(circuit, max_bond=bond) for bond in (4, 2))
         assert whole.exact
         assert "left out" not in whole.message
-        assert "bond 2, of which a weight of 5.0e-01 is left out" in half.message
+        assert "bond 2, which leaves out a weight of 5.0e-01" in half.message
         assert not half.exact  # the infidelity is that of another state than the circuit's
 
     @pytest.mark.parametrize("max_bond", [0, -1, 1.5, True, "8"])
@@ -343,7 +343,7 @@ class TestTrees:
 
     def test_no_other_networks(self):
         for network in (qtn.MPO_rand(4, 3), qtn.PEPS.rand(2, 2, 2, seed=1)):
-            with pytest.raises(UsageError, match="outer indices .*; give at least two, named k0, k1, ..."):
+            with pytest.raises(UsageError, match="outer indices .*; give a state of at least two qubits"):
                 decompose(network)
 
     def test_real_up_to_a_phase_is_real(self):
@@ -449,3 +449,30 @@ def test_fits_take_the_same_states():
             assert found.infidelity < 1e-3
             assert up_to_phase(prepared(found), dense_of(state)) < 1e-3
     assert up_to_phase(to_dense(site_tensors(prepared(found))), prepared(found)) < 1e-12
+
+
+def test_deep_circuits_of_simple_states_are_exact():
+    """A Fourier transform of a basis state is a product state, whatever its bonds on the way."""
+    from qiskit.circuit.library import QFTGate
+
+    circuit = QuantumCircuit(10)
+    circuit.x([0, 3])
+    circuit.append(QFTGate(10), range(10))
+    found = decompose(circuit.decompose(reps=3), max_bond=2, seed=0)
+    assert (found.cx_count, found.exact, found.converged) == (0, True, True)
+    exact = Statevector(circuit).data
+    assert (
+        abs(np.vdot(exact, Statevector(found.circuit.assign_parameters(found.parameters)).data)) > 1 - 1e-10
+    )
+
+
+def test_what_is_left_out_of_a_circuit_counts():
+    circuit = QuantumCircuit(4)
+    for qubit in (0, 1):
+        circuit.h(qubit)
+        circuit.cx(qubit, qubit + 2)
+    found = decompose(circuit, infidelity=1e-3, max_bond=1, seed=0)
+    assert not found.converged
+    assert not found.exact
+    assert "(approximate)" in str(found)
+    assert "raise max_bond" in found.message

@@ -233,10 +233,13 @@ class TestRefused:
         [
             ([("k0", "a", "b"), ("k1", "b", "c"), ("k2", "c", "a")], "has a loop, so it is no tree"),
             ([("k0", "a"), ("k1", "a"), ("k2", "b"), ("k3", "b")], "falls into parts that no index joins"),
-            ([("k0", "a"), ("k2", "a")], "outer indices k0, k2; give at least two, named k0, k1"),
+            (
+                [("k0", "a"), ("k2", "a")],
+                "outer indices k0, k2; give a state of at least two qubits with indices named k0, k1",
+            ),
             ([("k0", "a"), ("k01", "a")], "outer indices k0, k01"),
             ([("k0", "a"), ("b0", "a")], "outer indices b0, k0"),
-            ([("k0", "a"), ("a",)], "outer indices k0; give at least two"),
+            ([("k0", "a"), ("a",)], "outer indices k0; give a state of at least two"),
             ([("a", "b"), ("a", "b")], "outer indices none"),
             ([("k0", "a"), ("k1", "a"), ("k2", "a")], "index a of the network joins 3 tensors"),
         ],
