@@ -1,0 +1,116 @@
+"""Proteins as words: which letters a sequence may have, and what counts as a word.
+
+A word is a residue, a group of residues (a reduced alphabet) or a run of k of them. The reduced alphabets of
+10 and 4 groups are those that Murphy, Wallqvist and Levy (Protein Eng. 13, 149, 2000) derived from BLOSUM50;
+"hp" splits residues into hydrophobic and polar ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+
+from bondwise.runs import UsageError, unknown_name
+
+RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+
+_GROUPS = {
+    "residues": tuple(RESIDUES),
+    "murphy10": ("LVIM", "C", "A", "G", "ST", "P", "FYW", "EDNQ", "KR", "H"),
+    "murphy4": ("LVIMC", "AGSTP", "FYW", "EDNQKRH"),
+    "hp": ("AVILMFWCYG", "DEKRHNQSTP"),
+}
+# U and O are variants of C and K; B, Z, J mean "one of two", of which the first is taken; X tells nothing.
+_NEAREST = str.maketrans({"U": "C", "O": "K", "B": "N", "Z": "Q", "J": "L", "X": None})
+_MAX_WORDS = 160_000  # 4-mers of 20 residues
+
+
+def standardise(sequence: str) -> str:
+    """A sequence in the 20 standard residues.
+
+    Lower case is raised. Selenocysteine U becomes C, pyrrolysine O becomes K; of the ambiguous letters B
+    becomes N, Z becomes Q, J becomes L; unknown residues X are left out, and so is one `*` at the end, the
+    stop codon.
+
+    Args:
+        sequence: Letters as in FASTA files, without blanks.
+
+    Returns:
+        The sequence, at least one residue long.
+
+    Raises:
+        UsageError: The sequence is empty, also after this, or has any other character.
+    """
+    if not isinstance(sequence, str):
+        raise UsageError(f"a sequence is text such as 'MKTAYIAK', not {type(sequence).__name__}.")
+    clean = sequence.upper().removesuffix("*").translate(_NEAREST)
+    wrong = sorted(set(clean) - set(RESIDUES))
+    if wrong:
+        place = sequence.upper().index(wrong[0]) + 1
+        raise UsageError(
+            f"{wrong[0]!r} at position {place} is no residue; accepted are {RESIDUES}, UOBZJX, "
+            "and one * at the end."
+        )
+    if not clean:
+        raise UsageError(f"the sequence {sequence[:20]!r} has no residues; remove it or give its letters.")
+    return clean
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The words that proteins are written in.
+
+    Args:
+        name: `"residues"` (20 letters), `"murphy10"`, `"murphy4"` or `"hp"` (groups of residues).
+        k: Letters in a word. Words do not overlap; the up to k − 1 letters left over at the end are dropped,
+            except in sequences shorter than k, whose last letter is repeated.
+
+    Raises:
+        UsageError: The name is unknown, k is not positive, or there would be more than 160,000 words.
+    """
+
+    name: str = "residues"
+    k: int = 1
+
+    def __post_init__(self) -> None:
+        if self.name not in _GROUPS:
+            raise unknown_name("alphabet", str(self.name), _GROUPS)
+        if not isinstance(self.k, int) or self.k < 1:
+            raise UsageError(f"k is {self.k!r}; give the number of letters in a word, such as 1 or 3.")
+        if len(self) > _MAX_WORDS:
+            raise UsageError(
+                f"k = {self.k} of {self.name} makes {len(self):,} words; {_MAX_WORDS:,} is most."
+            )
+
+    def __len__(self) -> int:
+        return len(_GROUPS[self.name]) ** self.k
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """All words, each group of residues written as its first letter; word i is token i."""
+        letters = [group[0] for group in _GROUPS[self.name]]
+        return tuple("".join(word) for word in product(letters, repeat=self.k))
+
+    @cached_property
+    def _group_of(self) -> np.ndarray:
+        """Group number by ASCII code."""
+        table = np.zeros(128, dtype=np.int64)
+        for number, group in enumerate(_GROUPS[self.name]):
+            table[np.frombuffer(group.encode(), dtype=np.uint8)] = number
+        return table
+
+    def tokenise(self, sequence: str) -> np.ndarray:
+        """Numbers of the words of a sequence, int64 of shape (words,), at least one.
+
+        Raises:
+            UsageError: As for `standardise`.
+        """
+        letters = self._group_of[np.frombuffer(standardise(sequence).encode(), dtype=np.uint8)]
+        if len(letters) < self.k:
+            letters = np.pad(letters, (0, self.k - len(letters)), mode="edge")
+        base = len(_GROUPS[self.name])
+        words = letters[: len(letters) // self.k * self.k].reshape(-1, self.k)
+        return words @ base ** np.arange(self.k - 1, -1, -1)

@@ -1,0 +1,214 @@
+"""One description of a box's circuit, compiled to a lambeq circuit, to batched torch unitaries, or to Qiskit.
+
+A box is a list of `Gate`s on wires 0 … n − 1, wire 0 being the leftmost one of the diagram and the most
+significant bit of a matrix index. IQP, Sim14, Sim15 and StronglyEntangling are gate for gate lambeq's ansätze
+(Sim et al., arXiv:1905.10876; Schuld et al., arXiv:1804.00633). "reupload" is ours: rotations RY, RZ on every
+wire for residues, entanglers RZZ, RXX on every pair for the boxes between them, both for the boxes that merge
+wires; its entanglers stand alone so that all residues can share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+from typing import Any
+
+import torch
+
+from bondwise.runs import UsageError, unknown_name
+
+PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate of a box.
+
+    Attributes:
+        name: `"H"`, `"CX"`, `"Rx"`, `"Ry"`, `"Rz"`, `"CRx"`, `"CRz"`, `"Rzz"` or `"Rxx"`.
+        wires: The wires it acts on, the control first.
+        parameter: Number of its angle among the box's, None for H and CX.
+    """
+
+    name: str
+    wires: tuple[int, ...]
+    parameter: int | None = None
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """How the boxes of a diagram become circuits.
+
+    Args:
+        name: `"reupload"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
+        layers: Repetitions within a box.
+        entangle: False leaves the entanglers of `"reupload"` out: the ablation that asks whether they help.
+
+    Raises:
+        UsageError: The name is unknown, there are no layers, or `entangle=False` with another ansatz.
+    """
+
+    name: str = "reupload"
+    layers: int = 1
+    entangle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in _LAYOUTS:
+            raise unknown_name("ansatz", str(self.name), _LAYOUTS)
+        if not isinstance(self.layers, int) or self.layers < 1:
+            raise UsageError(f"layers is {self.layers!r}; give a whole number of at least 1.")
+        if not self.entangle and self.name != "reupload":
+            raise UsageError(f"only 'reupload' can do without entanglers, not {self.name!r}.")
+
+    def gates(self, wires: int, kind: str) -> tuple[Gate, ...]:
+        """The gates of a box.
+
+        Args:
+            wires: Number of qubits.
+            kind: `"word"` (residue, k-mer or start), `"mix"` (between residues) or `"merge"` (joins wires).
+        """
+        if self.name == "reupload":
+            blocks = {"word": [_rotations], "mix": [_entanglers], "merge": [_rotations, _entanglers]}[kind]
+            if not self.entangle:
+                blocks = [block for block in blocks if block is not _entanglers]
+            return _numbered(gate for _ in range(self.layers) for block in blocks for gate in block(wires))
+        if wires == 1:  # lambeq's rule for boxes on one wire: three rotations that take turns
+            return _numbered(Gate(name, (0,)) for name in _ALONE[self.name])
+        return _numbered(_LAYOUTS[self.name](wires, self.layers))
+
+    def to_lambeq(self, qubits: dict[Any, int], *, discard: bool) -> Any:
+        """The same ansatz as a lambeq `CircuitAnsatz`; its angles are in turns.
+
+        Args:
+            qubits: Qubits by lambeq type, such as `{AtomicType.SENTENCE: 1}`.
+            discard: Trace surplus wires out instead of post-selecting them on |0⟩.
+        """
+        from bondwise.qml.protein.lambeq_ansatz import lambeq_ansatz
+
+        return lambeq_ansatz(self, qubits, discard)
+
+
+def _numbered(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    """The gates with their angles numbered in order."""
+    numbers = count()
+    return tuple(
+        Gate(gate.name, gate.wires, next(numbers)) if gate.name in PARAMETRISED else gate for gate in gates
+    )
+
+
+def _rotations(n: int) -> Iterable[Gate]:
+    for wire in range(n):
+        yield from (Gate("Ry", (wire,)), Gate("Rz", (wire,)))
+
+
+def _entanglers(n: int) -> Iterable[Gate]:
+    for name in ("Rzz", "Rxx"):
+        yield from (Gate(name, pair) for pair in combinations(range(n), 2))
+
+
+def _iqp(n: int, layers: int) -> Iterable[Gate]:
+    for _ in range(layers):
+        yield from (Gate("H", (wire,)) for wire in range(n))
+        yield from (Gate("CRz", (wire, wire + 1)) for wire in range(n - 1))
+    yield from (Gate("H", (wire,)) for wire in range(n))
+
+
+def _sim(entangler: str) -> Callable[[int, int], Iterable[Gate]]:
+    """Two layers of RY, each followed by a ring of entanglers, the rings in opposite orientation."""
+
+    def layout(n: int, layers: int) -> Iterable[Gate]:
+        for _ in range(layers):
+            yield from (Gate("Ry", (wire,)) for wire in range(n))
+            yield from (Gate(entangler, (wire, (wire - 1) % n)) for wire in range(n))
+            yield from (Gate("Ry", (wire,)) for wire in range(n))
+            yield from (Gate(entangler, (wire % n, (wire + 1) % n)) for wire in range(n, 0, -1))
+
+    return layout
+
+
+def _strongly(n: int, layers: int) -> Iterable[Gate]:
+    for layer in range(layers):
+        for wire in range(n):
+            yield from (Gate("Rz", (wire,)), Gate("Ry", (wire,)), Gate("Rz", (wire,)))
+        yield from (Gate("CX", (wire, (wire + layer % (n - 1) + 1) % n)) for wire in range(n))
+
+
+_LAYOUTS: dict[str, Any] = {
+    "reupload": None,
+    "iqp": _iqp,
+    "sim14": _sim("CRx"),
+    "sim15": _sim("CX"),
+    "strongly": _strongly,
+}
+_ALONE = {name: ("Rx", "Rz", "Rx") for name in ("iqp", "sim14", "sim15")} | {"strongly": ("Rz", "Ry", "Rz")}
+
+
+def count_parameters(gates: Sequence[Gate]) -> int:
+    """Number of angles that the gates of a box have."""
+    return sum(gate.parameter is not None for gate in gates)
+
+
+def unitaries(gates: Sequence[Gate], wires: int, angles: torch.Tensor) -> torch.Tensor:
+    """The unitaries of many boxes of one layout.
+
+    Args:
+        gates: What `Ansatz.gates` gives.
+        wires: Number of qubits n.
+        angles: Radians, float32 or float64 of shape (K, P), one row per box.
+
+    Returns:
+        Complex of shape (K, 2^n, 2^n), differentiable; wire 0 is the most significant bit.
+    """
+    dtype = torch.complex128 if angles.dtype == torch.float64 else torch.complex64
+    size = 2**wires
+    product = torch.eye(size, dtype=dtype, device=angles.device).expand(len(angles), size, size)
+    for gate in gates:
+        matrix = _matrix(gate, angles, dtype)
+        product = _apply(matrix, gate.wires, product, wires)
+    return product
+
+
+def _apply(matrix: torch.Tensor, on: tuple[int, ...], product: torch.Tensor, wires: int) -> torch.Tensor:
+    """A gate (K or 1, 2^w, 2^w) on some wires of the row index of a product (K, 2^n, columns)."""
+    legs = "abcdefghij"[:wires]
+    new = "wxyz"[: len(on)]
+    out = list(legs)
+    for letter, wire in zip(new, on, strict=True):
+        out[wire] = letter
+    old = "".join(legs[wire] for wire in on)
+    tensor = product.reshape(len(product), *(2,) * wires, -1)
+    gate = matrix.reshape(len(matrix), *(2,) * (2 * len(on))).expand(len(product), *(2,) * (2 * len(on)))
+    return torch.einsum(f"k{new}{old},k{legs}t->k{''.join(out)}t", gate, tensor).reshape(product.shape)
+
+
+def _matrix(gate: Gate, angles: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Matrix of a gate: (1, 2^w, 2^w) if constant, else (K, 2^w, 2^w)."""
+    constant = _CONSTANT.get(gate.name)
+    if constant is not None:
+        return constant.to(dtype=dtype, device=angles.device)[None]
+    half = angles[:, gate.parameter] / 2
+    cos, sin = torch.cos(half)[:, None, None].to(dtype), torch.sin(half)[:, None, None].to(dtype)
+    generator = _GENERATOR[gate.name].to(dtype=dtype, device=angles.device)
+    subspace = (generator @ generator).real.round().to(dtype)  # where a control is set; all of it without
+    rest = torch.eye(len(generator), dtype=dtype, device=angles.device) - subspace
+    return rest + cos * subspace - 1j * sin * generator
+
+
+_X = torch.tensor([[0, 1], [1, 0]], dtype=torch.complex128)
+_Y = torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128)
+_Z = torch.tensor([[1, 0], [0, -1]], dtype=torch.complex128)
+_ONE = torch.tensor([[0, 0], [0, 1]], dtype=torch.complex128)
+_CONSTANT = {
+    "H": torch.tensor([[1, 1], [1, -1]], dtype=torch.complex128) / 2**0.5,
+    "CX": torch.eye(4, dtype=torch.complex128)[[0, 1, 3, 2]],
+}
+_GENERATOR = {
+    "Rx": _X,
+    "Ry": _Y,
+    "Rz": _Z,
+    "CRx": torch.kron(_ONE, _X),
+    "CRz": torch.kron(_ONE, _Z),
+    "Rzz": torch.kron(_Z, _Z),
+    "Rxx": torch.kron(_X, _X),
+}

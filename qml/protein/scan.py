@@ -1,0 +1,147 @@
+"""A batch of sequences read word by word: s[t+1] = M[token t] s[t], with a backward pass written by hand.
+
+The states are rescaled to norm 1 after every step where asked for, and the logarithm of the norm is kept: a
+post-selected path of 300 residues has amplitudes of 1e-50. The gradient is exact all the same. For
+S = M…M s0 = exp(L) ŝ with gradients g of ŝ and l of L, the adjoint starts as g − (g·ŝ) ŝ + l ŝ, and each
+step back is a multiplication with the transpose, divided by the step's own scale c: all of it of order one.
+
+Autograd's own backward through a gather of matrices was the bottleneck of training; here it is one reverse
+sweep with an outer product per word. On the CPU both sweeps are compiled loops, elsewhere batched products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+
+
+def scan(
+    matrices: torch.Tensor, tokens: torch.Tensor, start: torch.Tensor, *, rescale: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All states on the way.
+
+    Args:
+        matrices: Real (K, D, D), one for each token.
+        tokens: Integers (B, T); −1 is padding and leaves the state as it is.
+        start: Initial states (B, D), of norm 1 if they are to be rescaled.
+        rescale: Divide every state by its Euclidean norm.
+
+    Returns:
+        States (B, T + 1, D) and the logarithms (B,) of the norm of the last state without rescaling; zeros
+        where nothing is rescaled. Differentiable in `matrices` and `start`; with `rescale`, of the states
+        only the last one passes a gradient on.
+    """
+    return _Scan.apply(
+        matrices.contiguous(), tokens.to(torch.int32).contiguous(), start.contiguous(), rescale
+    )
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, matrices: torch.Tensor, tokens: torch.Tensor, start: torch.Tensor, rescale: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        (batch, steps), size = tokens.shape, matrices.shape[-1]
+        states = start.new_empty(batch, steps + 1, size)
+        states[:, 0] = start
+        scales = start.new_ones(batch, steps)
+        if matrices.device.type == "cpu":
+            transposed = matrices.detach().transpose(1, 2).contiguous()
+            _forward(*_arrays(transposed, tokens, states, scales), rescale)
+        else:
+            for step in range(steps):
+                fresh = _applied(matrices, tokens[:, step], states[:, step])
+                if rescale:
+                    scales[:, step] = fresh.norm(dim=1)
+                    fresh = fresh / scales[:, step, None]
+                states[:, step + 1] = fresh
+        ctx.save_for_backward(matrices, tokens, states, scales)
+        ctx.rescale = rescale
+        return states, scales.log().sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        matrices, tokens, states, scales = ctx.saved_tensors
+        inner, of_log = (gradient.contiguous() for gradient in gradients)
+        adjoint = inner[:, -1].clone()
+        if ctx.rescale:
+            last = states[:, -1]
+            adjoint += (of_log - (adjoint * last).sum(1))[:, None] * last
+            inner = torch.zeros_like(inner)
+        slope = torch.zeros_like(matrices)
+        if matrices.device.type == "cpu":
+            _backward(*_arrays(matrices, tokens, states, scales, inner, adjoint, slope))
+        else:
+            for step in range(tokens.shape[1] - 1, -1, -1):
+                token = tokens[:, step].long()
+                real = (token >= 0).to(states)[:, None] / scales[:, step, None]
+                outer = (adjoint * real)[:, :, None] * states[:, step, None, :]
+                slope.index_add_(0, token.clamp(min=0), outer)
+                back = torch.einsum("bij,bi->bj", matrices[token.clamp(min=0)], adjoint) * real
+                adjoint = torch.where(token[:, None] >= 0, back, adjoint) + inner[:, step]
+        return slope, None, adjoint, None
+
+
+def _arrays(*tensors: torch.Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.detach().numpy() for tensor in tensors)
+
+
+def _applied(matrices: torch.Tensor, token: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    moved = torch.einsum("bij,bj->bi", matrices[token.clamp(min=0).long()], state)
+    return torch.where(token[:, None] >= 0, moved, state)
+
+
+@njit(cache=True, fastmath=True)
+def _forward(transposed: Any, tokens: Any, states: Any, scales: Any, rescale: bool) -> None:
+    batch, steps = tokens.shape
+    size = states.shape[2]
+    for b in range(batch):
+        for t in range(steps):
+            k = tokens[b, t]
+            if k < 0:
+                for i in range(size):
+                    states[b, t + 1, i] = states[b, t, i]
+                continue
+            for i in range(size):
+                states[b, t + 1, i] = 0
+            for j in range(size):
+                value = states[b, t, j]
+                for i in range(size):
+                    states[b, t + 1, i] += transposed[k, j, i] * value
+            if rescale:
+                norm = states[b, t, 0] * 0
+                for i in range(size):
+                    norm += states[b, t + 1, i] * states[b, t + 1, i]
+                norm = np.sqrt(norm)
+                scales[b, t] = norm
+                inverse = 1 / norm
+                for i in range(size):
+                    states[b, t + 1, i] *= inverse
+
+
+@njit(cache=True, fastmath=True)
+def _backward(
+    matrices: Any, tokens: Any, states: Any, scales: Any, inner: Any, adjoint: Any, slope: Any
+) -> None:
+    batch, steps = tokens.shape
+    size = states.shape[2]
+    fresh = np.empty(size, states.dtype)
+    for b in range(batch):
+        for t in range(steps - 1, -1, -1):
+            k = tokens[b, t]
+            if k >= 0:
+                inverse = 1 / scales[b, t]
+                for j in range(size):
+                    fresh[j] = 0
+                for i in range(size):
+                    value = adjoint[b, i] * inverse
+                    for j in range(size):
+                        fresh[j] += matrices[k, i, j] * value
+                        slope[k, i, j] += value * states[b, t, j]
+                for j in range(size):
+                    adjoint[b, j] = fresh[j]
+            for j in range(size):
+                adjoint[b, j] += inner[b, t, j]
