@@ -1,3 +1,13 @@
 from .alphabet import RESIDUES as RESIDUES
 from .alphabet import Alphabet as Alphabet
 from .alphabet import standardise as standardise
+from .ansatz import Ansatz as Ansatz
+from .classifier import ProteinClassifier as ProteinClassifier
+from .latch_qtn import LatchQTN as LatchQTN
+from .path_qtn import PathQTN as PathQTN
+from .readers import PathReader as PathReader
+from .readers import TreeReader as TreeReader
+from .readers import WindowReader as WindowReader
+from .recurrent_qtn import RecurrentQTN as RecurrentQTN
+from .tree_qtn import TreeQTN as TreeQTN
+from .window_qtn import WindowQTN as WindowQTN

@@ -18,7 +18,7 @@ import torch
 
 from bondwise.runs import UsageError, unknown_name
 
-PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx")
+PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Gate:
     """A gate of a box.
 
     Attributes:
-        name: `"H"`, `"CX"`, `"Rx"`, `"Ry"`, `"Rz"`, `"CRx"`, `"CRz"`, `"Rzz"` or `"Rxx"`.
+        name: `"H"`, `"CX"`, `"Rx"`, `"Ry"`, `"Rz"`, `"CRx"`, `"CRz"`, `"Rzz"`, `"Rxx"` or `"Ryy"`.
         wires: The wires it acts on, the control first.
         parameter: Number of its angle among the box's, None for H and CX.
     """
@@ -144,6 +144,21 @@ _LAYOUTS: dict[str, Any] = {
 _ALONE = {name: ("Rx", "Rz", "Rx") for name in ("iqp", "sim14", "sim15")} | {"strongly": ("Rz", "Ry", "Rz")}
 
 
+def latch_gates(wires: int, layers: int) -> tuple[Gate, ...]:
+    """Gates that can couple wires in any way: rotations RY, RZ, then RXX, RYY, RZZ on every pair.
+
+    Args:
+        wires: Number of qubits.
+        layers: Repetitions.
+    """
+    pairs = tuple(combinations(range(wires), 2))
+    return _numbered(
+        gate
+        for _ in range(layers)
+        for gate in (*_rotations(wires), *(Gate(name, p) for p in pairs for name in ("Rxx", "Ryy", "Rzz")))
+    )
+
+
 def count_parameters(gates: Sequence[Gate]) -> int:
     """Number of angles that the gates of a box have."""
     return sum(gate.parameter is not None for gate in gates)
@@ -211,4 +226,5 @@ _GENERATOR = {
     "CRz": torch.kron(_ONE, _Z),
     "Rzz": torch.kron(_Z, _Z),
     "Rxx": torch.kron(_X, _X),
+    "Ryy": torch.kron(_Y, _Y),
 }

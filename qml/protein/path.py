@@ -73,21 +73,22 @@ class Path(nn.Module):
         return not (self.states or self.ancillas) or self.discard
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final states (B, D) of norm 1 (pure) or trace 1, and log10 of the post-selection probability (B,).
+        """Outcome probabilities (B, 2^qubits) of the memory, and log10 (B,) of passing the post-selections.
 
         Args:
             tokens: Integers (B, T), −1 beyond the end of a sentence.
         """
-        states, log = self.history(tokens)
-        return states[:, -1], 2 * log / math.log(10)
+        state, log = self.final(tokens)
+        return probabilities(state, pure=self.pure), 2 * log / math.log(10)
 
-    def history(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """States after every word (B, steps + 1, D), and the log of the norm; arguments as for `forward`."""
+    def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Final states (B, D) of norm 1 (pure) or trace 1, and the log of the norm divided out (B,)."""
         start = self._word_states()[tokens[:, 0]] if self.states else self._start(len(tokens))
         steps = tokens[:, 1:] if self.states else tokens
         box = torch.arange(steps.shape[1], device=tokens.device).clamp(max=self.boxes - 1)
         numbers = torch.where(steps >= 0, steps + self.words * box, -1)
-        return scan(self.matrices(), numbers, start, rescale=self.pure)
+        states, log = scan(self.matrices(), numbers, start, rescale=self.pure and not self.legal_on_hardware)
+        return states[:, -1], log
 
     def matrices(self) -> torch.Tensor:
         """What each word does to the memory, real (boxes · words, D, D)."""
@@ -107,10 +108,6 @@ class Path(nn.Module):
         both = torch.einsum("xab,wbc->xwac", mixed, words).flatten(0, 1)
         operators = kraus(both, qubits, qubits, discard=self.discard)
         return real_matrix(operators[:, 0]) if self.pure else transfer_matrix(operators)
-
-    def probabilities(self, state: torch.Tensor) -> torch.Tensor:
-        """Outcome probabilities (B, 2^qubits) of measuring the memory."""
-        return probabilities(state, pure=self.pure)
 
     def angles(self, words: tuple[str, ...]) -> dict[str, torch.Tensor]:
         """Angles in radians by the name of the box in the diagram.

@@ -1,8 +1,8 @@
 """Proteins as lambeq diagrams: readers for paths, balanced trees and windows.
 
 Wires are of lambeq's sentence type S, ancillas of a type A; a circuit ansatz decides about their qubits. Box
-names are the contract with the models: a word's own letters; START; MIX, STAIR and MERGE, followed by `_0`, `_1`,
-… when hierarchical.
+names are the contract with the models: a word's own letters; START; MIX, STAIR and MERGE, followed by their
+number, as in MIX_0, when hierarchical.
 """
 
 from __future__ import annotations

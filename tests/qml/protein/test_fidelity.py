@@ -78,9 +78,9 @@ def test_path(residues, boxes, qubits, length, name, discard):
         spread=1.5,
     )
     diagram = PathReader(ALPHABET, residues=residues, boxes=boxes).sentence2diagram(words, tokenised=True)
-    state, log10 = path(tokens_of(words))
+    found, log10 = path(tokens_of(words))
     exact = contracted(diagram, ansatz, path.angles(ALPHABET.words), qubits, discard)
-    assert_equal(path.probabilities(state)[0].detach(), log10.item(), exact)
+    assert_equal(found[0].detach(), log10.item(), exact)
 
 
 @pytest.mark.parametrize("discard", [False, True])
@@ -91,9 +91,9 @@ def test_path_with_ancilla(name, discard):
         len(ALPHABET), qubits=2, ansatz=ansatz, residues="gates", ancillas=1, discard=discard, spread=1.0
     )
     diagram = PathReader(ALPHABET, residues="gates", ancilla=True).sentence2diagram(words, tokenised=True)
-    state, log10 = path(tokens_of(words))
+    found, log10 = path(tokens_of(words))
     exact = contracted(diagram, ansatz, path.angles(ALPHABET.words), 2, discard)
-    assert_equal(path.probabilities(state)[0].detach(), log10.item(), exact)
+    assert_equal(found[0].detach(), log10.item(), exact)
 
 
 @pytest.mark.parametrize("discard", [False, True])
@@ -119,9 +119,9 @@ def test_windows(residues, name, discard):
     path = Path(len(ALPHABET), qubits=1, ansatz=ansatz, residues=residues, discard=discard, spread=1.5)
     reader = WindowReader(ALPHABET, window=5, stride=3, residues=residues)
     diagram = reader.sentence2diagram(words, tokenised=True)
-    state, log10 = path(tokens_of(words)[0].unfold(0, 5, 3))
+    found, log10 = path(tokens_of(words)[0].unfold(0, 5, 3))
     exact = contracted(diagram, ansatz, path.angles(ALPHABET.words), 1, discard)
-    first, second, third = path.probabilities(state).detach()
+    first, second, third = found.detach()
     together = torch.einsum("a,b,c->abc", first, second, third).flatten()
     assert_equal(together, log10.sum().item(), exact)
     assert len(reader.windows(words, tokenised=True)) == 3
@@ -135,7 +135,7 @@ def test_batches_of_unequal_length_equal_single_sentences():
     batch = torch.full((5, 16), -1)
     for row, length in enumerate(lengths):
         batch[row, :length] = torch.randint(10, (length,))
-    for network in (lambda t: (path.probabilities(path(t)[0]), path(t)[1]), tree):
+    for network in (path, tree):
         found, log10 = network(batch)
         for row, length in enumerate(lengths):
             alone, alone_log10 = network(batch[row : row + 1, :length])

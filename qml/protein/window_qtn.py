@@ -1,0 +1,141 @@
+"""The recommended classifier: short re-uploading circuits on windows, pooled over the protein."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from bondwise.qml.protein.ansatz import Ansatz
+from bondwise.qml.protein.pooling import TwoSidedPooling
+from bondwise.qml.protein.qtn import QTNClassifier
+from bondwise.qml.protein.windows import Windows
+
+
+class WindowQTN(QTNClassifier):
+    """Runs a circuit of a few qubits on every window of residues; the pooled Z and ZZ values decide.
+
+    The circuits are short, need no post-selection and no qubit more for longer proteins. Pooling them is
+    classical post-processing.
+
+    Args:
+        qubits: Qubits of a circuit.
+        window: Residues in a window.
+        stride: Residues from one window to the next.
+        filters: Number of circuits with angles of their own, as channels of a convolution.
+        entangle: False leaves the entanglers out (an ablation).
+        spread: Standard deviation of the initial angles, radians.
+        alphabet: See `Alphabet`.
+        k: See `Alphabet`.
+        epochs: Passes over the data.
+        learning_rate: Peak of the one-cycle schedule.
+        batch_size: Proteins per step.
+        seed: Of start and batches.
+    """
+
+    ansatz = "reupload"
+    layers = 1
+
+    def __init__(
+        self,
+        *,
+        qubits: int = 2,
+        window: int = 15,
+        stride: int = 3,
+        filters: int = 1,
+        entangle: bool = True,
+        spread: float = 0.1,
+        alphabet: str = "residues",
+        k: int = 1,
+        epochs: int = 9,
+        learning_rate: float = 0.02,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        self.qubits = qubits
+        self.window = window
+        self.stride = stride
+        self.filters = filters
+        self.entangle = entangle
+        self.spread = spread
+        self.alphabet = alphabet
+        self.k = k
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of one window's circuit."""
+        return self.qubits
+
+    @property
+    def legal_on_hardware(self) -> bool:
+        """Always: nothing is post-selected."""
+        return True
+
+    def reader(self) -> Any:
+        """A `WindowReader`."""
+        from bondwise.qml.protein.readers import WindowReader
+
+        return WindowReader(self._checked(), window=self.window, stride=self.stride)
+
+    def angles(self, filter: int = 0) -> dict[str, torch.Tensor]:
+        """Trained angles in radians by the name of the box in the diagrams.
+
+        Args:
+            filter: Number of the circuit.
+        """
+        return self.network_.filters[filter].path.angles(self._checked().words)
+
+    def _ansatz(self) -> Ansatz:
+        return Ansatz(self.ansatz, self.layers, self.entangle)
+
+    def _network(self, words: int, outputs: int) -> nn.Module:
+        filters = [
+            Windows(
+                words,
+                qubits=self.qubits,
+                window=self.window,
+                stride=self.stride,
+                ansatz=self._ansatz(),
+                spread=self.spread,
+            )
+            for _ in range(self.filters)
+        ]
+        return WindowNetwork(filters, self.stride, outputs)
+
+
+class WindowNetwork(nn.Module):
+    """Windows, pooling and the readout of the pooled values.
+
+    Args:
+        filters: Circuits.
+        stride: Words from one window to the next.
+        outputs: Logits per sentence.
+    """
+
+    def __init__(self, filters: list[Windows], stride: int, outputs: int) -> None:
+        super().__init__()
+        self.filters = nn.ModuleList(filters)
+        self.pooling = TwoSidedPooling(stride)
+        values = sum(part.num_values for part in filters)
+        weight = 1.5 * torch.randn(outputs, self.pooling.kinds, values)
+        weight[:, 2:] = 0
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits (B,) or (B, C) of tokens (B, T)."""
+        values, present = zip(*(part(tokens) for part in self.filters), strict=True)
+        return self.logits(torch.cat(values, dim=-1), present[0])
+
+    def logits(
+        self, values: torch.Tensor, present: torch.Tensor, variance: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits of window values (B, W, O) that were computed or measured; see `TwoSidedPooling`."""
+        pooled = self.pooling(values, present, variance)
+        logits = torch.einsum("bpo,cpo->bc", pooled, self.weight) + self.bias
+        return logits[:, 0] if len(self.bias) == 1 else logits
