@@ -129,7 +129,8 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def predict(self, sequences: Sequence[str]) -> np.ndarray:
         """The most probable class of each sequence, (N,)."""
-        return self.classes_[self.predict_proba(sequences).argmax(1)]
+        best = self.predict_proba(sequences).argmax(1)
+        return self.classes_[best]
 
     @property
     def num_parameters(self) -> int:
@@ -191,9 +192,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         try:
             model = kind(**settings)
         except TypeError as error:
-            raise UsageError(
-                f"the settings in {folder / _MODEL} are not those of {name} ({error})."
-            ) from error
+            raise UsageError(f"{folder / _MODEL} has settings that {name} has not ({error}).") from error
         model.classes_ = np.array(classes)
         model.history_ = history
         model.network_ = model._network(len(model._checked()), 1 if len(classes) == 2 else len(classes))

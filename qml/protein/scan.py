@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numba import njit
 
+_COMPILED = "cpu"  # the type of device whose loops are compiled
+
 
 def scan(
     matrices: torch.Tensor, tokens: torch.Tensor, start: torch.Tensor, *, rescale: bool
@@ -48,7 +50,7 @@ class _Scan(torch.autograd.Function):
         states = start.new_empty(batch, steps + 1, size)
         states[:, 0] = start
         scales = start.new_ones(batch, steps)
-        if matrices.device.type == "cpu":
+        if matrices.device.type == _COMPILED:
             transposed = matrices.detach().transpose(1, 2).contiguous()
             _forward(*_arrays(transposed, tokens, states, scales), rescale)
         else:
@@ -72,7 +74,7 @@ class _Scan(torch.autograd.Function):
             adjoint += (of_log - (adjoint * last).sum(1))[:, None] * last
             inner = torch.zeros_like(inner)
         slope = torch.zeros_like(matrices)
-        if matrices.device.type == "cpu":
+        if matrices.device.type == _COMPILED:
             _backward(*_arrays(matrices, tokens, states, scales, inner, adjoint, slope))
         else:
             for step in range(tokens.shape[1] - 1, -1, -1):
