@@ -93,7 +93,8 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             torch.manual_seed(self.seed)
             self.network_ = self._network(len(alphabet), 1 if len(classes) == 2 else len(classes))
             self.classes_ = classes
-            self._prepare(sentences, targets, progress)
+            if not resume:
+                self._prepare(sentences, targets, progress)
             self.history_ = train(
                 self.network_,
                 sentences,

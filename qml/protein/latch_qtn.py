@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.latch import Latch
 from bondwise.qml.protein.qtn import QTNClassifier, SentenceNetwork
+from bondwise.qml.protein.tensor_start import tensor_network_start
+from bondwise.runs import unknown_name
 
 
 class LatchQTN(QTNClassifier):
@@ -25,6 +29,8 @@ class LatchQTN(QTNClassifier):
         stride: Residues from one window to the next.
         latch_layers: Of the box that couples window and memory.
         entangle: False leaves the entanglers within windows out (an ablation).
+        start: `"angles"`, drawn at random, or `"tensor-network"`: a classical tensor network is trained first
+            for as many epochs and turned into the circuit's start, see `tensor_network_start`.
         spread: Standard deviation of the initial angles, radians.
         alphabet: See `Alphabet`.
         k: See `Alphabet`.
@@ -46,6 +52,7 @@ class LatchQTN(QTNClassifier):
         stride: int = 3,
         latch_layers: int = 2,
         entangle: bool = True,
+        start: str = "angles",
         spread: float = 0.1,
         alphabet: str = "residues",
         k: int = 1,
@@ -60,6 +67,7 @@ class LatchQTN(QTNClassifier):
         self.stride = stride
         self.latch_layers = latch_layers
         self.entangle = entangle
+        self.start = start
         self.spread = spread
         self.alphabet = alphabet
         self.k = k
@@ -90,6 +98,24 @@ class LatchQTN(QTNClassifier):
 
     def _ansatz(self) -> Ansatz:
         return Ansatz(self.ansatz, self.layers, self.entangle)
+
+    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
+        if self.start == "tensor-network":
+            self.start_infidelity_ = tensor_network_start(
+                self.network_,
+                lambda network: [network.core.windows],
+                sentences,
+                targets,
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                progress=progress,
+            )
+
+    def _checked(self) -> Alphabet:
+        if self.start not in ("angles", "tensor-network"):
+            raise unknown_name("start", str(self.start), ("angles", "tensor-network"))
+        return super()._checked()
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         core = Latch(
