@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from itertools import combinations, count
 from typing import Any
 
-import torch
-
 from bondwise.runs import UsageError, unknown_name
 
 PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
@@ -162,69 +160,3 @@ def latch_gates(wires: int, layers: int) -> tuple[Gate, ...]:
 def count_parameters(gates: Sequence[Gate]) -> int:
     """Number of angles that the gates of a box have."""
     return sum(gate.parameter is not None for gate in gates)
-
-
-def unitaries(gates: Sequence[Gate], wires: int, angles: torch.Tensor) -> torch.Tensor:
-    """The unitaries of many boxes of one layout.
-
-    Args:
-        gates: What `Ansatz.gates` gives.
-        wires: Number of qubits n.
-        angles: Radians, float32 or float64 of shape (K, P), one row per box.
-
-    Returns:
-        Complex of shape (K, 2^n, 2^n), differentiable; wire 0 is the most significant bit.
-    """
-    dtype = torch.complex128 if angles.dtype == torch.float64 else torch.complex64
-    size = 2**wires
-    product = torch.eye(size, dtype=dtype, device=angles.device).expand(len(angles), size, size)
-    for gate in gates:
-        matrix = _matrix(gate, angles, dtype)
-        product = _apply(matrix, gate.wires, product, wires)
-    return product
-
-
-def _apply(matrix: torch.Tensor, on: tuple[int, ...], product: torch.Tensor, wires: int) -> torch.Tensor:
-    """A gate (K or 1, 2^w, 2^w) on some wires of the row index of a product (K, 2^n, columns)."""
-    legs = "abcdefghij"[:wires]
-    new = "wxyz"[: len(on)]
-    out = list(legs)
-    for letter, wire in zip(new, on, strict=True):
-        out[wire] = letter
-    old = "".join(legs[wire] for wire in on)
-    tensor = product.reshape(len(product), *(2,) * wires, -1)
-    gate = matrix.reshape(len(matrix), *(2,) * (2 * len(on))).expand(len(product), *(2,) * (2 * len(on)))
-    return torch.einsum(f"k{new}{old},k{legs}t->k{''.join(out)}t", gate, tensor).reshape(product.shape)
-
-
-def _matrix(gate: Gate, angles: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Matrix of a gate: (1, 2^w, 2^w) if constant, else (K, 2^w, 2^w)."""
-    constant = _CONSTANT.get(gate.name)
-    if constant is not None:
-        return constant.to(dtype=dtype, device=angles.device)[None]
-    half = angles[:, gate.parameter] / 2
-    cos, sin = torch.cos(half)[:, None, None].to(dtype), torch.sin(half)[:, None, None].to(dtype)
-    generator = _GENERATOR[gate.name].to(dtype=dtype, device=angles.device)
-    subspace = (generator @ generator).real.round().to(dtype)  # where a control is set; all of it without
-    rest = torch.eye(len(generator), dtype=dtype, device=angles.device) - subspace
-    return rest + cos * subspace - 1j * sin * generator
-
-
-_X = torch.tensor([[0, 1], [1, 0]], dtype=torch.complex128)
-_Y = torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128)
-_Z = torch.tensor([[1, 0], [0, -1]], dtype=torch.complex128)
-_ONE = torch.tensor([[0, 0], [0, 1]], dtype=torch.complex128)
-_CONSTANT = {
-    "H": torch.tensor([[1, 1], [1, -1]], dtype=torch.complex128) / 2**0.5,
-    "CX": torch.eye(4, dtype=torch.complex128)[[0, 1, 3, 2]],
-}
-_GENERATOR = {
-    "Rx": _X,
-    "Ry": _Y,
-    "Rz": _Z,
-    "CRx": torch.kron(_ONE, _X),
-    "CRz": torch.kron(_ONE, _Z),
-    "Rzz": torch.kron(_Z, _Z),
-    "Rxx": torch.kron(_X, _X),
-    "Ryy": torch.kron(_Y, _Y),
-}

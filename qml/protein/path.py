@@ -12,7 +12,8 @@ import math
 import torch
 from torch import nn
 
-from bondwise.qml.protein.ansatz import Ansatz, count_parameters, unitaries
+from bondwise.qml.protein.ansatz import Ansatz, count_parameters
+from bondwise.qml.protein.box_unitaries import unitaries
 from bondwise.qml.protein.channels import kraus, pauli_vector, probabilities, real_matrix, transfer_matrix
 from bondwise.qml.protein.scan import scan
 

@@ -1,7 +1,7 @@
 """The window circuit's start from a tensor network that was trained first.
 
 A classical tensor network is a circuit without its constraint: matrices for the residues that need not be
-unitary, applied to a vector that is kept at norm 1, so a uniform matrix product state of bond 2^n on a window.
+unitary, applied to a vector that is kept at norm 1: a uniform matrix product state of bond 2^n on a window.
 It is trained as the classifier itself. Then the circuit is fitted to it: its angles maximise the fidelity of
 the two states averaged over windows of the training proteins, as a circuit is fitted to a matrix product
 state in arXiv:2208.13673. Pooling and readout are taken over as they are.
