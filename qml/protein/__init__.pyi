@@ -12,7 +12,7 @@ from .readers import PathReader as PathReader
 from .readers import TreeReader as TreeReader
 from .readers import WindowReader as WindowReader
 from .recurrent_qtn import RecurrentQTN as RecurrentQTN
-from .scan import scan as scan
+from .scanning import scan as scan
 from .tree import contract_tree as contract_tree
 from .tree_qtn import TreeQTN as TreeQTN
 from .window_qtn import WindowQTN as WindowQTN

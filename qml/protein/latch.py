@@ -14,7 +14,7 @@ from torch import nn
 from bondwise.qml.protein.ansatz import Ansatz, count_parameters, latch_gates
 from bondwise.qml.protein.box_unitaries import unitaries
 from bondwise.qml.protein.channels import kraus, pauli_vector, probabilities, transfer_matrix
-from bondwise.qml.protein.scan import scan
+from bondwise.qml.protein.scanning import scan
 from bondwise.qml.protein.windows import Windows
 
 

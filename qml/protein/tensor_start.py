@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bondwise.qml.protein.channels import real_matrix
-from bondwise.qml.protein.scan import scan
+from bondwise.qml.protein.scanning import scan
 from bondwise.qml.protein.training import padded, train
 from bondwise.qml.protein.windows import Windows
 from bondwise.runs import progress_bar

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bondwise.qml.protein.scan import scan
+from bondwise.qml.protein.scanning import scan
 from bondwise.qml.protein.tree import contract_tree
 
 
@@ -58,7 +58,7 @@ def test_compiled_and_plain_loops_agree(monkeypatch):
         matrices.requires_grad_()
         start.requires_grad_()
         if device != "cpu":
-            monkeypatch.setattr("bondwise.qml.protein.scan._COMPILED", device)
+            monkeypatch.setattr("bondwise.qml.protein.scanning._COMPILED", device)
         states, log = scan(matrices, tokens, start, rescale=True)
         (states[:, -1].sum() + log.pow(2).sum()).backward()
         found.append((states.detach(), log.detach(), matrices.grad, start.grad))
