@@ -7,7 +7,7 @@ model's readout errors apply.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -20,7 +20,7 @@ from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
-from bondwise.backends.aer_engine import simulator
+from bondwise.backends.aer_engine import replaced, simulator
 from bondwise.backends.backend import Backend
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator
@@ -146,19 +146,8 @@ class _AsWritten(Backend):
             kept[stand_in.name] = operation
             return stand_in
 
-        compiled = super()._compiled(_replaced(circuit, hidden), layout, target)
-        return _replaced(compiled, lambda operation: kept.get(operation.name, operation))
-
-
-def _replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
-    """The circuit with other operations in place of its own, those in branches included."""
-    changed = circuit.copy_empty_like()
-    for instruction in circuit.data:
-        operation = instruction.operation
-        if isinstance(operation, ControlFlowOp):
-            operation = operation.replace_blocks([_replaced(block, replace) for block in operation.blocks])
-        changed.append(replace(operation), instruction.qubits, instruction.clbits)
-    return changed
+        compiled = super()._compiled(replaced(circuit, hidden), layout, target)
+        return replaced(compiled, lambda operation: kept.get(operation.name, operation))
 
 
 def _errorless_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:

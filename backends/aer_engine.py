@@ -1,15 +1,15 @@
-"""One way into Aer: its threads, its failures in one line, and shots that are independent."""
+"""One way into Aer: its threads, its failures in one line, free angles bound, and independent shots."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
+from qiskit.circuit import ControlFlowOp, ControlledGate, Gate, Instruction, Parameter
 from qiskit.primitives import BitArray, DataBin, SamplerPubResult
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -19,6 +19,7 @@ from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
 from bondwise.runs import RunError, UsageError
 
+_TOGETHER = 256  # parameter sets in one run; thousands take several times as long for each
 _LARGEST = 29  # qubits of a state vector, 8 GiB; half as many of a density matrix
 
 
@@ -51,6 +52,28 @@ def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
         )
 
 
+def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
+    """The circuit with other operations in place of its own, those in branches included."""
+    changed = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        operation = instruction.operation
+        if isinstance(operation, ControlFlowOp):
+            operation = operation.replace_blocks([replaced(block, replace) for block in operation.blocks])
+        changed.append(replace(operation), instruction.qubits, instruction.clbits)
+    return changed
+
+
+def _bindable(operation: Instruction) -> Instruction:
+    """The operation with its angles where Aer looks for free ones.
+
+    Controlled gates keep theirs in their base gate. Aer does not find them there and runs the gate at angle
+    0; it goes by the name, so a plain gate of that name is the same to it.
+    """
+    if not isinstance(operation, ControlledGate) or not operation.params:
+        return operation
+    return Gate(operation.name, operation.num_qubits, list(operation.params), label=operation.label)
+
+
 def evolve(
     aer: AerSimulator, circuit: QuantumCircuit, parameters: Sequence[Parameter], sets: np.ndarray
 ) -> list[dict[str, Any]]:
@@ -63,13 +86,24 @@ def evolve(
     if not len(sets):  # which Aer takes for a crash
         return []
     _require_memory(aer, circuit)
-    binds = [{parameter: sets[:, i] for i, parameter in enumerate(parameters)}] if parameters else None
+    if not parameters:
+        return _run(aer, circuit, None, 1) * len(sets)
+    circuit = replaced(circuit, _bindable)
+    saved = []
+    for start in range(0, len(sets), _TOGETHER):
+        part = sets[start : start + _TOGETHER]
+        binds = {parameter: part[:, i] for i, parameter in enumerate(parameters)}
+        saved += _run(aer, circuit, [binds], len(part))
+    return saved
+
+
+def _run(
+    aer: AerSimulator, circuit: QuantumCircuit, binds: list[dict[Parameter, np.ndarray]] | None, count: int
+) -> list[dict[str, Any]]:
     run = aer.run(circuit, parameter_binds=binds, **_threads_for(aer, circuit)).result()
     if not run.success:
         raise _failure(aer, run.status)
-    if not parameters:
-        return [run.data(0)] * len(sets)
-    return [run.data(index) for index in range(len(sets))]
+    return [run.data(index) for index in range(count)]
 
 
 class Shots:
@@ -91,6 +125,8 @@ class Shots:
     def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> SamplerPubResult:
         """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
         values = pub.parameter_values
+        if circuit.parameters:
+            circuit = replaced(circuit, _bindable)
         if not values.size:  # which Aer takes for a crash
             bits = {
                 r.name: np.zeros((*values.shape, pub.shots, -(-r.size // 8)), np.uint8) for r in circuit.cregs

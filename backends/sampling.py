@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import get_backend
 from bondwise.backends.sampled import DEFAULT_SHOTS
-from bondwise.runs import Result
+from bondwise.runs import Result, RunError, UsageError, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +24,14 @@ class Samples(Result):
     """Measured bits.
 
     Attributes:
-        value: By classical register, uint8 (*batch, shots, bits); bit 0 of the register comes first.
+        value: By classical register, uint8 (*batch, shots, bits); bit 0 of the register comes first. All
+            shots, those that post-selection rejects included.
+        kept: Which shots are left after post-selection, bool (*batch, shots): `bits["output"][kept]` are
+            their bits, `kept.sum(-1)` is their number. None without post-selection, which keeps all.
     """
 
     value: dict[str, np.ndarray]
+    kept: np.ndarray | None = None
 
     @property
     def bits(self) -> dict[str, np.ndarray]:
@@ -37,19 +42,21 @@ class Samples(Result):
     def counts(self) -> dict[str, Any]:
         """By register, how often each outcome came: `{"01": 12}`, bit 0 on the right as Qiskit writes it.
 
-        With a batch, nested lists of such dictionaries in the batch's shape.
+        Of the shots that post-selection keeps. With a batch, nested lists of such dictionaries in the batch's
+        shape.
         """
-        return {register: _count(bits) for register, bits in self.value.items()}
+        return {register: _count(bits, self.kept) for register, bits in self.value.items()}
 
     def __str__(self) -> str:
         parts = []
         for register, bits in self.value.items():
-            flat = bits.reshape(-1, bits.shape[-1])
+            flat = bits.reshape(-1, bits.shape[-1]) if self.kept is None else bits[self.kept]
             outcome, often = max(_count(flat).items(), key=lambda item: item[1], default=("", 0))
             parts.append(f"{register}: {outcome} in {often / max(len(flat), 1):.1%}")
         most = "; ".join(parts) or "no classical registers"
         seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"Samples: {self.shots} shots{seed}, most frequent {most}"
+        kept = "" if self.kept is None else f", {self.kept.sum()} kept"
+        return f"Samples: {self.shots} shots{kept}{seed}, most frequent {most}"
 
 
 def sample(
@@ -59,6 +66,7 @@ def sample(
     shots: int = DEFAULT_SHOTS,
     backend: str | Backend | Any = "statevector",
     seed: int | None = None,
+    post_select: Mapping[str, str | Sequence[int]] | None = None,
 ) -> Samples:
     """Run a circuit and read its classical registers, measurements and branches in the middle included.
 
@@ -68,37 +76,78 @@ def sample(
         shots: Per parameter set.
         backend: Anything that `get_backend` takes.
         seed: Of the sampling.
+        post_select: Keep only the shots in which these registers read this: a word as `counts` has it, bit 0
+            on the right (`{"ancillas": "01"}`), or a sequence of bits, bit 0 first.
 
     Returns:
-        The bits of every shot and their counts; `shots` is the total spent.
+        The bits of every shot and their counts; `shots` is the total spent. Where post-selection leaves a
+        parameter set of a batch no shot, its counts are empty.
 
     Raises:
-        UsageError: A wrong number of parameters, angles that are not finite, or anything that the backend
-            cannot run.
+        UsageError: A wrong number of parameters, angles that are not finite, a register to post-select that
+            the circuit does not have or that has other bits, or anything that the backend cannot run.
+        RunError: Post-selection leaves no shot at all.
     """
     place = get_backend(backend)
     angles = as_parameters(circuit, parameters)
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = circuit.copy()
         circuit.measure_all()
+    asked = {} if post_select is None else _asked(circuit, post_select)
     if 0 in angles.shape[:-1]:  # nothing to run
         each = check_shots(shots) or DEFAULT_SHOTS
         empty = {r.name: np.zeros((*angles.shape[:-1], each, r.size), dtype=np.uint8) for r in circuit.cregs}
-        return Samples(value=empty, shots=0, seed=seed, job_ids=())
+        return Samples(value=empty, kept=_kept(empty, asked), shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
     with finite_angles():
         result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
+    value = {
+        name: bits.to_bool_array(order="little").astype(np.uint8) for name, bits in result[0].data.items()
+    }
+    kept = _kept(value, asked)
+    if kept is not None and not kept.any():
+        raise RunError(
+            f"none of {result.metadata['shots']} shots reads {_words(asked)}; take more shots, or angles for "
+            "which that is likelier."
+        )
     return Samples(
-        value={
-            name: bits.to_bool_array(order="little").astype(np.uint8) for name, bits in result[0].data.items()
-        },
+        value=value,
+        kept=kept,
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
     )
 
 
-def _count(bits: np.ndarray) -> Any:
+def _asked(circuit: QuantumCircuit, post_select: Mapping[str, str | Sequence[int]]) -> dict[str, np.ndarray]:
+    """The bits that registers must read, uint8 (bits,), bit 0 first."""
+    sizes = {register.name: register.size for register in circuit.cregs}
+    asked = {}
+    for name, word in post_select.items():
+        if name not in sizes:
+            raise unknown_name("register", str(name), sizes)
+        bits = list(word[::-1]) if isinstance(word, str) else list(np.ravel(word))
+        if len(bits) != sizes[name] or any(str(bit) not in ("0", "1") for bit in bits):
+            raise UsageError(
+                f"post_select[{name!r}] is {word!r}; give a 0 or 1 for each bit of the register, such as "
+                f"{'0' * sizes[name]!r}."
+            )
+        asked[name] = np.array(bits, dtype=np.uint8)
+    return asked
+
+
+def _kept(value: Mapping[str, np.ndarray], asked: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    matches = [(value[name] == bits).all(axis=-1) for name, bits in asked.items()]
+    return np.logical_and.reduce(matches) if matches else None
+
+
+def _words(asked: Mapping[str, np.ndarray]) -> str:
+    return " and ".join(f"{name} = {''.join(map(str, bits[::-1]))}" for name, bits in asked.items())
+
+
+def _count(bits: np.ndarray, kept: np.ndarray | None = None) -> Any:
     if bits.ndim > 2:
-        return [_count(part) for part in bits]
-    return dict(Counter("".join(map(str, row[::-1])) for row in bits.tolist()))
+        keeps: Any = [None] * len(bits) if kept is None else kept
+        return [_count(*parts) for parts in zip(bits, keeps, strict=True)]
+    left = bits if kept is None else bits[kept]
+    return dict(Counter("".join(map(str, row[::-1])) for row in left.tolist()))

@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from bondwise import backends, mitigation
+from bondwise.cli.options import MITIGATIONS
 from bondwise.cli.stages import Stage, timed
+from bondwise.runs import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
     from bondwise.mitigation import Extrapolation, MitigatedEstimator
 
 WARN_SECONDS = 60
+
+
+def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
+    """What `--mitigate NAME` stands for on a backend; None for `none`.
+
+    Raises:
+        UsageError: There is no such mitigation.
+    """
+    if name not in MITIGATIONS:
+        raise unknown_name("mitigation", name, MITIGATIONS)
+    if name == "none":
+        return None
+    extrapolation = None if name == "readout" else name
+    return mitigation.MitigatedEstimator(machine, extrapolation=extrapolation, shots=shots, seed=seed)
 
 
 def announce(
@@ -63,7 +79,7 @@ def measure_on_device(
         seed: Of the sampling.
 
     Returns:
-        The extrapolation, None without a mitigator.
+        The extrapolation, of one noise scale where only readout errors are undone; None without a mitigator.
     """
     with timed(f"{machine.name}, raw", stages) as stage:
         isa = machine.transpile(circuit)

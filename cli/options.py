@@ -14,10 +14,13 @@ Backend = Annotated[
         help="statevector, aer, aer:matrix_product_state, aer:depolarizing=0.01, fake:<device>, ibm:<name>.",
     ),
 ]
+MITIGATIONS = ("exponential", "linear", "polynomial", "richardson", "readout", "none")
 Mitigate = Annotated[
     str,
     typer.Option(
-        "--mitigate", help="exponential, linear, polynomial, richardson, or none.", metavar="NAME|none"
+        "--mitigate",
+        help="exponential, linear, polynomial, richardson, readout (without extrapolation), or none.",
+        metavar="NAME|none",
     ),
 ]
 Shots = Annotated[

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bondwise import backends, mitigation
+from bondwise import backends
 from bondwise.cli import options
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
+from bondwise.cli.device import mitigator_of
 from bondwise.cli.stages import versions
 from bondwise.runs import RunFolder, UsageError
 
@@ -98,11 +99,11 @@ def _values(
     """Values and standard errors of shape (*batch, K), and what they took."""
     import numpy as np
 
-    if mitigate == "none":
+    estimator = mitigator_of(mitigate, machine, shots=shots, seed=seed)
+    if estimator is None:
         done = backends.estimate(circuit, observables, angles, shots=shots, backend=machine, seed=seed)
         values, std, spent, jobs, notes = done.value, done.std, done.shots, done.job_ids, []
     else:
-        estimator = mitigation.MitigatedEstimator(machine, extrapolation=mitigate, shots=shots, seed=seed)
         sets = np.zeros((1, 0)) if angles is None else np.atleast_2d(angles)
         pub = (circuit, observables, sets[:, None])
         job = estimator.run([pub]).result()

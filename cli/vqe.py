@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bondwise import backends, mitigation, qml
+from bondwise import backends, qml
 from bondwise.cli import options
 from bondwise.cli.circuit_files import is_file
-from bondwise.cli.device import announce, measure_on_device
+from bondwise.cli.device import announce, measure_on_device, mitigator_of
 from bondwise.cli.preparation import check_start, measure, prepare, read_model
+from bondwise.cli.settings import keep_settings
 from bondwise.cli.stages import Stage, stage_table, timed, versions
 from bondwise.cli.vqe_report import render, verdicts
 from bondwise.runs import RunError, RunFolder, UsageError
@@ -97,15 +98,11 @@ def command(
             f"the Hamiltonian has {hamiltonian.num_qubits} qubits, {machine.name} {machine.num_qubits}; "
             "give a larger backend (`bondwise backends` lists them)."
         )
-    mitigator = None
-    if mitigate != "none":
-        mitigator = mitigation.MitigatedEstimator(
-            machine, extrapolation=mitigate, shots=shots or None, seed=seed
-        )
+    mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
 
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            _keep_settings(folder, settings, resume)
+            keep_settings(folder, settings, resume, flags={"hamiltonian": "--model", "angles": "--start"})
             prepared = prepare(
                 hamiltonian,
                 folder,
@@ -180,27 +177,6 @@ def command(
 
 def _fingerprint(content: bytes) -> str:
     return sha256(content).hexdigest()[:16]
-
-
-def _keep_settings(folder: RunFolder, settings: dict[str, str], resume: bool) -> None:
-    """Store what the run was asked for; a resumed run must be asked for the same."""
-    path = folder.path / "settings.json"
-    if resume and not path.exists() and (folder.path / "result.json").exists():
-        raise UsageError(f"{folder.path} holds the run of another command; choose another folder.")
-    if resume and path.exists():
-        try:
-            before = dict(json_format.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(f"{path} is damaged ({error}); start again with --overwrite.") from error
-        for key, value in settings.items():
-            if before.get(key) != value:
-                flag = "--" + {"hamiltonian": "model", "angles": "start"}.get(key, key.replace("_", "-"))
-                raise UsageError(
-                    f"{folder.path} was run with {flag} {before.get(key)}, not {value}; "
-                    "resume with the same flags or choose another folder."
-                )
-    else:
-        folder.write_json("settings.json", settings)
 
 
 def _write_circuit(folder: RunFolder, circuit: QuantumCircuit, best: VQEResult) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwise.cli.report import draw_skeleton, new_axes, render_report
-from bondwise.cli.stages import Stage
+from bondwise.cli.stages import Stage, cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bondwise.mitigation import Extrapolation
     from bondwise.qml import VQEResult
 
+_COLUMNS = ("stage", "energy", "two-qubit gates", "two-qubit depth", "infidelity", "shots", "seconds")
 _GREY = "#7a8696"
 _SMALLEST = 1e-9  # of what a logarithmic axis shows
 
@@ -79,22 +80,24 @@ def render(
         references: Name and energy of what the stages are compared with.
         stages: Rows of the table.
         trained: Result of the training from each start, the main one first.
-        extrapolation: Of the device's energies to zero noise; None when nothing was mitigated.
+        extrapolation: Of the device's energies to zero noise, drawn where it has several scales; None when
+            nothing was mitigated.
         circuit: What was trained.
     """
     settings = result["settings"]
     figures = [_training(result["exact_energy"], result["dmrg_energy"], trained)]
-    if extrapolation is not None:
+    if extrapolation is not None and extrapolation.scale_factors.size > 1:
         figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
     ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
     caption = "The two-qubit gates in order; single-qubit rotations are left out."
     figures.append(("Circuit", caption, ax))
+    rows = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
     size = "" if settings["size"] == "None" else f" {settings['size']}"
     return render_report(
         title=f"VQE from a tensor network: {settings['model']}{size}",
         lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
-        references=references,
-        stages=stages,
+        columns=_COLUMNS,
+        rows=rows + [cells(stage) for stage in stages],
         notes=result["notes"],
         figures=figures,
         command=result["command"],

@@ -58,12 +58,15 @@ class MitigatedEstimator(BaseEstimatorV2):
     true spread. The calibration is kept for the life of the object: make a new one when the device has
     drifted.
 
+    With `extrapolation=None` circuits are not folded: readout errors are undone and that is all.
+
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
         extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
             function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
-            leading shape, or an `Extrapolation`.
-        scale_factors: Two or more distinct noise strengths, at least 1.
+            leading shape, or an `Extrapolation`; None leaves the noise of the gates as it is.
+        scale_factors: Two or more distinct noise strengths, at least 1; (1, 3, 5) unless told. Without
+            extrapolation it is 1 alone.
         folding: `"global"` (the whole circuit, one-qubit gates too) or `"gates"` (each two-qubit gate by
             itself).
         readout: Whether to undo readout errors; harmless where there are none.
@@ -75,27 +78,37 @@ class MitigatedEstimator(BaseEstimatorV2):
 
     Raises:
         UsageError: An unknown name, fewer than two scale factors, scale factors below 1 or not distinct,
-            or shots below 1.
+            any without an extrapolation, nothing to mitigate, or shots below 1.
     """
 
     def __init__(
         self,
         backend: str | Backend | BackendV2 | BaseEstimatorV2,
         *,
-        extrapolation: str | Callable[[NoiseScan], Any] = "exponential",
-        scale_factors: Sequence[float] = (1, 3, 5),
+        extrapolation: str | Callable[[NoiseScan], Any] | None = "exponential",
+        scale_factors: Sequence[float] | None = None,
         folding: str = "global",
         readout: bool = True,
         target: Target | None = None,
         shots: int | None = None,
         seed: int | None = None,
     ) -> None:
-        if not callable(extrapolation) and extrapolation not in _EXTRAPOLATIONS:
+        if not (extrapolation is None or callable(extrapolation) or extrapolation in _EXTRAPOLATIONS):
             raise unknown_name("extrapolation", str(extrapolation), _EXTRAPOLATIONS)
         if folding not in ("global", "gates"):
             raise unknown_name("folding", str(folding), ("global", "gates"))
+        if scale_factors is None:
+            scale_factors = (1,) if extrapolation is None else (1, 3, 5)
         factors = tuple(float(factor) for factor in np.ravel(scale_factors))
-        if len(factors) < 2:
+        if extrapolation is None and factors != (1.0,):
+            raise UsageError(
+                f"scale_factors {factors} need an extrapolation and it is None; leave them out or pass one."
+            )
+        if extrapolation is None and not readout:
+            raise UsageError(
+                "extrapolation=None with readout=False leaves nothing to mitigate; pass one of them."
+            )
+        if extrapolation is not None and len(factors) < 2:
             raise UsageError(
                 f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
             )
@@ -110,8 +123,8 @@ class MitigatedEstimator(BaseEstimatorV2):
         self.readout = readout
         self.shots = shots
         self.seed = seed
-        self._function = extrapolation if callable(extrapolation) else _EXTRAPOLATIONS[extrapolation]
-        self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation))
+        self._function = _EXTRAPOLATIONS[extrapolation] if isinstance(extrapolation, str) else extrapolation
+        self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
         if target is not None:
             self.transpiled = "for the given target"
         elif self.target is not None:
@@ -123,11 +136,11 @@ class MitigatedEstimator(BaseEstimatorV2):
 
     def __repr__(self) -> str:
         factors = ", ".join(f"{factor:g}" for factor in self.scale_factors)
-        readout = "readout undone" if self.readout else "readout left"
-        return (
-            f"MitigatedEstimator({self.backend.name}, {self.extrapolation} from {self.folding} folding "
-            f"at {factors}, {readout}, circuits transpiled {self.transpiled})"
-        )
+        how = f"{self.extrapolation} from {self.folding} folding at {factors}"
+        if self._function is None:
+            how = "no extrapolation"
+        how += ", readout undone" if self.readout else ", readout left"
+        return f"MitigatedEstimator({self.backend.name}, {how}, circuits transpiled {self.transpiled})"
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
@@ -164,9 +177,12 @@ class MitigatedEstimator(BaseEstimatorV2):
             scan: Such as `NoiseScan.from_pub_result` takes from a PUB result.
 
         Returns:
-            The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`.
+            The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`. Without an
+            extrapolation they are those of the first scale factor.
         """
-        fit = self._function(scan)
+        fit: Any = (scan.values[..., 0], scan.stds[..., 0])
+        if self._function is not None:
+            fit = self._function(scan)
         return (
             fit if isinstance(fit, Extrapolation) else Extrapolation.from_value(scan, self.extrapolation, fit)
         )
@@ -207,7 +223,9 @@ class MitigatedEstimator(BaseEstimatorV2):
         (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
         if circuit.layout is not None and pub.circuit.layout is None:
             observables = observables.apply_layout(circuit.layout)
-        if self.folding == "global":
+        if self._function is None:
+            folds = [(circuit, 1.0)]
+        elif self.folding == "global":
             folds = [fold_global(circuit, factor, target=self.target) for factor in self.scale_factors]
         else:
             folds = [

@@ -2,6 +2,9 @@ from .ansatz import brickwall as brickwall
 from .ansatz import near_identity_start as near_identity_start
 from .ansatz import product_start as product_start
 from .ansatz import random_start as random_start
+from .batched_model import BatchedModel as BatchedModel
+from .circuits import LambeqCircuit as LambeqCircuit
+from .circuits import from_lambeq as from_lambeq
 from .exact import exact_ground_state as exact_ground_state
 from .hamiltonian_file import read_hamiltonian as read_hamiltonian
 from .hamiltonian_file import write_hamiltonian as write_hamiltonian

@@ -103,6 +103,23 @@ def test_mitigated_values(bondwise, turned, tmp_path):
     assert mitigated["mitigate"] == "linear"
 
 
+def test_readout_alone_is_undone(bondwise, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.x([0, 1])
+    (tmp_path / "x.qasm").write_text(qasm3.dumps(circuit))
+    words = ("run", "x.qasm", "--observable", "ZI", "--observable", "IZ", "--backend", "fake:manila")
+    raw, undone = (
+        json.loads(bondwise(*words, "--mitigate", name, "--shots", 0, "--out", name, "--json").stdout)
+        for name in ("none", "readout")
+    )
+    assert max(raw["values"]) > -0.97
+    assert undone["values"] == pytest.approx([-1, -1], abs=1e-12)  # X is what the calibration flips with
+    assert undone["mitigate"] == "readout"
+    unknown = bondwise(*words, "--mitigate", "reedout")
+    assert unknown.returncode == 2
+    assert "Did you mean 'readout'" in unknown.stderr
+
+
 def test_fit_that_failed_is_said(bondwise, tmp_path):
     circuit = QuantumCircuit(1)
     circuit.h(0)

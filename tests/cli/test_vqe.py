@@ -353,6 +353,16 @@ def test_read_only_disk_is_one_line(bondwise):
     assert "cannot write in /proc/run" in done.stderr
 
 
+def test_readout_alone_has_no_extrapolation_to_draw(bondwise, tmp_path):
+    words = (*SMALL, "--backend", "fake:manila", "--shots", 500, "--quiet", "--json")
+    done = bondwise(*words, "--mitigate", "readout")
+    assert done.returncode == 0, done.stderr
+    raw, undone = json.loads(done.stdout)["stages"][-2:]
+    assert undone["name"] == "fake:manila, mitigated"
+    assert undone["shots"] == raw["shots"] + 2 * 500
+    assert "Zero-noise" not in (tmp_path / "runs" / "vqe" / "report.html").read_text()
+
+
 def test_hamiltonian_from_a_file(bondwise, tmp_path):
     (tmp_path / "h.json").write_text('[["ZI", -1.0], ["IZ", -1.0], ["XX", 0.5]]')
     done = bondwise("vqe", "--model", "h.json", *NO_DEVICE, "--layers", 1, "--steps", 3, "--json", "--quiet")
