@@ -2,9 +2,14 @@
 
 A box is a list of `Gate`s on wires 0 … n − 1, wire 0 being the leftmost one of the diagram and the most
 significant bit of a matrix index. IQP, Sim14, Sim15 and StronglyEntangling are gate for gate lambeq's ansätze
-(Sim et al., arXiv:1905.10876; Schuld et al., arXiv:1804.00633). "reupload" is ours: rotations RY, RZ on every
-wire for residues, entanglers RZZ, RXX on every pair for the boxes between them, both for the boxes that merge
-wires; its entanglers stand alone so that all residues can share them.
+(Sim et al., arXiv:1905.10876; Schuld et al., arXiv:1804.00633). Two are ours.
+
+"reupload": rotations RY, RZ on every wire for residues, entanglers RZZ, RXX on every pair for the boxes
+between them, both for the boxes that merge wires. Entanglers stand alone so that all residues can share them.
+
+"exchange": boxes that merge wires begin as a partial swap, RXX = RYY = RZZ, of each wire with its partner.
+Each output is then a part of either input: a tree starts as the mean of its leaves and a path as a memory that
+fades, instead of forgetting all but one residue.
 """
 
 from __future__ import annotations
@@ -39,7 +44,7 @@ class Ansatz:
     """How the boxes of a diagram become circuits.
 
     Args:
-        name: `"reupload"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
+        name: `"reupload"`, `"exchange"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
         layers: Repetitions within a box.
         entangle: False leaves the entanglers of `"reupload"` out: the ablation that asks whether they help.
 
@@ -71,6 +76,9 @@ class Ansatz:
             if not self.entangle:
                 blocks = [block for block in blocks if block is not _entanglers]
             return _numbered(gate for _ in range(self.layers) for block in blocks for gate in block(wires))
+        if self.name == "exchange":
+            block = _exchange if kind == "merge" else _rotations
+            return _numbered(gate for _ in range(self.layers) for gate in block(wires))
         if wires == 1:  # lambeq's rule for boxes on one wire: three rotations that take turns
             return _numbered(Gate(name, (0,)) for name in _ALONE[self.name])
         return _numbered(_LAYOUTS[self.name](wires, self.layers))
@@ -105,6 +113,12 @@ def _entanglers(n: int) -> Iterable[Gate]:
         yield from (Gate(name, pair) for pair in combinations(range(n), 2))
 
 
+def _exchange(n: int) -> Iterable[Gate]:
+    for pair in zip(range(n // 2), range(n // 2, n), strict=True):
+        yield from (Gate(name, pair) for name in ("Rxx", "Ryy", "Rzz"))
+    yield from _rotations(n)
+
+
 def _iqp(n: int, layers: int) -> Iterable[Gate]:
     for _ in range(layers):
         yield from (Gate("H", (wire,)) for wire in range(n))
@@ -134,6 +148,7 @@ def _strongly(n: int, layers: int) -> Iterable[Gate]:
 
 _LAYOUTS: dict[str, Any] = {
     "reupload": None,
+    "exchange": None,
     "iqp": _iqp,
     "sim14": _sim("CRx"),
     "sim15": _sim("CX"),

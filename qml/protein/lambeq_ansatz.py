@@ -1,4 +1,4 @@
-"""An `Ansatz` as one of lambeq's circuit ansätze, or, for "reupload", as a new one made of lambeq's gates."""
+"""An `Ansatz` as one of lambeq's circuit ansätze, or, for our own, as a new one made of lambeq's gates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from lambeq import IQPAnsatz, Sim14Ansatz, Sim15Ansatz, StronglyEntanglingAnsatz
 from lambeq.ansatz.circuit import CircuitAnsatz
 from lambeq.backend.grammar import Box
-from lambeq.backend.quantum import Bra, Diagram, Discard, H, Id, Ket, Rz, qubit
+from lambeq.backend.quantum import Bra, Daggered, Diagram, Discard, H, Id, Ket, Rz, S, qubit
 from lambeq.backend.symbol import Symbol
 
 from bondwise.qml.protein.ansatz import Ansatz, Gate, count_parameters
@@ -18,6 +18,12 @@ _LAMBEQ = {
     "sim14": Sim14Ansatz,
     "sim15": Sim15Ansatz,
     "strongly": StronglyEntanglingAnsatz,
+}
+# RZZ is CX RZ CX; turned into the bases of X and Y it is RXX and RYY
+_BASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "Rzz": ((), ()),
+    "Rxx": ((H,), (H,)),
+    "Ryy": ((Daggered(S), H), (H, S)),
 }
 
 
@@ -29,17 +35,17 @@ def lambeq_ansatz(ansatz: Ansatz, qubits: dict[Any, int], discard: bool) -> Circ
         qubits: Number of qubits by lambeq type.
         discard: Trace surplus wires out instead of post-selecting them.
     """
-    if ansatz.name == "reupload":
-        return ReuploadAnsatz(qubits, ansatz, discard=discard)
+    if ansatz.name not in _LAMBEQ:
+        return OwnAnsatz(qubits, ansatz, discard=discard)
     return _LAMBEQ[ansatz.name](qubits, n_layers=ansatz.layers, discard=discard)
 
 
-class ReuploadAnsatz(CircuitAnsatz):
-    """Rotations for residues, entanglers between them, both where wires merge; see `Ansatz`.
+class OwnAnsatz(CircuitAnsatz):
+    """The ansätze "reupload" and "exchange"; see `Ansatz`.
 
     Args:
         ob_map: Number of qubits by lambeq type.
-        ansatz: With the name `"reupload"`.
+        ansatz: Its name, layers and gates.
         discard: Trace surplus wires out instead of post-selecting them.
     """
 
@@ -79,14 +85,16 @@ def _circuit(gates: tuple[Gate, ...], wires: int, angles: np.ndarray) -> Diagram
     circuit = Id(qubit**wires)
     for gate in gates:
         angle = None if gate.parameter is None else angles[gate.parameter]
-        if gate.name in ("Rzz", "Rxx"):
+        if gate.name in _BASES:
             first, second = gate.wires
-            basis = [wire for wire in gate.wires if gate.name == "Rxx"]
-            for wire in basis:
-                circuit = circuit.then_at(H, wire)
+            before, after = _BASES[gate.name]
+            for wire in gate.wires:
+                for turn in before:
+                    circuit = circuit.then_at(turn, wire)
             circuit = circuit.CX(first, second).then_at(Rz(angle), second).CX(first, second)
-            for wire in basis:
-                circuit = circuit.then_at(H, wire)
+            for wire in gate.wires:
+                for turn in after:
+                    circuit = circuit.then_at(turn, wire)
         elif gate.name in ("H", "CX"):
             circuit = getattr(circuit, gate.name)(*gate.wires)
         else:

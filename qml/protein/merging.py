@@ -14,7 +14,7 @@ from torch import nn
 from bondwise.qml.protein.ansatz import Ansatz, count_parameters
 from bondwise.qml.protein.box_unitaries import unitaries
 from bondwise.qml.protein.channels import kraus, pauli_vector, probabilities, transfer_matrix
-from bondwise.qml.protein.path import numbered_boxes
+from bondwise.qml.protein.path import begin_as_swap, numbered_boxes
 from bondwise.qml.protein.tree import contract_tree
 
 
@@ -46,6 +46,8 @@ class Merging(nn.Module):
         self.box_gates = ansatz.gates(2 * qubits, "merge")
         self.word = nn.Parameter(spread * torch.randn(words, count_parameters(self.word_gates)))
         self.box = nn.Parameter(spread * torch.randn(boxes, count_parameters(self.box_gates)))
+        if ansatz.name == "exchange":
+            begin_as_swap(self.word, self.box, self.box_gates, math.pi / 4)  # the mean of both inputs
 
     @property
     def legal_on_hardware(self) -> bool:

@@ -12,10 +12,12 @@ import math
 import torch
 from torch import nn
 
-from bondwise.qml.protein.ansatz import Ansatz, count_parameters
+from bondwise.qml.protein.ansatz import Ansatz, Gate, count_parameters
 from bondwise.qml.protein.box_unitaries import unitaries
 from bondwise.qml.protein.channels import kraus, pauli_vector, probabilities, real_matrix, transfer_matrix
 from bondwise.qml.protein.scanning import scan
+
+MEMORY = 0.07  # radians of swap per residue: what is read fades over some (1 / 0.07)² = 200 residues
 
 
 class Path(nn.Module):
@@ -62,6 +64,8 @@ class Path(nn.Module):
         if not self.states:
             self.start = _angles(1, count_parameters(self.start_gates), spread)
         self.box = _angles(boxes, count_parameters(self.box_gates), spread)
+        if ansatz.name == "exchange" and self.states:
+            begin_as_swap(self.word, self.box, self.box_gates, MEMORY)
 
     @property
     def pure(self) -> bool:
@@ -140,6 +144,23 @@ def numbered_boxes(stem: str, angles: torch.Tensor) -> dict[str, torch.Tensor]:
     if len(angles) == 1:
         return {stem: angles[0]}
     return {f"{stem}_{number}": row for number, row in enumerate(angles)}
+
+
+def begin_as_swap(word: torch.Tensor, box: torch.Tensor, gates: tuple[Gate, ...], angle: float) -> None:
+    """Start boxes of the ansatz "exchange" as a partial swap, and words on the equator of the Bloch sphere.
+
+    Args:
+        word: Angles of the words (V, P), changed in place: where ⟨Z⟩ has its slope, each word another value.
+        box: Angles of the boxes (K, P), changed in place.
+        gates: Of the boxes.
+        angle: Of RXX = RYY = RZZ, radians; π/2 is a full swap.
+    """
+    swap = [gate.parameter for gate in gates if gate.name in ("Rxx", "Ryy", "Rzz")]
+    with torch.no_grad():
+        word *= 3
+        word[:, 0::2] += math.pi / 2
+        box *= 0.05
+        box[:, swap] += angle
 
 
 def _angles(rows: int, columns: int, spread: float) -> nn.Parameter:

@@ -20,7 +20,7 @@ class PathQTN(QTNClassifier):
         boxes: 1 is uniform (uPTN); n > 1 hierarchical (hPTN): one box per position, the last for all beyond.
         discard: Trace out the wire that a box leaves over. False post-selects it on |0⟩ as the paper does: of
             no use on hardware, see `log10_postselection`.
-        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"` or `"reupload"`.
+        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
         layers: Of the ansatz.
         spread: Standard deviation of the initial angles, radians.
         alphabet: See `Alphabet`.

@@ -18,6 +18,9 @@ from bondwise.qml.protein.classifier import ProteinClassifier
 from bondwise.qml.protein.training import batches, padded
 from bondwise.runs import UsageError
 
+_CALIBRATION = 256  # sentences by which the readout is scaled before the training
+_STEEPEST = 30.0
+
 
 class QTNClassifier(ProteinClassifier):
     """Base of PathQTN, TreeQTN, RecurrentQTN and WindowQTN.
@@ -89,6 +92,10 @@ class QTNClassifier(ProteinClassifier):
 
     qubits: int
 
+    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
+        if isinstance(self.network_, SentenceNetwork):
+            self.network_.calibrate(padded(sentences, np.arange(min(len(sentences), _CALIBRATION))))
+
     def _ansatz(self) -> Ansatz:
         return Ansatz(self.ansatz, self.layers)
 
@@ -102,21 +109,35 @@ class QTNClassifier(ProteinClassifier):
 class Readout(nn.Module):
     """Logits from ⟨Z⟩ of n qubits: an affine map, one output (B,) or several (B, C).
 
+    The values are first centred and scaled by constants that `calibrate` takes from the training data.
+
     Args:
         features: Number of values per sentence.
         outputs: Logits per sentence.
-        spread: Standard deviation of the initial weights.
     """
 
-    def __init__(self, features: int, outputs: int, spread: float = 1.0) -> None:
+    def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(spread * torch.randn(outputs, features))
+        self.weight = nn.Parameter(torch.randn(outputs, features))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+
+    def calibrate(self, values: torch.Tensor) -> None:
+        """Bring these values (B, features) to mean 0 and spread 1, as far as a scale of 30 does."""
+        self.centre.copy_(values.mean(0))
+        self.scale.copy_(1 / values.std(0).clamp(min=1 / _STEEPEST))
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slopes (outputs, features) and offsets (outputs,) with those constants in them."""
+        slopes = self.weight * self.scale
+        return slopes, self.bias - slopes @ self.centre
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Map values (B, features) to logits."""
-        logits = values @ self.weight.T + self.bias
-        return logits[:, 0] if len(self.bias) == 1 else logits
+        slopes, offsets = self.affine()
+        logits = values @ slopes.T + offsets
+        return logits[:, 0] if len(offsets) == 1 else logits
 
 
 class SentenceNetwork(nn.Module):
@@ -132,6 +153,12 @@ class SentenceNetwork(nn.Module):
         super().__init__()
         self.core = core
         self.readout = Readout(core.qubits, outputs)
+
+    def calibrate(self, tokens: torch.Tensor) -> None:
+        """Scale the readout by some sentences (B, T)."""
+        if len(tokens) > 1:
+            with torch.no_grad():
+                self.readout.calibrate(z_values(self.core(tokens)[0]))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (B,) or (B, C)."""

@@ -19,7 +19,7 @@ class TreeQTN(QTNClassifier):
         boxes: 1 is uniform (uCTN); n > 1 hierarchical (hCTN): one box per level, the last for all above.
         discard: Trace out the wire that a merge leaves over. False post-selects it on |0⟩ as the paper does:
             of no use on hardware, see `log10_postselection`.
-        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"` or `"reupload"`.
+        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
         layers: Of the ansatz.
         spread: Standard deviation of the initial angles, radians.
         alphabet: See `Alphabet`.

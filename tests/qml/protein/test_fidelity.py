@@ -14,7 +14,7 @@ from bondwise.qml.protein.readers import A, PathReader, TreeReader, WindowReader
 S = AtomicType.SENTENCE
 ALPHABET = Alphabet("murphy10")
 TREES = [(1, 1, 11), (3, 1, 13), (1, 1, 16), (2, 2, 3), (1, 1, 1)]
-ANSATZE = ["reupload", "iqp", "sim14", "sim15", "strongly"]
+ANSATZE = ["reupload", "exchange", "iqp", "sim14", "sim15", "strongly"]
 
 
 @pytest.fixture(autouse=True)

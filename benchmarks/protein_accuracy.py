@@ -1,0 +1,171 @@
+"""Accuracy of the protein classifiers, cytoplasm against cell membrane, homology partitions apart, five seeds.
+
+The data is the CSV `proteins/cytoplasm_vs_cell_membrane.csv` below the folder in BONDWISE_DATA: train, valid
+and test are whole homology partitions. Epochs are chosen by valid; test is predicted once, at the end of each
+row. "core": one location only, 80 to 500 residues. `bondwise protein benchmark` prints the classical baselines.
+
+    core    WindowQTN, at most 150 parameters
+    large   WindowQTN with several filters, at most 1,000 parameters
+    full    WindowQTN on all proteins, whatever their length
+    single  LatchQTN: one circuit per protein, nothing pooled classically
+    start   starts compared: tensor network, small angles, random angles
+    paper   the four variants of arXiv:2403.06890, on partitions and on a random split, which leaks homologues
+
+    python benchmarks/protein_accuracy.py core [--seeds 5] [--out FILE]
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bondwise.qml.protein import (
+    LatchQTN,
+    PathQTN,
+    ProteinSet,
+    TreeQTN,
+    WindowQTN,
+    read_proteins,
+    score_predictions,
+)
+
+GOAL = 0.87  # of the comparison of starts: epochs until valid accuracy is there
+
+
+def data(core: bool) -> ProteinSet:
+    folder = os.environ.get("BONDWISE_DATA")
+    if not folder:
+        sys.exit("set BONDWISE_DATA to the folder that holds proteins/cytoplasm_vs_cell_membrane.csv.")
+    path = Path(folder) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
+    if not core:
+        return read_proteins(path)
+    return read_proteins(path, where={"primary": "1"}, min_length=80, max_length=500)
+
+
+def randomly_split(proteins: ProteinSet) -> ProteinSet:
+    """The same proteins and sizes of the splits, dealt out at random: homologues cross."""
+    order = np.random.default_rng(0).permutation(len(proteins))
+    splits = tuple(proteins.splits[number] for number in order)
+    return ProteinSet(proteins.sequences, proteins.labels, proteins.accessions, splits)
+
+
+def run(name: str, model, proteins: ProteinSet) -> dict:
+    train, valid, test = (proteins.select(split) for split in ("train", "valid", "test"))
+    began, cpu = time.perf_counter(), time.process_time()
+    model.fit(train.sequences, train.labels, validation=(valid.sequences, valid.labels))
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    scores = score_predictions(test.labels, model.predict_proba(test.sequences), model.classes_)
+    accuracies = model.history_.valid_accuracy
+    reached = next((epoch + 1 for epoch, value in enumerate(accuracies) if value >= GOAL), None)
+    row = {
+        "name": name,
+        "seed": model.seed,
+        "parameters": model.num_parameters,
+        "qubits": model.num_qubits,
+        "legal": model.legal_on_hardware,
+        "log10_postselection": float(np.median(model.log10_postselection(test.sequences))),
+        "valid": accuracies[model.history_.best],
+        "epochs_to_goal": reached,
+        "test": asdict(scores),
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+    }
+    epochs = "–" if reached is None else reached
+    print(
+        f"{name:46} {model.seed:4d} {row['parameters']:6d} {row['qubits']:6d} {row['valid']:7.3f}"
+        f" {scores.accuracy:7.3f} {scores.mcc:6.3f} {scores.auroc:6.3f} {epochs:>7} {cpu:6.0f}"
+        + ("" if row["legal"] else f"   log10 p(post-selection) {row['log10_postselection']:.0f}"),
+        flush=True,
+    )
+    return row
+
+
+def summary(rows: list[dict]) -> None:
+    for name in dict.fromkeys(row["name"] for row in rows):
+        found = [row["test"]["accuracy"] for row in rows if row["name"] == name]
+        if len(found) > 1:
+            error = rows[0]["test"]["std"]
+            print(f"{name}: test mean {np.mean(found):.4f}, worst {min(found):.4f}; one figure ± {error:.3f}")
+
+
+def core(seeds: range) -> list[dict]:
+    proteins = data(core=True)
+    rows = [run("window", WindowQTN(seed=seed), proteins) for seed in seeds]
+    return rows + [run("window, entangler off", WindowQTN(seed=s, entangle=False), proteins) for s in seeds]
+
+
+def large(seeds: range) -> list[dict]:
+    proteins = data(core=True)
+    return [run("window, 8 filters", WindowQTN(seed=seed, filters=8), proteins) for seed in seeds]
+
+
+def full(seeds: range) -> list[dict]:
+    proteins = data(core=False)
+    return [run("window, all proteins", WindowQTN(seed=seed), proteins) for seed in seeds]
+
+
+def single(seeds: range) -> list[dict]:
+    proteins = data(core=True)
+    return [run("latch", LatchQTN(seed=seed), proteins) for seed in seeds]
+
+
+def start(seeds: range) -> list[dict]:
+    proteins, rows = data(core=True), []
+    starts = {
+        "tensor network": {"start": "tensor-network"},
+        "small angles": {"start": "angles"},
+        "random angles": {"start": "angles", "spread": 1.8},
+    }
+    for name, settings in starts.items():
+        rows += [run(name, WindowQTN(seed=seed, **settings), proteins) for seed in seeds]
+    return rows
+
+
+def paper(seeds: range) -> list[dict]:
+    partitions = data(core=True)
+    shapes = {"uPTN": (PathQTN, 1), "hPTN": (PathQTN, 90), "uCTN": (TreeQTN, 1), "hCTN": (TreeQTN, 10)}
+    ways = {
+        "Sim14, post-selected": {"discard": False},
+        "Sim14, post-selected, random angles": {"discard": False, "spread": 1.8},
+        "Sim14, discards": {},
+        "exchange, discards": {"ansatz": "exchange", "learning_rate": 0.06, "epochs": 14},
+    }
+    rows = []
+    for split, proteins in (("partitions", partitions), ("random", randomly_split(partitions))):
+        for shape, (kind, boxes) in shapes.items():
+            for way, settings in ways.items():
+                if split == "random" and "random angles" in way:
+                    continue  # it does not learn on partitions either
+                name = f"{shape} {way}, {split}"
+                rows += [run(name, kind(boxes=boxes, seed=seed, **settings), proteins) for seed in seeds]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=["core", "large", "full", "single", "start", "paper"])
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to this number")
+    parser.add_argument("--out", help="write the table to this JSON file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{'model':46} seed params qubits   valid    test    MCC  AUROC   to {GOAL}  CPU s")
+    rows = globals()[options.table](range(1, options.seeds + 1))
+    summary(rows)
+    if options.out:
+        with open(options.out, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
