@@ -1,8 +1,8 @@
-"""Accuracy of the protein classifiers, cytoplasm against cell membrane, homology partitions apart, five seeds.
+"""Accuracy of the protein classifiers: cytoplasm or cell membrane, homology partitions apart, five seeds.
 
 The data is the CSV `proteins/cytoplasm_vs_cell_membrane.csv` below the folder in BONDWISE_DATA: train, valid
 and test are whole homology partitions. Epochs are chosen by valid; test is predicted once, at the end of each
-row. "core": one location only, 80 to 500 residues. `bondwise protein benchmark` prints the classical baselines.
+row. "core": one location only, 80 to 500 residues. `bondwise protein benchmark` prints the baselines.
 
     core    WindowQTN, at most 150 parameters
     large   WindowQTN with several filters, at most 1,000 parameters

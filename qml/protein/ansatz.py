@@ -8,7 +8,7 @@ significant bit of a matrix index. IQP, Sim14, Sim15 and StronglyEntangling are 
 between them, both for the boxes that merge wires. Entanglers stand alone so that all residues can share them.
 
 "exchange": boxes that merge wires begin as a partial swap, RXX = RYY = RZZ, of each wire with its partner.
-Each output is then a part of either input: a tree starts as the mean of its leaves and a path as a memory that
+Each output is then a part of either input: a tree starts as the mean of its leaves, a path as a memory that
 fades, instead of forgetting all but one residue.
 """
 
