@@ -1,0 +1,250 @@
+"""Proteins from files: sequences, and where the file has them their labels, accessions and splits.
+
+Tables are CSV with a line of column names, or TSV as UniProt gives it; FASTA names its entries in headers
+such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. Which one a file is shows in its
+first line, and whether it is gzipped in its first bytes; its name does not matter.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bondwise.qml.protein.alphabet import standardise
+from bondwise.runs import UsageError, unknown_name
+
+_SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
+_SPLITS["test"] = "test"
+_Row = tuple[str, dict[str, str]]  # its place for errors, its values by column in lower case
+
+
+@dataclass(frozen=True)
+class ProteinSet:
+    """N proteins.
+
+    Attributes:
+        sequences: In the 20 standard residues.
+        labels: Class of each; None where unknown.
+        accessions: Name of each; None where the file has none.
+        splits: "train", "valid" or "test" for each; None where not divided.
+        synthetic: Made by `synthetic_proteins`, not from nature.
+
+    Raises:
+        UsageError: Labels, accessions or splits are not N.
+    """
+
+    sequences: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    accessions: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "accessions", "splits"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self):
+                raise UsageError(f"{len(values)} {name} for {len(self)} sequences; give one for each.")
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The different labels, sorted; none where labels are unknown."""
+        return tuple(sorted(set(self.labels or ())))
+
+    def select(self, split: str) -> ProteinSet:
+        """The proteins of one split.
+
+        Args:
+            split: "train", "valid" (also "validation", "val", "dev") or "test".
+
+        Raises:
+            UsageError: There is no such split, or it has no proteins here.
+        """
+        if split not in _SPLITS:
+            raise unknown_name("split", str(split), _SPLITS)
+        if self.splits is None:
+            raise UsageError("these proteins are not divided; divide them with homology_split.")
+        chosen = [index for index, name in enumerate(self.splits) if name == _SPLITS[split]]
+        if not chosen:
+            raise UsageError(f"no protein is in split {split!r}; there are {sorted(set(self.splits))}.")
+
+        def of(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[index] for index in chosen)
+
+        sequences = tuple(self.sequences[index] for index in chosen)
+        return ProteinSet(sequences, of(self.labels), of(self.accessions), of(self.splits), self.synthetic)
+
+    def __str__(self) -> str:
+        kind = "SYNTHETIC proteins" if self.synthetic else "proteins"
+        held = [name for name in dict.fromkeys(_SPLITS.values()) if name in (self.splits or ())]
+        parts = []
+        for split in held or [""]:
+            of = self.select(split) if split else self
+            counts = ", ".join(f"{label}: {n:,}" for label, n in sorted(Counter(of.labels or ()).items()))
+            parts.append(f"{split} {len(of):,} ({counts})" if counts else f"{split} {len(of):,}")
+        shown = "; ".join(parts).strip() if self.splits or self.labels else "no labels, no splits"
+        return f"{len(self):,} {kind}: {shown}"
+
+
+def read_proteins(
+    path: str | os.PathLike[str],
+    *,
+    where: Mapping[str, str] | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    labelled: bool = True,
+) -> ProteinSet:
+    """Read proteins from CSV, TSV or FASTA, gzipped or not.
+
+    Tables need a column `sequence`; `label`, `split` and `accession` (or UniProt's `Entry`) are read where
+    they are, in any case of letters; other columns serve `where` only. In FASTA the accession is the first
+    word of the header, or what stands between the bars of `>sp|P12345|NAME`; `label=`, `split=` and any other
+    `key=` hold all up to the next key. Splits are train, valid (or validation, val, dev) and test. Sequences
+    are standardised. Proteins alike in accession, label, sequence and split are kept once.
+
+    Args:
+        path: The file.
+        where: Value that a column must have, such as `{"primary": "1"}`; other rows are left out unread.
+        min_length: Fewest residues, after standardising; shorter proteins are left out.
+        max_length: Most residues; longer proteins are left out.
+        labelled: Labels are needed, of two classes at least. False reads proteins to be predicted; labels
+            are then given if every protein has one, else None.
+
+    Returns:
+        The proteins in the order of the file.
+
+    Raises:
+        UsageError: The file cannot be read, nothing is left to give, or a row is wrong: its place is named.
+            So is a protein with two labels, and a sequence that is in two splits: a test on what was trained
+            on says nothing.
+    """
+    path = Path(path)
+    text = _read_text(path)
+    rows = _fasta_rows(path, text) if text.lstrip()[:1] == ">" else _table_rows(path, text)
+    columns: dict[str, str] = {}
+    found: dict[tuple[str, str, str, str], None] = {}
+    label_of: dict[str, str] = {}
+    split_of: dict[str, str] = {}
+    total = 0
+    wanted = {column.lower(): str(value) for column, value in (where or {}).items()}
+    for place, row in rows:
+        total += 1
+        columns.update(dict.fromkeys(row, ""))
+        if any(row.get(column) != value for column, value in wanted.items()):
+            continue
+        accession, label = row.get("accession", row.get("entry", "")), row.get("label", "")
+        place += f" ({accession})" if accession else ""
+        try:
+            sequence = standardise(row["sequence"])
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from None
+        if not (min_length or 0) <= len(sequence) <= (max_length or len(sequence)):
+            continue
+        if labelled and not label:
+            raise UsageError(f"{place} has no label; give one (in FASTA label=membrane) or labelled=False.")
+        split = _split(place, row.get("split", ""))
+        if accession and label and label_of.setdefault(accession, label) != label:
+            raise UsageError(f"{place} is labelled {label!r} and before {label_of[accession]!r}; keep one.")
+        if split_of.setdefault(sequence, split) != split:
+            raise UsageError(
+                f"{place}: the same sequence is in split {split_of[sequence] or 'none'!r} and in "
+                f"{split or 'none'!r}; keep it in one, or drop the column and use homology_split."
+            )
+        found[accession, label, sequence, split] = None
+    for column in wanted:
+        if total and column not in columns:
+            raise unknown_name("column", column, columns)
+    if not found:
+        reason = f"none of its {total} proteins is as asked for" if total else "it holds no protein"
+        raise UsageError(f"{path} gives nothing: {reason}; widen where, min_length and max_length.")
+    proteins = ProteinSet(
+        sequences=tuple(sequence for _, _, sequence, _ in found),
+        labels=_complete(label for _, label, _, _ in found),
+        accessions=_complete(accession for accession, _, _, _ in found),
+        splits=_complete(split for _, _, _, split in found),
+    )
+    if proteins.splits is None and any(split for _, _, _, split in found):
+        raise UsageError(f"{path}: some proteins have a split and some have none; give all or none a split.")
+    if labelled and len(proteins.classes) < 2:
+        raise UsageError(f"{path} has only the label {proteins.classes[0]!r}; training needs two classes.")
+    return proteins
+
+
+def _complete(values: Iterator[str]) -> tuple[str, ...] | None:
+    held = tuple(values)
+    return held if all(held) else None
+
+
+def _split(place: str, name: str) -> str:
+    if name and name.lower() not in _SPLITS:
+        raise UsageError(f"{place}: {unknown_name('split', name, _SPLITS)}")
+    return _SPLITS[name.lower()] if name else ""
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text; save it as CSV, TSV or FASTA in UTF-8.") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UsageError(f"{path} is cut or damaged: its gzip stream ends early; copy it again.") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the proteins {path}: {error.strerror}.") from None
+    if not text.strip():
+        raise UsageError(f"{path} is empty; give a CSV with columns sequence and label, or a FASTA file.")
+    return text
+
+
+def _table_rows(path: Path, text: str) -> Iterator[_Row]:
+    delimiter = "\t" if "\t" in text.lstrip("\r\n").partition("\n")[0] else ","
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] | None = None
+    try:
+        for line in lines:
+            values = [value.strip() for value in line]
+            if not any(values):
+                continue
+            place = f"{path}, line {lines.line_num}"
+            if columns is None:
+                columns = [value.lower() for value in values]
+                if "sequence" not in columns:
+                    raise UsageError(f"{path} has no column 'sequence', only {', '.join(values)}; rename it.")
+            elif len(values) != len(columns):
+                raise UsageError(f"{place}: {len(values)} values for {len(columns)} columns; mend the line.")
+            else:
+                yield place, dict(zip(columns, values, strict=True))
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {lines.line_num}: not valid CSV ({error}); mend the line.") from None
+
+
+def _fasta_rows(path: Path, text: str) -> Iterator[_Row]:
+    header, start, parts = "", 0, [""]
+    for number, line in enumerate([*text.splitlines(), ">"], 1):
+        if not line.startswith(">"):
+            parts.append(line.strip())
+            continue
+        if start:
+            yield f"{path}, line {start}", _fasta_header(header) | {"sequence": "".join(parts)}
+        header, start, parts = line[1:].strip(), number, []
+
+
+def _fasta_header(header: str) -> dict[str, str]:
+    name, _, rest = header.partition(" ")
+    bars = name.split("|")
+    pairs = re.findall(r"(\w+)=(.*?)(?=\s+\w+=|$)", rest)
+    return {key.lower(): value.strip() for key, value in pairs} | {
+        "accession": bars[1] if len(bars) > 2 else name
+    }
