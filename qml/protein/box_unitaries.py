@@ -57,7 +57,8 @@ class _Unitaries(torch.autograd.Function):
         program, dtype = _program(gates, wires), _complex(angles)
         product = np.zeros((len(angles), 2**wires, 2**wires), dtype=dtype)
         product[:] = np.eye(2**wires, dtype=dtype)
-        _forward(angles.detach().numpy(), *program.arrays(dtype), product)
+        parameters, strides, matrices = program.arrays(dtype)
+        _forward(angles.detach().numpy(), parameters, strides, matrices, product)
         ctx.program = program
         ctx.save_for_backward(angles, result := torch.from_numpy(product))
         return result
@@ -68,13 +69,9 @@ class _Unitaries(torch.autograd.Function):
         angles, product = ctx.saved_tensors
         slope = np.zeros(angles.shape, dtype=angles.detach().numpy().dtype)
         adjoint = gradient.detach().resolve_conj().contiguous().numpy().copy()
-        _backward(
-            angles.detach().numpy(),
-            *ctx.program.arrays(_complex(angles)),
-            product.numpy().copy(),
-            adjoint,
-            slope,
-        )
+        parameters, strides, matrices = ctx.program.arrays(_complex(angles))
+        undone = product.numpy().copy()
+        _backward(angles.detach().numpy(), parameters, strides, matrices, undone, adjoint, slope)
         return torch.from_numpy(slope), None, None
 
 
@@ -91,7 +88,8 @@ class _Program:
             self.strides[row, : len(gate.wires)] = [2 ** (wires - 1 - wire) for wire in gate.wires]
             matrix = _CONSTANT[gate.name] if gate.parameter is None else _GENERATORS[gate.name]
             matrices[row, : len(matrix), : len(matrix)] = matrix
-        self._matrices = {np.complex128: matrices, np.complex64: matrices.astype(np.complex64)}
+        single: np.ndarray = matrices.astype(np.complex64)
+        self._matrices: dict[Any, np.ndarray] = {np.complex128: matrices, np.complex64: single}
 
     def arrays(self, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the compiled loops take."""

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
     learning_rate: float
     batch_size: int
     seed: int
+    network_: Any
+    classes_: np.ndarray
+    history_: History
 
     @abstractmethod
     def _network(self, words: int, outputs: int) -> nn.Module:
@@ -187,7 +190,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             raise UsageError(f"there is no {_MODEL} in {folder}; give a folder that holds a model.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{folder / _MODEL} is damaged ({error!r}); train the model again.") from error
-        kind = getattr(protein, name, None) if name in protein.__all__ else None
+        kind = getattr(protein, str(name), None)
         if not isinstance(kind, type) or not issubclass(kind, cls):
             raise UsageError(f"{folder} holds a {name}, not a {cls.__name__}; load it as what it is.")
         try:

@@ -103,7 +103,7 @@ class LatchQTN(QTNClassifier):
         if self.start == "tensor-network":
             self.start_infidelity_ = tensor_network_start(
                 self.network_,
-                lambda network: [network.core.windows],
+                [self.network_.core.windows],
                 sentences,
                 targets,
                 epochs=self.epochs,

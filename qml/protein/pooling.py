@@ -1,4 +1,4 @@
-"""From the values of all windows to one number per protein and kind: mean, two extremes, both ends.
+"""From the values of all windows to one number per protein and kind: mean, extremes, both ends, a count.
 
 The extremes are log-sum-exps with a learnt sharpness k, of the values and of their negatives: with one of the
 two alone, training ends in a bad place for most starts, as the sign that the windows learn first decides.
@@ -15,20 +15,28 @@ from torch import nn
 END = 20.0  # words over which the weight of a window falls by e with its distance from an end of the protein
 
 
+STEEPNESS = 12.0  # of the soft step by which windows are counted, and of the extremes at first
+
+
 class TwoSidedPooling(nn.Module):
-    """Pooled values (B, 5, O): mean, soft maximum, soft minimum, mean near the start, mean near the end.
+    """Pooled values (B, 6, O): mean, soft maximum, soft minimum, mean near the start, near the end, count.
+
+    The count is log(1 + n stride / window), with n the windows whose value is above a learnt threshold: of
+    stretches that span the membrane there can be one or twelve.
 
     Args:
+        values: Number O of values of a window.
+        window: Words in a window.
         stride: Words from one window to the next.
-        sharpness: Initial k of the soft extremes.
     """
 
-    kinds = 5
+    kinds = 6
 
-    def __init__(self, stride: int, sharpness: float = 12.0) -> None:
+    def __init__(self, values: int, window: int, stride: int) -> None:
         super().__init__()
-        self.stride = stride
-        self.log_sharpness = nn.Parameter(torch.tensor(sharpness).log())
+        self.window, self.stride = window, stride
+        self.log_sharpness = nn.Parameter(torch.tensor(STEEPNESS).log())
+        self.threshold = nn.Parameter(torch.zeros(values))
 
     def forward(
         self, values: torch.Tensor, present: torch.Tensor, variance: torch.Tensor | None = None
@@ -53,7 +61,9 @@ class TwoSidedPooling(nn.Module):
         last = present.sum(1, keepdim=True) * self.stride - self.stride
         second = torch.exp(-(last - distance).clamp(min=0) / END) * present
         means = [_mean(values, weight) for weight in (present.to(values), first, second)]
-        return torch.stack([means[0], extreme(values), -extreme(-values), *means[1:]], dim=1)
+        above = torch.sigmoid(STEEPNESS * (values - self.threshold)).masked_fill(~mask, 0.0).sum(1)
+        count = torch.log1p(above * self.stride / self.window)
+        return torch.stack([means[0], extreme(values), -extreme(-values), *means[1:], count], dim=1)
 
 
 def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

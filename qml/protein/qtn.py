@@ -116,6 +116,9 @@ class Readout(nn.Module):
         outputs: Logits per sentence.
     """
 
+    centre: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, features))
@@ -148,6 +151,8 @@ class SentenceNetwork(nn.Module):
             probability (B,).
         outputs: Logits per sentence.
     """
+
+    core: Any
 
     def __init__(self, core: Any, outputs: int) -> None:
         super().__init__()

@@ -52,7 +52,9 @@ class _Scan(torch.autograd.Function):
         scales = start.new_ones(batch, steps)
         if matrices.device.type == _COMPILED:
             transposed = matrices.detach().transpose(1, 2).contiguous()
-            _forward(*_arrays(transposed, tokens, states, scales), rescale)
+            _forward(
+                transposed.numpy(), tokens.numpy(), states.detach().numpy(), scales.detach().numpy(), rescale
+            )
         else:
             for step in range(steps):
                 fresh = _applied(matrices, tokens[:, step], states[:, step])
@@ -75,7 +77,15 @@ class _Scan(torch.autograd.Function):
             inner = torch.zeros_like(inner)
         slope = torch.zeros_like(matrices)
         if matrices.device.type == _COMPILED:
-            _backward(*_arrays(matrices, tokens, states, scales, inner, adjoint, slope))
+            _backward(
+                matrices.detach().numpy(),
+                tokens.numpy(),
+                states.detach().numpy(),
+                scales.numpy(),
+                inner.numpy(),
+                adjoint.numpy(),
+                slope.numpy(),
+            )
         else:
             for step in range(tokens.shape[1] - 1, -1, -1):
                 token = tokens[:, step].long()
@@ -85,10 +95,6 @@ class _Scan(torch.autograd.Function):
                 back = torch.einsum("bij,bi->bj", matrices[token.clamp(min=0)], adjoint) * real
                 adjoint = torch.where(token[:, None] >= 0, back, adjoint) + inner[:, step]
         return slope, None, adjoint, None
-
-
-def _arrays(*tensors: torch.Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.detach().numpy() for tensor in tensors)
 
 
 def _applied(matrices: torch.Tensor, token: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

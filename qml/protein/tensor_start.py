@@ -9,13 +9,14 @@ state in arXiv:2208.13673. Pooling and readout are taken over as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from bondwise.qml.protein.channels import real_matrix
+from bondwise.qml.protein.path import Path
 from bondwise.qml.protein.scanning import scan
 from bondwise.qml.protein.training import padded, train
 from bondwise.qml.protein.windows import Windows
@@ -28,7 +29,7 @@ _BATCH = 512
 
 def tensor_network_start(
     network: nn.Module,
-    filters: Callable[[nn.Module], Sequence[Windows]],
+    filters: Sequence[Windows],
     sentences: Sequence[np.ndarray],
     targets: torch.Tensor,
     *,
@@ -41,7 +42,7 @@ def tensor_network_start(
 
     Args:
         network: The fresh network of a classifier; changed in place.
-        filters: Finds the windows in such a network.
+        filters: Its windows.
         sentences: Tokens of the training proteins.
         targets: Class numbers (B,).
         epochs: Of the training of the tensor network.
@@ -52,10 +53,10 @@ def tensor_network_start(
     Returns:
         The mean infidelity 1 − |⟨tensor network|circuit⟩|² of each filter after the fit.
     """
-    circuits = [part.path for part in filters(network)]
+    circuits = [part.path for part in filters]
     free = [_FreePath(circuit.words, circuit.qubits) for circuit in circuits]
-    for part, substitute in zip(filters(network), free, strict=True):
-        part.path = substitute
+    for part, substitute in zip(filters, free, strict=True):
+        part.path = substitute  # type: ignore[assignment]  # it has `final` and `pure`, all that is used
     train(
         network,
         sentences,
@@ -68,7 +69,7 @@ def tensor_network_start(
         title="tensor network",
     )
     found = []
-    for part, circuit, trained in zip(filters(network), circuits, free, strict=True):
+    for part, circuit, trained in zip(filters, circuits, free, strict=True):
         windows = torch.cat([part.cut(padded(sentences, np.array([i])))[0] for i in range(len(sentences))])
         chosen = windows[torch.randperm(len(windows))[:_WINDOWS]]
         found.append(_fit(circuit, trained, chosen, learning_rate, progress))
@@ -98,7 +99,7 @@ class _FreePath(nn.Module):
         return states[:, -1], log
 
 
-def _fit(circuit: nn.Module, trained: nn.Module, windows: torch.Tensor, rate: float, progress: bool) -> float:
+def _fit(circuit: Path, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool) -> float:
     """Maximise the mean fidelity of the circuit's states with those of the tensor network."""
     with torch.no_grad():
         goal = trained.final(windows)[0]

@@ -105,7 +105,7 @@ class WindowQTN(QTNClassifier):
         if self.start == "tensor-network":
             self.start_infidelity_ = tensor_network_start(
                 self.network_,
-                lambda network: network.filters,
+                list(self.network_.filters),
                 sentences,
                 targets,
                 epochs=self.epochs,
@@ -131,23 +131,22 @@ class WindowQTN(QTNClassifier):
             )
             for _ in range(self.filters)
         ]
-        return WindowNetwork(filters, self.stride, outputs)
+        return WindowNetwork(filters, outputs)
 
 
 class WindowNetwork(nn.Module):
     """Windows, pooling and the readout of the pooled values.
 
     Args:
-        filters: Circuits.
-        stride: Words from one window to the next.
+        filters: Circuits, all with windows of the same length and stride.
         outputs: Logits per sentence.
     """
 
-    def __init__(self, filters: list[Windows], stride: int, outputs: int) -> None:
+    def __init__(self, filters: list[Windows], outputs: int) -> None:
         super().__init__()
         self.filters = nn.ModuleList(filters)
-        self.pooling = TwoSidedPooling(stride)
         values = sum(part.num_values for part in filters)
+        self.pooling = TwoSidedPooling(values, filters[0].window, filters[0].stride)
         weight = 1.5 * torch.randn(outputs, self.pooling.kinds, values)
         weight[:, 2:] = 0
         self.weight = nn.Parameter(weight)
