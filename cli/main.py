@@ -17,7 +17,7 @@ import typer
 # more, and the last bits of a sum, hence the path of an optimiser, depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bondwise.cli import backends, decompose, run, vqe  # noqa: E402
+from bondwise.cli import backends, decompose, protein, run, vqe  # noqa: E402
 from bondwise.runs import RunError, UsageError  # noqa: E402
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def _app(
 app.command("vqe")(vqe.command)
 app.command("decompose")(decompose.command)
 app.command("run")(run.command)
+app.add_typer(protein.app, name="protein")
 app.command("backends")(backends.command)
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C

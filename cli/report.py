@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from bondwise.cli.stages import Stage, cells
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from qiskit import QuantumCircuit
-
-_COLUMNS = ("stage", "energy", "two-qubit gates", "two-qubit depth", "infidelity", "shots", "seconds")
 
 
 def render_report(
     *,
     title: str,
     lead: str,
-    references: list[tuple[str, float | None]],
-    stages: list[Stage],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
     notes: list[str],
     figures: list[tuple[str, str, Axes]],
     command: str,
@@ -34,16 +31,14 @@ def render_report(
     Args:
         title: Headline.
         lead: One sentence below it.
-        references: Name and energy of what the stages are compared with.
-        stages: Rows of the table.
+        columns: Headings of the table.
+        rows: Its cells, one for each heading.
         notes: Sentences below the table.
         figures: Heading, caption and axes of each.
         command: The line that made the run.
         versions: Package name → version.
     """
-    rows = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
-    rows += [cells(stage) for stage in stages]
-    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )

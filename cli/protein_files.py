@@ -1,0 +1,54 @@
+"""The CSV files of the protein commands: what is in one, and whether its place is free."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bondwise.runs import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def predictions_csv(
+    accessions: Sequence[str] | None,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
+    true: Sequence[Any] | None = None,
+) -> str:
+    """Predictions as CSV.
+
+    Its columns are `accession`; `label`, the most probable class; `p_1`, the probability of the second of two
+    classes, or `p_<class>` for each of more; and `true` where the labels are known and wanted.
+
+    Args:
+        accessions: Names of the proteins, N; None numbers them from 1 on.
+        probabilities: float64 (N, C).
+        classes: Labels by column.
+        true: Labels of the proteins.
+    """
+    first = 1 if len(classes) == 2 else 0
+    columns = ["p_1"] if first else [f"p_{name}" for name in classes]
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["accession", "label", *columns, *([] if true is None else ["true"])])
+    for number, row in enumerate(probabilities):
+        name = number + 1 if accessions is None else accessions[number]
+        shown = [f"{value:.6g}" for value in row[first:]]
+        label = classes[int(row.argmax())]
+        writer.writerow([name, label, *shown, *([] if true is None else [true[number]])])
+    return text.getvalue()
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Raise a UsageError unless a CSV file may be written there."""
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; give the name of a file with --out.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; give --overwrite to replace it, or another --out.")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}; make it or give another --out.")

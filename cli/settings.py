@@ -1,0 +1,41 @@
+"""What a run was asked for, kept in its folder: a resumed run must be asked for the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from bondwise.runs import RunFolder, UsageError
+
+
+def keep_settings(
+    folder: RunFolder, settings: dict[str, str], resume: bool, *, flags: Mapping[str, str] | None = None
+) -> None:
+    """Write `settings.json`, or compare with it.
+
+    Args:
+        folder: Of the run.
+        settings: Flag, without dashes, → what was given.
+        resume: Compare with what is there; else write.
+        flags: Names of those settings that are not flags themselves → the flag or argument behind them.
+
+    Raises:
+        UsageError: The run in the folder was asked for something else, or is one of another command.
+    """
+    path = folder.path / "settings.json"
+    if resume and not path.exists() and (folder.path / "result.json").exists():
+        raise UsageError(f"{folder.path} holds the run of another command; choose another folder.")
+    if resume and path.exists():
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{path} is damaged ({error}); start again with --overwrite.") from error
+        for key, value in settings.items():
+            if before.get(key) != value:
+                flag = (flags or {}).get(key, "--" + key.replace("_", "-"))
+                raise UsageError(
+                    f"{folder.path} was run with {flag} {before.get(key)}, not {value}; "
+                    "resume with the same flags or choose another folder."
+                )
+    else:
+        folder.write_json("settings.json", settings)
