@@ -69,8 +69,11 @@ class Ansatz:
 
         Args:
             wires: Number of qubits.
-            kind: `"word"` (residue, k-mer or start), `"mix"` (between residues) or `"merge"` (joins wires).
+            kind: `"word"` (residue, k-mer or start), `"mix"` (between residues), `"merge"` (joins wires) or
+                `"end"` (before the measurement).
         """
+        if kind == "end" and self.name in ("reupload", "exchange"):
+            return _numbered(Gate(name, (wire,)) for wire in range(wires) for name in ("Rz", "Ry"))
         if self.name == "reupload":
             blocks = {"word": [_rotations], "mix": [_entanglers], "merge": [_rotations, _entanglers]}[kind]
             if not self.entangle:

@@ -149,7 +149,7 @@ def _numbers(angles: torch.Tensor) -> np.ndarray:
 
 
 def _read(circuit: QuantumCircuit, path: Path, words: Sequence[Any], qubits: Sequence[int]) -> None:
-    """Residues as gates on qubits in |0…0⟩: START, then a word and MIX in turns; ancillas are reset."""
+    """Residues as gates on qubits in |0…0⟩: START, a word and MIX in turns, END; ancillas are reset."""
     boxes, ancillas = _numbers(path.box), qubits[path.qubits :]
     append_gates(circuit, path.start_gates, qubits, _numbers(path.start)[0])
     for position, angles in enumerate(words):
@@ -158,6 +158,8 @@ def _read(circuit: QuantumCircuit, path: Path, words: Sequence[Any], qubits: Seq
                 circuit.reset(ancilla)
         append_gates(circuit, path.word_gates, qubits, angles)
         append_gates(circuit, path.box_gates, qubits, boxes[min(position, path.boxes - 1)])
+    if path.end_gates:
+        append_gates(circuit, path.end_gates, qubits, _numbers(path.end)[0])
 
 
 def _path_circuit(path: Path, tokens: np.ndarray) -> QuantumCircuit:

@@ -76,9 +76,9 @@ class OwnAnsatz(CircuitAnsatz):
 
 
 def box_kind(box: Box) -> str:
-    """What a box of a protein's diagram does: `"mix"`, `"merge"` or `"word"`, by its name."""
+    """What a box of a protein's diagram does: `"mix"`, `"merge"`, `"end"` or `"word"`, by its name."""
     stem = box.name.split("_")[0]
-    return {"MIX": "mix", "STAIR": "merge", "MERGE": "merge"}.get(stem, "word")
+    return {"MIX": "mix", "STAIR": "merge", "MERGE": "merge", "END": "end"}.get(stem, "word")
 
 
 def _circuit(gates: tuple[Gate, ...], wires: int, angles: np.ndarray) -> Diagram:

@@ -139,13 +139,13 @@ def _by_windows(
     cut = [network.filters[0].cut(torch.from_numpy(sentence)[None])[0].numpy() for sentence in sentences]
     empty = np.empty((0, model.window), dtype=np.int64)
     windows, numbers = np.unique(np.concatenate([empty, *cut]), axis=0, return_inverse=True)
-    values, std, results = _measured(model, windows, place, shots, seed, progress)
+    values, covariances, results = _measured(model, windows, place, shots, seed, progress)
     ends = np.cumsum([0, *map(len, cut)])
     own = [numbers[first:last] for first, last in zip(ends, ends[1:], strict=False)]
     outputs = len(network.bias)
     logits, uncorrected, errors = (np.empty((len(own), outputs)) for _ in range(3))
     for which in batches([len(n) for n in own], _BATCH, shuffle=False) if own else ():
-        pooled = _pooled(network, [own[i] for i in which], values, std)
+        pooled = _pooled(network, [own[i] for i in which], values, covariances)
         logits[which], uncorrected[which], errors[which] = pooled
     return _prediction(logits, uncorrected, errors, results, len(windows) * len(network.filters), place, seed)
 
@@ -153,9 +153,8 @@ def _by_windows(
 def _measured(
     model: WindowQTN, windows: np.ndarray, place: Backend, shots: int | None, seed: int | None, progress: bool
 ) -> tuple[np.ndarray, np.ndarray, list[Estimate]]:
-    """Z and ZZ of distinct windows, float64 (K, O) filter by filter, and their standard errors."""
-    qubits = range(model.qubits)
-    supports = [(qubit,) for qubit in qubits] + list(combinations(qubits, 2))
+    """Z and ZZ of distinct windows by filter, float64 (K, F, O), and their covariances (K, F, O, O)."""
+    supports = [s for size in range(1, model.qubits + 1) for s in combinations(range(model.qubits), size)]
     observables = [
         SparsePauliOp.from_sparse_list([("Z" * len(support), support, 1.0)], model.qubits)
         for support in supports
@@ -164,9 +163,7 @@ def _measured(
     lengths = (windows >= 0).sum(1)
     jobs = []
     for filter in range(model.filters):
-        for length in np.unique(
-            lengths
-        ).tolist():  # proteins shorter than a window have circuits of their own
+        for length in np.unique(lengths).tolist():  # a protein shorter than a window has a circuit of its own
             template = window_circuit(model, filter=filter, length=length)
             which = np.flatnonzero(lengths == length)
             jobs += [(filter, template, which[i : i + _CHUNK]) for i in range(0, len(which), _CHUNK)]
@@ -180,12 +177,33 @@ def _measured(
             values[which, filter], std[which, filter] = result.value, result.std
             results.append(result)
             bar.update(len(which))
-    columns = model.filters * len(supports)
-    return values.reshape(-1, columns), std.reshape(-1, columns), results
+    covariances = _covariances(values, std, supports, model.network_.filters[0].num_values)
+    return values[..., : covariances.shape[-1]], covariances, results
+
+
+def _covariances(
+    values: np.ndarray, std: np.ndarray, supports: list[tuple[int, ...]], count: int
+) -> np.ndarray:
+    """Of the means of the first `count` products of Z, float64 (..., count, count).
+
+    They come from the same shots. A product of products of Z is again one, whose mean gives the correlation;
+    longer products than ZZ are measured for nothing else.
+    """
+    number = {frozenset(support): index for index, support in enumerate(supports)}
+    means, std = values[..., :count], std[..., :count]
+    joint = np.ones((*means.shape, count))
+    for a, b in combinations(range(count), 2):
+        together = number[frozenset(supports[a]) ^ frozenset(supports[b])]
+        joint[..., a, b] = joint[..., b, a] = values[..., together]
+    joint -= means[..., :, None] * means[..., None, :]
+    spread = np.sqrt(np.clip(np.diagonal(joint, axis1=-2, axis2=-1), 1e-12, None))
+    correlation = np.clip(joint / (spread[..., :, None] * spread[..., None, :]), -1, 1)
+    correlation[..., np.arange(count), np.arange(count)] = 1
+    return correlation * std[..., :, None] * std[..., None, :]
 
 
 def _pooled(
-    network: WindowNetwork, own: list[np.ndarray], values: np.ndarray, std: np.ndarray
+    network: WindowNetwork, own: list[np.ndarray], values: np.ndarray, covariances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits, those without correction, and standard errors (B, C) of some proteins, given their windows."""
     table = torch.zeros(len(own), max(map(len, own)), dtype=torch.int64)
@@ -193,13 +211,21 @@ def _pooled(
     for row, numbers in enumerate(own):
         table[row, : len(numbers)] = torch.from_numpy(numbers)
         present[row, : len(numbers)] = True
-    measured = torch.from_numpy(values).to(network.bias)[table].requires_grad_()
-    variance = torch.from_numpy(std**2).to(network.bias)[table]
+    filters, count = values.shape[1:]
+    measured = torch.from_numpy(values).to(network.bias).flatten(1)[table].requires_grad_()
+    covariance = torch.from_numpy(covariances).to(network.bias)[table]
+    variance = covariance.diagonal(dim1=-2, dim2=-1).flatten(2)
     logits = network.logits(measured, present, variance).reshape(len(own), -1)
-    slopes = [torch.autograd.grad(column.sum(), measured, retain_graph=True)[0] for column in logits.T]
-    errors = torch.stack([(slope**2 * variance).sum((1, 2)).sqrt() for slope in slopes], dim=1)
+    errors = []
+    for column in logits.T:
+        (slopes,) = torch.autograd.grad(column.sum(), measured, retain_graph=True)
+        slopes = slopes.unflatten(2, (filters, count))
+        errors.append(torch.einsum("bwfo,bwfop,bwfp->b", slopes, covariance, slopes).clamp(min=0).sqrt())
     uncorrected = network.logits(measured, present).reshape(len(own), -1)
-    return tuple(part.detach().double().numpy() for part in (logits, uncorrected, errors))
+    logits, uncorrected, std = (
+        part.detach().double().numpy() for part in (logits, uncorrected, torch.stack(errors, dim=1))
+    )
+    return logits, uncorrected, std
 
 
 def _prediction(

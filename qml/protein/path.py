@@ -31,6 +31,8 @@ class Path(nn.Module):
         boxes: Distinct stairs or mix boxes; 1 is uniform.
         discard: Trace the second wire of a stair (or the ancilla) out; else it is post-selected on |0⟩.
         ancillas: Qubits that every residue gate brings along and its mix box takes away again.
+        end: Turn the memory by a last box END, with `"gates"` and without ancillas: the axis along which it
+            is measured is then learnt.
         spread: Standard deviation of the initial angles, radians.
     """
 
@@ -44,6 +46,7 @@ class Path(nn.Module):
         boxes: int = 1,
         discard: bool = True,
         ancillas: int = 0,
+        end: bool = False,
         spread: float = 0.1,
     ) -> None:
         super().__init__()
@@ -64,6 +67,9 @@ class Path(nn.Module):
         if not self.states:
             self.start = _angles(1, count_parameters(self.start_gates), spread)
         self.box = _angles(boxes, count_parameters(self.box_gates), spread)
+        self.end_gates = ansatz.gates(qubits, "end") if end else ()
+        if end:
+            self.end = _angles(1, count_parameters(self.end_gates), spread)
         if ansatz.name == "exchange" and self.states:
             begin_as_swap(self.word, self.box, self.box_gates, MEMORY)
 
@@ -93,7 +99,10 @@ class Path(nn.Module):
         box = torch.arange(steps.shape[1], device=tokens.device).clamp(max=self.boxes - 1)
         numbers = torch.where(steps >= 0, steps + self.words * box, -1)
         states, log = scan(self.matrices(), numbers, start, rescale=self.pure and not self.legal_on_hardware)
-        return states[:, -1], log
+        last = states[:, -1]
+        if self.end_gates:
+            last = last @ real_matrix(unitaries(self.end_gates, self.qubits, self.end))[0].T
+        return last, log
 
     def matrices(self) -> torch.Tensor:
         """What each word does to the memory, real (boxes · words, D, D)."""
@@ -123,6 +132,8 @@ class Path(nn.Module):
         named = dict(zip(words, self.word, strict=True))
         if not self.states:
             named["START"] = self.start[0]
+        if self.end_gates:
+            named["END"] = self.end[0]
         stem = "STAIR" if self.states else "MIX"
         return named | numbered_boxes(stem, self.box)
 

@@ -1,8 +1,8 @@
 """Proteins as lambeq diagrams: readers for paths, balanced trees and windows.
 
 Wires are of lambeq's sentence type S, ancillas of a type A; a circuit ansatz decides about their qubits. Box
-names are the contract with the models: a word's own letters; START; MIX, STAIR and MERGE, followed by their
-number, as in MIX_0, when hierarchical.
+names are the contract with the models: a word's own letters; START and END; MIX, STAIR and MERGE, followed by
+their number, as in MIX_0, when hierarchical.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class _ProteinReader(Reader):
         self.residues = residues
         self.boxes = boxes
         self._ancilla = Ty()
+        self._end = False
 
     def sentence2diagram(self, sentence: Any, tokenised: bool = False) -> Diagram:
         """The diagram of a protein.
@@ -83,7 +84,7 @@ class _ProteinReader(Reader):
             for number, word in enumerate(words):
                 mix = Box(self._name("MIX", number), S @ self._ancilla, S)
                 diagram >>= Box(word, S, S @ self._ancilla) >> mix
-            return diagram
+            return diagram >> Box("END", S, S) if self._end else diagram
         diagram = self._leaf(words[0])
         for number, word in enumerate(words[1:]):
             diagram = diagram @ Word(word, S) >> Box(self._name("STAIR", number), S @ S, S)
@@ -145,7 +146,7 @@ class WindowReader(_ProteinReader):
         window: Words in a window; a sentence that is shorter is one window.
         stride: Words from the beginning of one window to the next; words that do not fill a last window are
             left out.
-        residues: As for `PathReader`, within the windows.
+        residues: As for `PathReader`, within the windows; with `"gates"`, each ends in a box END.
         pool: None leaves one open wire per window; `"tree"` merges them as `TreeReader` does words.
     """
 
@@ -162,6 +163,7 @@ class WindowReader(_ProteinReader):
         if pool not in (None, "tree"):
             raise UsageError(f"pool is {pool!r}; write None for open wires or 'tree'.")
         self.window, self.stride, self.pool = window, stride, pool
+        self._end = residues == "gates"
 
     def windows(self, sentence: Any, tokenised: bool = False) -> list[Diagram]:
         """A diagram for each window; arguments and errors as for `sentence2diagram`."""

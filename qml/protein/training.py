@@ -144,8 +144,8 @@ def train(
             torch's global generator.
         sentences: Tokens of each sentence.
         targets: Class numbers (B,).
-        validation: Sentences and class numbers by which the best epoch is chosen: highest accuracy, then
-            lowest loss. None keeps the last epoch.
+        validation: Sentences and class numbers by which the best epoch is chosen: that of the lowest loss,
+            which varies less by chance than the accuracy. None keeps the last epoch.
         epochs: Passes over the data.
         learning_rate: Peak of the one-cycle schedule.
         batch_size: Sentences per step.
@@ -201,7 +201,7 @@ def train(
                 logits = logits_of(network, validation[0])
                 history.valid_loss.append(cross_entropy(logits, validation[1]).item())
                 history.valid_accuracy.append((predicted(logits) == validation[1]).double().mean().item())
-                better = _quality(history, epoch) > _quality(history, history.best)
+                better = epoch == 0 or history.valid_loss[epoch] < history.valid_loss[history.best]
                 bar.set_postfix_str(f"valid {history.valid_accuracy[-1]:.3f}", refresh=False)
             if better:
                 history.best = epoch
@@ -221,12 +221,6 @@ def train(
             bar.update()
     network.load_state_dict(best)
     return history
-
-
-def _quality(history: History, epoch: int) -> tuple[float, float]:
-    if epoch < 0:
-        return (-math.inf, -math.inf)
-    return (history.valid_accuracy[epoch], -history.valid_loss[epoch])
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class WindowQTN(QTNClassifier):
         stride: Residues from one window to the next.
         filters: Number of circuits with angles of their own, as channels of a convolution.
         entangle: False leaves the entanglers out (an ablation).
-        start: `"angles"`, drawn at random, or `"tensor-network"`: a classical tensor network is trained first
-            for as many epochs and turned into the circuit's start, see `tensor_network_start`.
+        start: `"tensor-network"`: a classical tensor network is trained first for as many epochs and turned
+            into the circuit's start, see `tensor_network_start`. `"angles"`: they are drawn at random.
         spread: Standard deviation of the initial angles, radians.
         alphabet: See `Alphabet`.
         k: See `Alphabet`.
@@ -48,10 +48,10 @@ class WindowQTN(QTNClassifier):
         *,
         qubits: int = 2,
         window: int = 15,
-        stride: int = 3,
+        stride: int = 2,
         filters: int = 1,
         entangle: bool = True,
-        start: str = "angles",
+        start: str = "tensor-network",
         spread: float = 0.1,
         alphabet: str = "residues",
         k: int = 1,

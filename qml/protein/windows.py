@@ -33,7 +33,7 @@ class Windows(nn.Module):
     ) -> None:
         super().__init__()
         self.qubits, self.window, self.stride = qubits, window, stride
-        self.path = Path(words, qubits=qubits, ansatz=ansatz, residues="gates", spread=spread)
+        self.path = Path(words, qubits=qubits, ansatz=ansatz, residues="gates", end=True, spread=spread)
         # between the poles, where <Z> has a slope, whatever the residues do at first
         nn.init.constant_(self.path.start, 0.8)
 

@@ -116,7 +116,15 @@ def test_tree(boxes, qubits, length, name, discard):
 def test_windows(residues, name, discard):
     """All windows at once in lambeq's circuit; the model contracts one after the other."""
     words, ansatz = random_words(11), Ansatz(name)
-    path = Path(len(ALPHABET), qubits=1, ansatz=ansatz, residues=residues, discard=discard, spread=1.5)
+    path = Path(
+        len(ALPHABET),
+        qubits=1,
+        ansatz=ansatz,
+        residues=residues,
+        discard=discard,
+        end=residues == "gates",
+        spread=1.5,
+    )
     reader = WindowReader(ALPHABET, window=5, stride=3, residues=residues)
     diagram = reader.sentence2diagram(words, tokenised=True)
     found, log10 = path(tokens_of(words)[0].unfold(0, 5, 3))
