@@ -56,7 +56,7 @@ class LatchQTN(QTNClassifier):
         spread: float = 0.1,
         alphabet: str = "residues",
         k: int = 1,
-        epochs: int = 10,
+        epochs: int = 12,
         learning_rate: float = 0.02,
         batch_size: int = 64,
         seed: int = 0,
