@@ -206,21 +206,29 @@ def _pooled(
     network: WindowNetwork, own: list[np.ndarray], values: np.ndarray, covariances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits, those without correction, and standard errors (B, C) of some proteins, given their windows."""
-    table = torch.zeros(len(own), max(map(len, own)), dtype=torch.int64)
+    table, distinct, place = torch.zeros(3, len(own), max(map(len, own)), dtype=torch.int64)
     present = torch.zeros_like(table, dtype=torch.bool)
     for row, numbers in enumerate(own):
+        once, back = np.unique(numbers, return_inverse=True)
         table[row, : len(numbers)] = torch.from_numpy(numbers)
+        distinct[row, : len(once)], place[row, : len(numbers)] = (
+            torch.from_numpy(once),
+            torch.from_numpy(back),
+        )
         present[row, : len(numbers)] = True
     filters, count = values.shape[1:]
     measured = torch.from_numpy(values).to(network.bias).flatten(1)[table].requires_grad_()
-    covariance = torch.from_numpy(covariances).to(network.bias)[table]
-    variance = covariance.diagonal(dim1=-2, dim2=-1).flatten(2)
+    covariance = torch.from_numpy(covariances).to(network.bias)
+    variance = covariance[table].diagonal(dim1=-2, dim2=-1).flatten(2)
     logits = network.logits(measured, present, variance).reshape(len(own), -1)
     errors = []
     for column in logits.T:
         (slopes,) = torch.autograd.grad(column.sum(), measured, retain_graph=True)
-        slopes = slopes.unflatten(2, (filters, count))
-        errors.append(torch.einsum("bwfo,bwfop,bwfp->b", slopes, covariance, slopes).clamp(min=0).sqrt())
+        # a window that occurs several times was measured once: its slopes add before they are squared
+        index = place[..., None].expand_as(slopes)
+        slopes = torch.zeros_like(slopes).scatter_add(1, index, slopes).unflatten(2, (filters, count))
+        squares = torch.einsum("bwfo,bwfop,bwfp->b", slopes, covariance[distinct], slopes)
+        errors.append(squares.clamp(min=0).sqrt())
     uncorrected = network.logits(measured, present).reshape(len(own), -1)
     logits, uncorrected, std = (
         part.detach().double().numpy() for part in (logits, uncorrected, torch.stack(errors, dim=1))

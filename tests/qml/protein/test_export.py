@@ -252,6 +252,15 @@ def test_standard_errors_and_seeds(window):
     assert not np.array_equal(runs[0].logits, runs[1].logits)
 
 
+def test_standard_errors_where_windows_repeat(window):
+    """A window that a protein holds many times is measured once, so its errors add up."""
+    sequences = ["MKT" + "QA" * 60 + "KLV", "LIVF" * 20]
+    exact = window.decision_function(sequences)
+    runs = [predict_on_backend(window, sequences, shots=256, seed=seed) for seed in range(40)]
+    pulls = np.array([(run.logits - exact) / run.std for run in runs])
+    assert 0.7 < np.sqrt((pulls**2).mean()) < 1.35
+
+
 def test_the_bias_of_sampled_extremes_is_taken_off():
     """A soft maximum takes noise for an extreme: few shots of windows that are all alike read too high."""
     model = fitted(WindowQTN(epochs=1, spread=0.2))
