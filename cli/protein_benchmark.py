@@ -55,12 +55,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Hold window and latch models against classical methods, ablations and a control on random labels."""
-    proteins = read_splits(
-        data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
-    )
     numbers = range(seed, seed + (1 if quick else seeds))
-    if quick:
-        proteins = _shortened(proteins)
     short: dict[str, Any] = {"epochs": _QUICK_EPOCHS} if quick else {}
     methods: dict[str, Callable[[int], Any]] = {
         "CNN": lambda number: protein.CNN(seed=number, **short),
@@ -72,6 +67,11 @@ def command(
     }
     try:
         with RunFolder(out, overwrite=overwrite) as folder:
+            proteins = read_splits(
+                data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
+            )
+            if quick:
+                proteins = _shortened(proteins)
             entries = [
                 Entry(name=name, trials=[fit(name, baseline(name), proteins, progress=not quiet)])
                 for name in BASELINES
@@ -133,11 +133,7 @@ def _shortened(data: Splits) -> Splits:
             seen[label] += 1
             if seen[label] <= most:
                 kept.append(index)
-        columns = ("sequences", "labels", "accessions", "splits")
-        held: dict[str, Any] = {column: getattr(part, column) for column in columns}
-        for column, values in held.items():
-            held[column] = None if values is None else tuple(values[index] for index in kept)
-        return replace(part, **held)
+        return part.take(kept)
 
     return replace(
         data,

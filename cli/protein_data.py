@@ -110,7 +110,7 @@ def read_splits(
 ) -> Splits:
     """Read labelled proteins, or make synthetic ones, and part them.
 
-    The splits are those of the file; where it has none, families of homologues are kept together.
+    The splits are those of the file; where it has none, they are made by `homology_split`.
 
     Args:
         data: The file; None makes synthetic proteins.
@@ -138,7 +138,10 @@ def read_splits(
         name = f"{SYNTHETIC} proteins of {name}"
     note = f"splits: those of {name}."
     if proteins.splits is None:
-        note = "splits: made here, families of homologues kept together (no two sets share one)."
+        note = (
+            "splits: made here, families of homologues that a search finds at 30 % identity kept together; "
+            "equal sequences are never parted, remote homologues may be."
+        )
         proteins = _split(proteins, seed, progress)
     found = set(proteins.splits or ())
     sets = {split: proteins.select(split) for split in _SETS if split in found}

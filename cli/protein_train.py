@@ -62,14 +62,16 @@ def command(
     network = getattr(protein, MODELS[model])(
         seed=seed, **{key: value for key, value in given.items() if value is not None}
     )
-    proteins = read_splits(
-        data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
-    )
-    if data is not None:  # a file must not change under a run that is resumed
-        settings["content"] = sha256(data.read_bytes()).hexdigest()[:16]
+    begun = False
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
+            proteins = read_splits(
+                data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
+            )
+            if data is not None:  # a file must not change under a run that is resumed
+                settings["content"] = sha256(data.read_bytes()).hexdigest()[:16]
             keep_settings(folder, settings, resume, flags={"data": "DATA", "content": "the DATA of checksum"})
+            begun = True
             checkpoint = folder.path / CHECKPOINT
             trial = fit(
                 type(network).__name__,
@@ -106,6 +108,8 @@ def command(
             folder.write("report.html", render_training(result, _COLUMNS, rows, trial, cheap, proteins))
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
+        if not begun:
+            raise RunError("stopped before the training; give the same command again.") from None
         raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
         print(json_format.dumps(result, indent=2))

@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 
+from bondwise.qml.protein.settings import whole_number
 from bondwise.runs import UsageError, unknown_name
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -78,8 +79,7 @@ class Alphabet:
     def __post_init__(self) -> None:
         if self.name not in _GROUPS:
             raise unknown_name("alphabet", str(self.name), _GROUPS)
-        if not isinstance(self.k, int) or self.k < 1:
-            raise UsageError(f"k is {self.k!r}; give the number of letters in a word, such as 1 or 3.")
+        object.__setattr__(self, "k", whole_number("k", self.k))
         if len(self) > _MAX_WORDS:
             raise UsageError(
                 f"k = {self.k} of {self.name} makes {len(self):,} words; {_MAX_WORDS:,} is most."

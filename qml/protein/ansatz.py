@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import combinations, count
 from typing import Any
 
+from bondwise.qml.protein.settings import whole_number
 from bondwise.runs import UsageError, unknown_name
 
 PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
@@ -59,8 +60,7 @@ class Ansatz:
     def __post_init__(self) -> None:
         if self.name not in _LAYOUTS:
             raise unknown_name("ansatz", str(self.name), _LAYOUTS)
-        if not isinstance(self.layers, int) or self.layers < 1:
-            raise UsageError(f"layers is {self.layers!r}; give a whole number of at least 1.")
+        object.__setattr__(self, "layers", whole_number("layers", self.layers))
         if not self.entangle and self.name != "reupload":
             raise UsageError(f"only 'reupload' can do without entanglers, not {self.name!r}.")
 

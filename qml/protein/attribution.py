@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bondwise.qml.protein.alphabet import standardise
+from bondwise.qml.protein.settings import whole_number
 from bondwise.runs import UsageError
 
 _LEAST = 1e-12  # probability: bounds the log-odds of a classifier that is sure
@@ -40,8 +41,7 @@ def window_scores(
             unknown, or a letter is outside the alphabet.
     """
     for name, value in (("window", window), ("stride", stride)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise UsageError(f"{name} is {value!r}; give a whole number of at least 1.")
+        whole_number(name, value)
     residues = standardise(sequence)
     if len(residues) <= window:
         raise UsageError(

@@ -21,16 +21,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bondwise.qml.protein.alphabet import RESIDUES, standardise
-from bondwise.qml.protein.hydropathy import KYTE_DOOLITTLE
-from bondwise.runs import UsageError, progress_bar
+from bondwise.qml.protein.hydropathy import hydropathy_profile
+from bondwise.qml.protein.labels import check_sequences, training_labels, validation_labels
+from bondwise.qml.protein.settings import whole_number
+from bondwise.runs import progress_bar
 
 _GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _FOLDS = 5
 _ITERATIONS = 3000
-_WINDOW, _BEST = 19, 20
+_BEST = 20
 _ASCII = np.frombuffer(RESIDUES.encode(), dtype=np.uint8)
-_SCALE = np.zeros(128)
-_SCALE[_ASCII] = [KYTE_DOOLITTLE[residue] for residue in RESIDUES]
 
 
 class Majority(ClassifierMixin, BaseEstimator):
@@ -52,15 +52,17 @@ class Majority(ClassifierMixin, BaseEstimator):
         """Count the labels; sequences, validation and progress are there for the common face only.
 
         Raises:
-            UsageError: Numbers of sequences and labels differ, or there is one class only.
+            UsageError: Numbers of sequences and labels differ, there is one class only, or labels are not all
+                text or all whole numbers.
         """
-        self.classes_ = _classes(sequences, labels)
-        self.frequencies_ = np.array([np.mean(np.asarray(labels) == label) for label in self.classes_])
+        self.classes_, numbers = training_labels(sequences, labels)
+        self.frequencies_ = np.bincount(numbers) / len(numbers)
         return self
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
         """The frequencies of the classes for every sequence, float64 (N, C)."""
         _check_fitted(self)
+        check_sequences(sequences)
         return np.tile(self.frequencies_, (len(sequences), 1))
 
     def predict(self, sequences: Sequence[str]) -> np.ndarray:
@@ -86,6 +88,8 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         regression_: The scikit-learn estimator that takes the features.
     """
 
+    classes_: np.ndarray
+
     @abstractmethod
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
         """Features (N, F) of standardised proteins; `learn` is set for the training set."""
@@ -106,7 +110,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
 
         Args:
             sequences: Proteins in one-letter code; see `standardise` for the letters.
-            labels: Their classes, two or more; strings or integers.
+            labels: Their classes, two or more; all text or all whole numbers.
             validation: Sequences and labels by which C is chosen. None chooses it by stratified 5-fold
                 cross-validation, which favours too large a C where the training set holds relatives; fewer
                 folds where a class has fewer members, and C = 1 where one has a single member.
@@ -116,29 +120,33 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
             UsageError: Numbers of sequences and labels differ, there is one class only, a validation label
                 is not among the classes, or a sequence has a character that is no residue.
         """
-        self.classes_ = _classes(sequences, labels)
-        targets = np.asarray(labels)
+        classes, numbers = training_labels(sequences, labels)
+        if validation is not None:
+            right = classes[validation_labels(classes, *validation)]
+        if hasattr(self, "classes_"):
+            del self.classes_  # what is interrupted from here on must not pass as fitted
+        targets = classes[numbers]
         table = self._features([standardise(s) for s in sequences], learn=True, progress=progress)
         if validation is not None:
-            _check_validation(self.classes_, *validation)
             held_out = self._features([standardise(s) for s in validation[0]], progress=progress)
-        folds = min(_FOLDS, *(int(np.sum(targets == label)) for label in self.classes_))
+        folds = min(_FOLDS, np.bincount(numbers).min())
         grid = _GRID if validation is not None or folds > 1 else (1.0,)
-        best, self.C_ = -1.0, grid[0]
+        best, chosen = -1.0, grid[0]
         with progress_bar(len(grid), type(self).__name__, progress) as bar:
             for strength in grid:
                 regression = self._regression(strength)
                 if validation is not None:
-                    accuracy = regression.fit(table, targets).score(held_out, np.asarray(validation[1]))
+                    accuracy = regression.fit(table, targets).score(held_out, right)
                 elif folds > 1:
                     splits = StratifiedKFold(folds, shuffle=True, random_state=0)
                     accuracy = cross_val_score(regression, table, targets, cv=splits).mean()
                 else:
                     accuracy = 0.0
                 if accuracy > best:
-                    best, self.C_ = accuracy, strength
+                    best, chosen = accuracy, strength
                 bar.update()
-        self.regression_ = self._regression(self.C_).fit(table, targets)
+        self.regression_ = self._regression(chosen).fit(table, targets)
+        self.C_, self.classes_ = chosen, classes
         return self
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
@@ -148,6 +156,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
             UsageError: A sequence has a character that is no residue.
         """
         _check_fitted(self)
+        check_sequences(sequences)
         if len(sequences) == 0:
             return np.empty((0, len(self.classes_)))
         return self.regression_.predict_proba(self._features([standardise(s) for s in sequences]))
@@ -204,11 +213,10 @@ class KmerLR(FeatureRegression):
         self.longest = longest
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
-        if not isinstance(self.longest, int | np.integer) or self.longest < 1:
-            raise UsageError(f"longest is {self.longest!r}; give the residues of a k-mer, such as 3.")
         if learn:
+            longest = whole_number("longest", self.longest)
             self.vectorizer_ = TfidfVectorizer(
-                analyzer="char", ngram_range=(1, self.longest), lowercase=False, sublinear_tf=True
+                analyzer="char", ngram_range=(1, longest), lowercase=False, sublinear_tf=True
             )
             return self.vectorizer_.fit_transform(sequences)
         return self.vectorizer_.transform(sequences)
@@ -223,34 +231,9 @@ def _composition(sequence: str) -> np.ndarray:
 
 
 def _hydropathy(sequence: str) -> np.ndarray:
-    values = _SCALE[np.frombuffer(sequence.encode(), dtype=np.uint8)]
-    window = min(_WINDOW, len(values))
-    means = np.sort(np.convolve(values, np.full(window, 1 / window), "valid"))
+    means = np.sort(hydropathy_profile(sequence)[1])
+    values = hydropathy_profile(sequence, window=1)[1]
     return np.array([means[-1], means[-_BEST:].mean(), values.mean()])
-
-
-def _classes(sequences: Sequence[str], labels: Sequence[Hashable]) -> np.ndarray:
-    if len(sequences) != len(labels):
-        raise UsageError(f"there are {len(sequences)} sequences and {len(labels)} labels; give one each.")
-    classes = np.unique(np.asarray(labels))
-    if len(classes) < 2:
-        only = repr(classes[0].item()) if len(classes) else "none"
-        raise UsageError(f"the labels hold one class only ({only}); a classifier needs two or more.")
-    return classes
-
-
-def _check_validation(classes: np.ndarray, sequences: Sequence[str], labels: Sequence[Hashable]) -> None:
-    if len(sequences) != len(labels) or len(labels) == 0:
-        raise UsageError(
-            f"the validation set has {len(sequences)} sequences and {len(labels)} labels; give one each, "
-            "or validation=None."
-        )
-    unknown = set(np.asarray(labels).tolist()) - set(classes.tolist())
-    if unknown:
-        label = min(unknown, key=str)
-        raise UsageError(
-            f"label {label!r} of the validation set is not among the classes {classes.tolist()}."
-        )
 
 
 def _check_fitted(model: Any) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.classifier import ProteinClassifier
-from bondwise.qml.protein.neural_baselines import as_logits, check_whole
+from bondwise.qml.protein.neural_baselines import as_logits
 
 _SPREAD = 0.1  # of the scalars of words: windows begin in the sensitive part of the sigmoid
 _SHARPNESS = 2.5  # log of the initial κ
@@ -37,6 +36,8 @@ class ClassicalTwin(ProteinClassifier):
         seed: Of start and batches.
     """
 
+    _counts = ("filters", "window", "stride")
+
     def __init__(
         self,
         *,
@@ -59,10 +60,6 @@ class ClassicalTwin(ProteinClassifier):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.seed = seed
-
-    def _checked(self) -> Alphabet:
-        check_whole(self, "filters", "window", "stride")
-        return super()._checked()
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         return _Twin(words, outputs, self.filters, self.window, self.stride)

@@ -21,11 +21,14 @@ from torch import nn
 
 from bondwise.qml import protein
 from bondwise.qml.protein.alphabet import Alphabet
+from bondwise.qml.protein.labels import check_sequences, training_labels, validation_labels
+from bondwise.qml.protein.settings import plain, real_number, whole_number
 from bondwise.qml.protein.training import History, logits_of, train
 from bondwise.runs import RunError, UsageError, write_atomically
 
 _FORMAT = "bondwise protein classifier 1"
 _MODEL, _WEIGHTS = "model.json", "weights.safetensors"
+_MAX_SEED = 2**64 - 1  # what torch takes
 
 
 class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
@@ -49,6 +52,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
     network_: Any
     classes_: np.ndarray
     history_: History
+    _counts: tuple[str, ...] = ()  # settings of a subclass that are whole numbers from 1 on
 
     @abstractmethod
     def _network(self, words: int, outputs: int) -> nn.Module:
@@ -68,65 +72,64 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
         Args:
             sequences: Proteins in one-letter code; see `standardise` for the letters.
-            labels: Their classes, two or more; strings or integers.
+            labels: Their classes, two or more; all text or all whole numbers.
             validation: Sequences and labels by which the epoch is chosen; None keeps the last epoch.
             checkpoint: File that holds the state of the training after each epoch.
             resume: Go on from it.
             progress: Show a bar.
 
         Raises:
-            UsageError: Numbers of sequences and labels differ, there is one class only, a validation label
-                is not among the classes, a letter is outside the alphabet, or the checkpoint is of another
-                model or other data.
+            UsageError: A setting is out of range, numbers of sequences and labels differ, there is one class
+                only, a validation label is not among the classes, a letter is outside the alphabet, or the
+                checkpoint is not given or of another model or other data.
             RunError: The training diverged.
         """
-        alphabet = self._checked()
-        if len(sequences) != len(labels):
-            raise UsageError(f"there are {len(sequences)} sequences and {len(labels)} labels; give one each.")
-        classes = np.unique(np.asarray(labels))
-        if len(classes) < 2:
-            only = repr(classes[0].item()) if len(classes) else "none"
-            raise UsageError(f"the labels hold one class only ({only}); a classifier needs two or more.")
-        sentences = [alphabet.tokenise(sequence) for sequence in sequences]
-        targets = _numbers(classes, labels)
+        if resume and checkpoint is None:
+            raise UsageError(
+                "resume=True goes on from a checkpoint; give checkpoint= the file, or resume=False."
+            )
+        own = type(self)(**self._settings())
+        alphabet = own._checked()
+        classes, numbers = training_labels(sequences, labels)
+        sentences, targets = own._sentences(sequences), torch.from_numpy(numbers)
         valid = None
         if validation is not None:
-            valid = ([alphabet.tokenise(s) for s in validation[0]], _numbers(classes, validation[1]))
+            numbers = validation_labels(classes, *validation)
+            valid = (own._sentences(validation[0]), torch.from_numpy(numbers))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.network_ = self._network(len(alphabet), 1 if len(classes) == 2 else len(classes))
-            self.classes_ = classes
-            if not resume:
-                self._prepare(sentences, targets, progress)
-            self.history_ = train(
-                self.network_,
+            torch.manual_seed(own.seed)
+            network = own._network(len(alphabet), 1 if len(classes) == 2 else len(classes))
+            history = train(
+                network,
                 sentences,
                 targets,
                 valid,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
+                epochs=own.epochs,
+                learning_rate=own.learning_rate,
+                batch_size=own.batch_size,
+                start_infidelity=[] if resume else own._prepare(network, sentences, targets, progress),
                 checkpoint=None if checkpoint is None else Path(checkpoint),
                 resume=resume,
-                run="" if checkpoint is None else self._fingerprint(sentences, targets),
+                run="" if checkpoint is None else own._fingerprint(classes, (sentences, targets), valid),
                 progress=progress,
                 title=type(self).__name__,
             )
+        # only now and all together: what was interrupted must not pass as fitted
+        self.network_, self.classes_, self.history_ = network, classes, history
         return self
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
         """Probabilities of the classes, float64 (N, C), rows summing to 1.
 
         Raises:
-            UsageError: A letter is outside the alphabet.
+            UsageError: A letter is outside the alphabet, or the sequences are one text.
         """
         return probabilities_of(self.decision_function(sequences))
 
     def decision_function(self, sequences: Sequence[str]) -> np.ndarray:
         """Logits, float64: (N,) for two classes, of the second one; (N, C) for more."""
         self._check_fitted()
-        alphabet = self._checked()
-        sentences = [alphabet.tokenise(sequence) for sequence in sequences]
+        sentences = self._sentences(sequences)
         if not sentences:
             return np.empty((0,) if len(self.classes_) == 2 else (0, len(self.classes_)))
         return logits_of(self.network_, sentences).double().numpy()
@@ -152,23 +155,24 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             RunError: The folder cannot be written.
         """
         self._check_fitted()
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot make {folder}: {error.strerror}. Choose another folder.") from error
         weights = save({name: tensor.contiguous() for name, tensor in self.network_.state_dict().items()})
         document = {
             "format": _FORMAT,
             "class": type(self).__name__,
-            "settings": self.get_params(deep=False),
+            "settings": self._settings(),
             "classes": self.classes_.tolist(),
             "num_parameters": self.num_parameters,
             "history": asdict(self.history_),
             "weights": hashlib.sha256(weights).hexdigest(),
         }
+        text = json.dumps(document, indent=1) + "\n"
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make {folder}: {error.strerror}. Choose another folder.") from error
         write_atomically(folder / _WEIGHTS, weights)
-        write_atomically(folder / _MODEL, json.dumps(document, indent=1) + "\n")
+        write_atomically(folder / _MODEL, text)
         return folder
 
     @classmethod
@@ -224,28 +228,44 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         model.network_.eval()
         return model
 
-    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
-        """What happens to a fresh network before its training; nothing by default."""
+    def _prepare(
+        self, network: Any, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool
+    ) -> list[float]:
+        """Change a fresh network before its training, by default not; returns `History.start_infidelity`."""
+        return []
 
     def _checked(self) -> Alphabet:
-        """The alphabet, after a look at the settings that all classifiers have."""
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise UsageError(f"{name} is {value!r}; give a whole number of at least 1.")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate is {self.learning_rate!r}; give a positive number.")
+        """The alphabet, after a look at the settings."""
+        for name in ("epochs", "batch_size", *self._counts):
+            whole_number(name, getattr(self, name))
+        whole_number("seed", self.seed, least=0, most=_MAX_SEED)
+        real_number("learning_rate", self.learning_rate)
         return Alphabet(self.alphabet, self.k)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first.")
 
-    def _fingerprint(self, sentences: list[np.ndarray], targets: torch.Tensor) -> str:
-        digest = hashlib.sha256(json.dumps([type(self).__name__, self.get_params(deep=False)]).encode())
-        for sentence in sentences:
-            digest.update(sentence.tobytes() + b"|")
-        digest.update(targets.numpy().tobytes())
+    def _settings(self) -> dict[str, Any]:
+        return plain(self.get_params(deep=False))
+
+    def _sentences(self, sequences: Sequence[str]) -> list[np.ndarray]:
+        """Tokens of each sequence."""
+        check_sequences(sequences)
+        alphabet = self._checked()
+        return [alphabet.tokenise(sequence) for sequence in sequences]
+
+    def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
+        """Of the model and of the tokens and class numbers of the sets; None is a set that is not there."""
+        digest = hashlib.sha256(
+            json.dumps([type(self).__name__, self._settings(), classes.tolist()]).encode()
+        )
+        for one in sets:
+            sentences, targets = one or ([], torch.empty(0, dtype=torch.int64))
+            digest.update(f"{len(sentences)} ".encode())
+            for sentence in sentences:
+                digest.update(sentence.tobytes() + b"|")
+            digest.update(targets.numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -255,14 +275,3 @@ def probabilities_of(logits: np.ndarray) -> np.ndarray:
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     weights = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
     return weights / weights.sum(1, keepdims=True)
-
-
-def _numbers(classes: np.ndarray, labels: Sequence[Hashable]) -> torch.Tensor:
-    array = np.asarray(labels)
-    numbers = np.searchsorted(classes, array).clip(max=len(classes) - 1)
-    unknown = array[classes[numbers] != array]
-    if len(unknown):
-        raise UsageError(
-            f"label {unknown[0].item()!r} of the validation set is not among the classes {classes.tolist()}."
-        )
-    return torch.from_numpy(numbers)

@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +78,15 @@ class ProteinSet:
         if not chosen:
             raise UsageError(f"no protein is in split {split!r}; there are {sorted(set(self.splits))}.")
 
-        def of(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-            return None if values is None else tuple(values[index] for index in chosen)
+        return self.take(chosen)
 
-        sequences = tuple(self.sequences[index] for index in chosen)
+    def take(self, indices: Sequence[int]) -> ProteinSet:
+        """The proteins with these numbers, counted from 0, in this order."""
+
+        def of(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[index] for index in indices)
+
+        sequences = tuple(self.sequences[index] for index in indices)
         return ProteinSet(sequences, of(self.labels), of(self.accessions), of(self.splits), self.synthetic)
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ from transformers import EsmModel, EsmTokenizer
 from transformers.utils import logging
 
 from bondwise.qml.protein.baselines import FeatureRegression
+from bondwise.qml.protein.settings import whole_number
 from bondwise.qml.protein.training import batches
 from bondwise.runs import UsageError, progress_bar
 
@@ -52,15 +53,14 @@ class EsmLR(FeatureRegression):
             UsageError: The weights are not on the disk or not those of an ESM-2 model, or batch_size is not
                 positive.
         """
-        if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
-            raise UsageError(f"batch_size is {self.batch_size!r}; give a whole number of at least 1.")
+        size = whole_number("batch_size", self.batch_size)
         if getattr(self, "_loaded", None) != self.model:
             self._encoder, self._tokenizer = _load(self.model)
             self._loaded = self.model
         cut = [sequence[:_LONGEST] for sequence in sequences]
         found = np.empty((len(cut), self._encoder.config.hidden_size), dtype=np.float32)
         with torch.no_grad(), progress_bar(len(cut), "ESM-2", progress) as bar:
-            for numbers in batches([len(s) for s in cut], self.batch_size, shuffle=False):
+            for numbers in batches([len(s) for s in cut], size, shuffle=False):
                 texts = [cut[number] for number in numbers]
                 batch = self._tokenizer(texts, padding=True, return_tensors="pt")
                 states = self._encoder(**batch).last_hidden_state

@@ -1,4 +1,4 @@
-"""Train, validation and test sets that part no family of homologous proteins.
+"""Train, validation and test sets that part no family of homologous proteins that a search finds.
 
 Whole families, as `homology_clusters` finds them, go to one set each: the largest first, each to where the
 sum over sets and labels of (count − wanted)² / wanted, the χ² of the division, grows least.
@@ -25,9 +25,10 @@ def homology_split(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[str, ...]:
-    """Divide proteins so that no family has members in two sets.
+    """Divide proteins so that no family that a search finds has members in two sets.
 
-    What that guarantees at a given `identity`, and what not, is said in `bondwise.qml.protein.clusters`.
+    Equal sequences are never parted. Unlike ones may be, though they are homologues: which share of them the
+    search finds at a given identity is said in `bondwise.qml.protein.clusters`.
 
     Args:
         sequences: N proteins.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from bondwise.qml.protein.alphabet import Alphabet
-from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.latch import Latch
-from bondwise.qml.protein.qtn import QTNClassifier, SentenceNetwork
-from bondwise.qml.protein.tensor_start import tensor_network_start
-from bondwise.runs import unknown_name
+from bondwise.qml.protein.qtn import SentenceNetwork
+from bondwise.qml.protein.windowed import WindowedQTN
+from bondwise.qml.protein.windows import Windows
+from bondwise.runs import UsageError
 
 
-class LatchQTN(QTNClassifier):
+class LatchQTN(WindowedQTN):
     """Reads window after window with the same qubits; a memory qubit keeps what they found.
 
     All-quantum: a dynamic circuit of `qubits + memory` qubits with resets reads a protein of any length, and
@@ -40,8 +38,7 @@ class LatchQTN(QTNClassifier):
         seed: Of start and batches.
     """
 
-    ansatz = "reupload"
-    layers = 1
+    _counts = ("window", "stride", "memory", "latch_layers")
 
     def __init__(
         self,
@@ -81,41 +78,22 @@ class LatchQTN(QTNClassifier):
         """Window and memory."""
         return self.qubits + self.memory
 
-    @property
-    def legal_on_hardware(self) -> bool:
-        """Always: nothing is post-selected."""
-        return True
-
-    def reader(self) -> Any:
-        """A `WindowReader` of the windows; LATCH is no box of lambeq's ansätze."""
-        from bondwise.qml.protein.readers import WindowReader
-
-        return WindowReader(self._checked(), window=self.window, stride=self.stride)
-
     def angles(self) -> dict[str, torch.Tensor]:
         """Trained angles in radians by the name of the box in the diagrams."""
         return self.network_.core.angles(self._checked().words)
 
-    def _ansatz(self) -> Ansatz:
-        return Ansatz(self.ansatz, self.layers, self.entangle)
+    def lambeq_circuit(self, sequence: str) -> tuple[Any, dict[Any, float]]:
+        """There is none.
 
-    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
-        if self.start == "tensor-network":
-            self.start_infidelity_ = tensor_network_start(
-                self.network_,
-                [self.network_.core.windows],
-                sentences,
-                targets,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
-                progress=progress,
-            )
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            "a LatchQTN has no lambeq circuit, as its box LATCH is none of lambeq's; use dynamic_circuit."
+        )
 
-    def _checked(self) -> Alphabet:
-        if self.start not in ("angles", "tensor-network"):
-            raise unknown_name("start", str(self.start), ("angles", "tensor-network"))
-        return super()._checked()
+    def _windows(self, network: Any) -> list[Windows]:
+        return [network.core.windows]
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         core = Latch(

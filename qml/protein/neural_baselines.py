@@ -7,15 +7,10 @@ beginning, and neither pooling looks there.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 from torch import nn
 
-from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.classifier import ProteinClassifier
-from bondwise.runs import UsageError
 
 _EMBEDDING = 16
 _SPREAD = 0.3  # of the embeddings that the convolution starts from; with 1 it overfits sooner
@@ -34,6 +29,8 @@ class CNN(ProteinClassifier):
         batch_size: Proteins per step.
         seed: Of start and batches.
     """
+
+    _counts = ("channels", "width")
 
     def __init__(
         self,
@@ -56,10 +53,6 @@ class CNN(ProteinClassifier):
         self.batch_size = batch_size
         self.seed = seed
 
-    def _checked(self) -> Alphabet:
-        check_whole(self, "channels", "width")
-        return super()._checked()
-
     def _network(self, words: int, outputs: int) -> nn.Module:
         return _Convolution(words, outputs, self.channels, self.width)
 
@@ -79,6 +72,8 @@ class GRU(ProteinClassifier):
         seed: Of start and batches.
     """
 
+    _counts = ("hidden",)
+
     def __init__(
         self,
         *,
@@ -97,10 +92,6 @@ class GRU(ProteinClassifier):
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.seed = seed
-
-    def _checked(self) -> Alphabet:
-        check_whole(self, "hidden")
-        return super()._checked()
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         return _Recurrence(words, outputs, self.hidden)
@@ -147,11 +138,3 @@ def _max_and_mean(features: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 def as_logits(values: torch.Tensor) -> torch.Tensor:
     """Logits (B, C) as they are, (B, 1) as (B,)."""
     return values[:, 0] if values.shape[1] == 1 else values
-
-
-def check_whole(model: Any, *names: str) -> None:
-    """Raise a UsageError unless these settings are whole numbers of at least 1."""
-    for name in names:
-        value = getattr(model, name)
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise UsageError(f"{name} is {value!r}; give a whole number of at least 1.")

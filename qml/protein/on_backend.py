@@ -23,10 +23,11 @@ from bondwise.qml.protein.export import memory_circuit, network_of, window_circu
 from bondwise.qml.protein.qtn import QTNClassifier, Readout
 from bondwise.qml.protein.training import batches
 from bondwise.qml.protein.window_qtn import WindowNetwork, WindowQTN
+from bondwise.qml.protein.windows import Windows
 from bondwise.runs import Result, UsageError, progress_bar
 
 _CHUNK = 5000  # parameter sets in a job
-_BATCH = 256  # proteins that are pooled at a time
+_BATCH = 64  # proteins that are pooled at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +106,8 @@ def _by_proteins(
     with progress_bar(len(sequences), "proteins", progress) as bar:
         for sequence, part_seed in zip(sequences, _seeds(seed, len(sequences)), strict=True):
             circuit = memory_circuit(model, sequence)
-            logits = _observables(model.network_.readout, circuit.num_qubits)
-            results.append(estimate(circuit, logits, shots=shots, backend=place, seed=part_seed))
+            observables = _observables(model.network_.readout, circuit.num_qubits)
+            results.append(estimate(circuit, observables, shots=shots, backend=place, seed=part_seed))
             bar.update()
     outputs = len(model.network_.readout.bias)
     logits, std = (
@@ -136,12 +137,13 @@ def _by_windows(
     seed: int | None,
     progress: bool,
 ) -> HardwarePrediction:
-    cut = [network.filters[0].cut(torch.from_numpy(sentence)[None])[0].numpy() for sentence in sentences]
+    first = cast(Windows, network.filters[0])
+    cut = [first.cut(torch.from_numpy(sentence)[None])[0].numpy() for sentence in sentences]
     empty = np.empty((0, model.window), dtype=np.int64)
     windows, numbers = np.unique(np.concatenate([empty, *cut]), axis=0, return_inverse=True)
     values, covariances, results = _measured(model, windows, place, shots, seed, progress)
     ends = np.cumsum([0, *map(len, cut)])
-    own = [numbers[first:last] for first, last in zip(ends, ends[1:], strict=False)]
+    own = [numbers[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
     outputs = len(network.bias)
     logits, uncorrected, errors = (np.empty((len(own), outputs)) for _ in range(3))
     for which in batches([len(n) for n in own], _BATCH, shuffle=False) if own else ():
@@ -230,10 +232,9 @@ def _pooled(
         squares = torch.einsum("bwfo,bwfop,bwfp->b", slopes, covariance[distinct], slopes)
         errors.append(squares.clamp(min=0).sqrt())
     uncorrected = network.logits(measured, present).reshape(len(own), -1)
-    logits, uncorrected, std = (
-        part.detach().double().numpy() for part in (logits, uncorrected, torch.stack(errors, dim=1))
-    )
-    return logits, uncorrected, std
+    parts = (logits, uncorrected, torch.stack(errors, dim=1))
+    found, plain, std = (part.detach().double().numpy() for part in parts)
+    return found, plain, std
 
 
 def _prediction(

@@ -7,8 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.path import Path
 from bondwise.qml.protein.qtn import QTNClassifier, SentenceNetwork
+from bondwise.runs import unknown_name
+
+_RESIDUES = ("states", "gates")
 
 
 class PathQTN(QTNClassifier):
@@ -30,6 +34,8 @@ class PathQTN(QTNClassifier):
         batch_size: Proteins per step.
         seed: Of start and batches.
     """
+
+    _counts = ("boxes",)
 
     def __init__(
         self,
@@ -81,6 +87,11 @@ class PathQTN(QTNClassifier):
     def angles(self) -> dict[str, torch.Tensor]:
         """Trained angles in radians by the name of the box in the diagrams."""
         return self.network_.core.angles(self._checked().words)
+
+    def _checked(self) -> Alphabet:
+        if self.residues not in _RESIDUES:
+            raise unknown_name("residues", str(self.residues), _RESIDUES)
+        return super()._checked()
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         core = Path(

@@ -15,23 +15,26 @@ from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.channels import z_values
 from bondwise.qml.protein.classifier import ProteinClassifier
+from bondwise.qml.protein.settings import real_number, whole_number
 from bondwise.qml.protein.training import batches, padded
-from bondwise.runs import UsageError
 
 _CALIBRATION = 256  # sentences by which the readout is scaled before the training
 _STEEPEST = 30.0
 
 
 class QTNClassifier(ProteinClassifier):
-    """Base of PathQTN, TreeQTN, RecurrentQTN and WindowQTN.
+    """Base of PathQTN, TreeQTN, RecurrentQTN, WindowQTN and LatchQTN.
 
     Attributes:
-        num_qubits: Qubits that one run of the circuit needs, however long the sequence.
+        num_qubits: Qubits that one run of the circuit needs, however long the sequence; of a TreeQTN for up
+            to 1,024 words.
         legal_on_hardware: Whether every shot counts: no wire is post-selected.
     """
 
     ansatz: str
     layers: int
+    qubits: int
+    spread: float
 
     @property
     @abstractmethod
@@ -57,9 +60,9 @@ class QTNClassifier(ProteinClassifier):
         Zeros where the model is legal on hardware. At −12 one shot in 10^12 counts.
         """
         self._check_fitted()
+        sentences = self._sentences(sequences)
         if self.legal_on_hardware:
-            return np.zeros(len(sequences))
-        sentences = [self._checked().tokenise(sequence) for sequence in sequences]
+            return np.zeros(len(sentences))
         found = np.empty(len(sentences))
         with torch.no_grad():
             for numbers in batches([len(s) for s in sentences], 256, shuffle=False):
@@ -76,32 +79,37 @@ class QTNClassifier(ProteinClassifier):
             A `lambeq.backend.quantum.Diagram` whose open wires hold the outcome, and a dict from its symbols
             to the trained values.
         """
+        self._check_fitted()
+        return self._drawn(sequence, self.angles())
+
+    def _drawn(self, sequence: str, angles: dict[str, torch.Tensor]) -> tuple[Any, dict[Any, float]]:
+        """The lambeq circuit of a protein, and its symbols' values by the angles of the boxes."""
         from bondwise.qml.protein.readers import A, S
 
-        self._check_fitted()
         qubits = {S: self.qubits, A: getattr(self, "ancillas", 0)}
         circuit = self._ansatz().to_lambeq(qubits, discard=self.legal_on_hardware)(
             self.reader().sentence2diagram(sequence)
         )
-        angles = self.angles()
         weights = {}
         for symbol in circuit.free_symbols:
             name, _, _, number = symbol.name.rsplit("_", 3)
             weights[symbol] = angles[name][int(number)].item() / (2 * math.pi)
         return circuit, weights
 
-    qubits: int
-
-    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
-        if isinstance(self.network_, SentenceNetwork):
-            self.network_.calibrate(padded(sentences, np.arange(min(len(sentences), _CALIBRATION))))
+    def _prepare(
+        self, network: Any, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool
+    ) -> list[float]:
+        # drawn, as files are often sorted by label
+        chosen = torch.randperm(len(sentences))[:_CALIBRATION].tolist()
+        network.calibrate([sentences[number] for number in chosen])
+        return []
 
     def _ansatz(self) -> Ansatz:
         return Ansatz(self.ansatz, self.layers)
 
     def _checked(self) -> Alphabet:
-        if not isinstance(self.qubits, int) or not 1 <= self.qubits <= 5:
-            raise UsageError(f"qubits is {self.qubits!r}; give a whole number from 1 to 5.")
+        whole_number("qubits", self.qubits, most=5)
+        real_number("spread", self.spread, zero=True)
         self._ansatz()
         return super()._checked()
 
@@ -109,7 +117,8 @@ class QTNClassifier(ProteinClassifier):
 class Readout(nn.Module):
     """Logits from ⟨Z⟩ of n qubits: an affine map, one output (B,) or several (B, C).
 
-    The values are first centred and scaled by constants that `calibrate` takes from the training data.
+    The values are first centred and scaled by constants that `calibrate` takes from the training data; in a
+    LatchQTN, which is not calibrated, they stay as they are.
 
     Args:
         features: Number of values per sentence.
@@ -159,11 +168,12 @@ class SentenceNetwork(nn.Module):
         self.core = core
         self.readout = Readout(core.qubits, outputs)
 
-    def calibrate(self, tokens: torch.Tensor) -> None:
-        """Scale the readout by some sentences (B, T)."""
-        if len(tokens) > 1:
-            with torch.no_grad():
-                self.readout.calibrate(z_values(self.core(tokens)[0]))
+    def calibrate(self, sentences: Sequence[np.ndarray]) -> None:
+        """Scale the readout by the tokens of some sentences."""
+        groups = batches([len(s) for s in sentences], _CALIBRATION, shuffle=False)
+        with torch.no_grad():
+            values = [z_values(self.core(padded(sentences, numbers))[0]) for numbers in groups]
+            self.readout.calibrate(torch.cat(values))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (B,) or (B, C)."""

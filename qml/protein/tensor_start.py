@@ -57,23 +57,28 @@ def tensor_network_start(
     free = [_FreePath(circuit.words, circuit.qubits) for circuit in circuits]
     for part, substitute in zip(filters, free, strict=True):
         part.path = substitute  # type: ignore[assignment]  # it has `final` and `pure`, all that is used
-    train(
-        network,
-        sentences,
-        targets,
-        None,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        progress=progress,
-        title="tensor network",
-    )
+    try:
+        train(
+            network,
+            sentences,
+            targets,
+            None,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            progress=progress,
+            title="tensor network",
+        )
+    finally:
+        for part, circuit in zip(filters, circuits, strict=True):
+            part.path = circuit
     found = []
     for part, circuit, trained in zip(filters, circuits, free, strict=True):
-        windows = torch.cat([part.cut(padded(sentences, np.array([i])))[0] for i in range(len(sentences))])
-        chosen = windows[torch.randperm(len(windows))[:_WINDOWS]]
+        # small integers, as these are all windows of all proteins
+        cut = (part.cut(padded(sentences, np.array([i])))[0].to(torch.int32) for i in range(len(sentences)))
+        windows = torch.cat(list(cut))
+        chosen = windows[torch.randperm(len(windows))[:_WINDOWS]].long()
         found.append(_fit(circuit, trained, chosen, learning_rate, progress))
-        part.path = circuit
     return found
 
 

@@ -26,7 +26,7 @@ _MAX_GRADIENT = 1.0
 
 @dataclass
 class History:
-    """The course of a training, one entry per epoch; epoch 0 is the state before it.
+    """The course of a training. Lists have one entry per epoch, but for the last one.
 
     Attributes:
         loss: Mean cross-entropy on the training set during the epoch, nats.
@@ -34,6 +34,8 @@ class History:
         valid_accuracy: On the validation set after the epoch; empty without one.
         seconds: Wall time since the beginning, earlier parts of a resumed run included.
         best: Epoch whose parameters were kept, counted from 0.
+        start_infidelity: What the tensor network start returned, one entry per filter: the mean of
+            1 − |⟨tensor network|circuit⟩|²; empty without that start.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -41,6 +43,7 @@ class History:
     valid_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best: int = -1
+    start_infidelity: list[float] = field(default_factory=list)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the learning curve.
@@ -131,6 +134,7 @@ def train(
     epochs: int,
     learning_rate: float,
     batch_size: int,
+    start_infidelity: Sequence[float] = (),
     checkpoint: Path | None = None,
     resume: bool = False,
     run: str = "",
@@ -149,6 +153,7 @@ def train(
         epochs: Passes over the data.
         learning_rate: Peak of the one-cycle schedule.
         batch_size: Sentences per step.
+        start_infidelity: Kept in the history.
         checkpoint: File that holds the state after each epoch.
         resume: Go on from it.
         run: Fingerprint of model and data; a checkpoint with another one is refused.
@@ -165,7 +170,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=steps + 1, pct_start=0.15
     )
-    history, first, before = History(), 0, 0.0
+    history, first, before = History(start_infidelity=list(start_infidelity)), 0, 0.0
     best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if resume and checkpoint is not None:
         state = load_checkpoint(checkpoint, run=run)

@@ -30,6 +30,8 @@ class TreeQTN(QTNClassifier):
         seed: Of start and batches.
     """
 
+    _counts = ("boxes",)
+
     def __init__(
         self,
         *,

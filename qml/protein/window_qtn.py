@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from bondwise.qml.protein.alphabet import Alphabet
-from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.pooling import TwoSidedPooling
-from bondwise.qml.protein.qtn import QTNClassifier
-from bondwise.qml.protein.tensor_start import tensor_network_start
+from bondwise.qml.protein.settings import whole_number
+from bondwise.qml.protein.windowed import WindowedQTN
 from bondwise.qml.protein.windows import Windows
-from bondwise.runs import unknown_name
 
 
-class WindowQTN(QTNClassifier):
+class WindowQTN(WindowedQTN):
     """Runs a circuit of a few qubits on every window of residues; the pooled Z and ZZ values decide.
 
     The circuits are short, need no post-selection and no qubit more for longer proteins. Pooling them is
@@ -40,8 +36,7 @@ class WindowQTN(QTNClassifier):
         seed: Of start and batches.
     """
 
-    ansatz = "reupload"
-    layers = 1
+    _counts = ("window", "stride", "filters")
 
     def __init__(
         self,
@@ -79,45 +74,37 @@ class WindowQTN(QTNClassifier):
         """Qubits of one window's circuit."""
         return self.qubits
 
-    @property
-    def legal_on_hardware(self) -> bool:
-        """Always: nothing is post-selected."""
-        return True
-
-    def reader(self) -> Any:
-        """A `WindowReader`."""
-        from bondwise.qml.protein.readers import WindowReader
-
-        return WindowReader(self._checked(), window=self.window, stride=self.stride)
-
     def angles(self, filter: int = 0) -> dict[str, torch.Tensor]:
         """Trained angles in radians by the name of the box in the diagrams.
 
         Args:
             filter: Number of the circuit.
+
+        Raises:
+            UsageError: There is no such circuit.
         """
+        self._check_fitted()
+        filter = whole_number("filter", filter, least=0, most=len(self.network_.filters) - 1)
         return self.network_.filters[filter].path.angles(self._checked().words)
 
-    def _ansatz(self) -> Ansatz:
-        return Ansatz(self.ansatz, self.layers, self.entangle)
+    def lambeq_circuit(self, sequence: str, filter: int = 0) -> tuple[Any, dict[Any, float]]:
+        """The circuits of all windows of a protein in lambeq's terms, and their symbols' values in turns.
 
-    def _prepare(self, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool) -> None:
-        if self.start == "tensor-network":
-            self.start_infidelity_ = tensor_network_start(
-                self.network_,
-                list(self.network_.filters),
-                sentences,
-                targets,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
-                progress=progress,
-            )
+        Args:
+            sequence: One protein, better a short one: every window is a circuit of its own in the diagram.
+            filter: Number of the circuit that reads the windows.
 
-    def _checked(self) -> Alphabet:
-        if self.start not in ("angles", "tensor-network"):
-            raise unknown_name("start", str(self.start), ("angles", "tensor-network"))
-        return super()._checked()
+        Returns:
+            A `lambeq.backend.quantum.Diagram` whose open wires are the qubits of all windows, in their order,
+            before pooling; and a dict from its symbols to the trained values.
+
+        Raises:
+            UsageError: There is no such circuit, or a letter is outside the alphabet.
+        """
+        return self._drawn(sequence, self.angles(filter))
+
+    def _windows(self, network: Any) -> list[Windows]:
+        return list(network.filters)
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         filters = [

@@ -146,9 +146,38 @@ def test_a_file_without_splits_is_divided_by_homology(bondwise, tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert "families of homologues" in result["data"]["splits"]
+    assert "remote homologues may be" in result["data"]["splits"]
     assert sum(result["data"]["sizes"].values()) == 60
     names = [row["accession"] for row in read_csv(tmp_path / "run" / "predictions.csv")]
     assert names == [str(number + 1) for number in range(len(names))]
+
+
+@pytest.mark.parametrize("command", ["train", "benchmark"])
+def test_an_occupied_folder_is_refused_before_the_search(bondwise, tmp_path, monkeypatch, command):
+    lines = [f"{label}\t{sequence}" for _, label, sequence in made(60, 3)]
+    (tmp_path / "data.tsv").write_text("\n".join(["label\tsequence", *lines]) + "\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    searched = []
+    monkeypatch.setattr(protein, "homology_split", lambda *a, **k: searched.append(a))
+    done = bondwise("protein", command, "data.tsv", "--out", "run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "not empty" in done.stderr
+    assert not searched
+
+
+def test_a_search_that_is_stopped_leaves_nothing(bondwise, tmp_path, monkeypatch):
+    lines = [f"{label}\t{sequence}" for _, label, sequence in made(60, 3)]
+    (tmp_path / "data.tsv").write_text("\n".join(["label\tsequence", *lines]) + "\n")
+
+    def stopped(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(protein, "homology_split", stopped)
+    done = bondwise("protein", "train", "data.tsv", "--out", "run")
+    assert done.returncode == 1
+    assert "stopped before the training" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("model", ["latch", "path", "tree", "recurrent"])

@@ -196,6 +196,18 @@ def test_refuses_a_wrong_validation_set(kind):
         kind().fit(["A1", "C"], [0, 1])
 
 
+def test_an_interrupted_fit_does_not_pass_as_fitted(monkeypatch):
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    model = KmerLR().fit(*planted(20, 0))
+    monkeypatch.setattr(KmerLR, "_regression", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*planted(30, 1))
+    with pytest.raises(NotFittedError):
+        model.predict(["A"])
+
+
 @pytest.mark.parametrize("longest", [0, 1.5, "3"])
 def test_refuses_a_length_of_kmers(longest):
     with pytest.raises(UsageError, match="longest is"):

@@ -239,8 +239,10 @@ def test_dynamic_models_on_backends(name):
     )
 
 
-def test_standard_errors_and_seeds(window):
+@pytest.mark.parametrize("qubits", [2, 3])
+def test_standard_errors_and_seeds(qubits):
     """The pulls of repeated runs have a spread of one."""
+    window = fitted(WindowQTN(epochs=1, spread=0.6, qubits=qubits))
     sequences = proteins([25, 20, 30, 22])
     exact = window.decision_function(sequences)
     runs = [predict_on_backend(window, sequences, shots=1024, seed=seed) for seed in range(25)]

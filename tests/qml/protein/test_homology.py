@@ -125,6 +125,33 @@ def test_short_repetitive_and_long_proteins():
     assert family.tolist() == [0, 1, 2, 2, 3, 3, 4]
 
 
+def test_equal_and_short_proteins():
+    """Too short to score 50, they are still joined to equals, to near ones and to what holds them."""
+    rng = np.random.default_rng(10)
+    peptide, other = "MKTAYIAK", "GDRHNPSE"
+    whole = random_protein(rng, 40) + peptide + random_protein(rng, 40)
+    near = "MKTAYIAR"
+    family = homology_clusters(
+        ["M", peptide, "M", other, peptide, whole, near, "MK", "MK", "MKTA"], progress=False
+    )
+    assert family.tolist() == [0, 1, 0, 2, 1, 1, 1, 3, 3, 4]
+    assert homology_clusters(["M"], progress=False).tolist() == [0]
+
+
+def test_short_strangers_stay_apart():
+    rng = np.random.default_rng(11)
+    sequences = [random_protein(rng, 300) for _ in range(300)] + [random_protein(rng, 8) for _ in range(300)]
+    assert homology_clusters(sequences, progress=False).max() + 1 >= 598
+
+
+@pytest.mark.parametrize("length", [1, 3, 6, 9])
+def test_short_copies_never_cross(length):
+    rng = np.random.default_rng(length)
+    sequences = [random_protein(rng, length) for _ in range(15)] * 3
+    splits = homology_split(sequences, progress=False)
+    assert splits[:15] == splits[15:30] == splits[30:]
+
+
 def test_a_family_larger_than_the_looked_up_places_stays_one():
     rng = np.random.default_rng(6)
     parent = random_protein(rng, 60)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
+import bondwise.qml.protein.tensor_start as tensor_start
 from bondwise.qml.protein import LatchQTN, WindowQTN, synthetic_proteins
 from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.path import Path
@@ -47,17 +49,42 @@ def test_training_begins_further_on(kind):
         model = kind(start=start, epochs=8, seed=2)
         model.fit(train.sequences, train.labels, validation=(valid.sequences, valid.labels))
         losses[start] = model.history_.loss[0]
+        assert len(model.history_.start_infidelity) == (start == "tensor-network")
     assert losses["tensor-network"] < losses["angles"]
-    assert len(model.start_infidelity_) == 1
-    assert 0 <= model.start_infidelity_[0] < 0.6
+    assert 0 < model.history_.start_infidelity[0] < 0.6
 
 
-def test_deterministic_and_checked():
+@pytest.mark.parametrize("stopped", ["train", "_fit"])
+def test_an_interrupted_start_puts_the_circuits_back(stopped, monkeypatch):
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensor_start, stopped, interrupted)
+    network = WindowQTN()._network(20, 1)
+    circuit = network.filters[0].path
+    sentences = [np.arange(20), np.arange(20)[::-1].copy()]
+    with pytest.raises(KeyboardInterrupt):
+        tensor_start.tensor_network_start(
+            network, list(network.filters), sentences, torch.tensor([0, 1]),
+            epochs=1, learning_rate=0.01, batch_size=2,
+        )  # fmt: skip
+    assert network.filters[0].path is circuit
+    model = WindowQTN(epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(["A", "C"], [0, 1])
+    assert not hasattr(model, "network_")
+    with pytest.raises(NotFittedError):
+        model.predict(["A"])
+
+
+def test_deterministic_and_checked(tmp_path):
     proteins = synthetic_proteins(40, seed=1)
     model = WindowQTN(start="tensor-network", epochs=1)
     one, other = (clone(model).fit(proteins.sequences, proteins.labels) for _ in range(2))
     np.testing.assert_array_equal(
         one.decision_function(proteins.sequences), other.decision_function(proteins.sequences)
     )
+    loaded = WindowQTN.load(one.save(tmp_path))
+    assert loaded.history_.start_infidelity == one.history_.start_infidelity != []
     with pytest.raises(UsageError, match="unknown start 'mps'"):
         WindowQTN(start="mps").fit(proteins.sequences, proteins.labels)

@@ -1,0 +1,97 @@
+"""Sequences and labels as classifiers are given them: what they may be, their classes, their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bondwise.runs import UsageError
+
+
+def check_sequences(sequences: Any) -> None:
+    """Raise a UsageError for one sequence in the place of several: its letters would pass as proteins."""
+    if isinstance(sequences, str):
+        raise UsageError(
+            f"sequences is one text, {sequences[:20]!r}; give a list, such as [{sequences[:20]!r}]."
+        )
+
+
+def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and class numbers of a training set.
+
+    Args:
+        sequences: Proteins; only their number counts.
+        labels: One each: text or whole numbers, in a list, an array or a column of a table.
+
+    Returns:
+        The classes in sorted order (C,), and the number of each label's class, int64 (N,).
+
+    Raises:
+        UsageError: Sequences are one text, the numbers of sequences and labels differ, labels are not all
+            text or all whole numbers, or there is one class only.
+    """
+    check_sequences(sequences)
+    array = _one_kind(labels)
+    if len(sequences) != len(array):
+        raise UsageError(f"there are {len(sequences)} sequences and {len(array)} labels; give one each.")
+    classes, numbers = np.unique(array, return_inverse=True)
+    if len(classes) < 2:
+        only = repr(classes[0].item()) if len(classes) else "none"
+        raise UsageError(f"the labels hold one class only ({only}); a classifier needs two or more.")
+    return classes, numbers
+
+
+def validation_labels(
+    classes: np.ndarray, sequences: Sequence[str], labels: Sequence[Hashable]
+) -> np.ndarray:
+    """Class numbers of a validation set, int64 (N,).
+
+    Args:
+        classes: Of the training set, sorted.
+        sequences: Proteins; only their number counts.
+        labels: One each.
+
+    Raises:
+        UsageError: As for `training_labels`, the set is empty, or a label is not among the classes.
+    """
+    check_sequences(sequences)
+    values = _one_kind(labels).tolist()
+    if len(sequences) != len(values) or not values:
+        raise UsageError(
+            f"the validation set has {len(sequences)} sequences and {len(values)} labels; give one each, "
+            "or validation=None."
+        )
+    number = {label: index for index, label in enumerate(classes.tolist())}
+    for label in values:
+        if label not in number:
+            raise UsageError(f"label {label!r} of the validation set is not among the classes {[*number]}.")
+    return np.array([number[label] for label in values])
+
+
+def _one_kind(labels: Any) -> np.ndarray:
+    """The labels as an array (N,) of text, int64 or bool."""
+    array = np.asarray(labels, dtype=object)  # else numpy would turn the 1 of [1, "a"] into text
+    if array.ndim != 1:
+        raise UsageError(f"labels are {_shown(labels)}, not a list; give one label for each sequence.")
+    values = [value.item() if isinstance(value, np.generic) else value for value in array]
+    kinds: dict[type, Any] = {}  # and the first label of each
+    for value in values:
+        kinds.setdefault(type(value), value)
+    for kind, value in kinds.items():
+        if kind not in (str, int, bool):
+            raise UsageError(f"label {_shown(value)} is a {kind.__name__}; give text or whole numbers.")
+    if len(kinds) > 1:
+        shown = " and ".join(repr(value) for value in kinds.values())
+        raise UsageError(f"labels are of several kinds, such as {shown}; give only text or only numbers.")
+    try:
+        return np.array(values, dtype={str: np.str_, int: np.int64, bool: np.bool_}[next(iter(kinds), int)])
+    except OverflowError:
+        raise UsageError("a label is a number of more than 64 bits; give it as text.") from None
+
+
+def _shown(value: Any) -> str:
+    """A value in one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:40]}…"
