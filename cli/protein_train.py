@@ -124,7 +124,7 @@ def _hardware(trial: Trial, data: Splits) -> str:
     model = trial.model
     said = f"{trial.name}: {trial.parameters:,} parameters, {model.num_qubits} qubits"
     if model.legal_on_hardware:
-        return f"{said}, legal on hardware: nothing is post-selected (median log10 probability 0)."
+        return f"{said}, legal on hardware: nothing is post-selected."
     median = np.median(model.log10_postselection(data.test.sequences))
     return (
         f"{said}, not legal on hardware: its post-selections pass with a median log10 probability of "

@@ -156,7 +156,9 @@ def read_proteins(
         if not (min_length or 0) <= len(sequence) <= (max_length or len(sequence)):
             continue
         if labelled and not label:
-            raise UsageError(f"{place} has no label; give one (in FASTA label=membrane) or labelled=False.")
+            raise UsageError(
+                f"{place} has no label; training needs a column 'label', in FASTA headers label=membrane."
+            )
         split = _split(place, row.get("split", ""))
         if accession and label and label_of.setdefault(accession, label) != label:
             raise UsageError(f"{place} is labelled {label!r} and before {label_of[accession]!r}; keep one.")
@@ -170,8 +172,12 @@ def read_proteins(
         if total and column not in columns:
             raise unknown_name("column", column, columns)
     if not found:
-        reason = f"none of its {total} proteins is as asked for" if total else "it holds no protein"
-        raise UsageError(f"{path} gives nothing: {reason}; widen where, min_length and max_length.")
+        if not total:
+            raise UsageError(f"{path} holds no protein below its header; give one protein a line.")
+        raise UsageError(
+            f"{path} gives nothing: none of its {total} proteins is as asked for; widen where, min_length "
+            "and max_length."
+        )
     proteins = ProteinSet(
         sequences=tuple(sequence for _, _, sequence, _ in found),
         labels=_complete(label for _, label, _, _ in found),

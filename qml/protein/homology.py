@@ -63,7 +63,7 @@ def homology_split(
             what = "the proteins form" if labels is None else f"the proteins labelled {name!r} form"
             raise UsageError(
                 f"{what} {count} families at identity={identity}, too few for {len(used)} sets; give more "
-                "proteins or a higher identity."
+                "proteins, splits of your own, or a higher identity."
             )
     place, counts = _assign(members, shares[used], np.random.default_rng(seed))
     if not counts.all():
