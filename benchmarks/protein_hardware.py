@@ -145,7 +145,8 @@ def main() -> None:
     print(f"\n{time.perf_counter() - start:.0f} s, {time.process_time():.0f} CPU s")
     if options.out:
         with open(options.out, "w") as file:
-            json.dump({"options": vars(options), "rows": rows}, file, indent=1)
+            kept = {name: value for name, value in vars(options).items() if name != "out"}
+            json.dump({"options": kept, "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":

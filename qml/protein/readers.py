@@ -96,7 +96,7 @@ class PathReader(_ProteinReader):
 
     Args:
         alphabet: What counts as a word; None is one residue per word.
-        residues: `"states"`: each word is a state that a box STAIR fuses into the memory wire (equal to
+        residues: `"states"`: each word is a state that a box STAIR fuses into the memory wire (the diagram of
             lambeq's `stairs_reader` if uniform). `"gates"`: each word is a box on the memory wire, followed
             by a box MIX.
         boxes: 1 is uniform; n > 1 is hierarchical: positions have boxes of their own, the n-th and all later
