@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "runs": set(),
-    "backends": {"runs"},
-    "tn": {"runs"},
-    "qml": {"runs", "backends", "tn"},
-    "mitigation": {"runs", "backends"},
-    "cli": {"runs", "backends", "tn", "qml", "mitigation"},
+    "circuits": {"runs"},
+    "backends": {"runs", "circuits"},
+    "tn": {"runs", "circuits"},
+    "qml": {"runs", "circuits", "backends", "tn"},
+    "mitigation": {"runs", "circuits", "backends"},
+    "cli": {"runs", "circuits", "backends", "tn", "qml", "mitigation"},
 }
 HEAVY = {"torch", "qiskit", "pennylane", "lambeq", "quimb", "numba", "transformers", "matplotlib"}
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOP = ("runs", "backends", "tn", "qml", "mitigation", "cli")
+TOP = ("runs", "circuits", "backends", "tn", "qml", "mitigation", "cli")
 
 
 def packages_of_the_tree():
