@@ -5,5 +5,7 @@ from .errors import UsageError as UsageError
 from .errors import unknown_name as unknown_name
 from .files import write_atomically as write_atomically
 from .folder import RunFolder as RunFolder
+from .limits import limit as limit
+from .limits import require_within as require_within
 from .progress import progress_bar as progress_bar
 from .result import Result as Result
