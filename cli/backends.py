@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_format
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 import bondwise.backends
+from bondwise.cli.terminal import show_json, show_table
 
 
 def command(
@@ -17,19 +17,15 @@ def command(
     """List the backends: qubits, median two-qubit error, exact or noisy."""
     rows = bondwise.backends.list_backends()
     if json:
-        print(json_format.dumps([asdict(row) for row in rows], indent=2))
+        show_json([asdict(row) for row in rows])
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="backends", title_justify="left")
-    for column in ("name", "qubits", "two-qubit error", "values"):
-        table.add_column(column, justify="left" if column in ("name", "values") else "right")
-    for row in rows:
-        table.add_row(
+    cells = [
+        [
             row.name,
-            str(row.num_qubits or "any"),
+            row.num_qubits or "any",
             "" if row.two_qubit_error is None else f"{row.two_qubit_error:.2%}",
             "noisy" if row.noisy else "exact",
-        )
-    Console().print(table)
+        ]
+        for row in rows
+    ]
+    show_table("backends", ("name", "qubits", "two-qubit error", "values"), cells, left=["values"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import os
 import shlex
 import sys
@@ -21,11 +20,11 @@ from bondwise.cli import options
 from bondwise.cli.circuit_files import read_state
 from bondwise.cli.preparation import read_model
 from bondwise.cli.stages import Stage, versions
-from bondwise.runs import RunError, UsageError, unknown_name, write_atomically
+from bondwise.cli.terminal import show, show_json, show_table
+from bondwise.runs import RunError, UsageError, json_text, unknown_name, write_atomically
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from rich.table import Table
 
     from bondwise.tn import Decomposition
     from bondwise.tn.layouts import Layout
@@ -161,19 +160,21 @@ def command(
     }
     _write(files, found, result)
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        from rich.console import Console
-
-        console = Console()
-        console.print(_table(f"{source.name} as a circuit", found))
-        for note in [
+        rows = [
+            [entry["layers"], entry["cx_count"], f"{entry['infidelity']:.2e}", entry["start"]]
+            for entry in found.history
+        ]
+        show_table(
+            f"{source.name} as a circuit", ("layer", "CX", "infidelity", "start"), rows, left=["start"]
+        )
+        show(
             *source.notes,
             f"{found.cx_count} CX, two-qubit depth {found.depth}, {len(found.parameters)} angles",
             found.message,
             f"{', '.join(path.name for path in files.values())} are in {out.parent}",
-        ]:
-            console.print(note, highlight=False, soft_wrap=True)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,20 +233,6 @@ def _from_file(path: Path, validation: Path | None, search: dict[str, Any]) -> _
     return _Source(state=trained, name=path.name, facts=facts, notes=[note])
 
 
-def _table(title: str, found: Decomposition) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for column in ("layer", "CX", "infidelity", "start"):
-        table.add_column(column, justify="left" if column == "start" else "right", no_wrap=True)
-    for entry in found.history:
-        table.add_row(
-            str(entry["layers"]), str(entry["cx_count"]), f"{entry['infidelity']:.2e}", entry["start"]
-        )
-    return table
-
-
 def _require_free(out: Path, overwrite: bool) -> dict[str, Path]:
     """The files that belong to an `--out`, by what is in them; refused if there are some."""
     if out.suffix not in (".qpy", ".qasm"):
@@ -267,9 +254,9 @@ def _write(files: dict[str, Path], found: Decomposition, result: dict[str, Any])
     bound = found.circuit.assign_parameters(found.parameters)
     names = (parameter.name for parameter in found.circuit.parameters)
     contents = {
-        "angles": _json(dict(zip(names, found.parameters.tolist(), strict=True))),
+        "angles": json_text(dict(zip(names, found.parameters.tolist(), strict=True))) + "\n",
         "ansatz": _qpy(found.circuit),
-        "result": _json(result),
+        "result": json_text(result) + "\n",
         "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else _qpy(bound),
     }
     with _scratch(files["circuit"].parent) as scratch:
@@ -297,10 +284,6 @@ def _scratch(folder: Path) -> Iterator[Path]:
         for parent in missing:
             with suppress(OSError):  # it holds the results
                 parent.rmdir()
-
-
-def _json(content: Any) -> str:
-    return json_format.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _qpy(circuit: QuantumCircuit) -> bytes:

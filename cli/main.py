@@ -18,7 +18,7 @@ import typer
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bondwise.cli import backends, decompose, protein, run, vqe  # noqa: E402
-from bondwise.runs import RunError, UsageError  # noqa: E402
+from bondwise.runs import RunError, UsageError, printable  # noqa: E402
 
 app = typer.Typer(
     name="bondwise",
@@ -83,7 +83,7 @@ def _code(arguments: Sequence[str] | None) -> int:
 
 def _fail(message: object, code: int) -> int:
     line = " ".join(str(message).split())
-    print(f"bondwise: {line}", file=sys.stderr)
+    print(f"bondwise: {printable(line)}", file=sys.stderr)
     return code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 import sys
 from collections import Counter
@@ -16,10 +15,11 @@ import typer
 from bondwise.cli import options
 from bondwise.cli.protein_data import Data, MaxLength, MinLength, Splits, Where, labels_of, read_splits
 from bondwise.cli.protein_entries import COLUMNS, CONTROL, LATCH, UNENTANGLED, WINDOW, Entry, verdicts
-from bondwise.cli.protein_report import marked, show
+from bondwise.cli.protein_report import marked
 from bondwise.cli.protein_trials import BASELINES, baseline, fit
 from bondwise.cli.report import new_axes, render_report
 from bondwise.cli.stages import versions
+from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import RunError, RunFolder, UsageError
 
@@ -116,10 +116,10 @@ def command(
     except KeyboardInterrupt:
         raise RunError("stopped; a benchmark cannot be resumed.") from None
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        show(f"{len(proteins.test.sequences):,} test proteins of {proteins.name}", COLUMNS, rows, notes)
-        print(f"report: {folder.path / 'report.html'}")
+        show_table(f"{len(proteins.test.sequences):,} test proteins of {proteins.name}", COLUMNS, rows)
+        show(*notes, f"report: {folder.path / 'report.html'}")
 
 
 def _shortened(data: Splits) -> Splits:

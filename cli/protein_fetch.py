@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from bondwise.cli import options
 from bondwise.cli.protein_files import require_free
+from bondwise.cli.terminal import show, show_json
 from bondwise.qml import protein
 from bondwise.runs import RunError, UsageError
 
@@ -69,7 +69,9 @@ def command(
             "left_out": done.shared,
             "release": done.release,
         }
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        print(done)
-        print("UniProt's content is licensed under CC BY 4.0; name the UniProt Consortium where you use it.")
+        show(
+            done,
+            "UniProt's content is licensed under CC BY 4.0; name the UniProt Consortium where you use it.",
+        )

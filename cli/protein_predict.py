@@ -15,7 +15,7 @@ from bondwise.cli import options
 from bondwise.cli.device import mitigator_of
 from bondwise.cli.protein_data import SYNTHETIC, MaxLength, MinLength, Where, conditions
 from bondwise.cli.protein_files import predictions_csv, require_free
-from bondwise.cli.protein_report import show
+from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import UsageError, unknown_name, write_atomically
 
@@ -101,10 +101,10 @@ def command(
     write_atomically(out, predictions_csv(accessions, best, result["classes"]))
     result["notes"] = notes
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
         _print(result, backend, mitigate)
-        print(f"{len(sequences)} predictions are in {out}")
+        show(f"{len(sequences)} predictions are in {out}")
 
 
 def _scores(
@@ -144,11 +144,10 @@ def _print(result: dict[str, Any], backend: str | None, mitigate: str) -> None:
             rows.append([place, accuracy, f"{scores['mcc']:.3f}", area])
     if rows:
         mark = f"{SYNTHETIC}: " if result["synthetic"] else ""
-        show(f"{mark}{result['proteins']} proteins", ("values", "accuracy ± std", "MCC", "AUROC"), rows)
+        show_table(f"{mark}{result['proteins']} proteins", ("values", "accuracy ± std", "MCC", "AUROC"), rows)
     if backend is not None:
-        print(
+        show(
             f"{result['circuits']:,} circuits, {result['shots']:,} shots in all; "
             f"probabilities differ from exact ones by at most {result['largest_difference']:.3f}"
         )
-    for note in result["notes"]:
-        print(note)
+    show(*result["notes"])

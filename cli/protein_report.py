@@ -36,37 +36,6 @@ def trial_cells(trial: Trial) -> list[str]:
     ]
 
 
-def show(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    notes: Sequence[str] = (),
-    main: int = 0,
-) -> None:
-    """Print a table and the sentences below it.
-
-    Args:
-        title: Shown above.
-        columns: Headings.
-        rows: Cells.
-        notes: Sentences.
-        main: So many rows stand apart from those below them.
-    """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for number, row in enumerate(rows):
-        table.add_row(*row, end_section=number + 1 == main)
-    console = Console()
-    console.print(table)
-    for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
-
-
 def render_training(
     result: dict[str, Any],
     columns: Sequence[str],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 import sys
 from hashlib import sha256
@@ -14,10 +13,11 @@ import typer
 from bondwise.cli import options
 from bondwise.cli.protein_data import Data, MaxLength, MinLength, Splits, Where, read_splits
 from bondwise.cli.protein_files import predictions_csv
-from bondwise.cli.protein_report import render_training, show, trial_cells
+from bondwise.cli.protein_report import render_training, trial_cells
 from bondwise.cli.protein_trials import BASELINES, MODELS, Trial, baseline, fit, verdicts
 from bondwise.cli.settings import keep_settings
 from bondwise.cli.stages import versions
+from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
 
@@ -112,10 +112,10 @@ def command(
             raise RunError("stopped before the training; give the same command again.") from None
         raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        show(f"{trial.name} on {proteins.name}", _COLUMNS, rows, notes, main=1)
-        print(f"report: {folder.path / 'report.html'}")
+        show_table(f"{trial.name} on {proteins.name}", _COLUMNS, rows, sections=[1])
+        show(*notes, f"report: {folder.path / 'report.html'}")
 
 
 def _hardware(trial: Trial, data: Splits) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from bondwise.runs import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from qiskit import QuantumCircuit
@@ -38,23 +40,24 @@ def render_report(
         command: The line that made the run.
         versions: Package name → version.
     """
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    head = "".join(f"<th>{_text(column)}</th>" for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return Template((Path(__file__).parent / "template.html").read_text()).substitute(
-        title=html.escape(title),
-        lead=html.escape(lead),
+        title=_text(title),
+        lead=_text(lead),
         table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
-        notes="".join(f"<p>{html.escape(note)}</p>" for note in notes),
+        notes="".join(f"<p>{_text(note)}</p>" for note in notes),
         figures="".join(
-            f"<h2>{html.escape(heading)}</h2><figure>{_svg(axes)}"
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            f"<h2>{_text(heading)}</h2><figure>{_svg(axes)}<figcaption>{_text(caption)}</figcaption></figure>"
             for heading, caption, axes in figures
         ),
-        command=html.escape(command),
-        versions=html.escape(", ".join(f"{name} {number}" for name, number in versions.items())),
+        command=_text(command),
+        versions=_text(", ".join(f"{name} {number}" for name, number in versions.items())),
     )
+
+
+def _text(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def new_axes(width: float = 8.0, height: float = 3.6) -> Axes:

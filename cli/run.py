@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 import sys
 from pathlib import Path
@@ -15,13 +14,13 @@ from bondwise.cli import options
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
 from bondwise.cli.device import mitigator_of
 from bondwise.cli.stages import versions
+from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
-    from rich.table import Table
 
 SCHEMA = 1
 SHOWN = 12  # outcomes in the printed table; the file has all
@@ -68,22 +67,19 @@ def command(
             bare.remove_final_measurements()
             result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
             result["observables"] = observable
-            table = _values_table(result)
         else:
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
             result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
-            table = _counts_table(result["counts"])
         result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
         folder.write_json("result.json", result)
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        from rich.console import Console
-
-        Console().print(table)
-        for note in result.get("notes", []):
-            print(note)
-        print(f"result.json is in {folder.path}")
+        if observables:
+            _show_values(result)
+        else:
+            _show_counts(result["counts"])
+        show(*result.get("notes", []), f"result.json is in {folder.path}")
 
 
 def _values(
@@ -121,36 +117,29 @@ def _values(
     }
 
 
-def _values_table(result: dict[str, Any]) -> Table:
-    from rich.table import Table
-
+def _show_values(result: dict[str, Any]) -> None:
     batch = isinstance(result["values"][0], list)
-    table = Table(
-        title=f"expectation values on {result['backend']}, {result['shots']:,} shots", title_justify="left"
-    )
-    for column in (["angles"] if batch else []) + ["observable", "value", "± std"]:
-        table.add_column(column)
-    rows = zip(result["values"], result["std"], strict=True) if batch else [(result["values"], result["std"])]
-    for index, (values, errors) in enumerate(rows):
+    sets = zip(result["values"], result["std"], strict=True) if batch else [(result["values"], result["std"])]
+    rows = []
+    for index, (values, errors) in enumerate(sets):
         for name, value, std in zip(result["observables"], values, errors, strict=True):
             error = f"{std:.6f}" if result["shots"] else "no shots"
-            table.add_row(*([str(index)] if batch else []), name, f"{value:.6f}", error)
-    return table
+            rows.append([*([index] if batch else []), name, f"{value:.6f}", error])
+    title = f"expectation values on {result['backend']}, {result['shots']:,} shots"
+    show_table(
+        title, [*(["angles"] if batch else []), "observable", "value", "± std"], rows, left=["observable"]
+    )
 
 
-def _counts_table(counts: dict[str, Any]) -> Table:
-    from rich.table import Table
-
+def _show_counts(counts: dict[str, Any]) -> None:
     batch = any(isinstance(outcomes, list) for outcomes in counts.values())
-    table = Table(title="counts", title_justify="left")
-    for column in (["angles"] if batch else []) + ["register", "outcome", "count"]:
-        table.add_column(column)
+    rows: list[list[object]] = []
     for register, sets in counts.items():
         for index, outcomes in enumerate(sets if batch else [sets]):
+            before = [index, register] if batch else [register]
             ranked = sorted(outcomes.items(), key=lambda item: -item[1])
-            rows = [(outcome, str(count)) for outcome, count in ranked[:SHOWN]]
+            rows += [[*before, outcome, count] for outcome, count in ranked[:SHOWN]]
             if len(ranked) > SHOWN:
-                rows.append((f"… {len(ranked) - SHOWN} more", ""))
-            for row in rows:
-                table.add_row(*([str(index)] if batch else []), register, *row)
-    return table
+                rows.append([*before, f"… {len(ranked) - SHOWN} more", ""])
+    columns = [*(["angles"] if batch else []), "register", "outcome", "count"]
+    show_table("counts", columns, rows, left=["register", "outcome"])

@@ -9,9 +9,10 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from bondwise.cli.terminal import show_table
+
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
-    from rich.table import Table
 
 
 @dataclass(kw_only=True)
@@ -71,27 +72,17 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def stage_table(title: str, references: list[tuple[str, float | None]], stages: list[Stage]) -> Table:
-    """The table of a run: energies without a circuit first, then every stage.
+def show_stages(title: str, references: list[tuple[str, float | None]], stages: list[Stage]) -> None:
+    """Print the table of a run: energies without a circuit first, then every stage.
 
     Args:
         title: Shown above.
         references: Name and energy of what the stages are compared with; None is left out.
         stages: In order.
     """
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
-    for column in ("stage", "energy", "CX", "depth", "infidelity", "shots", "s"):
-        table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
-    for name, energy in references:
-        if energy is not None:
-            table.add_row(name, f"{energy:.6f}", "", "", "", "", "")
-    table.add_section()
-    for stage in stages:
-        table.add_row(*cells(stage))
-    return table
+    known = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
+    columns = ("stage", "energy", "CX", "depth", "infidelity", "shots", "s")
+    show_table(title, columns, known + [cells(stage) for stage in stages], sections=[len(known)])
 
 
 def cells(stage: Stage) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shlex
 import sys
 from dataclasses import asdict
@@ -18,7 +17,8 @@ from bondwise.cli.circuit_files import is_file
 from bondwise.cli.device import announce, measure_on_device, mitigator_of
 from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.settings import keep_settings
-from bondwise.cli.stages import Stage, stage_table, timed, versions
+from bondwise.cli.stages import Stage, show_stages, timed, versions
+from bondwise.cli.terminal import show, show_json
 from bondwise.cli.vqe_report import render, verdicts
 from bondwise.runs import RunError, RunFolder, UsageError
 
@@ -164,15 +164,10 @@ def command(
     except KeyboardInterrupt:
         raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
-        print(json_format.dumps(result, indent=2))
+        show_json(result)
     elif not quiet:
-        from rich.console import Console
-
-        console = Console()
-        console.print(stage_table(f"{model} {size or ''} on {machine.name}", references, stages))
-        for note in notes:
-            console.print(note, highlight=False)
-        console.print(f"report: {folder.path / 'report.html'}", highlight=False)
+        show_stages(f"{model} {size or ''} on {machine.name}", references, stages)
+        show(*notes, f"report: {folder.path / 'report.html'}")
 
 
 def _fingerprint(content: bytes) -> str:

@@ -9,3 +9,6 @@ from .limits import limit as limit
 from .limits import require_within as require_within
 from .progress import progress_bar as progress_bar
 from .result import Result as Result
+from .text import figure_text as figure_text
+from .text import json_text as json_text
+from .text import printable as printable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from bondwise.runs.errors import RunError, UsageError
 from bondwise.runs.files import write_atomically
+from bondwise.runs.text import json_text
 
 _MARK = ".bondwise"  # also the lock file: a folder that has it was made by a run
 _ASIDE = ".replaced"  # what a run that overwrites found, until it is clear that the run stands
@@ -130,14 +130,14 @@ class RunFolder:
         return write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file of the run; NaN and infinity are refused, as JSON has none.
+        """Write a JSON file of the run; NaN and infinity, which JSON has not, are written as null.
 
         Raises:
             RunError: The disk is full or read-only, or the content is not JSON.
         """
         try:
-            text = json.dumps(content, indent=2, allow_nan=False)
-        except (TypeError, ValueError) as error:
+            text = json_text(content)
+        except TypeError as error:
             raise RunError(f"{name} cannot be written as JSON: {error}.") from error
         return self.write(name, text + "\n")
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit, qasm2, qasm3, qpy
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator
 
@@ -258,3 +258,22 @@ def test_version_and_help(bondwise):
     unknown = bondwise("vqee")
     assert unknown.returncode == 2
     assert len(unknown.stderr.splitlines()) == 1
+
+
+def test_names_are_shown_and_not_obeyed(bondwise, tmp_path, monkeypatch):
+    name = "[red]a[/b]\x1b[31m\n:smile:"
+    circuit = QuantumCircuit(QuantumRegister(1, "q"), ClassicalRegister(1, "[bold]c[/x]"))
+    circuit.measure(0, 0)
+    (tmp_path / name).parent.mkdir()  # the slash is one of folders
+    with (tmp_path / f"{name}.qpy").open("wb") as file:
+        qpy.dump(circuit, file)
+    (tmp_path / f"{name}.json").write_text('[["Z", 1.0]]')
+    monkeypatch.setenv("COLUMNS", "200")
+    for words in ([], ["--observable", f"{name}.json"]):
+        done = bondwise("run", f"{name}.qpy", *words, "--out", f"{name}{len(words)}")
+        assert done.returncode == 0, done.stderr
+        assert r"[red]a[/b]\x1b[31m\n:smile:" in done.stdout
+        assert "\x1b" not in done.stdout
+    assert "[bold]c[/x]" in bondwise("run", f"{name}.qpy", "--out", "other").stdout
+    wrong = bondwise("run", "\x1b[31m.qpy")
+    assert r"\x1b[31m.qpy" in wrong.stderr

@@ -368,3 +368,18 @@ def test_hamiltonian_from_a_file(bondwise, tmp_path):
     done = bondwise("vqe", "--model", "h.json", *NO_DEVICE, "--layers", 1, "--steps", 3, "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["exact_energy"] == pytest.approx(-np.sqrt(4.25))
+
+
+def test_names_are_shown_in_table_and_report_as_they_are(bondwise, tmp_path, monkeypatch):
+    name = "[red]$$[/b]<script>.json"
+    (tmp_path / name).parent.mkdir()  # the slash is one of folders
+    (tmp_path / name).write_text('[["ZI", -1.0], ["IZ", -1.0], ["XX", 0.5]]')
+    monkeypatch.setenv("COLUMNS", "200")
+    done = bondwise("vqe", "--model", name, *NO_DEVICE, "--layers", 1, "--steps", 2, "--out", "$$\x1b[1m")
+    assert done.returncode == 0, done.stderr
+    assert f"{name} " in done.stdout
+    assert r"$$\x1b[1m/report.html" in done.stdout
+    report = (tmp_path / "$$\x1b[1m" / "report.html").read_text()
+    assert "[red]$$[/b]&lt;script&gt;.json" in report
+    assert "<script>" not in report
+    assert "\x1b" not in report

@@ -109,10 +109,10 @@ def test_read_only_file_system():
         pass
 
 
-def test_refuses_numbers_that_json_lacks(tmp_path):
-    with RunFolder(tmp_path / "run") as folder, pytest.raises(RunError, match=r"result\.json"):
+def test_numbers_that_json_lacks_are_null(tmp_path):
+    with RunFolder(tmp_path / "run") as folder:
         folder.write_json("result.json", {"energy": float("nan")})
-    assert not (tmp_path / "run" / "result.json").exists()
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == {"energy": None}
 
 
 def test_contradicting_flags_and_nothing_to_resume(tmp_path):

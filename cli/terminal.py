@@ -1,0 +1,53 @@
+"""What commands print: tables and sentences, or JSON; names from files and flags are shown, not obeyed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bondwise.runs import json_text, printable
+
+
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    left: Sequence[str] = (),
+    sections: Sequence[int] = (),
+) -> None:
+    """Print a table.
+
+    Args:
+        title: Shown above.
+        columns: Headings; the first is aligned to the left, the others to the right.
+        rows: Cells, one for each heading.
+        left: Further headings that are aligned to the left.
+        sections: Numbers of rows above which there is a gap.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=printable(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False
+    )
+    for number, column in enumerate(columns):
+        justify = "left" if number == 0 or column in left else "right"
+        table.add_column(printable(column), justify=justify, no_wrap=justify == "right")
+    for number, row in enumerate(rows):
+        if number in sections:
+            table.add_section()
+        table.add_row(*[printable(cell) for cell in row])
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def show(*lines: object) -> None:
+    """Print sentences, each as one line; the terminal wraps them."""
+    for line in lines:
+        print(printable(line))
+
+
+def show_json(content: Any) -> None:
+    """Print a result as JSON."""
+    print(json_text(content))
