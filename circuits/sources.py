@@ -1,0 +1,55 @@
+"""The front door of circuits: a circuit or a gate is taken, anything else is named with the line to write."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Instruction
+
+from bondwise.runs import UsageError
+
+
+def as_circuit(given: Any) -> QuantumCircuit:
+    """What was given, as a circuit.
+
+    Args:
+        given: A circuit, which is returned itself, or one of Qiskit's gates or instructions, which becomes a
+            circuit on its own qubits.
+
+    Raises:
+        UsageError: It is something else; how to make a circuit of it is said where there is a way.
+    """
+    if isinstance(given, QuantumCircuit):
+        return given
+    if isinstance(given, Instruction):
+        circuit = QuantumCircuit(given.num_qubits, given.num_clbits, name=given.name)
+        circuit.append(given, circuit.qubits, circuit.clbits)
+        return circuit
+    raise UsageError(f"a circuit is wanted and this is {_described(given)}")
+
+
+def _described(given: Any) -> str:
+    kind, package = type(given).__name__, type(given).__module__.partition(".")[0]
+    if isinstance(getattr(given, "circuit", None), QuantumCircuit):
+        return f"a {kind}; pass its .circuit."
+    if isinstance(given, str) and "OPENQASM" in given:
+        return "OpenQASM text; pass qiskit.qasm2.loads(text), or qiskit.qasm3.loads(text) for version 3."
+    if isinstance(given, str | os.PathLike):
+        path = os.fspath(given)
+        return (
+            f"the text or path {path!r}; read the file first, qiskit.qasm2.load(path), qiskit.qasm3.load(path) "
+            "or qiskit.qpy.load(file)[0]."
+        )
+    if package == "pennylane":
+        return (
+            f"PennyLane's {kind}; pass qiskit.qasm2.loads(text) with the text that its to_openqasm writes, wire "
+            "i as qubit i."
+        )
+    if package == "lambeq":
+        return f"lambeq's {kind}; pass bondwise.qml.from_lambeq(diagram).circuit."
+    if isinstance(given, list | tuple):
+        return f"a {kind} of {len(given)}; pass one circuit at a time."
+    shown = f" {given!r}" if isinstance(given, int | float) else ""
+    return f"{'None' if given is None else f'a {kind}{shown}'}; pass a qiskit.QuantumCircuit."
