@@ -25,6 +25,7 @@ from qiskit.transpiler import Target, TranspilerError
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations, precision_of, seeded
+from bondwise.circuits import as_circuit
 from bondwise.runs import UsageError
 
 _SEED_TRANSPILER = 7
@@ -86,6 +87,7 @@ class Backend:
             UsageError: The circuit has more qubits than the device, or something that cannot be written in
                 its gates.
         """
+        circuit = as_circuit(circuit)
         if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
             raise UsageError(
                 f"the circuit has {circuit.num_qubits} qubits and {self.name} has {self.num_qubits}; "
@@ -167,6 +169,7 @@ class Backend:
             observables: On the qubits of the circuit as it is passed.
             shots: As for `run`.
         """
+        circuit = as_circuit(circuit)
         estimate = getattr(self.estimator, "estimate_seconds", None)
         if estimate is None:
             return 0.0

@@ -12,14 +12,13 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends.backend import Backend, check_shots
 from bondwise.backends.inputs import (
-    Observable,
     as_operators,
     as_parameters,
     finite_angles,
-    is_single,
     without_measurements,
 )
 from bondwise.backends.names import get_backend
+from bondwise.circuits import Observable, is_observable
 from bondwise.runs import Result
 
 
@@ -43,9 +42,10 @@ def estimate(
     """Expectation values of a circuit's final state, in one job.
 
     Args:
-        circuit: Measurements at its end are left out: the state before them counts.
-        observables: One Hermitian operator on the circuit's qubits, a Pauli sum, `Pauli` or label, or a
-            sequence of K; qubit 0 is the rightmost letter.
+        circuit: A circuit or gate. Measurements at its end are left out: the state before them counts.
+        observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`,
+            label or `SparseObservable`, `{"ZZ": 1.0}` or `[("ZZ", 1.0)]` (qubit 0 is the rightmost letter),
+            or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
         shots: Per measured basis and parameter set; None for exact values where the backend has them, else
             4096.
@@ -61,7 +61,7 @@ def estimate(
     """
     place = get_backend(backend)
     circuit = without_measurements(circuit)
-    single = is_single(observables)
+    single = is_observable(observables)
     operators = as_operators(observables, circuit.num_qubits)
     angles = as_parameters(circuit, parameters)
     if 0 in angles.shape[:-1]:  # nothing to run

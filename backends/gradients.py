@@ -21,10 +21,8 @@ from qiskit.quantum_info import SparsePauliOp
 from bondwise.backends.backend import Backend, check_shots
 from bondwise.backends.inputs import (
     NOT_FINITE,
-    Observable,
     as_operators,
     as_parameters,
-    is_single,
     without_measurements,
 )
 from bondwise.backends.names import get_backend
@@ -33,6 +31,7 @@ from bondwise.backends.shift_rule import shifted_values
 from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.spsa import perturbed_values
 from bondwise.backends.states import adjoint_states, backprop_states
+from bondwise.circuits import Observable, is_observable
 from bondwise.runs import UsageError, unknown_name
 
 Gradient = Literal["auto", "adjoint", "backprop", "parameter-shift", "spsa"]
@@ -54,7 +53,8 @@ def expectation(
     Args:
         circuit: Any circuit on n qubits; measurements at its end are left out, and "statevector" takes no
             others and no resets.
-        observables: One Pauli sum on n qubits, or a sequence of K of them; qubit 0 is the rightmost letter.
+        observables: As for `estimate`: one operator on n qubits, or a sequence of K of them; qubit 0 is the
+            rightmost letter, PennyLane's wire i is qubit i.
         parameters: (*batch, P) in the order of `circuit.parameters`, radians. May be left out for P = 0.
         backend: Whatever `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, "statevector" only; "backprop" has second derivatives too),
@@ -100,7 +100,7 @@ def expectation(
         else:
             results = shifted_values(parts, angles, job)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
-    return results.squeeze(-1) if is_single(observables) else results
+    return results.squeeze(-1) if is_observable(observables) else results
 
 
 class _Job:

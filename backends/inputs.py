@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp
-from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Pauli, PauliList, SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
+from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_matrix, is_observable
 from bondwise.runs import UsageError
 
-Observable: TypeAlias = SparsePauliOp | Pauli | str
 NOT_FINITE = (
     "a gate angle is not a finite real number for these parameters; change them or the angle's expression."
 )
-
-
-def is_single(observables: Any) -> bool:
-    """Whether this is one observable rather than a sequence of them."""
-    return isinstance(observables, SparsePauliOp | Pauli | str)
 
 
 def as_operators(observables: Observable | Sequence[Observable], num_qubits: int) -> list[SparsePauliOp]:
     """Observables as a list of Hermitian Pauli sums, equal terms added up.
 
     Args:
-        observables: One Pauli sum, `Pauli` or label, or a sequence of them; qubit 0 is the rightmost letter.
+        observables: Anything that `as_operator` takes, or a sequence of it; qubit 0 is the rightmost letter,
+            wire i is qubit i.
         num_qubits: Of the circuit that they are measured on.
 
     Returns:
@@ -40,15 +35,24 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
         UsageError: There are none, or one is not a Pauli sum, not finite, zero, not Hermitian, or acts on
             another number of qubits.
     """
-    several = not is_single(observables) and isinstance(observables, Iterable)
+    several = (
+        isinstance(observables, Iterable | PauliList)
+        and not is_observable(observables)
+        and not is_matrix(observables)
+    )
     operators = [_as_operator(one, num_qubits) for one in (observables if several else [observables])]
     if not operators:
         raise UsageError("the list of observables is empty; pass a SparsePauliOp or a list of them.")
     return operators
 
 
-def without_measurements(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit before its final measurements, whose outcome no expectation value depends on."""
+def without_measurements(circuit: Any) -> QuantumCircuit:
+    """The circuit before its final measurements, whose outcome no expectation value depends on.
+
+    Raises:
+        UsageError: It is no circuit.
+    """
+    circuit = as_circuit(circuit)
     if not circuit.clbits or any(isinstance(step.operation, ControlFlowOp) for step in circuit.data):
         return circuit  # Qiskit also removes measurements that a branch depends on
     bare = circuit.copy()
@@ -108,24 +112,7 @@ def finite_angles() -> Iterator[None]:
 
 
 def _as_operator(observable: Any, num_qubits: int) -> SparsePauliOp:
-    if not is_single(observable):
-        raise UsageError(
-            f"an observable is a {type(observable).__name__}; pass a SparsePauliOp, a Pauli or a label such "
-            "as 'ZZ'."
-        )
-    try:
-        operator = observable if isinstance(observable, SparsePauliOp) else SparsePauliOp(observable)
-    except QiskitError:
-        raise UsageError(f"the observable {observable!r} is not a label of letters I, X, Y, Z.") from None
-    if operator.num_qubits != num_qubits:
-        raise UsageError(
-            f"the observable acts on {operator.num_qubits} qubits and the circuit has {num_qubits}; write "
-            "one letter for each qubit, 'I' where nothing is measured."
-        )
-    if operator.coeffs.dtype == object or not np.isfinite(operator.coeffs).all():
-        raise UsageError(
-            "the observable has a coefficient that is no finite number; bind its parameters first."
-        )
+    operator = as_operator(observable, num_qubits)
     paulis = operator.paulis
     return _summed(num_qubits, paulis.x.tobytes(), paulis.z.tobytes(), operator.coeffs.tobytes())
 
@@ -134,12 +121,7 @@ def _as_operator(observable: Any, num_qubits: int) -> SparsePauliOp:
 def _summed(num_qubits: int, x: bytes, z: bytes, coefficients: bytes) -> SparsePauliOp:
     weights = np.frombuffer(coefficients, dtype=complex)
     flips, signs = (np.frombuffer(bits, dtype=bool).reshape(len(weights), num_qubits) for bits in (x, z))
-    simple = SparsePauliOp(PauliList.from_symplectic(signs, flips), weights).simplify(atol=0)
-    largest = np.abs(simple.coeffs).max(initial=0.0)
-    if not largest:
+    simple = hermitian(SparsePauliOp(PauliList.from_symplectic(signs, flips), weights))
+    if not simple.coeffs.any():
         raise UsageError("the observable is zero; its expectation value is 0 in every state.")
-    if np.abs(simple.coeffs.imag).max() > 1e-12 * largest:
-        raise UsageError(
-            "the observable is not Hermitian: some coefficients have an imaginary part; take .real."
-        )
-    return SparsePauliOp(simple.paulis, simple.coeffs.real)
+    return simple

@@ -17,9 +17,9 @@ from pennylane.operation import Operator
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitError, Operation, ParameterVectorElement
 from qiskit.circuit import library as gates
-from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.splitting import SplitCircuit, closed_kind, split
+from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
 from bondwise.runs import UsageError
 
 Wires = Sequence[Any]
@@ -79,12 +79,12 @@ class Step:
     angle: int | None = None
 
 
-def to_pennylane(source: QuantumCircuit | SparsePauliOp) -> Callable[..., None] | Operator:
+def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | Operator:
     """Translate a circuit or an observable to PennyLane.
 
     Args:
         source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or a
-            Pauli sum.
+            Pauli sum, or what else `estimate` takes for one.
 
     Returns:
         For a circuit a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` (P,)
@@ -93,13 +93,18 @@ def to_pennylane(source: QuantumCircuit | SparsePauliOp) -> Callable[..., None] 
         For a Pauli sum the Hamiltonian on wires 0 … n-1, coefficients in float64.
 
     Raises:
-        UsageError: The circuit holds something that is not a gate (measure, reset, control flow) or a gate
+        UsageError: The Pauli sum is not Hermitian, or has a coefficient that is free or not finite; or the
+            circuit holds something that is not a gate (measure, reset, control flow) or a gate
             that has neither matrix nor definition; it is named. On calling f: a wrong number of parameters or
             wires.
     """
-    if isinstance(source, SparsePauliOp):
-        words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in source.paulis.to_labels()]
-        return qml.Hamiltonian(np.real(source.coeffs), words)
+    if is_observable(source):
+        operator = as_operator(source)
+        if operator.coeffs.imag.any():  # rounding errors, or no observable
+            operator = hermitian(operator)
+        words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in operator.paulis.to_labels()]
+        return qml.Hamiltonian(operator.coeffs.real, words)
+    source = as_circuit(source)
     num_qubits, expected = source.num_qubits, len(source.parameters)
     parts = split(source)
     program = steps(parts)

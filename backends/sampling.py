@@ -16,6 +16,7 @@ from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import get_backend
 from bondwise.backends.sampled import DEFAULT_SHOTS
+from bondwise.circuits import as_circuit
 from bondwise.runs import Result, RunError, UsageError, unknown_name
 
 
@@ -88,7 +89,7 @@ def sample(
             the circuit does not have or that has other bits, or anything that the backend cannot run.
         RunError: Post-selection leaves no shot at all.
     """
-    place = get_backend(backend)
+    place, circuit = get_backend(backend), as_circuit(circuit)
     angles = as_parameters(circuit, parameters)
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = circuit.copy()

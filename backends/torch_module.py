@@ -19,11 +19,12 @@ from qiskit.circuit import ControlFlowOp, Measure, Parameter, Reset
 from qiskit.circuit.library import Initialize
 
 from bondwise.backends.gradients import Gradient, choose_method, expectation
-from bondwise.backends.inputs import NOT_FINITE, Observable, as_operators, is_single, without_measurements
+from bondwise.backends.inputs import NOT_FINITE, as_operators, without_measurements
 from bondwise.backends.names import get_backend
 from bondwise.backends.pennylane import steps
 from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.states import adjoint_states, backprop_states
+from bondwise.circuits import Observable, as_circuit, is_observable
 from bondwise.runs import UsageError, unknown_name
 
 _MEMORY = 8 * 2**30  # bytes that the states of one call may take
@@ -48,8 +49,8 @@ def to_torch(
     Args:
         circuit: Any circuit on n qubits with P parameters; it may be changed afterwards. For expectation
             values measurements at its end are left out; for a state there must be none.
-        observables: None for the state; or one Pauli sum on n qubits, or a sequence of K of them, for
-            expectation values; qubit 0 is the rightmost letter.
+        observables: None for the state; or, for expectation values and as for `estimate`, one operator on n
+            qubits or a sequence of K of them; qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
         inputs: The I parameters of the circuit, or their names, that are data and come with each call, in the
             order of their columns; a `ParameterVector` is fine. All others are trained.
         parameters: The weight's first values, radians, (P - I,) in the order of `circuit.parameters` without
@@ -118,6 +119,7 @@ class CircuitModule(torch.nn.Module):
         seed: int | np.random.Generator | None = None,
     ) -> None:
         super().__init__()
+        circuit = as_circuit(circuit)
         self.backend, self.gradient, self.shots = get_backend(backend), gradient, shots
         self._generator = None if seed is None else np.random.default_rng(seed)
         self._parts: SplitCircuit | None = None
@@ -128,8 +130,8 @@ class CircuitModule(torch.nn.Module):
             steps(self._parts)  # names what is no gate
         else:
             self.circuit = without_measurements(circuit).copy()
-            operators = as_operators(observables, circuit.num_qubits)
-            self.observables = operators[0] if is_single(observables) else operators
+            single, operators = is_observable(observables), as_operators(observables, circuit.num_qubits)
+            self.observables = operators[0] if single else operators
             self._values(torch.zeros(0, circuit.num_parameters, dtype=torch.float64))  # checks, runs nothing
         names = [parameter.name for parameter in circuit.parameters]
         self.inputs = _input_names(inputs, names)
@@ -163,7 +165,7 @@ class CircuitModule(torch.nn.Module):
         """What stands between the brackets when the module is printed."""
         count = None
         if self.observables is not None:
-            count = 1 if is_single(self.observables) else len(self.observables)
+            count = 1 if is_observable(self.observables) else len(self.observables)
         fields = {
             "qubits": self.circuit.num_qubits,
             "parameters": len(self.trained),

@@ -16,7 +16,13 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, Sp
 from bondwise.runs import UsageError
 
 Observable: TypeAlias = (
-    SparsePauliOp | Pauli | str | SparseObservable | Operator | Mapping[str, complex] | list[tuple[str, complex]]
+    SparsePauliOp
+    | Pauli
+    | str
+    | SparseObservable
+    | Operator
+    | Mapping[str, complex]
+    | list[tuple[str, complex]]
 )
 _TOLERANCE = 1e-12  # of an imaginary part, relative to the largest coefficient: rounding errors are below
 
@@ -127,9 +133,7 @@ def _of_labels(terms: list[tuple[Any, Any]], what: str) -> SparsePauliOp:
         raise UsageError(f"the {what} {labels[0]!r} is not a label of letters I, X, Y, Z.") from None
 
 
-def _of_factors(
-    terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None, what: str
-) -> SparsePauliOp:
+def _of_factors(terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None, what: str) -> SparsePauliOp:
     """A sum of words, each a letter by qubit, on `num_qubits` qubits or as many as the words need."""
     places = {place for word, _ in terms for place in word}
     if not all(isinstance(place, int | np.integer) and place >= 0 for place in places):
@@ -150,7 +154,11 @@ def _of_factors(
 
 def _is_foreign(given: Any) -> bool:
     """Whether PennyLane's or OpenFermion's operator is given; told without importing either."""
-    return hasattr(given, "pauli_rep") or type(given).__name__ in ("PauliSentence", "PauliWord", "QubitOperator")
+    return hasattr(given, "pauli_rep") or type(given).__name__ in (
+        "PauliSentence",
+        "PauliWord",
+        "QubitOperator",
+    )
 
 
 def _foreign_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
@@ -175,7 +183,9 @@ def _are_pairs(given: Any) -> bool:
         isinstance(given, list | tuple)
         and bool(given)
         and all(isinstance(row, list | tuple) and len(row) == 2 for row in given)
-        and all(isinstance(label, str | Pauli) and not isinstance(value, str | Pauli) for label, value in given)
+        and all(
+            isinstance(label, str | Pauli) and not isinstance(value, str | Pauli) for label, value in given
+        )
     )
 
 
@@ -196,15 +206,17 @@ def _plain(coefficient: Any) -> Any:
 
 def _described(given: Any) -> str:
     """What was passed, what is accepted, and what to write instead."""
-    accepted = "pass a SparsePauliOp, a Pauli, a label such as 'ZZ', or labels with coefficients, {'ZZ': 1.0}."
+    accepted = (
+        "pass a SparsePauliOp, a Pauli, a label such as 'ZZ', or labels with coefficients, {'ZZ': 1.0}."
+    )
     if given is None:
         return f"None; {accepted}"
     if isinstance(given, os.PathLike):
         return f"a path; pass what is in the file, bondwise.qml.read_hamiltonian({os.fspath(given)!r})."
     if is_matrix(given):
         return (
-            "a matrix, which does not say in which order it has the qubits; where qubit 0 is the lowest bit of "
-            "the index, pass qiskit.quantum_info.Operator(matrix)."
+            "a matrix, which does not say in which order it has the qubits; where qubit 0 is the lowest bit "
+            "of the index, pass qiskit.quantum_info.Operator(matrix)."
         )
     if isinstance(given, PauliList | list | tuple | np.ndarray):
         return (

@@ -39,12 +39,12 @@ def _described(given: Any) -> str:
     if isinstance(given, str | os.PathLike):
         path = os.fspath(given)
         return (
-            f"the text or path {path!r}; read the file first, qiskit.qasm2.load(path), qiskit.qasm3.load(path) "
-            "or qiskit.qpy.load(file)[0]."
+            f"the text or path {path!r}; read the file first, with qiskit.qasm2.load, qiskit.qasm3.load or "
+            "qiskit.qpy.load."
         )
     if package == "pennylane":
         return (
-            f"PennyLane's {kind}; pass qiskit.qasm2.loads(text) with the text that its to_openqasm writes, wire "
+            f"PennyLane's {kind}; pass qiskit.qasm2.loads(text) with the text of pennylane.to_openqasm, wire "
             "i as qubit i."
         )
     if package == "lambeq":

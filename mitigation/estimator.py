@@ -18,6 +18,7 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
 from bondwise.backends.circuit_cache import CircuitCache
+from bondwise.circuits import as_circuit
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.folding import fold_gates, fold_global
@@ -158,7 +159,8 @@ class MitigatedEstimator(BaseEstimatorV2):
             metadata has `shots`, the calibration's included, and `job_ids`.
 
         Raises:
-            UsageError: A circuit that cannot be folded, or not to distinct scale factors.
+            UsageError: A circuit that cannot be folded, or not to distinct scale factors; an extrapolation
+                that returns no finite real number.
             RunError: A qubit's readout tells nothing.
             ValueError: A PUB that Qiskit does not accept.
         """
@@ -183,9 +185,15 @@ class MitigatedEstimator(BaseEstimatorV2):
         fit: Any = (scan.values[..., 0], scan.stds[..., 0])
         if self._function is not None:
             fit = self._function(scan)
-        return (
-            fit if isinstance(fit, Extrapolation) else Extrapolation.from_value(scan, self.extrapolation, fit)
-        )
+        if isinstance(fit, Extrapolation):
+            shape = scan.values.shape[:-1]
+            if np.shape(fit.value) != shape or not np.isfinite(fit.value).all():
+                raise UsageError(
+                    f"{self.extrapolation} returned an Extrapolation of {fit.value}; its value must be "
+                    f"finite, of the scan's leading shape {shape}."
+                )
+            return fit
+        return Extrapolation.from_value(scan, self.extrapolation, fit)
 
     def estimate_seconds(
         self, circuit: QuantumCircuit | EstimatorPub, observables: ObservablesArrayLike | None = None
@@ -202,7 +210,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         Raises:
             UsageError: As for `run`.
         """
-        pub = circuit
+        pub = circuit if isinstance(circuit, EstimatorPub) else as_circuit(circuit)
         if isinstance(pub, QuantumCircuit):
             pub = EstimatorPub.coerce((pub, observables, np.zeros(pub.num_parameters)))
         item, shots, backend = self._prepare(pub, self.seed), self._shots_for([pub]), self.backend

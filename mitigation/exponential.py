@@ -10,7 +10,7 @@ import numpy as np
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.linear import extrapolate_linear
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, real_array
 
 # Decays g (s_max - s_min) that are tried: 0 is flat, at 20 nothing but the first point is left.
 _DECAYS = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 120)])
@@ -35,7 +35,7 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
         UsageError: Fewer than two scale factors, or an asymptote of the wrong shape.
     """
     line = extrapolate_linear(scan)
-    floor = scan.asymptote if asymptote is None else np.asarray(asymptote, dtype=np.float64)
+    floor = scan.asymptote if asymptote is None else real_array("asymptote", asymptote)
     if floor.shape not in ((), scan.values.shape[:-1]):
         raise UsageError(
             f"asymptote has shape {floor.shape}; pass a number or shape {scan.values.shape[:-1]}."

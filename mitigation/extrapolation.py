@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import Result, UsageError
+from bondwise.runs import Result, UsageError, real_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,18 +74,24 @@ class Extrapolation(Result):
         """Put a result together from what a user's function returns: the value, or value and standard error.
 
         Raises:
-            UsageError: It is neither, or not of the scan's leading shape.
+            UsageError: It is neither, not of the scan's leading shape, or not finite.
         """
         shape = scan.values.shape[:-1]
-        value, std = fit if isinstance(fit, tuple) and len(fit) == 2 else (fit, np.full(shape, np.nan))
+        given = isinstance(fit, tuple) and len(fit) == 2
+        value, std = fit if given else (fit, np.full(shape, np.nan))
+        wanted = f"return a value, or (value, standard error), of the scan's leading shape {shape}."
         try:
-            value, std = np.asarray(value, np.float64), np.asarray(std, np.float64)
-        except (TypeError, ValueError):
-            value = std = np.empty(0)
+            value, std = real_array("the value", value), real_array("the standard error", std)
+        except UsageError:
+            kind = "None" if fit is None else f"{type(fit).__name__} {str(fit)[:40]}"
+            raise UsageError(f"{method} returned {kind}, which is no real number; {wanted}") from None
         if value.shape != shape or std.shape != shape:
+            raise UsageError(f"{method} returned the shapes {value.shape} and {std.shape}; {wanted}")
+        if not np.isfinite(value).all():
+            raise UsageError(f"{method} returned {value.ravel()[~np.isfinite(value.ravel())][0]}; {wanted}")
+        if given and not (np.isfinite(std) & (std >= 0)).all():
             raise UsageError(
-                f"{method} returned {type(fit).__name__}; return a value, or (value, standard error), "
-                f"of the scan's leading shape {shape}."
+                f"{method} returned a standard error that is no finite number from 0 on; {wanted}"
             )
         curve = np.full((*shape, scan.grid().size), np.nan)  # not known between the points
         curve[..., 0] = value

@@ -20,6 +20,7 @@ from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qu
 from qiskit.circuit.library import RZGate, XGate
 from qiskit.transpiler import Target
 
+from bondwise.circuits import as_circuit
 from bondwise.runs import UsageError
 
 
@@ -47,6 +48,7 @@ def fold_global(
             undone (reset, control flow, measurement before the end), or with a gate without inverse on
             `target`.
     """
+    circuit = as_circuit(circuit)
     body, tail = _split(circuit)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
@@ -96,6 +98,7 @@ def fold_gates(
     Raises:
         UsageError: As for `fold_global`.
     """
+    circuit = as_circuit(circuit)
     body, tail = _split(circuit)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))

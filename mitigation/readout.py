@@ -20,6 +20,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.backends import Backend
+from bondwise.circuits import Observable, as_operator
 from bondwise.runs import RunError, UsageError
 
 MAX_WEIGHT = 12
@@ -94,7 +95,7 @@ class ReadoutCalibration:
             job_ids=tuple(result.metadata["job_ids"]),
         )
 
-    def correct(self, observable: SparsePauliOp) -> SparsePauliOp:
+    def correct(self, observable: Observable) -> SparsePauliOp:
         """The observable whose measured mean is the true mean of the given one.
 
         Args:
@@ -103,6 +104,7 @@ class ReadoutCalibration:
         Raises:
             UsageError: A Pauli has a weight above 12: it would become more than 2^12 terms.
         """
+        observable = as_operator(observable)
         x, z, coefficients = observable.paulis.x, observable.paulis.z, observable.coeffs
         biased = [qubit for qubit, offset in zip(self.qubits, self.offset, strict=True) if offset]
         weight = int((x | z)[:, biased].sum(axis=1).max(initial=0))

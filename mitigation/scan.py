@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, real_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +31,8 @@ class NoiseScan:
             exponential decay goes there. Zero for observables without identity term.
 
     Raises:
-        UsageError: Shapes that do not fit, values that are not finite, a negative standard error, or scale
-            factors that are not positive and distinct.
+        UsageError: What is not real, shapes that do not fit, values that are not finite, a negative standard
+            error, or scale factors that are not positive and distinct.
     """
 
     values: np.ndarray
@@ -43,8 +43,7 @@ class NoiseScan:
 
     def __post_init__(self) -> None:
         values, stds, factors, asymptote = (
-            np.asarray(array, dtype=np.float64)
-            for array in (self.values, self.stds, self.scale_factors, self.asymptote)
+            real_array(name, getattr(self, name)) for name in ("values", "stds", "scale_factors", "asymptote")
         )
         if factors.ndim != 1 or factors.size == 0:
             raise UsageError(

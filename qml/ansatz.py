@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.circuits import Observable, as_circuit, as_operator
 from bondwise.runs import UsageError
 from bondwise.tn import decompose, extend, get_block, ground_state
 
@@ -53,7 +53,7 @@ def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> np.ndar
     Returns:
         Angles in radians, float64 of shape (P,).
     """
-    return np.random.default_rng(seed).uniform(-np.pi, np.pi, circuit.num_parameters)
+    return np.random.default_rng(seed).uniform(-np.pi, np.pi, as_circuit(circuit).num_parameters)
 
 
 def near_identity_start(
@@ -74,11 +74,11 @@ def near_identity_start(
     """
     if not 0 <= strength < np.inf:
         raise UsageError(f"strength must be a number not below zero, in radians; it is {strength}.")
-    return np.random.default_rng(seed).normal(0.0, strength, circuit.num_parameters)
+    return np.random.default_rng(seed).normal(0.0, strength, as_circuit(circuit).num_parameters)
 
 
 def product_start(
-    hamiltonian: SparsePauliOp,
+    hamiltonian: Observable,
     *,
     layers: int,
     pairs: Sequence[tuple[int, int]] = (),
@@ -92,7 +92,7 @@ def product_start(
     `layers`, `pairs` and gates.
 
     Args:
-        hamiltonian: On n qubits.
+        hamiltonian: On n qubits, of any kind that `estimate` takes; qubit 0 is the rightmost letter.
         layers: Staircase layers of n - 1 blocks.
         pairs: Qubits that `extend` is to join by near-identity blocks.
         strength: Of those blocks, as for `extend`.
@@ -105,6 +105,6 @@ def product_start(
     Raises:
         UsageError: As `decompose` and `extend` say.
     """
-    state = ground_state(hamiltonian, max_bond=1, seed=seed).state
+    state = ground_state(as_operator(hamiltonian, what="Hamiltonian"), max_bond=1, seed=seed).state
     product = decompose(state, layers=layers, real=gate == "so4", seed=seed)
     return extend(product.circuit, product.parameters, pairs, strength=strength, gate=gate, seed=seed)

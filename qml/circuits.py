@@ -39,7 +39,7 @@ from qiskit.circuit import Gate, Parameter, Qubit
 from qiskit.circuit import library as gates
 from qiskit.quantum_info import Operator
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, real_array
 
 _ROTATIONS = {Rx: gates.RXGate, Ry: gates.RYGate, Rz: gates.RZGate}
 _FIXED = (
@@ -88,14 +88,17 @@ class LambeqCircuit:
             float64 (*batch, P), in the order of `circuit.parameters`.
 
         Raises:
-            UsageError: A weight is missing.
+            UsageError: A weight is missing or no real number.
         """
         by_name = {getattr(symbol, "name", symbol): weight for symbol, weight in weights.items()}
         missing = [parameter.name for parameter in self.circuit.parameters if parameter.name not in by_name]
         if missing:
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise UsageError(f"{len(missing)} weights are missing ({shown}); give one for every symbol.")
-        turns = [np.asarray(by_name[parameter.name], dtype=float) for parameter in self.circuit.parameters]
+        turns = [
+            real_array(f"the weights of {parameter.name!r}", by_name[parameter.name])
+            for parameter in self.circuit.parameters
+        ]
         return 2 * np.pi * np.stack(turns, axis=-1) if turns else np.zeros(0)
 
 

@@ -7,10 +7,10 @@ Lanczos iteration sees one state of a degenerate level. So the states found are 
 from __future__ import annotations
 
 import numpy as np
-from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import aslinearoperator, eigsh
 
+from bondwise.circuits import Observable, as_operator, hermitian
 from bondwise.runs import UsageError
 
 EXACT_QUBITS = 18
@@ -19,14 +19,15 @@ _DENSE_QUBITS = 8
 _MAX_ENTRIES = 2**26  # of the sparse matrix, 12 to 20 bytes each
 
 
-def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray | None]:
+def exact_ground_state(hamiltonian: Observable) -> tuple[float, np.ndarray | None]:
     """Lowest eigenvalue and all states that have it.
 
     Odd Heisenberg chains, for one, have two ground states, and any mixture of them is as good: the weight of
     a state vector outside the level is `1 - np.linalg.norm(states.conj().T @ state) ** 2`.
 
     Args:
-        hamiltonian: Hermitian operator on at most 18 qubits.
+        hamiltonian: Hermitian operator on at most 18 qubits, of any kind that `estimate` takes; qubit 0 is
+            the rightmost letter, PennyLane's wire i is qubit i.
 
     Returns:
         The energy, and an orthonormal basis of the ground level, shape (2**n, d) for a level of d states, in
@@ -36,8 +37,9 @@ def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray | 
         32 states.
 
     Raises:
-        UsageError: Too many qubits (use `bondwise.tn.ground_state`), or not Hermitian.
+        UsageError: Too many qubits (use `bondwise.tn.ground_state`), or no Hermitian operator.
     """
+    hamiltonian = as_operator(hamiltonian, what="Hamiltonian")
     num_qubits = hamiltonian.num_qubits
     flips = len(np.unique(hamiltonian.paulis.x, axis=0))  # each pattern of X and Y fills one entry per row
     if num_qubits > EXACT_QUBITS or flips * 2**num_qubits > _MAX_ENTRIES:
@@ -45,9 +47,7 @@ def exact_ground_state(hamiltonian: SparsePauliOp) -> tuple[float, np.ndarray | 
             f"the exact ground state of {num_qubits} qubits and {len(hamiltonian)} terms takes too much "
             f"memory (at most {EXACT_QUBITS} qubits); use bondwise.tn.ground_state."
         )
-    if not np.all(np.isfinite(hamiltonian.coeffs)) or np.any(hamiltonian.simplify().coeffs.imag):
-        raise UsageError("the operator is not Hermitian: its coefficients must be finite and real.")
-    terms = hamiltonian.simplify(atol=0)
+    terms = hermitian(hamiltonian, what="Hamiltonian")
     matrix = terms.to_matrix(sparse=True)
     if not matrix.imag.data.any():
         matrix = matrix.real

@@ -14,6 +14,7 @@ from typing import Any
 
 from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.circuits import Observable, as_operator
 from bondwise.runs import UsageError, write_atomically
 
 
@@ -54,11 +55,11 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
     return SparsePauliOp.from_list(terms)
 
 
-def write_hamiltonian(hamiltonian: SparsePauliOp, path: str | os.PathLike[str]) -> Path:
+def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> Path:
     """Write a Hamiltonian as JSON that `read_hamiltonian` gives back to the last bit.
 
     Args:
-        hamiltonian: The operator; its coefficients must be real.
+        hamiltonian: The operator, of any kind that `estimate` takes; its coefficients must be real.
         path: The file.
 
     Returns:
@@ -68,9 +69,10 @@ def write_hamiltonian(hamiltonian: SparsePauliOp, path: str | os.PathLike[str]) 
         UsageError: A coefficient is not a finite real number.
         RunError: The disk is full or read-only.
     """
+    operator = as_operator(hamiltonian, what="Hamiltonian")
     rows = [
         json.dumps([pauli, _coefficient(f"term {index}", complex(coefficient))])
-        for index, (pauli, coefficient) in enumerate(hamiltonian.to_list(), start=1)
+        for index, (pauli, coefficient) in enumerate(operator.to_list(), start=1)
     ]
     return write_atomically(path, "[\n " + ",\n ".join(rows) + "\n]\n")
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from bondwise.qml.optimisers import Descent, NotFiniteError
-from bondwise.runs import Result, UsageError, load_checkpoint, progress_bar, save_checkpoint
+from bondwise.runs import Result, UsageError, load_checkpoint, progress_bar, real_array, save_checkpoint
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
@@ -222,9 +222,7 @@ def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: 
 
 
 def _checked_start(parameters: Any) -> np.ndarray:
-    if isinstance(parameters, torch.Tensor):
-        parameters = parameters.detach().cpu().numpy()
-    start = np.array(parameters, dtype=np.float64)
+    start = real_array("the parameters to start from", parameters)
     if not start.size or not np.isfinite(start).all():
         raise UsageError("the parameters to start from must be finite numbers, at least one.")
     return start

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitError
-from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import estimate, expectation, get_backend
 from bondwise.backends.gradients import Gradient
+from bondwise.circuits import Observable, as_circuit, as_operator, hermitian
 from bondwise.qml.training import Step, Training, minimise
 from bondwise.runs import UsageError
 
@@ -47,7 +47,8 @@ class VQE:
     """A Hamiltonian, a circuit, and how to train it.
 
     Args:
-        hamiltonian: Hermitian, on as many qubits as the circuit.
+        hamiltonian: A Hermitian operator on as many qubits as the circuit, of any kind that `estimate` takes;
+            qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
         circuit: With parameters and without measurements.
         backend: Where energies are evaluated: a name or any object that `get_backend` takes.
         optimizer: As for `minimise`.
@@ -56,12 +57,13 @@ class VQE:
         shots: Per measured basis; None is exact where the backend can be.
 
     Raises:
-        UsageError: The Hamiltonian is not Hermitian or of another size, or there is nothing to train.
+        UsageError: The Hamiltonian is no operator, not Hermitian or of another size, or there is nothing to
+            train.
     """
 
     def __init__(
         self,
-        hamiltonian: SparsePauliOp,
+        hamiltonian: Observable,
         circuit: QuantumCircuit,
         *,
         backend: Any = "statevector",
@@ -70,13 +72,9 @@ class VQE:
         gradient: Gradient = "auto",
         shots: int | None = None,
     ) -> None:
-        if hamiltonian.num_qubits != circuit.num_qubits:
-            raise UsageError(
-                f"the Hamiltonian has {hamiltonian.num_qubits} qubits and the circuit {circuit.num_qubits}; "
-                "give two of the same size."
-            )
-        if not np.isfinite(hamiltonian.coeffs).all() or hamiltonian.simplify().coeffs.imag.any():
-            raise UsageError("the Hamiltonian is not Hermitian: its coefficients must be finite and real.")
+        circuit = as_circuit(circuit)
+        hamiltonian = as_operator(hamiltonian, circuit.num_qubits, what="Hamiltonian")
+        hermitian(hamiltonian, what="Hamiltonian")
         if not circuit.num_parameters:
             raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
         self.hamiltonian = hamiltonian

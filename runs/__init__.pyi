@@ -7,6 +7,7 @@ from .files import write_atomically as write_atomically
 from .folder import RunFolder as RunFolder
 from .limits import limit as limit
 from .limits import require_within as require_within
+from .numbers import real_array as real_array
 from .progress import progress_bar as progress_bar
 from .result import Result as Result
 from .text import figure_text as figure_text

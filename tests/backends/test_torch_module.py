@@ -544,7 +544,7 @@ def refused():
         ((circuit, "ZZZ"), {"shots": 0}, "shots is 0"),
         ((circuit, "ZZ"), {}, "acts on 2 qubits and the circuit has 3"),
         ((circuit, []), {}, "list of observables is empty"),
-        ((circuit, 3.0), {}, "an observable is a float"),
+        ((circuit, 3.0), {}, "the observable is a float"),
         ((measured,), {}, "'measure' has no single final state"),
         ((reset,), {}, "'reset' has no single final state"),
         ((prepared,), {}, "'initialize' has no single final state"),

@@ -123,7 +123,7 @@ def test_stochastic_gradients_move_on_and_repeat(make_circuit):
 
 def test_wrong_use(make_circuit):
     circuit = make_circuit(3, 1)
-    with pytest.raises(UsageError, match="Hamiltonian has 4 qubits and the circuit 3"):
+    with pytest.raises(UsageError, match="Hamiltonian acts on 4 qubits and the circuit has 3"):
         VQE(heisenberg(4), circuit)
     with pytest.raises(UsageError, match="not Hermitian"):
         VQE(SparsePauliOp(["XXI"], [1j]), circuit)
