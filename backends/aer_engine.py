@@ -100,7 +100,9 @@ def evolve(
 def _run(
     aer: AerSimulator, circuit: QuantumCircuit, binds: list[dict[Parameter, np.ndarray]] | None, count: int
 ) -> list[dict[str, Any]]:
-    run = aer.run(circuit, parameter_binds=binds, **_threads_for(aer, circuit)).result()
+    # Aer's truncation drops gates in front of a save instruction that matter to an earlier one
+    options = {**_threads_for(aer, circuit), "enable_truncation": False}
+    run = aer.run(circuit, parameter_binds=binds, **options).result()
     if not run.success:
         raise _failure(aer, run.status)
     return [run.data(index) for index in range(count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -20,6 +20,7 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
 from qiskit.primitives.containers.sampler_pub import SamplerPubLike
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.circuit_cache import CircuitCache
@@ -206,6 +207,19 @@ class Backend:
             ):  # it asks for a schedule, which would fill in more delays
                 reason = f"write delays as multiples of {target.acquire_alignment} dt."
             raise UsageError(f"the circuit cannot be compiled for {self.name}: {reason}") from error
+
+
+def placed(
+    operators: Sequence[SparsePauliOp], circuit: QuantumCircuit, isa: QuantumCircuit
+) -> Sequence[SparsePauliOp]:
+    """Observables on the qubits of `circuit`, moved to where `Backend.transpile` put them in `isa`.
+
+    A circuit that the backend takes as it is may carry the layout of an earlier transpilation: observables
+    are on the qubits that it has now.
+    """
+    if isa is circuit or isa.layout is None:
+        return operators
+    return [operator.apply_layout(isa.layout) for operator in operators]
 
 
 def check_shots(shots: int | None) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.backend import Backend, check_shots
+from bondwise.backends.backend import Backend, check_shots, placed
 from bondwise.backends.inputs import (
     as_operators,
     as_parameters,
@@ -69,8 +69,7 @@ def estimate(
         empty = np.zeros(angles.shape[:-1] if single else (*angles.shape[:-1], len(operators)))
         return Estimate(value=empty, std=empty.copy(), shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
-    if isa.layout is not None:
-        operators = [operator.apply_layout(isa.layout) for operator in operators]
+    operators = placed(operators, circuit, isa)
     angles = for_transpiled(circuit, isa, angles)
     pub = (isa, operators[0], angles) if single else (isa, operators, angles[..., None, :])
     with finite_angles():

@@ -18,7 +18,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends.backend import Backend, check_shots
+from bondwise.backends.backend import Backend, check_shots, placed
 from bondwise.backends.inputs import (
     NOT_FINITE,
     as_operators,
@@ -115,10 +115,9 @@ class _Job:
         generator: np.random.Generator | None,
     ) -> None:
         self._circuit = backend.transpile(parts.circuit)
-        layout = self._circuit.layout
-        placed = operators if layout is None else [operator.apply_layout(layout) for operator in operators]
         # one row per observable, to be broadcast against the angle sets
-        self._observables = ObservablesArray([[operator] for operator in placed])
+        moved = placed(operators, parts.circuit, self._circuit)
+        self._observables = ObservablesArray([[operator] for operator in moved])
         self._backend, self._shots, self._generator = backend, shots, generator
 
     def __call__(self, angles: np.ndarray) -> np.ndarray:
