@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bondwise.qml.protein.tables import csv_text
 from bondwise.runs import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ def predictions_csv(
     """Predictions as CSV.
 
     Its columns are `accession`; `label`, the most probable class; `p_1`, the probability of the second of two
-    classes, or `p_<class>` for each of more; and `true` where the labels are known and wanted.
+    classes, or `p_<class>` for each of more; and `true` where the labels are known and wanted. Text that a
+    spreadsheet would run as a formula has an apostrophe before it.
 
     Args:
         accessions: Names of the proteins, N; None numbers them from 1 on.
@@ -33,15 +33,14 @@ def predictions_csv(
     """
     first = 1 if len(classes) == 2 else 0
     columns = ["p_1"] if first else [f"p_{name}" for name in classes]
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["accession", "label", *columns, *([] if true is None else ["true"])])
+    known = [] if true is None else ["true"]
+    rows: list[list[Any]] = [["accession", "label", *columns, *known]]
     for number, row in enumerate(probabilities):
         name = number + 1 if accessions is None else accessions[number]
         shown = [f"{value:.6g}" for value in row[first:]]
         label = classes[int(row.argmax())]
-        writer.writerow([name, label, *shown, *([] if true is None else [true[number]])])
-    return text.getvalue()
+        rows.append([name, label, *shown, *([] if true is None else [true[number]])])
+    return csv_text(rows)
 
 
 def require_free(out: Path, overwrite: bool) -> None:

@@ -14,6 +14,8 @@ from bondwise.runs.errors import UsageError
 _LIMITS = {
     "text_bytes": (64 << 20, "bytes of text"),
     "array_bytes": (512 << 20, "bytes of arrays"),
+    "protein_bytes": (256 << 20, "bytes of proteins, unpacked"),
+    "proteins": (1_000_000, "proteins"),
     "qubits": (10_000, "qubits"),
     "clbits": (1_000_000, "classical bits"),
     "operations": (2_000_000, "operations once its definitions and loops are written out"),
@@ -25,8 +27,9 @@ def limit(what: str) -> int:
     """The limit in force.
 
     Args:
-        what: One of `text_bytes`, `array_bytes`, `qubits`, `clbits`, `operations`, `terms`; the environment
-            variable that sets it is called so, such as `BONDWISE_MAX_QUBITS`.
+        what: One of `text_bytes`, `array_bytes`, `protein_bytes`, `proteins`, `qubits`, `clbits`,
+            `operations`, `terms`; the environment variable that sets it is called so, such as
+            `BONDWISE_MAX_QUBITS`.
 
     Raises:
         UsageError: The variable is no whole number.

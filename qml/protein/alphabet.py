@@ -7,6 +7,7 @@ A word is a residue, a group of residues (a reduced alphabet) or a run of k of t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -25,7 +26,8 @@ _GROUPS = {
     "hp": ("AVILMFWCYG", "DEKRHNQSTP"),
 }
 # U and O are variants of C and K; B, Z, J mean "one of two", of which the first is taken; X tells nothing.
-_NEAREST = str.maketrans({"U": "C", "O": "K", "B": "N", "Z": "Q", "J": "L", "X": None})
+_NEAREST = bytes.maketrans(b"UOBZJ", b"CKNQL")
+_OTHER = re.compile(rf"[^{RESIDUES}UOBZJX{RESIDUES.lower()}uobzjx]")  # str.upper would make SS of ß
 _MAX_WORDS = 160_000  # 4-mers of 20 residues
 
 
@@ -47,14 +49,14 @@ def standardise(sequence: str) -> str:
     """
     if not isinstance(sequence, str):
         raise UsageError(f"a sequence is text such as 'MKTAYIAK', not {type(sequence).__name__}.")
-    clean = sequence.upper().removesuffix("*").translate(_NEAREST)
-    wrong = sorted(set(clean) - set(RESIDUES))
+    letters = sequence.removesuffix("*")
+    wrong = _OTHER.search(letters)
     if wrong:
-        place = sequence.upper().index(wrong[0]) + 1
         raise UsageError(
-            f"{wrong[0]!r} at position {place} is no residue; accepted are {RESIDUES}, UOBZJX, "
+            f"{wrong[0]!r} at position {wrong.start() + 1} is no residue; accepted are {RESIDUES}, UOBZJX, "
             "and one * at the end."
         )
+    clean = letters.encode().upper().translate(_NEAREST, b"X").decode()
     if not clean:
         raise UsageError(f"the sequence {sequence[:20]!r} has no residues; remove it or give its letters.")
     return clean

@@ -2,12 +2,12 @@
 
 Tables are CSV with a line of column names, or TSV as UniProt gives it; FASTA names its entries in headers
 such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. Which one a file is shows in its
-first line, and whether it is gzipped in its first bytes; its name does not matter.
+first line, and whether it is gzipped in its first bytes; its name does not matter. What one file may hold is
+limited by `BONDWISE_MAX_PROTEIN_BYTES` and `BONDWISE_MAX_PROTEINS`.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import os
@@ -16,14 +16,20 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
+from typing import IO
 
 from bondwise.qml.protein.alphabet import standardise
-from bondwise.runs import UsageError, unknown_name
+from bondwise.qml.protein.fasta import fasta_rows
+from bondwise.qml.protein.tables import table_rows
+from bondwise.runs import UsageError, limit, require_within, unknown_name
 
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _SPLITS["test"] = "test"
-_Row = tuple[str, dict[str, str]]  # its place for errors, its values by column in lower case
+_COLUMNS = ("sequence", "label", "split", "accession", "entry")  # what is read, whatever `where` asks for
+_MAX_RESIDUES = 100_000  # the longest protein known has some 40,000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # nothing that moves a terminal's cursor
 
 
 @dataclass(frozen=True)
@@ -112,16 +118,18 @@ def read_proteins(
     """Read proteins from CSV, TSV or FASTA, gzipped or not.
 
     Tables need a column `sequence`; `label`, `split` and `accession` (or UniProt's `Entry`) are read where
-    they are, in any case of letters; other columns serve `where` only. In FASTA the accession is the first
-    word of the header, or what stands between the bars of `>sp|P12345|NAME`; `label=`, `split=` and any other
-    `key=` hold all up to the next key. Splits are train, valid (or validation, val, dev) and test. Sequences
-    are standardised. Proteins alike in accession, label, sequence and split are kept once.
+    they are, in any case of letters; other columns serve `where` only. An apostrophe before `=`, `+`, `-` or
+    `@`, by which a spreadsheet tells text from a formula, is taken off. In FASTA the accession is the first
+    word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and `ref|…`; `label=`, `split=` and
+    any other `key=` hold all up to the next key. Lines end at \\n, \\r\\n or \\r. Splits are train, valid (or
+    validation, val, dev) and test. Sequences are standardised. Proteins alike in accession, label, sequence
+    and split are kept once.
 
     Args:
         path: The file.
         where: Value that a column must have, such as `{"primary": "1"}`; other rows are left out unread.
         min_length: Fewest residues, after standardising; shorter proteins are left out.
-        max_length: Most residues; longer proteins are left out.
+        max_length: Most residues; longer proteins are left out. None takes up to 100,000 and refuses more.
         labelled: Labels are needed, of two classes at least. False reads proteins to be predicted; labels
             are then given if every protein has one, else None.
 
@@ -129,26 +137,37 @@ def read_proteins(
         The proteins in the order of the file.
 
     Raises:
-        UsageError: The file cannot be read, nothing is left to give, or a row is wrong: its place is named.
-            So is a protein with two labels, and a sequence that is in two splits: a test on what was trained
-            on says nothing.
+        UsageError: The file cannot be read or is beyond a limit, two columns say the same, nothing is left to
+            give, or a row is wrong: its place is named. So is a protein with two labels, and a sequence that
+            is in two splits: a test on what was trained on says nothing.
     """
     path = Path(path)
-    text = _read_text(path)
-    rows = _fasta_rows(path, text) if text.lstrip()[:1] == ">" else _table_rows(path, text)
+    wanted = {column.lower(): str(value) for column, value in (where or {}).items()}
+    longest = max(_MAX_RESIDUES, max_length or 0)
     columns: dict[str, str] = {}
     found: dict[tuple[str, str, str, str], None] = {}
     label_of: dict[str, str] = {}
     split_of: dict[str, str] = {}
     total = 0
-    wanted = {column.lower(): str(value) for column, value in (where or {}).items()}
-    for place, row in rows:
+    for place, row in _rows(path, longest, {*_COLUMNS, *wanted}):
         total += 1
         columns.update(dict.fromkeys(row, ""))
         if any(row.get(column) != value for column, value in wanted.items()):
             continue
         accession, label = row.get("accession", row.get("entry", "")), row.get("label", "")
-        place += f" ({accession})" if accession else ""
+        for name, value in (("accession", accession), ("label", label)):
+            if strange := _CONTROL.search(value):
+                raise UsageError(
+                    f"{place}: the {name} holds the control character {strange[0]!r}; take it out."
+                )
+        place += f" ({accession[:40]})" if accession else ""
+        if len(row["sequence"]) > longest:
+            if max_length:
+                continue
+            raise UsageError(
+                f"{place}: more than {longest:,} residues; give max_length (--max-length) to leave such "
+                "proteins out, or a greater one to take them."
+            )
         try:
             sequence = standardise(row["sequence"])
         except UsageError as error:
@@ -161,13 +180,20 @@ def read_proteins(
             )
         split = _split(place, row.get("split", ""))
         if accession and label and label_of.setdefault(accession, label) != label:
-            raise UsageError(f"{place} is labelled {label!r} and before {label_of[accession]!r}; keep one.")
+            before = label_of[accession]
+            raise UsageError(f"{place} is labelled {label[:40]!r} and before {before[:40]!r}; keep one.")
         if split_of.setdefault(sequence, split) != split:
             raise UsageError(
                 f"{place}: the same sequence is in split {split_of[sequence] or 'none'!r} and in "
                 f"{split or 'none'!r}; keep it in one, or drop the column and use homology_split."
             )
+        if found and bool(accession) != bool(next(iter(found))[0]):
+            raise UsageError(
+                f"{place} has {'an' if accession else 'no'} accession, unlike those before; give all or none "
+                "of them one."
+            )
         found[accession, label, sequence, split] = None
+        require_within("proteins", len(found), path)
     for column in wanted:
         if total and column not in columns:
             raise unknown_name("column", column, columns)
@@ -187,7 +213,9 @@ def read_proteins(
     if proteins.splits is None and any(split for _, _, _, split in found):
         raise UsageError(f"{path}: some proteins have a split and some have none; give all or none a split.")
     if labelled and len(proteins.classes) < 2:
-        raise UsageError(f"{path} has only the label {proteins.classes[0]!r}; training needs two classes.")
+        raise UsageError(
+            f"{path} has only the label {proteins.classes[0][:40]!r}; training needs two classes."
+        )
     return proteins
 
 
@@ -198,64 +226,54 @@ def _complete(values: Iterator[str]) -> tuple[str, ...] | None:
 
 def _split(place: str, name: str) -> str:
     if name and name.lower() not in _SPLITS:
-        raise UsageError(f"{place}: {unknown_name('split', name, _SPLITS)}")
+        raise UsageError(f"{place}: {unknown_name('split', name[:40], _SPLITS)}")
     return _SPLITS[name.lower()] if name else ""
 
 
-def _read_text(path: Path) -> str:
+def _rows(path: Path, longest: int, unique: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place, for errors, and values of each protein in a file of any format."""
+    lines = enumerate(_lines(path), 1)
+    for number, first in lines:
+        if first.strip():
+            rest = chain([(number, first)], lines)
+            if first.lstrip().startswith(">"):
+                return fasta_rows(path, rest, longest=longest, unique=unique)
+            return table_rows(path, rest, unique=unique)
+    raise UsageError(f"{path} is empty; give a CSV with columns sequence and label, or a FASTA file.")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines of a text file, gzipped or not; one ends at \\n, \\r\\n or \\r and nowhere else."""
+    most, total = limit("text_bytes"), 0
     try:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        text = content.decode("utf-8-sig")
+        with path.open("rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            content = gzip.GzipFile(fileobj=file) if packed else file
+            if file.seekable():
+                require_within("protein_bytes", _size(content), path)
+            text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+            for number in count(1):
+                line = text.readline(most + 1)
+                if not line:
+                    return
+                total += len(line)
+                require_within("text_bytes", len(line), f"{path}, line {number}")
+                require_within("protein_bytes", total, path)
+                yield line
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text; save it as CSV, TSV or FASTA in UTF-8.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UsageError(f"{path} is cut or damaged: its gzip stream ends early; copy it again.") from None
     except OSError as error:
         raise UsageError(f"cannot read the proteins {path}: {error.strerror}.") from None
-    if not text.strip():
-        raise UsageError(f"{path} is empty; give a CSV with columns sequence and label, or a FASTA file.")
-    return text
 
 
-def _table_rows(path: Path, text: str) -> Iterator[_Row]:
-    delimiter = "\t" if "\t" in text.lstrip("\r\n").partition("\n")[0] else ","
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    try:
-        for line in lines:
-            values = [value.strip() for value in line]
-            if not any(values):
-                continue
-            place = f"{path}, line {lines.line_num}"
-            if columns is None:
-                columns = [value.lower() for value in values]
-                if "sequence" not in columns:
-                    raise UsageError(f"{path} has no column 'sequence', only {', '.join(values)}; rename it.")
-            elif len(values) != len(columns):
-                raise UsageError(f"{place}: {len(values)} values for {len(columns)} columns; mend the line.")
-            else:
-                yield place, dict(zip(columns, values, strict=True))
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {lines.line_num}: not valid CSV ({error}); mend the line.") from None
-
-
-def _fasta_rows(path: Path, text: str) -> Iterator[_Row]:
-    header, start, parts = "", 0, [""]
-    for number, line in enumerate([*text.splitlines(), ">"], 1):
-        if not line.startswith(">"):
-            parts.append(line.strip())
-            continue
-        if start:
-            yield f"{path}, line {start}", _fasta_header(header) | {"sequence": "".join(parts)}
-        header, start, parts = line[1:].strip(), number, []
-
-
-def _fasta_header(header: str) -> dict[str, str]:
-    name, _, rest = header.partition(" ")
-    bars = name.split("|")
-    pairs = re.findall(r"(\w+)=(.*?)(?=\s+\w+=|$)", rest)
-    return {key.lower(): value.strip() for key, value in pairs} | {
-        "accession": bars[1] if len(bars) > 2 else name
-    }
+def _size(content: IO[bytes]) -> int:
+    """Bytes of a file, unpacked; counted no further than just above the limit."""
+    if not isinstance(content, gzip.GzipFile):
+        return content.seek(0, io.SEEK_END) + content.seek(0)
+    size, most = 0, limit("protein_bytes")
+    while size <= most and (piece := content.read(1 << 20)):
+        size += len(piece)
+    content.seek(0)
+    return size
