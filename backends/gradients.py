@@ -99,6 +99,9 @@ def expectation(
             )
         else:
             results = shifted_values(parts, angles, job)
+    if flat.requires_grad and not results.requires_grad and torch.is_grad_enabled():
+        # the parameters act on the global phase alone; sin, as it has derivatives of any order
+        results = results + 0.0 * flat.sin().sum(-1, keepdim=True)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
     return results.squeeze(-1) if is_observable(observables) else results
 
