@@ -1,3 +1,4 @@
+from .naming import true_names as true_names
 from .paulis import Observable as Observable
 from .paulis import as_operator as as_operator
 from .paulis import hermitian as hermitian

@@ -1,0 +1,160 @@
+"""Names that tell the truth: whatever a gate calls itself, it runs as what it is.
+
+Qiskit's transpiler, Aer and device targets know gates by name; `Operator` and `Statevector` go by class and
+definition. A gate of one's own that is called `h`, or the `unitary` of Qiskit's OpenQASM files, is
+therefore one thing to the one and another to the other. What a gate is, its class and definition say; where
+its name says something else, the name goes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeAlias
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    AnnotatedOperation,
+    Barrier,
+    BreakLoopOp,
+    CircuitError,
+    CircuitInstruction,
+    ContinueLoopOp,
+    ControlFlowOp,
+    ControlledGate,
+    ForLoopOp,
+    Gate,
+    IfElseOp,
+    Instruction,
+    Store,
+    SwitchCaseOp,
+    WhileLoopOp,
+)
+from qiskit.circuit import library as gates
+
+_CLASSES: dict[str, tuple[type, ...]] = {
+    "barrier": (Barrier,),
+    "break_loop": (BreakLoopOp,),
+    "continue_loop": (ContinueLoopOp,),
+    "diagonal": (gates.DiagonalGate,),
+    "for_loop": (ForLoopOp,),
+    "if_else": (IfElseOp,),
+    "initialize": (gates.Initialize,),
+    "mcphase": (gates.MCPhaseGate,),
+    "mcx": (gates.MCXGate, gates.C3XGate, gates.C4XGate),
+    "multiplexer": (gates.UCGate,),
+    "pauli": (gates.PauliGate,),
+    "store": (Store,),
+    "switch_case": (SwitchCaseOp,),
+    "unitary": (gates.UnitaryGate,),
+    "while_loop": (WhileLoopOp,),
+}
+_CHANNELS = ("kraus", "superop")  # plain instructions: their matrices are all there is to them
+# further names that Aer and IBM's devices act on, for classes of their own or for nobody
+_THEIRS = frozenset(
+    "cu2 jump mark mcp mcr mcrx mcry mcrz mcswap mcsx mcu mcu1 mcu2 mcu3 mcx_gray mcy mcz measure_2 "
+    "qerror_loc quantum_channel roerror".split()
+)
+# what the transpiler hands to synthesis plugins, which count on the library's classes
+_SYNTHESIZED = frozenset(
+    "FullAdder HalfAdder IntComp ModularAdder Multiplier PauliEvolution WeightedSum annotated clifford "
+    "linear_function mcmt permutation qft".split()
+)
+_THEIR_PREFIXES = ("save_", "set_")
+_OWNERS = ("qiskit_aer.", "qiskit_ibm_runtime.")
+_Known: TypeAlias = dict[int, tuple[QuantumCircuit, QuantumCircuit]]  # definitions and what became of them
+_MADE_OF_OTHERS = (Gate, Instruction, ControlledGate, gates.MCMTGate)
+
+
+def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with every name that belongs to another kind of operation replaced by one of its own.
+
+    Looks into branches, definitions and annotated operations too. A gate called `h` that is no `HGate`
+    becomes `own_h`; its definition, angles and label stay.
+
+    Args:
+        circuit: Any circuit.
+
+    Returns:
+        The circuit itself where all names are true, else a copy with the same registers and layout.
+    """
+    return _renamed(circuit, {})
+
+
+def _renamed(circuit: QuantumCircuit, known: _Known) -> QuantumCircuit:
+    changes: dict[int, Any] = {}
+    for index, step in enumerate(circuit.data):
+        operation = step.operation
+        if step.is_standard_gate():
+            # Rust keeps the gate's own name; one that was written over it shows in Python only
+            if operation.name != step.name:
+                changes[index] = operation.base_class(*operation.params, label=operation.label)
+            continue
+        truthful = _truthful(operation, known)
+        if truthful is not operation:
+            changes[index] = truthful
+    if not changes:
+        return circuit
+    renamed = circuit.copy()
+    for index, operation in changes.items():
+        step = circuit.data[index]
+        renamed.data[index] = CircuitInstruction(operation, step.qubits, step.clbits)
+    return renamed
+
+
+def _truthful(operation: Any, known: _Known) -> Any:
+    if isinstance(operation, AnnotatedOperation):
+        base = _truthful(operation.base_op, known)
+        return operation if base is operation.base_op else AnnotatedOperation(base, operation.modifiers)
+    if isinstance(operation, ControlFlowOp):
+        blocks = [_renamed(block, known) for block in operation.blocks]
+        same = all(new is old for new, old in zip(blocks, operation.blocks, strict=True))
+        return operation if same else operation.replace_blocks(blocks)
+    if not isinstance(operation, Instruction):
+        return operation
+    name = f"own_{operation.name}" if _is_false(operation) else operation.name
+    definition = renamed = _definition(operation)
+    if definition is not None:
+        if id(definition) not in known:  # kept alive beside its outcome, so that no other gets its number
+            known[id(definition)] = definition, _renamed(definition, known)
+        renamed = known[id(definition)][1]
+    if name == operation.name and renamed is definition:
+        return operation
+    if isinstance(operation, ControlledGate):  # it makes its name and definition itself
+        truthful = Gate(name, operation.num_qubits, list(operation.params), label=operation.label)
+        truthful.definition = operation.definition if renamed is None else renamed
+        return truthful
+    truthful = operation.to_mutable()
+    truthful.name = name
+    if renamed is not definition:
+        truthful.definition = renamed
+    return truthful
+
+
+def _is_false(operation: Instruction) -> bool:
+    kind, name = getattr(operation, "base_class", type(operation)), operation.name
+    if name in _standard():
+        return kind is not _standard()[name]
+    if name in _CLASSES:
+        return kind not in _CLASSES[name]
+    if name in _CHANNELS:
+        return kind is not Instruction or operation.definition is not None
+    if name in _SYNTHESIZED:
+        return not kind.__module__.startswith("qiskit.circuit.library.")
+    claims = name in _THEIRS or name.startswith(_THEIR_PREFIXES)
+    return claims and not kind.__module__.startswith(_OWNERS)
+
+
+def _definition(operation: Instruction) -> QuantumCircuit | None:
+    """What an operation is made of, where that may be gates of somebody's own."""
+    kind = getattr(operation, "base_class", type(operation))
+    if kind.__module__.startswith(("qiskit.circuit.", *_OWNERS)) and kind not in _MADE_OF_OTHERS:
+        return None
+    try:
+        return operation.definition
+    except (CircuitError, TypeError):  # needs numbers where the parameters are
+        return None
+
+
+@cache
+def _standard() -> dict[str, type]:
+    return {name: gate.base_class for name, gate in gates.get_standard_gate_name_mapping().items()}
