@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp, ForLoopOp, IfElseOp, Instruction, SwitchCaseOp, WhileLoopOp
+from qiskit.circuit import ControlFlowOp, ForLoopOp, Gate, IfElseOp, Instruction, SwitchCaseOp, WhileLoopOp
 from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.quantum_info import Operator, SuperOp
@@ -25,6 +25,7 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator
 from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler
+from bondwise.backends.splitting import is_free
 from bondwise.runs import UsageError, unknown_name
 
 ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
@@ -77,7 +78,8 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     readout = _confusion(noise)
     if method not in (None, "density_matrix") or readout is None:
         only_sampled = DensityEstimator(_never, sampled)  # it knows how long shots take
-        return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler)
+        written_for = method or "density_matrix"
+        return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler, method=written_for)
     estimator = DensityEstimator(_Preparation(noise, readout), sampled)
     return _AsWritten(name, noise, estimator=estimator, sampler=sampler, exact=True)
 
@@ -95,7 +97,8 @@ def on_simulator(aer: AerSimulator) -> Backend:
     if target is not None:  # the simulator of a device
         return Backend(aer.name, sampler=sampler, target=target, noisy=True)
     sampled = SampledEstimator(sampler, _errorless_rotations)
-    return _AsWritten(name, noise, estimator=sampled, sampler=sampler)
+    method = "density_matrix" if aer.options.method == "automatic" else aer.options.method
+    return _AsWritten(name, noise, estimator=sampled, sampler=sampler, method=method)
 
 
 def _never(circuit: QuantumCircuit, observed: tuple[int, ...]) -> None:
@@ -115,6 +118,7 @@ class _AsWritten(Backend):
         *,
         estimator: BaseEstimatorV2,
         sampler: BaseSamplerV2,
+        method: str = "density_matrix",
         exact: bool = False,
     ) -> None:
         super().__init__(
@@ -127,7 +131,7 @@ class _AsWritten(Backend):
             optimization_level=0,
         )
         self._noise = noise
-        self._simulated = set(AerSimulator().operation_names)
+        self._simulated = _simulated(method)
 
     def _compiled(
         self, circuit: QuantumCircuit, layout: list[int] | None, target: Target | None = None
@@ -139,8 +143,13 @@ class _AsWritten(Backend):
         def hidden(operation: Instruction) -> Instruction:
             label, name = getattr(operation, "label", None), operation.name
             plain = label is None and name in native
-            if plain or (label or name) not in named or name not in self._simulated:
+            if plain or (label or name) not in named:
                 return operation
+            if name not in self._simulated:
+                # Aer finds errors by the label, whatever bears it
+                if not isinstance(operation, Gate) or any(map(is_free, operation.params)):
+                    return operation
+                operation = UnitaryGate(Operator(operation), label=label or name)
             stand_in = Instruction(f"kept-{len(kept)}", operation.num_qubits, operation.num_clbits, [])
             target.add_instruction(stand_in)
             kept[stand_in.name] = operation
@@ -172,8 +181,14 @@ def _depolarizing(text: str) -> NoiseModel:
     return noise
 
 
+@cache
+def _simulated(method: str) -> frozenset[str]:
+    return frozenset(AerSimulator(method=method).operation_names)
+
+
 def _target(noise: NoiseModel) -> Target:
-    gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping())
+    # what the density matrix lacks no other method writes circuits with either: they take the same errors
+    gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping()) & _simulated("density_matrix")
     target = Target.from_configuration(sorted(gates | {"measure", "reset", "delay"}))
     for name, branch in CONTROL_FLOW.items():
         target.add_instruction(branch, name=name)

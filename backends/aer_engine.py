@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp, ControlledGate, Gate, Instruction, Parameter
+from qiskit.circuit import (
+    Barrier,
+    ControlFlowOp,
+    ControlledGate,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    Reset,
+)
 from qiskit.primitives import BitArray, DataBin, SamplerPubResult
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -166,10 +176,10 @@ def _failure(aer: AerSimulator, reason: str) -> RunError:
 def _measures_early(circuit: QuantumCircuit) -> bool:
     measured = False
     for instruction in circuit.data:
-        name = instruction.operation.name
-        if name in ("reset", "if_else", "for_loop", "while_loop", "switch_case"):
+        operation = instruction.operation
+        if isinstance(operation, Reset | ControlFlowOp):
             return True
-        if measured and name not in ("measure", "barrier", "delay"):
+        if measured and not isinstance(operation, Measure | Barrier | Delay):
             return True
-        measured |= name == "measure"
+        measured |= isinstance(operation, Measure)
     return False

@@ -26,7 +26,7 @@ from qiskit.transpiler import Target, TranspilerError
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations, precision_of, seeded
-from bondwise.circuits import as_circuit
+from bondwise.circuits import as_circuit, true_names
 from bondwise.runs import UsageError
 
 _SEED_TRANSPILER = 7
@@ -82,7 +82,8 @@ class Backend:
 
         Returns:
             A circuit in the gates and couplings of the target, as wide as the device, with its `layout` set
-            (`observable.apply_layout(isa.layout)`); the circuit itself where there is no target.
+            (`observable.apply_layout(isa.layout)`); the circuit itself where there is no target
+            (but for gates that bear the name of another one, see `bondwise.circuits.true_names`).
 
         Raises:
             UsageError: The circuit has more qubits than the device, or something that cannot be written in
@@ -95,7 +96,7 @@ class Backend:
                 "choose a larger device or a smaller circuit."
             )
         if self.target is None:
-            return circuit
+            return true_names(circuit)
         return self._transpiled.get(circuit, lambda: self._compile(circuit)).copy()
 
     def run(
@@ -182,6 +183,7 @@ class Backend:
         return estimate(EstimatorPub(circuit, array, _zeros(circuit), precision))
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        circuit = true_names(circuit)
         layout = None
         if self.num_qubits is not None and not circuit.clbits:
             # with measurements in sight, the layout avoids qubits that are read badly

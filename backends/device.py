@@ -112,7 +112,7 @@ def active_qubits(circuit: QuantumCircuit, observed: Iterable[int] = ()) -> tupl
     """The qubits that gates, measurements or observables touch, in ascending order; at least one."""
     found = set(observed)
     for instruction in circuit.data:
-        if instruction.operation.name not in ("delay", "barrier"):
+        if not isinstance(instruction.operation, Delay | Barrier):
             found.update(circuit.find_bit(qubit).index for qubit in instruction.qubits)
     return tuple(sorted(found)) or (0,)
 
@@ -127,7 +127,7 @@ def reduced_circuit(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Quantum
     for instruction in circuit.data:
         where = [position[qubit] for qubit in instruction.qubits if qubit in position]
         operation = instruction.operation
-        if operation.name == "barrier":
+        if isinstance(operation, Barrier):
             operation = Barrier(len(where))
         elif getattr(operation, "label", None) is not None:
             operation = operation.to_mutable()  # Aer looks for errors by label, and devices know none
@@ -160,7 +160,7 @@ def check_native(circuit: QuantumCircuit, target: Target, name: str) -> None:
     for instruction in circuit.data:
         operation = instruction.operation
         where = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
-        native = operation.name == "barrier" or isinstance(operation, ControlFlowOp)
+        native = isinstance(operation, Barrier | ControlFlowOp)
         if not native and not target.instruction_supported(operation.name, where):
             raise UsageError(
                 f"{operation.name} on qubits {where} is not a gate of {name}; "

@@ -17,7 +17,7 @@ from statistics import median
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp, Instruction
+from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction
 from qiskit.primitives import BaseSamplerV2, PrimitiveJob, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import SuperOp
@@ -31,6 +31,7 @@ from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.device import ReducedDevice, active_qubits, check_native, reduced_circuit, scheduled
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations
+from bondwise.circuits import true_names
 from bondwise.runs import unknown_name
 
 
@@ -132,9 +133,10 @@ class EmulatedDevice:
         """A circuit on its active qubits and the noisy shots to be had of it."""
 
         def make() -> tuple[QuantumCircuit, Shots]:
-            check_native(circuit, self._target, self._name)
-            qubits = active_qubits(circuit)
-            small = reduced_circuit(circuit, qubits)
+            named = true_names(circuit)
+            check_native(named, self._target, self._name)
+            qubits = active_qubits(named)
+            small = reduced_circuit(named, qubits)
             return scheduled(small, self._reduced(qubits).target), self._shots(qubits)
 
         return self._runnable.get(circuit, make)
@@ -145,6 +147,7 @@ class EmulatedDevice:
         return Shots(self._reduced(qubits).simulator(method))
 
     def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
+        circuit = true_names(circuit)
         check_native(circuit, self._target, self._name)
         branches = any(i.clbits or isinstance(i.operation, ControlFlowOp) for i in circuit.data)
         if branches or len(qubits) > MAX_QUBITS:
@@ -179,9 +182,9 @@ def _with_noise(
         gate = instruction.operation
         where = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
         error = channels.get((gate.name, where))
-        if gate.name == "barrier":
+        if isinstance(gate, Barrier):
             continue
-        if gate.name == "delay":
+        if isinstance(gate, Delay):
             key = (where, gate.duration, gate.unit)
             if key not in relaxations:
                 relaxations[key] = device.relaxation(where[0], gate)

@@ -12,7 +12,15 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_matrix, is_observable
+from bondwise.circuits import (
+    Observable,
+    as_circuit,
+    as_operator,
+    hermitian,
+    is_matrix,
+    is_observable,
+    true_names,
+)
 from bondwise.runs import UsageError
 
 NOT_FINITE = (
@@ -52,7 +60,7 @@ def without_measurements(circuit: Any) -> QuantumCircuit:
     Raises:
         UsageError: It is no circuit.
     """
-    circuit = as_circuit(circuit)
+    circuit = true_names(as_circuit(circuit))  # Qiskit removes whatever is called "measure" or "barrier"
     if not circuit.clbits or any(isinstance(step.operation, ControlFlowOp) for step in circuit.data):
         return circuit  # Qiskit also removes measurements that a branch depends on
     bare = circuit.copy()

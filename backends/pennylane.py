@@ -15,7 +15,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitError, Operation, ParameterVectorElement
+from qiskit.circuit import Barrier, CircuitError, Delay, Operation, ParameterVectorElement
 from qiskit.circuit import library as gates
 
 from bondwise.backends.splitting import SplitCircuit, closed_kind, split
@@ -61,7 +61,6 @@ _FIXED: dict[type, Callable[[Wires], Operator]] = {
     gates.CCZGate: qml.CCZ,
     gates.CSwapGate: qml.CSWAP,
 }
-_IGNORED = ("barrier", "delay")
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def steps(parts: SplitCircuit) -> tuple[Step, ...]:
 
 def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") -> Iterator[Step]:
     kind = closed_kind(operation)
-    if operation.name in _IGNORED:
+    if isinstance(operation, Barrier | Delay):
         return
     if kind in _ROTATIONS:
         angle = operation.params[0]

@@ -28,6 +28,7 @@ from bondwise.backends.device import active_qubits, reduced_circuit
 from bondwise.backends.measurement import Plan
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
+from bondwise.circuits import true_names
 from bondwise.runs import UsageError
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
@@ -158,6 +159,7 @@ class _Translator:
         self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        circuit = true_names(circuit)
         if self._known.issuperset(operations(circuit)):
             return circuit
         return self._translated.get(circuit, lambda: self._written_out(circuit))

@@ -1,3 +1,5 @@
+from .counts import cx_count as cx_count
+from .counts import two_qubit_depth as two_qubit_depth
 from .naming import true_names as true_names
 from .paulis import Observable as Observable
 from .paulis import as_operator as as_operator

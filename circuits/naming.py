@@ -17,7 +17,6 @@ from qiskit.circuit import (
     Barrier,
     BreakLoopOp,
     CircuitError,
-    CircuitInstruction,
     ContinueLoopOp,
     ControlFlowOp,
     ControlledGate,
@@ -94,10 +93,9 @@ def _renamed(circuit: QuantumCircuit, known: _Known) -> QuantumCircuit:
             changes[index] = truthful
     if not changes:
         return circuit
-    renamed = circuit.copy()
-    for index, operation in changes.items():
-        step = circuit.data[index]
-        renamed.data[index] = CircuitInstruction(operation, step.qubits, step.clbits)
+    renamed = circuit.copy_empty_like()
+    for index, step in enumerate(circuit.data):
+        renamed.append(changes.get(index, step.operation), step.qubits, step.clbits, copy=False)
     return renamed
 
 

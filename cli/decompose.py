@@ -216,8 +216,8 @@ def _from_file(path: Path, validation: Path | None, search: dict[str, Any]) -> _
     if isinstance(state, QuantumCircuit):
         before = Stage(name=path.name)
         before.count(state)
-        facts |= {"two_qubit_gates": before.cx, "depth": before.depth2q}
-        notes = [f"{path.name}: {before.cx} two-qubit gates, two-qubit depth {before.depth2q}"]
+        facts |= {"cx_count": before.cx, "depth": before.depth2q}
+        notes = [f"{path.name}: {before.cx} CX, two-qubit depth {before.depth2q}"]
         return _Source(state=state, name=path.name, facts=facts, notes=notes)
     if isinstance(state, list):
         return _Source(state=state, name=path.name, facts=facts, notes=[])

@@ -74,9 +74,11 @@ def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
         circuit: The circuit.
         ax: Axes to draw on.
     """
+    from qiskit.circuit import Barrier
+
     depth = [0] * circuit.num_qubits
     for gate in circuit.data:
-        if len(gate.qubits) != 2 or gate.operation.name == "barrier":
+        if len(gate.qubits) != 2 or isinstance(gate.operation, Barrier):
             continue
         pair = sorted(circuit.find_bit(qubit).index for qubit in gate.qubits)
         column = max(depth[pair[0] : pair[1] + 1])

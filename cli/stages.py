@@ -24,7 +24,7 @@ class Stage:
         energy: In the units of the Hamiltonian.
         std: Standard error, 0 where exact.
         infidelity: 1 − |⟨ground state|state⟩|², None where the state is not at hand.
-        cx: Two-qubit gates of the circuit that was run.
+        cx: CX gates that the circuit which was run needs.
         depth2q: Its depth counting two-qubit gates only.
         shots: Circuit executions in all; 0 where no sampling took place.
         seconds: Wall time of this stage.
@@ -42,9 +42,10 @@ class Stage:
     job_ids: list[str] = field(default_factory=list)
 
     def count(self, circuit: QuantumCircuit) -> None:
-        """Take the two-qubit gate count and depth of a circuit."""
-        self.cx = sum(len(gate.qubits) == 2 and gate.operation.name != "barrier" for gate in circuit.data)
-        self.depth2q = circuit.depth(lambda gate: len(gate.qubits) == 2 and gate.operation.name != "barrier")
+        """Take the CX count and the two-qubit depth of a circuit."""
+        from bondwise.circuits import cx_count, two_qubit_depth
+
+        self.cx, self.depth2q = cx_count(circuit), two_qubit_depth(circuit)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bondwise.mitigation import Extrapolation
     from bondwise.qml import VQEResult
 
-_COLUMNS = ("stage", "energy", "two-qubit gates", "two-qubit depth", "infidelity", "shots", "seconds")
+_COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
 _GREY = "#7a8696"
 _SMALLEST = 1e-9  # of what a logarithmic axis shows
 

@@ -20,7 +20,7 @@ from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qu
 from qiskit.circuit.library import RZGate, XGate
 from qiskit.transpiler import Target
 
-from bondwise.circuits import as_circuit
+from bondwise.circuits import as_circuit, true_names
 from bondwise.runs import UsageError
 
 
@@ -49,13 +49,14 @@ def fold_global(
             `target`.
     """
     circuit = as_circuit(circuit)
-    body, tail = _split(circuit)
+    named = true_names(circuit)
+    body, tail = _split(named)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
     if not extra:
         return circuit, 1.0
     whole, part = divmod(extra, len(counted))
-    inverse = _inverter(circuit, target)
+    inverse = _inverter(named, target)
     touched = {qubit for instruction in body if _is_gate(instruction) for qubit in instruction.qubits}
     active = [qubit for qubit in circuit.qubits if qubit in touched]
     pieces = [body] * whole + ([body[counted[-part] :]] if part else [])
@@ -99,7 +100,8 @@ def fold_gates(
         UsageError: As for `fold_global`.
     """
     circuit = as_circuit(circuit)
-    body, tail = _split(circuit)
+    named = true_names(circuit)
+    body, tail = _split(named)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
     if not extra:
@@ -108,7 +110,7 @@ def fold_gates(
     folds = dict.fromkeys(counted, whole)
     for position in np.random.default_rng(seed).permutation(counted)[:part]:
         folds[int(position)] += 1
-    inverse = _inverter(circuit, target)
+    inverse = _inverter(named, target)
     folded = circuit.copy_empty_like()
     for position, instruction in enumerate(body):
         _append(folded, [instruction])

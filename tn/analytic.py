@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bondwise.circuits import two_qubit_depth
 from bondwise.runs import UsageError
-from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit, two_qubit_depth
+from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit
 from bondwise.tn.layouts import layer_pairs, layer_root
 from bondwise.tn.states import Tensors, compress, move_centre, site_tensors
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import quimb.tensor as qtn
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import CircuitError
+from qiskit.circuit import Barrier, CircuitError, Delay
 from qiskit.quantum_info import Operator, Statevector
 
+from bondwise.circuits import true_names
 from bondwise.runs import UsageError
 from bondwise.tn.states import Tensors, compress, inner, site_tensors
 
@@ -38,11 +39,11 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         raise UsageError(
             f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
         )
-    plain = circuit.remove_final_measurements(inplace=False)
+    plain = true_names(circuit).remove_final_measurements(inplace=False)
     assert plain is not None
     if not plain.num_qubits:
         raise UsageError("the circuit has no qubits; give one on at least 1.")
-    steps = [step for step in plain.data if step.operation.name not in ("barrier", "delay")]
+    steps = [step for step in plain.data if not isinstance(step.operation, Barrier | Delay)]
     # what has no matrix has a definition
     if any(len(step.qubits) > 2 or not hasattr(step.operation, "__array__") for step in steps):
         try:
@@ -54,9 +55,9 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
     simulation = qtn.CircuitMPS(circuit.num_qubits, max_bond=bond, cutoff=_CUTOFF, dtype="complex128")
     dense = Statevector.from_int(0, 2**plain.num_qubits) if small else None
     for step in plain.data:
-        name = step.operation.name
-        if name in ("barrier", "delay"):
+        if isinstance(step.operation, Barrier | Delay):
             continue
+        name = step.operation.name
         try:
             matrix = step.operation.to_matrix()
         except (AttributeError, CircuitError) as error:

@@ -28,7 +28,7 @@ class Decomposition(Result):
         value: The infidelity 1 - |<state|circuit>|^2, computed from `parameters`.
         circuit: The circuit with free parameters; qubit i is site i.
         parameters: Angles in radians in the order of `circuit.parameters`, float64, shape (P,).
-        cx_count: Two-qubit gates of the circuit; what `decompose` makes has CX only.
+        cx_count: CX gates that the circuit needs, as `bondwise.circuits.cx_count` has them.
         depth: Its depth counting two-qubit gates only.
         history: One entry a layer with `layers`, `cx_count`, `infidelity` and `start`, the candidate that
             won; the first is a product state. For a circuit that was given, its start and its end, with
@@ -155,8 +155,3 @@ def product_circuit(state: Tensors | Tree) -> tuple[QuantumCircuit, NDArray[np.f
             getattr(circuit, turn)(next(theta), qubit)
     overlap = leaf_overlap(state, product) if isinstance(state, Tree) else inner(state, product)
     return circuit, angles.ravel(), max(1 - abs(overlap) ** 2, 0.0)
-
-
-def two_qubit_depth(circuit: QuantumCircuit) -> int:
-    """Depth of the circuit counting gates on two qubits only."""
-    return circuit.depth(lambda step: len(step.qubits) == 2 and step.operation.name != "barrier")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bondwise.circuits import two_qubit_depth
 from bondwise.runs import UsageError, progress_bar
 from bondwise.tn.analytic import analytic_layer, remove_gates
 from bondwise.tn.circuits import (
@@ -24,7 +25,6 @@ from bondwise.tn.circuits import (
     count_cx,
     nearest_product,
     product_circuit,
-    two_qubit_depth,
 )
 from bondwise.tn.layouts import Layout, Pairs, layer_pairs, layer_root
 from bondwise.tn.polish import coordinates, polish, turn

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
+from bondwise.circuits import cx_count, two_qubit_depth
 from bondwise.runs import UsageError, progress_bar
-from bondwise.tn.circuits import Decomposition, two_qubit_depth
+from bondwise.tn.circuits import Decomposition
 from bondwise.tn.program import Program
 from bondwise.tn.sources import read_state
 from bondwise.tn.states import Tensors
@@ -61,8 +62,8 @@ def fit(
     Returns:
         The circuit as given, the parameters found and their infidelity, with the start and the end in
         `history`. `exact` tells whether the infidelity is exact; if not, `message` names the weight that
-        truncation left out. `cx_count` and `depth` count the two-qubit gates of the circuit written in
-        rotations and CX.
+        truncation left out. `cx_count` is what the circuit's gates need; `depth` is its depth in gates
+        on two qubits, larger ones written out.
 
     Raises:
         UsageError: The circuit has nothing to fit, holds something that is not a gate, or is of another size
@@ -113,7 +114,7 @@ def fit(
         ways = "iterations" if parameters is not None else "iterations or restarts"
         message += f"; the target of {infidelity:.3g} was not reached: raise {ways}, or give more gates"
     label = "given" if parameters is not None else f"random {best + 1}"
-    count = sum(len(step.qubits) == 2 and step.operation.name != "barrier" for step in program.circuit.data)
+    count = cx_count(circuit)
     return Decomposition(
         value=value,
         seed=seed,

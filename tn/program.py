@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import CircuitError, Parameter, ParameterExpression
+from qiskit.circuit import Barrier, CircuitError, Delay, Measure, Parameter, ParameterExpression, Reset
 from qiskit.exceptions import QiskitError
 from scipy.sparse import csr_array
 
+from bondwise.circuits import true_names
 from bondwise.runs import UsageError
 
 _WORDS = {"rx": "X", "ry": "Y", "rz": "Z", "p": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "rzx": "XZ"}
@@ -25,7 +26,6 @@ _PAULIS = {
     "Z": np.diag([1, -1]),
 }
 _FIXED = ["id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "cx", "cz", "swap", "unitary"]
-_IGNORED = ("barrier", "delay")
 _SWAP = np.array([0, 2, 1, 3])
 
 
@@ -52,7 +52,7 @@ class Program:
         current: dict[int, int] = {}  # the block that a qubit was in last
         waiting: dict[int, list[tuple[NDArray[Any], ParameterExpression | None]]] = {}
         for step in plain.data:
-            if step.operation.name in _IGNORED or not step.qubits:
+            if isinstance(step.operation, Barrier | Delay) or not step.qubits:
                 continue
             qubits = tuple(plain.find_bit(qubit).index for qubit in step.qubits)
             parts = _parts(step.operation)
@@ -200,12 +200,12 @@ def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
     """The circuit in fixed gates and rotations of one or two qubits."""
     if circuit.num_qubits < 2:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits; give one on at least 2.")
-    plain = circuit.remove_final_measurements(inplace=False)
+    plain = true_names(circuit).remove_final_measurements(inplace=False)
     assert plain is not None
     for step in plain.data:
-        if not hasattr(step.operation, "inverse") or step.operation.name in ("measure", "reset"):
+        if not hasattr(step.operation, "inverse") or isinstance(step.operation, Measure | Reset):
             raise UsageError(f"the circuit holds '{step.operation.name}', which is not a gate; remove it.")
-    known = {*_WORDS, *_FIXED, *_IGNORED}
+    known = {*_WORDS, *_FIXED, "barrier", "delay"}
     if all(step.operation.name in known and len(step.qubits) <= 2 for step in plain.data):
         return plain
     try:
