@@ -5,7 +5,7 @@ import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Gate, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.quantum_info import Clifford, Operator, random_unitary
+from qiskit.quantum_info import Clifford, random_unitary
 
 from bondwise import tn
 from bondwise.circuits import cx_count, two_qubit_depth
@@ -14,7 +14,7 @@ GATES = {name: gate for name, gate in get_standard_gate_name_mapping().items() i
 
 
 def needed(operation, level=1):
-    """CX gates of one operation by itself; from level 2 on Qiskit merges gates, and drops a swap at the end."""
+    """CX gates of one operation by itself; from level 2 on Qiskit merges gates and drops final swaps."""
     alone = QuantumCircuit(operation.num_qubits)
     alone.append(operation, alone.qubits)
     return transpile(alone, basis_gates=["cx", "u"], optimization_level=level).count_ops().get("cx", 0)
@@ -68,7 +68,7 @@ def test_matrices_and_subcircuits(seed):
     circuit.append(inner.to_gate(), [0, 1])
     assert cx_count(circuit) == fewest == 2
     circuit = QuantumCircuit(2)
-    circuit.append(Clifford(Operator(GATES["swap"])), [0, 1])
+    circuit.append(Clifford(GATES["swap"]), [0, 1])
     assert cx_count(circuit) == 3
 
 
