@@ -67,12 +67,32 @@ class Backend:
         self.exact = exact
         self.noisy = noisy
         self.num_qubits: int | None = target.num_qubits if target is not None else None
+        self.origin: tuple[Any, Any] | None = None  # what `get_backend` made it of, for pickles
         self._level = optimization_level
         self._default_shots = default_shots
         self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A pickle holds what the backend is made of, a name or the objects given, and nothing remembered."""
+        if self.origin is None:
+            return super().__reduce_ex__(protocol)
+        given = self.origin[0]
+        if type(given).__module__.startswith("qiskit_ibm_runtime.") and ".fake_provider" not in str(
+            type(given)
+        ):
+            raise UsageError(
+                f"{self.name} holds the connection of an account, which goes into no file and no other process; "
+                "call get_backend('ibm:…') there."
+            )
+        from bondwise.backends.names import again
+
+        return again, self.origin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self  # nothing of it changes but what it remembers
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Compile a circuit for this backend, once per circuit structure and always to the same result.

@@ -42,6 +42,10 @@ class CircuitCache(Generic[T]):
         self._entries: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy and a pickle begin empty: what is remembered can be made again
+        return type(self), (self._size,)
+
     def get(self, circuit: QuantumCircuit, make: Callable[[], T], extra: Hashable = None) -> T:
         """What was made from this circuit before, or the outcome of `make()`, remembered from now on.
 

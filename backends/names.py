@@ -47,6 +47,19 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
         UsageError: An unknown name, `noise` where it does not apply, or an IBM device without an account.
     """
     given = name_or_object
+    if isinstance(given, Backend) and noise is None:
+        return given
+    backend = _made(given, noise)
+    backend.origin = (given, noise)
+    return backend
+
+
+def again(given: Any, noise: Any) -> Backend:
+    """The backend of a pickle, by the way it was made."""
+    return get_backend(given, noise=noise)
+
+
+def _made(given: Any, noise: Any) -> Backend:
     if isinstance(given, str):
         kind, _, rest = given.partition(":")
         if noise is not None and kind != "aer":
@@ -60,8 +73,6 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
         return _ibm(rest) if kind == "ibm" and rest else _named(given)
     if noise is not None:
         raise UsageError(f"noise= belongs to 'aer'; {type(given).__name__} brings its own.")
-    if isinstance(given, Backend):
-        return given
     if isinstance(given, BackendV2):
         # options of Aer may change between calls, its noise model among them
         return _device(given) if type(given).__module__.startswith("qiskit_aer") else _kept(given)

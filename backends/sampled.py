@@ -100,25 +100,37 @@ def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircu
     return circuit
 
 
-def native_rotations(target: Target | None) -> Rotations:
-    """Basis changes in the gates of a target; as `sdg` and `h` without one."""
+class _NativeRotations:
+    """Basis changes translated once; a pickle holds the target alone."""
 
-    @lru_cache(maxsize=256)
-    def translated(letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
+    def __init__(self, target: Target | None) -> None:
+        self._target = target
+        self._translated = lru_cache(maxsize=256)(self._translate)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._target,)
+
+    def __call__(self, letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
+        return self._translated(tuple(letters.items()), num_qubits)
+
+    def _translate(self, letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
         circuit = QuantumCircuit(num_qubits)
         for qubit, letter in letters:
             if letter == "Y":
                 circuit.sdg(qubit)
             if letter != "Z":
                 circuit.h(qubit)
-        if target is None:
+        if self._target is None:
             return circuit
         # level 0 with the trivial layout translates gate by gate and moves nothing
-        layout = list(range(num_qubits)) if target.build_coupling_map() else None
-        manager = generate_preset_pass_manager(0, target=target, initial_layout=layout)
+        layout = list(range(num_qubits)) if self._target.build_coupling_map() else None
+        manager = generate_preset_pass_manager(0, target=self._target, initial_layout=layout)
         return QuantumCircuit(num_qubits).compose(manager.run(circuit), range(num_qubits))
 
-    return lambda letters, num_qubits: translated(tuple(letters.items()), num_qubits)
+
+def native_rotations(target: Target | None) -> Rotations:
+    """Basis changes in the gates of a target; as `sdg` and `h` without one."""
+    return _NativeRotations(target)
 
 
 def shots_of(precision: float | None) -> int:

@@ -177,6 +177,14 @@ class CircuitModule(torch.nn.Module):
         }
         return ", ".join(f"{name}={value!r}" for name, value in fields.items())
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parts": None}  # made again from the circuit
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.observables is None:
+            self._parts = split(self.circuit)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> CircuitModule:
         # a backend holds locks and connections, and what was compiled for a circuit is found by the circuit
         memo |= {id(kept): kept for kept in (self.circuit, self.backend, self._parts)}
