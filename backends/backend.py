@@ -84,7 +84,7 @@ class Backend:
             type(given)
         ):
             raise UsageError(
-                f"{self.name} holds the connection of an account, which goes into no file and no other process; "
+                f"{self.name} holds the connection of an account, which goes into no file or process; "
                 "call get_backend('ibm:…') there."
             )
         from bondwise.backends.names import again
