@@ -22,6 +22,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.transpiler import Target
 
 from bondwise.backends.measurement import Plan
+from bondwise.circuits import readable
 
 DEFAULT_SHOTS = 4096
 Rotations = Callable[[Mapping[int, str], int], QuantumCircuit]
@@ -83,12 +84,12 @@ class SampledEstimator(BaseEstimatorV2):
         measured = circuit.copy()
         measured.compose(self._rotations(letters, circuit.num_qubits), inplace=True)
         name = "basis"
-        while any(register.name == name for register in circuit.cregs):
+        while any(register.name == name for register in (*circuit.qregs, *circuit.cregs)):
             name += "_"
         register = ClassicalRegister(len(letters), name)
         measured.add_register(register)
         measured.measure(list(letters), register)
-        return measured
+        return readable(measured)[0]
 
 
 def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:

@@ -16,7 +16,7 @@ from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import get_backend
 from bondwise.backends.sampled import DEFAULT_SHOTS
-from bondwise.circuits import as_circuit
+from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
 
 
@@ -72,7 +72,9 @@ def sample(
     """Run a circuit and read its classical registers, measurements and branches in the middle included.
 
     Args:
-        circuit: Without any measurement, all its qubits are measured at the end into a register `meas`.
+        circuit: Without any measurement, all its qubits are measured at the end into a register `meas` (its
+            own if it has one of that size; `meas_` if one of another size is called that). Classical bits in
+            no register come back as a register `c`.
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
         shots: Per parameter set.
         backend: Anything that `get_backend` takes.
@@ -91,19 +93,20 @@ def sample(
     """
     place, circuit = get_backend(backend), as_circuit(circuit)
     angles = as_parameters(circuit, parameters)
-    if not any(instruction.clbits for instruction in circuit.data):
-        circuit = circuit.copy()
-        circuit.measure_all()
-    asked = {} if post_select is None else _asked(circuit, post_select)
+    circuit, names = readable(circuit)
+    sizes = {names[register.name]: register.size for register in circuit.cregs}
+    asked = {} if post_select is None else _asked(sizes, post_select)
     if 0 in angles.shape[:-1]:  # nothing to run
         each = check_shots(shots) or DEFAULT_SHOTS
-        empty = {r.name: np.zeros((*angles.shape[:-1], each, r.size), dtype=np.uint8) for r in circuit.cregs}
+        shape = (*angles.shape[:-1], each)
+        empty = {name: np.zeros((*shape, size), dtype=np.uint8) for name, size in sizes.items()}
         return Samples(value=empty, kept=_kept(empty, asked), shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
     with finite_angles():
         result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
     value = {
-        name: bits.to_bool_array(order="little").astype(np.uint8) for name, bits in result[0].data.items()
+        names[name]: bits.to_bool_array(order="little").astype(np.uint8)
+        for name, bits in result[0].data.items()
     }
     kept = _kept(value, asked)
     if kept is not None and not kept.any():
@@ -120,9 +123,8 @@ def sample(
     )
 
 
-def _asked(circuit: QuantumCircuit, post_select: Mapping[str, str | Sequence[int]]) -> dict[str, np.ndarray]:
+def _asked(sizes: Mapping[str, int], post_select: Mapping[str, str | Sequence[int]]) -> dict[str, np.ndarray]:
     """The bits that registers must read, uint8 (bits,), bit 0 first."""
-    sizes = {register.name: register.size for register in circuit.cregs}
     asked = {}
     for name, word in post_select.items():
         if name not in sizes:

@@ -1,0 +1,75 @@
+"""Circuits whose results can be read: every classical bit in a register, each under a usable name."""
+
+from __future__ import annotations
+
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.primitives import DataBin
+
+_MEASURED, _LOOSE = "meas", "c"  # Qiskit's own names
+
+
+def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
+    """A circuit whose classical bits all come back in a sampler's result.
+
+    Without any measurement, all qubits are measured at the end into a register `meas`: the circuit's own if
+    it has one of that size, else a new one, `meas_` where the name is taken. Bits in no register get one
+    called `c` (or `c_`). A register whose name is an attribute of Qiskit's results, such as `shape`, is
+    called something else on the way.
+
+    Args:
+        circuit: Any circuit.
+
+    Returns:
+        The circuit itself where nothing is missing, else a copy; and, for each of its registers, the name
+        under which the caller knows it.
+    """
+    if not any(instruction.clbits for instruction in circuit.data):
+        circuit = _all_measured(circuit)
+    held = {bit for register in circuit.cregs for bit in register}
+    loose = [bit for bit in circuit.clbits if bit not in held]
+    if loose:
+        circuit = circuit.copy()
+        circuit.add_register(ClassicalRegister(bits=loose, name=_free_name(circuit, _LOOSE)))
+    names = {register.name: register.name for register in circuit.cregs}
+    fresh = {}
+    for name in names:
+        if name == "self" or hasattr(DataBin, name):
+            fresh[name] = _free_name(circuit, f"read_{name.strip('_')}")
+    if not fresh:
+        return circuit, names
+    return _renamed(circuit, fresh), {fresh.get(name, name): name for name in names}
+
+
+def _all_measured(circuit: QuantumCircuit) -> QuantumCircuit:
+    measured = circuit.copy()
+    own = [r for r in circuit.cregs if r.name == _MEASURED and r.size == circuit.num_qubits]
+    if own:
+        register = own[0]
+    else:
+        register = ClassicalRegister(circuit.num_qubits, _free_name(circuit, _MEASURED))
+        measured.add_register(register)
+    measured.barrier()
+    measured.measure(measured.qubits, register)
+    return measured
+
+
+def _renamed(circuit: QuantumCircuit, names: dict[str, str]) -> QuantumCircuit:
+    """The circuit with other names for some of its classical registers."""
+    renamed = QuantumCircuit(name=circuit.name, metadata=circuit.metadata)
+    renamed.add_bits(circuit.qubits)
+    renamed.add_bits(circuit.clbits)
+    for register in (*circuit.qregs, *circuit.cregs):
+        if isinstance(register, ClassicalRegister) and register.name in names:
+            register = ClassicalRegister(bits=list(register), name=names[register.name])
+        renamed.add_register(register)
+    renamed.compose(circuit, renamed.qubits, renamed.clbits, inplace=True)
+    renamed._layout = circuit._layout
+    return renamed
+
+
+def _free_name(circuit: QuantumCircuit, name: str) -> str:
+    """The name, with as many underscores as set it apart from the circuit's registers."""
+    taken = {register.name for register in (*circuit.qregs, *circuit.cregs)}
+    while name in taken:
+        name += "_"
+    return name
