@@ -20,6 +20,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy starts its threads
 
 import numpy as np
 import qiskit
-import quimb
 
 from bondwise.qml import heisenberg, ising
 from bondwise.tn import Window, decompose, decompose_analytically, ground_state, site_tensors, to_quimb
@@ -282,7 +282,7 @@ def main() -> None:
         versions = {
             "python": platform.python_version(),
             "qiskit": qiskit.__version__,
-            "quimb": quimb.__version__,
+            "quimb": version("quimb"),
         }
         content = {"bond": BOND, "versions": versions, "rows": rows}
         arguments.out.write_text(json.dumps(content, indent=1) + "\n")

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before numpy starts its threads
 
 import numpy as np
 import qiskit
-import quimb
 import torch
 from qiskit.quantum_info import Statevector
 from scipy.stats import unitary_group
@@ -225,7 +225,7 @@ def main() -> int:
         versions = {
             "python": platform.python_version(),
             "qiskit": qiskit.__version__,
-            "quimb": quimb.__version__,
+            "quimb": version("quimb"),
         }
         document = {"seed": SEED, "versions": versions, "networks": found, "randoms": randoms}
         arguments.out.write_text(json.dumps(document, indent=1) + "\n")

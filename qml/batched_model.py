@@ -14,15 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lambeq import PytorchQuantumModel
-from lambeq.backend.quantum import Diagram
-from lambeq.backend.symbol import Symbol
-from lambeq.training.tn_path_optimizer import TnPathOptimizer
 
 from bondwise.qml.batched_contraction import contract, rescaled
 from bondwise.qml.contraction_plan import plan_contraction
 from bondwise.qml.lambeq_tensors import Reading, read_circuit
-from bondwise.runs import UsageError, load_checkpoint, save_checkpoint, unknown_name
+from bondwise.runs import UsageError, load_checkpoint, save_checkpoint, unchanged_process, unknown_name
+
+with unchanged_process():
+    from lambeq import PytorchQuantumModel
+    from lambeq.backend.quantum import Diagram
+    from lambeq.backend.symbol import Symbol
+    from lambeq.training.tn_path_optimizer import TnPathOptimizer
 
 _RUN = "BatchedModel"
 

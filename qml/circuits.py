@@ -16,30 +16,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lambeq import CircuitAnsatz
-from lambeq.backend import Symbol, grammar
-from lambeq.backend.quantum import (
-    Bra,
-    Controlled,
-    Diagram,
-    Discard,
-    Ket,
-    Measure,
-    MixedState,
-    Rx,
-    Ry,
-    Rz,
-    Scalar,
-    Swap,
-    qubit,
-)
 from numpy.typing import ArrayLike
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Gate, Parameter, Qubit
 from qiskit.circuit import library as gates
 from qiskit.quantum_info import Operator
 
-from bondwise.runs import UsageError, real_array
+from bondwise.runs import UsageError, real_array, unchanged_process
+
+with unchanged_process():
+    from lambeq import CircuitAnsatz
+    from lambeq.backend import Symbol, grammar
+    from lambeq.backend.quantum import (
+        Bra,
+        Controlled,
+        Diagram,
+        Discard,
+        Ket,
+        Measure,
+        MixedState,
+        Rx,
+        Ry,
+        Rz,
+        Scalar,
+        Swap,
+        qubit,
+    )
 
 _ROTATIONS = {Rx: gates.RXGate, Ry: gates.RYGate, Rz: gates.RZGate}
 _FIXED = (

@@ -17,10 +17,12 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from lambeq.backend import quantum
-from lambeq.backend.symbol import Symbol
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, unchanged_process
+
+with unchanged_process():
+    from lambeq.backend import quantum
+    from lambeq.backend.symbol import Symbol
 
 _I = np.eye(2)
 _ROTATIONS = {  # coefficients of cos and sin; lambeq's are transposed

@@ -5,6 +5,7 @@ from .errors import UsageError as UsageError
 from .errors import unknown_name as unknown_name
 from .files import write_atomically as write_atomically
 from .folder import RunFolder as RunFolder
+from .imports import unchanged_process as unchanged_process
 from .limits import limit as limit
 from .limits import require_within as require_within
 from .numbers import real_array as real_array

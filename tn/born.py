@@ -21,11 +21,11 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
-import quimb.tensor as qtn
 from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError, progress_bar
 from bondwise.tn.bitstrings import as_bits
+from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.states import Tensors, compress, to_quimb
 
 _Bits = NDArray[np.uint8]

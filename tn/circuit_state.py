@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import quimb.tensor as qtn
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, CircuitError, Delay
 from qiskit.quantum_info import Operator, Statevector
 
 from bondwise.circuits import true_names
 from bondwise.runs import UsageError
+from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.states import Tensors, compress, inner, site_tensors
 
 _CUTOFF = 1e-12

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import quimb.tensor as qtn
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.operators import expectation_value, matrix_product, read_operator
 from bondwise.tn.states import Tensors, compress, site_tensors, to_quimb
 

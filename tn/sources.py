@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import quimb.tensor as qtn
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
@@ -13,6 +12,7 @@ from bondwise.runs import Result, UsageError
 from bondwise.tn.born import train_born
 from bondwise.tn.circuit_state import circuit_tensors
 from bondwise.tn.dmrg import ground_state
+from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.states import Tensors, site_tensors
 from bondwise.tn.trees import Tree, checked, tree_state
 

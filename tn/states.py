@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import quimb.tensor as qtn
 from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError
+from bondwise.tn.imported_quimb import qtn
 
 Tensors = list[NDArray[Any]]
 _ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"

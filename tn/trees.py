@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import quimb.tensor as qtn
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
+from bondwise.tn.imported_quimb import qtn
 
 
 @dataclass(frozen=True)

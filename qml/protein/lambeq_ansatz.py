@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lambeq import IQPAnsatz, Sim14Ansatz, Sim15Ansatz, StronglyEntanglingAnsatz
-from lambeq.ansatz.circuit import CircuitAnsatz
-from lambeq.backend.grammar import Box
-from lambeq.backend.quantum import Bra, Daggered, Diagram, Discard, H, Id, Ket, Rz, S, qubit
-from lambeq.backend.symbol import Symbol
 
 from bondwise.qml.protein.ansatz import Ansatz, Gate, count_parameters
+from bondwise.runs import unchanged_process
+
+with unchanged_process():
+    from lambeq import IQPAnsatz, Sim14Ansatz, Sim15Ansatz, StronglyEntanglingAnsatz
+    from lambeq.ansatz.circuit import CircuitAnsatz
+    from lambeq.backend.grammar import Box
+    from lambeq.backend.quantum import Bra, Daggered, Diagram, Discard, H, Id, Ket, Rz, S, qubit
+    from lambeq.backend.symbol import Symbol
 
 _LAMBEQ = {
     "iqp": IQPAnsatz,

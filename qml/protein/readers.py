@@ -10,11 +10,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from lambeq import AtomicType, Reader
-from lambeq.backend.grammar import Box, Diagram, Id, Ty, Word
-
 from bondwise.qml.protein.alphabet import Alphabet
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, unchanged_process
+
+with unchanged_process():
+    from lambeq import AtomicType, Reader
+    from lambeq.backend.grammar import Box, Diagram, Id, Ty, Word
 
 S = AtomicType.SENTENCE
 A = Ty("a")

@@ -1,0 +1,124 @@
+"""What is imported through bondwise leaves scipy, numpy, torch and the process's settings as they were."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SNAPSHOT = """
+import importlib, locale, logging, os, signal, sys, warnings
+import numpy as np, scipy.sparse, scipy.sparse.linalg, torch, matplotlib
+
+def settings():
+    yield "numpy", (np.geterr(), np.geterrcall(), str(np.get_printoptions()), str(np.random.get_state()))
+    yield "torch", (
+        torch.get_default_dtype(), torch.get_num_threads(), torch.get_num_interop_threads(),
+        str(torch.get_default_device()), torch.is_grad_enabled(), torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist(),
+    )
+    yield "logging", (logging.root.level, list(logging.root.handlers), logging.root.manager.disable)
+    yield "signals", {n: signal.getsignal(n) for n in signal.valid_signals()}
+    yield "python", (sys.getrecursionlimit(), list(sys.path), os.getcwd(), locale.setlocale(locale.LC_ALL))
+    yield "hooks", (sys.excepthook, sys.displayhook, sys.stdout, sys.stderr, warnings.showwarning)
+    # scikit-learn sets two variables of OpenMP, which its worker processes read
+    yield "environment", {k: hash(v) for k, v in os.environ.items() if not k.startswith("KMP_")}
+    # a package may say how its own warnings are shown, not those of others
+    yield "warnings", [f for f in warnings.filters if f[1] or f[2].__module__ == "builtins"]
+    yield "matplotlib", dict(dict.items(matplotlib.rcParams))
+    for module in (np, scipy.sparse, scipy.sparse.linalg, torch):
+        for name, kind in vars(module).items():
+            for base in kind.__mro__ if isinstance(kind, type) else ():
+                attributes = {k: id(v) for k, v in vars(base).items() if k not in ("__doc__", "_abc_impl")}
+                yield f"{base.__module__}.{base.__qualname__}", attributes
+
+def multiply():
+    for shape in ((4000, 900), (300, 9000), (700, 700)):
+        matrix = scipy.sparse.random(*shape, density=60_000 / (shape[0] * shape[1]), format="csr", rng=0)
+        matrix = scipy.sparse.csr_matrix(matrix)
+        assert matrix.nnz > 50_000
+        for other in (np.arange(shape[1]) + 1.0, np.ones((shape[1], 3)), np.ones((shape[1], 1)) * 1j):
+            product = matrix @ other
+            assert type(product) is np.ndarray
+            np.testing.assert_allclose(product, matrix.toarray() @ other, rtol=1e-10)
+"""
+TOUCH = """
+for package in ("runs", "circuits", "backends", "mitigation", "qml", "qml.protein", "tn"):  # the command line sets its own threads
+    module = importlib.import_module(f"bondwise.{package}")
+    for name in module.__all__:
+        getattr(module, name)
+"""
+USE = """
+from lambeq.backend.quantum import Bra, H, Ket
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from bondwise import backends, qml, tn
+
+found = tn.ground_state(SparsePauliOp(["ZZI", "IZZ", "IIX"]), 4, seed=0, progress=False)
+tn.decompose(found, layers=1, progress=False)
+circuit = QuantumCircuit(1)
+circuit.ry(Parameter("a"), 0)
+backends.to_torch(circuit, ["Z"])
+backends.estimate(circuit.assign_parameters([0.3]), ["Z"], backend="aer")
+qml.BatchedModel.from_diagrams([Ket(0) >> H >> Bra(0)])
+"""
+
+
+def run(code, threads):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS" and "QUIMB" not in k}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment | threads, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# quimb's product goes wrong with two threads, also where there is but one core
+@pytest.mark.parametrize("threads", [{"QUIMB_NUM_THREAD_WORKERS": "2"}, {}], ids=["two", "default"])
+def test_nothing_is_left_changed(threads):
+    compare = """
+after = dict(settings())
+changed = [name for name, value in before.items() if after[name] != value]
+for name in changed:
+    print(name, before[name], after[name], sep="\\n  ", file=sys.stderr)
+assert not changed, changed
+"""
+    use = TOUCH + USE if threads else TOUCH
+    run(SNAPSHOT + "before = dict(settings())\n" + use + compare + "multiply()\n", threads)
+
+
+def test_whoever_imported_quimb_before_keeps_what_it_gave():
+    code = """
+import quimb
+matrix = quimb.ham_heis(4, sparse=True)
+product, extras = scipy.sparse.csr_matrix._matmul_vector, set(dir(matrix))
+""" + (
+        "filters = list(warnings.filters)\nfrom bondwise import tn\ntn.ground_state\n"
+        "assert scipy.sparse.csr_matrix._matmul_vector is product\n"
+        "assert set(dir(matrix)) == extras and abs(matrix.H - matrix).max() == 0\n"
+    )
+    run(SNAPSHOT + code, {})
+
+
+def test_quimb_imported_afterwards_works():
+    """Its functions do not need what it would have added to scipy's classes."""
+    run(
+        SNAPSHOT
+        + """
+from bondwise import tn
+tn.ground_state
+import quimb
+heisenberg = quimb.ham_heis(8, sparse=True)
+energy, state = quimb.eigh(heisenberg, k=1)
+np.testing.assert_allclose(energy[0], quimb.groundenergy(quimb.ham_heis(8)), atol=1e-9)
+np.testing.assert_allclose(quimb.expec(heisenberg, state), energy[0], atol=1e-9)
+mixed = quimb.ptr(quimb.rand_ket(16), [2] * 4, [0, 2])
+np.testing.assert_allclose(quimb.trace(quimb.dag(mixed) @ mixed), np.trace(mixed.conj().T @ mixed))
+np.testing.assert_allclose(quimb.kron(heisenberg, quimb.eye(2, sparse=True)).toarray(), 
+    np.kron(heisenberg.toarray(), np.eye(2)))
+quimb.Evolution(quimb.rand_ket(256), heisenberg).update_to(0.1)
+multiply()
+""",
+        {"QUIMB_NUM_THREAD_WORKERS": "2"},
+    )
