@@ -47,6 +47,13 @@ def test_only_the_ibm_files_import_the_runtime():
             assert path in allowed or "qiskit_ibm_runtime" not in imported_packages(path), path
 
 
+def test_only_one_file_imports_quimb():
+    """It puts back what quimb changes in scipy."""
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.name == "imported_quimb.py" or "quimb" not in imported_packages(path), path
+
+
 @pytest.mark.parametrize("folder", ["examples", "benchmarks"])
 def test_scripts_use_the_public_names_only(folder):
     for path in (ROOT / folder).glob("*.py"):

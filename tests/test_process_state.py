@@ -11,11 +11,11 @@ import importlib, locale, logging, os, signal, sys, warnings
 import numpy as np, scipy.sparse, scipy.sparse.linalg, torch, matplotlib
 
 def settings():
-    yield "numpy", (np.geterr(), np.geterrcall(), str(np.get_printoptions()), str(np.random.get_state()))
+    yield "numpy", (np.geterr(), np.geterrcall(), str(np.get_printoptions()))
     yield "torch", (
         torch.get_default_dtype(), torch.get_num_threads(), torch.get_num_interop_threads(),
         str(torch.get_default_device()), torch.is_grad_enabled(), torch.get_float32_matmul_precision(),
-        torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist(),
+        torch.are_deterministic_algorithms_enabled(),
     )
     yield "logging", (logging.root.level, list(logging.root.handlers), logging.root.manager.disable)
     yield "signals", {n: signal.getsignal(n) for n in signal.valid_signals()}
@@ -43,7 +43,8 @@ def multiply():
             np.testing.assert_allclose(product, matrix.toarray() @ other, rtol=1e-10)
 """
 TOUCH = """
-for package in ("runs", "circuits", "backends", "mitigation", "qml", "qml.protein", "tn"):  # the command line sets its own threads
+# not the command line's, which sets its own threads
+for package in ("runs", "circuits", "backends", "mitigation", "qml", "qml.protein", "tn"):
     module = importlib.import_module(f"bondwise.{package}")
     for name in module.__all__:
         getattr(module, name)
@@ -55,8 +56,7 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from bondwise import backends, qml, tn
 
-found = tn.ground_state(SparsePauliOp(["ZZI", "IZZ", "IIX"]), 4, seed=0, progress=False)
-tn.decompose(found, layers=1, progress=False)
+tn.ground_state(SparsePauliOp(["ZZI", "IZZ", "IIX"]), 4, seed=0, progress=False)
 circuit = QuantumCircuit(1)
 circuit.ry(Parameter("a"), 0)
 backends.to_torch(circuit, ["Z"])
