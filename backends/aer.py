@@ -24,7 +24,7 @@ from bondwise.backends.aer_engine import replaced, simulator
 from bondwise.backends.backend import Backend
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator
-from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler
+from bondwise.backends.simulators import SimulatorEstimator, SimulatorSampler, Translator
 from bondwise.backends.splitting import is_free
 from bondwise.runs import UsageError, unknown_name
 
@@ -214,6 +214,7 @@ class _Preparation:
 
     def __init__(self, noise: NoiseModel, readout: dict[int | None, np.ndarray]) -> None:
         self._simulator = simulator("density_matrix", noise)
+        self._translate = Translator(self._simulator)
         self._readout = readout
         self._changes = {letter: SuperOp(Operator(matrix)).data for letter, matrix in BASIS_CHANGES.items()}
 
@@ -223,7 +224,7 @@ class _Preparation:
             return None
         qubits = range(circuit.num_qubits)
         return Prepared(
-            circuit=circuit,
+            circuit=self._translate(circuit),
             positions={qubit: qubit for qubit in qubits},
             simulator=self._simulator,
             channel=lambda place, letter: self._changes[letter],

@@ -41,7 +41,7 @@ class SimulatorSampler(BaseSamplerV2):
 
     def __init__(self, aer: AerSimulator) -> None:
         self._shots = Shots(aer)
-        self._translate = _Translator(aer)
+        self._translate = Translator(aer)
         self._seed = aer.options.seed_simulator  # of a simulator that somebody set up
 
     def run(
@@ -64,7 +64,7 @@ class SimulatorEstimator(BaseEstimatorV2):
 
     def __init__(self, aer: AerSimulator) -> None:
         self._aer = aer
-        self._translate = _Translator(aer)
+        self._translate = Translator(aer)
         self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
 
     def run(
@@ -147,7 +147,7 @@ def _without_idle_resets(circuit: QuantumCircuit) -> tuple[QuantumCircuit, set[s
     return bare, random
 
 
-class _Translator:
+class Translator:
     """Writes out the gates that Aer lacks and leaves everything else alone."""
 
     def __init__(self, aer: AerSimulator) -> None:

@@ -150,11 +150,12 @@ def test_free_angles_in_gates_of_the_name(name):
     assert found.infidelity < 1e-10
 
 
-def test_primitives_run_directly():
+@pytest.mark.parametrize("name", ["aer", "aer:depolarizing=1e-12"])
+def test_primitives_run_directly(name):
     circuit = QuantumCircuit(2)
     circuit.append(subcircuit("h", 0.7, 1), [0])
     expected = Statevector(circuit).expectation_value(SparsePauliOp("IZ")).real
-    backend = get_backend("aer")
+    backend = get_backend(name)
     assert backend.estimator.run([(circuit, "IZ")]).result()[0].data.evs == pytest.approx(expected)
     circuit.measure_all()
     bits = backend.sampler.run([(circuit,)], shots=4000, seed=1).result()[0].data.meas
