@@ -159,6 +159,7 @@ class Translator:
         self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """The circuit in operations that Aer runs; itself where it is so already."""
         circuit = true_names(circuit)
         if self._known.issuperset(operations(circuit)):
             return circuit
