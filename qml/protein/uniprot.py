@@ -8,18 +8,10 @@ licensed under CC BY 4.0; name the UniProt Consortium where you use it.
 from __future__ import annotations
 
 import contextlib
-import csv
-import gzip
-import http.client
-import io
 import json
 import os
 import re
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +19,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from bondwise.runs import RunError, UsageError, progress_bar, write_atomically
+from bondwise.qml.protein.tables import csv_text
+from bondwise.qml.protein.uniprot_answers import check_address, get, in_letters
+from bondwise.runs import RunError, UsageError, progress_bar, require_within, write_atomically
 
 _PAGE = 500  # the most that the service gives at once
 _FORM = {"fields": "accession,sequence", "format": "tsv"}
-_ATTEMPTS = 5
-_FIRST_WAIT = 1.0  # seconds; doubles with each attempt, where the server does not say how long
-_LONGEST_WAIT = 120.0
-_TIMEOUT = 60.0
-_BUSY = (429, 500, 502, 503, 504)
+_TERM = re.compile(r"SL-[0-9]{4}")
 
 
 @dataclass(frozen=True)
@@ -107,9 +97,7 @@ def fetch_uniprot(
         queries[label] = f"{term} AND {common} NOT ({others})"
     pairs = [f"({a} AND {b})" for i, a in enumerate(terms.values()) for b in list(terms.values())[:i]]
     cache = _Cache(path, {"url": url, "queries": queries})
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["accession", "label", "sequence"])
+    table = [["accession", "label", "sequence"]]
     counts: dict[str, int] = {}
     for number, (label, query) in enumerate(queries.items()):
         with progress_bar(None, label, progress) as bar:
@@ -117,10 +105,10 @@ def fetch_uniprot(
         if not rows:
             cache.remove()
             raise UsageError(f"no protein of {label!r} matches {query}; widen the lengths or the organism.")
-        writer.writerows([accession, label, sequence] for accession, sequence in rows[:limit])
+        table += [[accession, label, sequence] for accession, sequence in rows[:limit]]
         counts[label] = len(rows[:limit])
-    headers, _ = _get(url, {"query": f"({' OR '.join(pairs)}) AND {common}", **_FORM, "size": 1})
-    write_atomically(path, text.getvalue())
+    headers, _ = get(url, {"query": f"({' OR '.join(pairs)}) AND {common}", **_FORM, "size": 1})
+    write_atomically(path, csv_text(table))
     cache.remove()
     return UniProtDownload(path, counts, _total(headers), cache.release or "")
 
@@ -138,7 +126,9 @@ def _check(
     if len(locations) < 2 or len(set(locations.values())) < len(locations) or not all(locations):
         raise UsageError(f"locations={dict(locations)} are no two labels or more; write {example}.")
     for label, term in locations.items():
-        if not re.fullmatch(r"SL-\d{4}", str(term)):
+        if not label.isprintable():
+            raise UsageError(f"the label {label!r} holds a control character; take it out.")
+        if not _TERM.fullmatch(str(term)):
             raise UsageError(f"the location {term!r} of {label!r} is no term of UniProt; write {example}.")
     if organism is not None and (not isinstance(organism, int) or organism < 1):
         raise UsageError(f"organism={organism!r} is no taxonomy number; write 9606 for human.")
@@ -146,8 +136,7 @@ def _check(
         raise UsageError(f"lengths from {min_length} to {max_length} are no range; write 80 and 500.")
     if limit is not None and limit < 1:
         raise UsageError(f"limit={limit} is no number of proteins; write 1000, or None for all.")
-    if not url.startswith(("https://", "http://")):
-        raise UsageError(f"url={url!r} is no address; write https://rest.uniprot.org.")
+    check_address(url)
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written; give a file in a folder that exists, such as p.csv.")
 
@@ -162,7 +151,7 @@ class _Cache:
         try:
             self.folder.mkdir(exist_ok=True)
             held = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"cannot use the pages in {self.folder}: {error}; delete the folder.") from error
         if not any(self.folder.glob("*-*.json")):
             write_atomically(record, json.dumps(request))
@@ -177,9 +166,14 @@ class _Cache:
 
     def read(self, query: int, page: int) -> dict[str, Any] | None:
         file = self._file(query, page)
+        if not file.exists():
+            return None
+        require_within("text_bytes", file.stat().st_size, file)
         try:
-            return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-        except (OSError, ValueError) as error:
+            page = json.loads(file.read_text(encoding="utf-8"))
+            _check_page(page)
+            return page
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"the page {file} is damaged: {error}; delete it and repeat the call.") from error
 
     def write(self, query: int, page: int, content: dict[str, Any]) -> None:
@@ -196,16 +190,16 @@ def _pages(
     cache: _Cache, number: int, query: str, limit: int | None, url: str, bar: tqdm[Any]
 ) -> Iterator[dict[str, Any]]:
     parameters = {"query": query, **_FORM, "size": _PAGE}
-    index, count = 0, 0
+    index, count, size = 0, 0, 0
     while True:
         page = cache.read(number, index)
         if page is None:
-            headers, content = _get(url, parameters)
+            headers, content = get(url, parameters)
             page = {
                 "rows": _rows(content, index),
                 "total": _total(headers),
                 "cursor": _cursor(headers.get("Link")),
-                "release": headers.get("X-UniProt-Release") or "",
+                "release": in_letters(headers.get("X-UniProt-Release") or ""),
             }
             if cache.release not in (None, page["release"]):
                 raise RunError(
@@ -213,9 +207,13 @@ def _pages(
                     f"{cache.folder} and start again."
                 )
             cache.write(number, index, page)
+        wanted = page["total"] if limit is None else min(limit, page["total"])
+        require_within("proteins", wanted, f"{query}, with limit={limit} (--limit),")
+        size += sum(len(sequence) for _, sequence in page["rows"])
+        require_within("protein_bytes", size, f"the answer to {query}")
         cache.release = page["release"]
         index, count = index + 1, count + len(page["rows"])
-        bar.total = page["total"] if limit is None else min(limit, page["total"])
+        bar.total = wanted
         bar.update(min(count, bar.total) - bar.n)
         yield page
         if limit is not None and count >= limit:
@@ -231,44 +229,34 @@ def _pages(
         parameters["cursor"] = page["cursor"]
 
 
-def _get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
-    """Headers and text of an answer, asked for again while the service is busy or the connection breaks."""
-    address = f"{url.rstrip('/')}/uniprotkb/search?{urllib.parse.urlencode(parameters)}"
-    request = urllib.request.Request(address, headers={"Accept-Encoding": "gzip", "User-Agent": "bondwise"})
-    wait = _FIRST_WAIT
-    for attempt in range(1, _ATTEMPTS + 1):
-        asked = ""
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-                content = answer.read()
-                if answer.headers.get("Content-Encoding") == "gzip":
-                    content = gzip.decompress(content)
-                return answer.headers, content.decode()
-        except urllib.error.HTTPError as error:
-            reason, asked = f"{error.code} {error.reason}", error.headers.get("Retry-After") or ""
-            if error.code not in _BUSY:
-                said = " ".join(error.read(2000).decode(errors="replace").split())[:200]
-                raise RunError(
-                    f"{url} refused the request ({reason}): {said or 'no reason given'}."
-                ) from None
-        except (OSError, http.client.HTTPException, EOFError, zlib.error) as error:
-            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
-        except UnicodeDecodeError:
-            raise RunError(f"{url} did not answer in UTF-8; is it a server of UniProt?") from None
-        pause = float(asked) if re.fullmatch(r"\d+", asked) else wait
-        if attempt == _ATTEMPTS or pause > _LONGEST_WAIT:
-            break
-        time.sleep(pause)
-        wait *= 2
-    raise RunError(
-        f"{url} failed {attempt} times, last: {reason}; repeat the call later, it goes on where it stopped."
+def _check_page(page: Any) -> None:
+    """Raise a ValueError unless a page from the disk holds what `_pages` wrote there."""
+    kinds = {"rows": list, "total": int, "cursor": str | None, "release": str}
+    if not isinstance(page, dict) or page.keys() != kinds.keys():
+        raise ValueError(f"it does not hold {', '.join(kinds)}")
+    for key, kind in kinds.items():
+        if not isinstance(page[key], kind):
+            raise ValueError(f"{key} is a {type(page[key]).__name__}")
+    if not all(_is_entry(row) for row in page["rows"]):
+        raise ValueError("a row is no accession and sequence")
+
+
+def _is_entry(row: Any) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 2
+        and all(isinstance(value, str) for value in row)
+        and re.fullmatch(r"[A-Z0-9]{1,20}", row[0]) is not None
+        and re.fullmatch(r"[A-Z]+", row[1]) is not None
     )
 
 
 def _total(headers: Mapping[str, str]) -> int:
     total = headers.get("X-Total-Results") or ""
-    if not total.isdecimal():
-        raise RunError(f"the answer has X-Total-Results {total!r}, not a number; is it a server of UniProt?")
+    if not re.fullmatch(r"[0-9]{1,12}", total):
+        raise RunError(
+            f"the answer has X-Total-Results {total[:40]!r}, not a number; is it a server of UniProt?"
+        )
     return int(total)
 
 
@@ -278,19 +266,21 @@ def _cursor(link: str | None) -> str | None:
         return None
     cursor = urllib.parse.parse_qs(urllib.parse.urlsplit(following[1]).query).get("cursor")
     if not cursor:
-        raise RunError(f"the next page's address {following[1]!r} has no cursor; is it a server of UniProt?")
+        raise RunError(
+            f"the next page's address {following[1][:80]!r} has no cursor; is it a server of UniProt?"
+        )
     return cursor[0]
 
 
 def _rows(content: str, index: int) -> list[list[str]]:
     """Accession and sequence of each entry."""
-    lines = [line.split("\t") for line in content.splitlines()]
+    lines = [line.split("\t") for line in re.split(r"\r\n|\r|\n", content.removesuffix("\n"))]
     if not lines or lines[0] != ["Entry", "Sequence"]:
         raise RunError(
             f"page {index + 1} begins with {content[:60]!r}, not with the columns Entry, Sequence."
         )
     for number, row in enumerate(lines[1:], 2):
-        if len(row) != 2 or not re.fullmatch(r"\w+", row[0]) or not re.fullmatch(r"[A-Z]+", row[1]):
+        if not _is_entry(row):
             shown = "\t".join(row)[:60]
             raise RunError(f"page {index + 1}, line {number}: {shown!r} is no accession and sequence.")
     return lines[1:]

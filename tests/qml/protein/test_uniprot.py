@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bondwise.qml.protein import uniprot
+from bondwise.qml.protein import uniprot_answers
 from bondwise.qml.protein.dataset import read_proteins
 from bondwise.qml.protein.uniprot import fetch_uniprot
 from bondwise.runs import RunError, UsageError
@@ -97,7 +97,7 @@ def rewritten(change):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(uniprot, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(uniprot_answers, "_FIRST_WAIT", 0.01)
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -162,7 +162,7 @@ def test_a_fault_in_the_middle_is_tried_again(server, tmp_path, fault):
 
 def test_retry_after_is_waited_for(server, tmp_path, monkeypatch):
     waited = []
-    monkeypatch.setattr(uniprot.time, "sleep", waited.append)
+    monkeypatch.setattr(uniprot_answers.time, "sleep", waited.append)
     server.faults["SL-0086", 1] = status(429, Retry_After="17")
     fetch(server, tmp_path / "p.csv")
     assert waited == [17.0]
@@ -202,7 +202,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, faul
 
 
 def test_no_server_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(uniprot, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(uniprot_answers, "_FIRST_WAIT", 0.01)
     with Server() as closed:
         url = closed.url
     with pytest.raises(RunError, match="failed 5 times, last: .*refused"):
@@ -256,6 +256,87 @@ def test_a_malformed_page_is_not_kept(server, tmp_path, change, message):
     assert rows_of(fetch(server, tmp_path / "p.csv").path) == expected(server)
 
 
+def redirect(target):
+    return lambda handler, body, headers: handler.answer(302, body, {"Location": target})
+
+
+@pytest.mark.parametrize(
+    "target", ["http://localhost:{port}/x", "http://127.0.0.1:1/x", "https://127.0.0.1/x"]
+)
+def test_no_other_host_is_followed(server, tmp_path, target):
+    server.faults["SL-0086", 1] = redirect(target.format(port=server.server_port))
+    with pytest.raises(RunError, match="sends to another address, .*; that is not followed"):
+        fetch(server, tmp_path / "p.csv")
+    assert server.asked == [("SL-0086", 0), ("SL-0086", 1)]
+
+
+def test_the_same_host_is_followed(server, tmp_path):
+    server.faults["SL-0086", 1] = lambda handler, body, headers: handler.answer(
+        302, "", {"Location": handler.path}
+    )
+    assert rows_of(fetch(server, tmp_path / "p.csv").path) == expected(server)
+    assert server.asked.count(("SL-0086", 1)) == 2
+
+
+def test_what_a_server_says_cannot_reach_the_terminal(server, tmp_path):
+    server.faults["SL-0086", 0] = lambda handler, body, headers: handler.answer(
+        400, "bad \x1b]0;owned\x07 \x1b[2J\u202e query\x9b" + "x" * 5000, {}
+    )
+    with pytest.raises(RunError, match="bad .*query") as caught:
+        fetch(server, tmp_path / "p.csv")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+    def loud(handler, body, headers):
+        handler.send_response(404, "no \x1b[31m such page")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.faults["SL-0086", 0] = loud
+    with pytest.raises(RunError, match=r"404 no \[31m such page") as caught:
+        fetch(server, tmp_path / "p.csv")
+    assert str(caught.value).isprintable()
+    server.release = "2026_03\x1b[31m"
+    assert str(fetch(server, tmp_path / "p.csv")).isprintable()
+
+
+def test_an_answer_that_is_too_long_is_dropped(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("BONDWISE_MAX_TEXT_BYTES", "1000000")
+    server.faults["SL-0086", 1] = rewritten(lambda body, headers: (body + "M" * 30_000_000, headers))
+    with pytest.raises(UsageError, match="the limit is 1,000,000, .*BONDWISE_MAX_TEXT_BYTES"):
+        fetch(server, tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_more_proteins_than_the_limit_are_refused_after_one_page(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("BONDWISE_MAX_PROTEINS", "700")
+    with pytest.raises(UsageError, match=r"1,203 proteins; the limit is 700, .*BONDWISE_MAX_PROTEINS"):
+        fetch(server, tmp_path / "p.csv")
+    assert server.asked == [("SL-0086", 0)]
+    assert fetch(server, tmp_path / "p.csv", limit=600).counts == {"cytoplasm": 600, "membrane": 500}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", "1", "null", "[" * 100_000, '{"rows": 1, "total": 1, "cursor": null, "release": ""}'],
+)
+def test_a_page_that_was_changed_is_named(server, tmp_path, content):
+    always(server, ("SL-0086", 1), status(503, Retry_After="0"))
+    with pytest.raises(RunError):
+        fetch(server, tmp_path / "p.csv")
+    (tmp_path / "p.csv.pages" / "0-000000.json").write_text(content)
+    with pytest.raises(RunError, match="0-000000.json is damaged: .*; delete it") as caught:
+        fetch(server, tmp_path / "p.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_that_is_a_formula_is_written_as_text(server, tmp_path):
+    path = tmp_path / "p.csv"
+    fetch_uniprot({"=cmd()": "SL-0086", "-1": "SL-0039"}, path, url=server.url, progress=False)
+    assert {row["label"] for row in rows_of(path)} == {"'=cmd()", "'-1"}
+    assert set(read_proteins(path).labels) == {"=cmd()", "-1"}
+
+
 def test_a_new_release_between_two_locations_is_noticed(server, tmp_path):
     server.faults["SL-0039", 0] = rewritten(
         lambda body, headers: (body, headers | {"X-UniProt-Release": "2026_04"})
@@ -298,7 +379,13 @@ def test_a_location_without_proteins(server, tmp_path):
         (LOCATIONS, {"organism": "human"}, "organism='human' is no taxonomy number"),
         (LOCATIONS, {"min_length": 90, "max_length": 80}, "lengths from 90 to 80 are no range"),
         (LOCATIONS, {"limit": 0}, "limit=0 is no number of proteins"),
-        (LOCATIONS, {"url": "rest.uniprot.org"}, "url='rest.uniprot.org' is no address"),
+        (LOCATIONS, {"url": "rest.uniprot.org"}, "url='rest.uniprot.org' is no https address"),
+        (LOCATIONS, {"url": "http://rest.uniprot.org"}, "is no https address"),
+        (LOCATIONS, {"url": "http://127.0.0.1@example.org"}, "is no https address"),
+        (LOCATIONS, {"url": "https://name:word@example.org"}, "is no https address"),
+        (LOCATIONS, {"url": "ftp://127.0.0.1"}, "is no https address"),
+        (LOCATIONS, {"url": "https://[::1"}, "is no https address"),
+        ({"a\x1b[2J": "SL-0086", "b": "SL-0039"}, {}, "holds a control character"),
         (LOCATIONS, {"path": "."}, "cannot be written; give a file"),
         (LOCATIONS, {"path": "absent/p.csv"}, "cannot be written; give a file"),
     ],
