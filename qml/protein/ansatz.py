@@ -22,6 +22,7 @@ from typing import Any
 from bondwise.qml.protein.settings import whole_number
 from bondwise.runs import UsageError, unknown_name
 
+_MAX_LAYERS = 1_000
 PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
 
 
@@ -60,7 +61,7 @@ class Ansatz:
     def __post_init__(self) -> None:
         if self.name not in _LAYOUTS:
             raise unknown_name("ansatz", str(self.name), _LAYOUTS)
-        object.__setattr__(self, "layers", whole_number("layers", self.layers))
+        object.__setattr__(self, "layers", whole_number("layers", self.layers, most=_MAX_LAYERS))
         if not self.entangle and self.name != "reupload":
             raise UsageError(f"only 'reupload' can do without entanglers, not {self.name!r}.")
 

@@ -36,7 +36,7 @@ class ClassicalTwin(ProteinClassifier):
         seed: Of start and batches.
     """
 
-    _counts = ("filters", "window", "stride")
+    _counts = {"filters": 1_000, "window": 100_000, "stride": 100_000}
 
     def __init__(
         self,

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
-from dataclasses import asdict
+from collections.abc import Hashable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -22,12 +21,11 @@ from torch import nn
 from bondwise.qml import protein
 from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.labels import check_sequences, training_labels, validation_labels
+from bondwise.qml.protein.model_files import MODEL, WEIGHTS, ModelFile, read_model, read_weights
 from bondwise.qml.protein.settings import plain, real_number, whole_number
 from bondwise.qml.protein.training import History, logits_of, train
 from bondwise.runs import RunError, UsageError, write_atomically
 
-_FORMAT = "bondwise protein classifier 1"
-_MODEL, _WEIGHTS = "model.json", "weights.safetensors"
 _MAX_SEED = 2**64 - 1  # what torch takes
 
 
@@ -52,7 +50,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
     network_: Any
     classes_: np.ndarray
     history_: History
-    _counts: tuple[str, ...] = ()  # settings of a subclass that are whole numbers from 1 on
+    _counts: Mapping[str, int] = {}  # settings of a subclass that are whole numbers from 1 on, and the most
 
     @abstractmethod
     def _network(self, words: int, outputs: int) -> nn.Module:
@@ -156,23 +154,21 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         self._check_fitted()
         weights = save({name: tensor.contiguous() for name, tensor in self.network_.state_dict().items()})
-        document = {
-            "format": _FORMAT,
-            "class": type(self).__name__,
-            "settings": self._settings(),
-            "classes": self.classes_.tolist(),
-            "num_parameters": self.num_parameters,
-            "history": asdict(self.history_),
-            "weights": hashlib.sha256(weights).hexdigest(),
-        }
-        text = json.dumps(document, indent=1) + "\n"
+        text = ModelFile(
+            kind=type(self).__name__,
+            settings=self._settings(),
+            classes=self.classes_.tolist(),
+            num_parameters=self.num_parameters,
+            history=self.history_,
+            checksum=hashlib.sha256(weights).hexdigest(),
+        ).to_json()
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make {folder}: {error.strerror}. Choose another folder.") from error
-        write_atomically(folder / _WEIGHTS, weights)
-        write_atomically(folder / _MODEL, text)
+        write_atomically(folder / WEIGHTS, weights)
+        write_atomically(folder / MODEL, text)
         return folder
 
     @classmethod
@@ -184,46 +180,31 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
                 another alphabet, or it is of another class.
         """
         folder = Path(folder)
-        try:
-            document = json.loads((folder / _MODEL).read_text())
-            if document["format"] != _FORMAT:
-                raise ValueError(f"format {document['format']!r}")
-            name, settings, classes = document["class"], document["settings"], document["classes"]
-            checksum, history = document["weights"], History(**document["history"])
-        except FileNotFoundError:
-            raise UsageError(f"there is no {_MODEL} in {folder}; give a folder that holds a model.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{folder / _MODEL} is damaged ({error!r}); train the model again.") from error
-        kind = getattr(protein, str(name), None)
+        found = read_model(folder)
+        kind = getattr(protein, found.kind, None)
         if not isinstance(kind, type) or not issubclass(kind, cls):
-            raise UsageError(f"{folder} holds a {name}, not a {cls.__name__}; load it as what it is.")
-        try:
-            model = kind(**settings)
-        except TypeError as error:
-            raise UsageError(f"{folder / _MODEL} has settings that {name} has not ({error}).") from error
-        model.classes_ = np.array(classes)
-        model.history_ = history
-        model.network_ = model._network(len(model._checked()), 1 if len(classes) == 2 else len(classes))
-        try:
-            content = (folder / _WEIGHTS).read_bytes()
-            weights = load(content)
-        except (OSError, SafetensorError) as error:
             raise UsageError(
-                f"{folder / _WEIGHTS} is missing or cut ({error}); train the model again."
-            ) from error
-        wrong = [
-            f"{key} is {tuple(weights[key].shape) if key in weights else 'missing'}, not {tuple(own.shape)}"
-            for key, own in model.network_.state_dict().items()
-            if key not in weights or weights[key].shape != own.shape
-        ]
-        if wrong:
-            raise UsageError(
-                f"the weights in {folder} are for another alphabet or other settings: {wrong[0]}."
+                f"{folder} holds a {found.kind[:40]}, not a {cls.__name__}; load it as what it is."
             )
-        if hashlib.sha256(content).hexdigest() != checksum:
+        defaults = signature(kind).parameters
+        for name in [*(found.settings.keys() - defaults.keys()), *(defaults.keys() - found.settings.keys())]:
+            said = "has not" if name in found.settings else "needs, and it is missing"
             raise UsageError(
-                f"{folder / _WEIGHTS} is not the file that {_MODEL} describes; train the model again."
+                f"{folder / MODEL} is damaged: {name[:40]!r} is a setting that {found.kind} {said}."
             )
+        for name, value in found.settings.items():
+            if isinstance(defaults[name].default, bool) != isinstance(value, bool):
+                raise UsageError(f"{folder / MODEL}: {name} is {str(value)[:40]!r}; train the model again.")
+        try:
+            model = kind(**found.settings)
+            words, outputs = len(model._checked()), len(found.classes) if len(found.classes) > 2 else 1
+        except (UsageError, TypeError) as error:
+            raise UsageError(f"{folder / MODEL}: {error}") from None
+        model.classes_, model.history_ = np.array(found.classes), found.history
+        with torch.device("meta"):  # shapes without memory: settings may ask for more than there is
+            outline = model._network(words, outputs)
+        weights = read_weights(folder, outline, found.checksum)
+        model.network_ = model._network(words, outputs)
         model.network_.load_state_dict(weights)
         model.network_.eval()
         return model
@@ -236,8 +217,10 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     def _checked(self) -> Alphabet:
         """The alphabet, after a look at the settings."""
-        for name in ("epochs", "batch_size", *self._counts):
+        for name in ("epochs", "batch_size"):
             whole_number(name, getattr(self, name))
+        for name, most in self._counts.items():
+            whole_number(name, getattr(self, name), most=most)
         whole_number("seed", self.seed, least=0, most=_MAX_SEED)
         real_number("learning_rate", self.learning_rate)
         return Alphabet(self.alphabet, self.k)

@@ -38,7 +38,7 @@ class LatchQTN(WindowedQTN):
         seed: Of start and batches.
     """
 
-    _counts = ("window", "stride", "memory", "latch_layers")
+    _counts = {"window": 100_000, "stride": 100_000, "memory": 5, "latch_layers": 1_000}
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class CNN(ProteinClassifier):
         seed: Of start and batches.
     """
 
-    _counts = ("channels", "width")
+    _counts = {"channels": 100_000, "width": 100_000}
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class GRU(ProteinClassifier):
         seed: Of start and batches.
     """
 
-    _counts = ("hidden",)
+    _counts = {"hidden": 100_000}
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ class PathQTN(QTNClassifier):
         seed: Of start and batches.
     """
 
-    _counts = ("boxes",)
+    _counts = {"boxes": 10_000}
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class TreeQTN(QTNClassifier):
         seed: Of start and batches.
     """
 
-    _counts = ("boxes",)
+    _counts = {"boxes": 10_000}
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from email.message import Message
 from typing import IO, Any
 
-from bondwise.runs import RunError, UsageError, require_within
+from bondwise.runs import RunError, UsageError, printable, require_within
 
 _ATTEMPTS = 5
 _FIRST_WAIT = 1.0  # seconds; doubles with each attempt, where the server does not say how long
@@ -51,9 +51,8 @@ def check_address(url: str) -> None:
 
 
 def in_letters(text: str) -> str:
-    """What a server said as one line of at most 200 letters, none of which moves a terminal's cursor."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(shown.split())[:200]
+    """What a server said as one line of some 200 letters, none of which moves a terminal's cursor."""
+    return printable(" ".join(text.split())[:200])
 
 
 def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:

