@@ -11,12 +11,14 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from bondwise.qml.batched_contraction import contract, rescaled
 from bondwise.qml.contraction_plan import plan_contraction
+from bondwise.qml.lambeq_checkpoint import read_lambeq_checkpoint
 from bondwise.qml.lambeq_tensors import Reading, read_circuit
 from bondwise.runs import UsageError, load_checkpoint, save_checkpoint, unchanged_process, unknown_name
 
@@ -71,8 +73,13 @@ class BatchedModel(PytorchQuantumModel):
             UsageError: There is no circuit, one is not a lambeq circuit, their open wires differ, a symbol is
                 not the model's, or the weights were not initialised.
         """
-        if not isinstance(self.weights, torch.Tensor):
+        weights = self.weights
+        if not self.symbols:  # circuits without symbols need no weights; rotations by numbers look one up
+            weights = torch.zeros(1)
+        elif not isinstance(weights, torch.Tensor):
             raise UsageError("the model has no weights yet; call initialise_weights() first.")
+        if isinstance(diagrams, Diagram):
+            raise UsageError("the model is given one circuit; pass a list of them, model([circuit]).")
         readings = [read_circuit(diagram) for diagram in diagrams]
         structures: dict[int, list[int]] = {}
         for row, reading in enumerate(readings):
@@ -89,7 +96,7 @@ class BatchedModel(PytorchQuantumModel):
             raise UsageError(f"{given} given at once; give at least one, all with the same open wires.")
         position = {symbol.name: i for i, symbol in enumerate(self.symbols)}
         parameters = [_parameters([readings[row] for row in rows], position) for rows in groups]
-        results = contract(plans, parameters, self.weights)
+        results = contract(plans, parameters, weights)
         parts, order = [], []
         for mixed in (False, True):
             chosen = [i for i, plan in enumerate(plans) if plan.mixed == mixed]
@@ -102,7 +109,7 @@ class BatchedModel(PytorchQuantumModel):
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if order != sorted(order):
             output = output.index_select(0, torch.as_tensor(np.argsort(order), device=output.device))
-        return output if self.legacy_normalisation else output.to(self.weights.dtype)
+        return output if self.legacy_normalisation else output.to(weights.dtype)
 
     def _probabilities(self, value: torch.Tensor, exponent: torch.Tensor, mixed: bool) -> torch.Tensor:
         value, shift = rescaled(value)
@@ -139,17 +146,46 @@ class BatchedModel(PytorchQuantumModel):
         save_checkpoint(Path(checkpoint_path), state, run=_RUN)
 
     def load(self, checkpoint_path: str | os.PathLike[str]) -> None:
-        """Take weights and symbols from a file that `save` wrote.
+        """Take weights and symbols from a file that `save` wrote, or lambeq's `save` or `Trainer`.
 
         Args:
-            checkpoint_path: The file.
+            checkpoint_path: The file, such as a trainer's `best_model.lt`. Of lambeq's pickles only symbols
+                and tensors are read, and nothing that they name is run.
 
         Raises:
             UsageError: There is no such file, it is damaged, or something else wrote it.
         """
-        state = load_checkpoint(Path(checkpoint_path), run=_RUN)
-        self.symbols = [Symbol(*fields) for fields in state["symbols"]]
-        self.weights = torch.nn.Parameter(state["weights"])
+        path = Path(checkpoint_path)
+        if not path.is_file():
+            raise UsageError(f"there is no model {path}; give a file that save or lambeq's trainer wrote.")
+        with path.open("rb") as file:
+            head = file.read(9)
+        if head[:1] == b"\x80" and head[8:] != b"{":
+            self.symbols, weights = read_lambeq_checkpoint(path)
+        else:
+            try:
+                state = load_checkpoint(path, run=_RUN)
+            except UsageError:
+                raise UsageError(
+                    f"{path} is no model that save or lambeq's trainer wrote, or a damaged one."
+                ) from None
+            self.symbols, weights = [Symbol(*fields) for fields in state["symbols"]], state["weights"]
+        self.weights = torch.nn.Parameter(weights)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint_path: str | os.PathLike[str], **kwargs: Any) -> BatchedModel:
+        """A model with weights and symbols from a file, as `load` reads it.
+
+        Args:
+            checkpoint_path: The file.
+            **kwargs: For the model.
+
+        Raises:
+            UsageError: As for `load`.
+        """
+        model = cls(**kwargs)
+        model.load(checkpoint_path)
+        return model
 
 
 def _parameters(readings: list[Reading], position: dict[str, int]) -> np.ndarray:
@@ -157,5 +193,10 @@ def _parameters(readings: list[Reading], position: dict[str, int]) -> np.ndarray
     try:
         index = [[0 if name is None else position[name] for name in reading.names] for reading in readings]
     except KeyError as error:
+        if not position:
+            raise UsageError(
+                f"the model has no symbols and the circuit has {error.args[0]!r}; write "
+                "BatchedModel.from_diagrams(circuits) and initialise_weights()."
+            ) from None
         raise unknown_name("symbol", error.args[0], position) from None
     return np.array([index, [r.scales for r in readings], [r.offsets for r in readings]], float)

@@ -146,7 +146,7 @@ _constants: weakref.WeakValueDictionary[tuple, Constant] = weakref.WeakValueDict
 
 
 def _shared(array: np.ndarray, parameters: int) -> Constant:
-    array = np.ascontiguousarray(array, complex) + 0.0
+    array = np.asarray(np.array(array, complex, order="C") + 0.0)  # ascontiguousarray gives a number an axis
     key = (parameters, array.shape, array.tobytes())
     constant = _constants.get(key)
     if constant is None:

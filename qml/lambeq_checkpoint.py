@@ -1,0 +1,86 @@
+"""lambeq's checkpoints, read without running anything that they name.
+
+They are pickles of a newer protocol than torch's weights-only loader reads, so this is its counterpart: a
+handful of names is known, tensors go through `torch.load(weights_only=True)`, and every other name stands
+for an object that does nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lambeq.backend.symbol import Symbol
+
+from bondwise.runs import UsageError
+
+
+def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
+    """Symbols and weights of a quantum model, from a file that lambeq's `save` or `Trainer` wrote.
+
+    Args:
+        path: The file, customarily ending in `.lt`.
+
+    Returns:
+        The symbols, and their weights, shape (symbols,).
+
+    Raises:
+        UsageError: It is damaged, or holds no such model.
+    """
+    try:
+        with path.open("rb") as file:
+            content = _Reader(file).load()
+        symbols, weights = content["model_symbols"], content["model_weights"]
+    except Exception as error:  # a damaged pickle raises nearly anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UsageError(f"{path} is no checkpoint of lambeq, or a damaged one ({reason}).") from None
+    if (
+        not isinstance(weights, torch.Tensor)
+        or not isinstance(symbols, list)
+        or not all(isinstance(symbol, Symbol) for symbol in symbols)
+        or weights.shape != (len(symbols),)
+    ):
+        raise UsageError(
+            f"{path} holds no weights of a quantum model, one for each symbol; give a checkpoint of "
+            "lambeq's PytorchQuantumModel."
+        )
+    return symbols, weights.detach()
+
+
+class _Skipped:
+    """What stands for anything that is neither symbol nor tensor: optimizers, metrics, code."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    def __call__(self, *args: Any) -> _Skipped:
+        return _Skipped()
+
+    def append(self, value: Any) -> None: ...
+
+    def extend(self, values: Any) -> None: ...
+
+
+def _storage(data: bytes) -> Any:
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
+_KNOWN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("lambeq.backend.symbol", "Symbol"): Symbol,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch.storage", "_load_from_bytes"): _storage,
+}
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return _KNOWN.get((module, name), _Skipped)
