@@ -1,3 +1,4 @@
+from .composites import in_gates as in_gates
 from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
 from .naming import true_names as true_names

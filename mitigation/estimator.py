@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, Delay, Measure
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArrayLike
@@ -17,8 +18,9 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
+from bondwise.backends.backend import check_shots
 from bondwise.backends.circuit_cache import CircuitCache
-from bondwise.circuits import as_circuit
+from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.folding import fold_gates, fold_global
@@ -59,7 +61,8 @@ class MitigatedEstimator(BaseEstimatorV2):
     true spread. The calibration is kept for the life of the object: make a new one when the device has
     drifted.
 
-    With `extrapolation=None` circuits are not folded: readout errors are undone and that is all.
+    With `extrapolation=None` circuits are not folded: readout errors are undone and that is all. The same
+    holds for circuits in which transpilation leaves no gate: no noise is there to be scaled.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
@@ -79,7 +82,8 @@ class MitigatedEstimator(BaseEstimatorV2):
 
     Raises:
         UsageError: An unknown name, fewer than two scale factors, scale factors below 1 or not distinct,
-            any without an extrapolation, nothing to mitigate, or shots below 1.
+            any without an extrapolation, nothing to mitigate, or shots that are no whole number above 1: a
+            single shot has no error bar.
     """
 
     def __init__(
@@ -115,14 +119,12 @@ class MitigatedEstimator(BaseEstimatorV2):
             )
         if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
             raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
-        if shots is not None and shots < 1:
-            raise UsageError(f"shots must be at least 1, not {shots}; None asks for exact values.")
         self.backend = get_backend(backend)
         self.target = self.backend.target if target is None else target
         self.scale_factors = factors
         self.folding = folding
         self.readout = readout
-        self.shots = shots
+        self.shots = _with_error(check_shots(shots))
         self.seed = seed
         self._function = _EXTRAPOLATIONS[extrapolation] if isinstance(extrapolation, str) else extrapolation
         self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
@@ -180,10 +182,10 @@ class MitigatedEstimator(BaseEstimatorV2):
 
         Returns:
             The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`. Without an
-            extrapolation they are those of the first scale factor.
+            extrapolation, or with one scale factor, they are those of the first scale factor.
         """
         fit: Any = (scan.values[..., 0], scan.stds[..., 0])
-        if self._function is not None:
+        if self._function is not None and scan.scale_factors.size > 1:
             fit = self._function(scan)
         if isinstance(fit, Extrapolation):
             shape = scan.values.shape[:-1]
@@ -231,7 +233,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
         if circuit.layout is not None and pub.circuit.layout is None:
             observables = observables.apply_layout(circuit.layout)
-        if self._function is None:
+        if self._function is None or not _has_gates(circuit):
             folds = [(circuit, 1.0)]
         elif self.folding == "global":
             folds = [fold_global(circuit, factor, target=self.target) for factor in self.scale_factors]
@@ -271,7 +273,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
         if None in asked and self.backend.exact:
             return None
-        return max((shots for shots in asked if shots is not None), default=None)
+        return _with_error(max((shots for shots in asked if shots is not None), default=None))
 
     def _run(
         self, prepared: list[_Prepared], shots: int | None, seed: int | None
@@ -381,6 +383,19 @@ class _Prepared:
     factors: tuple[float, ...]
     observables: np.ndarray
     parameters: np.ndarray
+
+
+def _with_error(shots: int | None) -> int | None:
+    if shots == 1:
+        raise UsageError("shots is 1, which says nothing about the error of a value; give at least 2.")
+    return shots
+
+
+def _has_gates(circuit: QuantumCircuit) -> bool:
+    plain = in_gates(true_names(circuit))
+    return any(
+        step.qubits and not isinstance(step.operation, Barrier | Delay | Measure) for step in plain.data
+    )
 
 
 def _shots(precision: float) -> int | None:

@@ -18,9 +18,10 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qubit
 from qiskit.circuit.library import RZGate, XGate
+from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
-from bondwise.circuits import as_circuit, true_names
+from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.runs import UsageError
 
 
@@ -49,7 +50,7 @@ def fold_global(
             `target`.
     """
     circuit = as_circuit(circuit)
-    named = true_names(circuit)
+    named = in_gates(true_names(circuit))
     body, tail = _split(named)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
@@ -100,7 +101,7 @@ def fold_gates(
         UsageError: As for `fold_global`.
     """
     circuit = as_circuit(circuit)
-    named = true_names(circuit)
+    named = in_gates(true_names(circuit))
     body, tail = _split(named)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
@@ -133,7 +134,7 @@ def _extra_folds(scale_factor: float, count: int) -> int:
 
 
 def _is_gate(instruction: CircuitInstruction) -> bool:
-    return isinstance(instruction.operation, Gate)
+    return isinstance(instruction.operation, Gate) and bool(instruction.qubits)  # a global phase is none
 
 
 def _counted(body: Sequence[CircuitInstruction]) -> list[int]:
@@ -214,4 +215,15 @@ def _inverses(instruction: CircuitInstruction) -> list[list[CircuitInstruction]]
     elif operation.name == "rzz":  # devices take angles from 0 to π/2 only
         flip = CircuitInstruction(XGate(), first)
         ways.append([flip, instruction, flip])
-    return [*ways, [CircuitInstruction(operation.inverse(), qubits)]]
+    return [*ways, [CircuitInstruction(_inverse(operation), qubits)]]
+
+
+def _inverse(gate: Gate) -> Gate:
+    try:
+        return gate.inverse()
+    except QiskitError as error:  # none of its own, or one that fails
+        if gate.definition is None:
+            raise UsageError(
+                f"{gate.name!r} has neither an inverse nor a definition, so the circuit cannot be folded."
+            ) from error
+        return gate.definition.inverse().to_gate()

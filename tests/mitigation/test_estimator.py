@@ -14,7 +14,7 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from qiskit_aer.primitives import EstimatorV2 as AerEstimator
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
-from bondwise.backends import Backend, expectation, get_backend
+from bondwise.backends import Backend, estimate, expectation, get_backend
 from bondwise.mitigation import (
     MitigatedEstimator,
     NoiseScan,
@@ -330,7 +330,11 @@ def test_torch_differentiates_it():
         ({"scale_factors": (1, 3, 3)}, "distinct"),
         ({"scale_factors": (0.5, 3)}, "at least 1"),
         ({"scale_factors": (1, float("nan"))}, "at least 1"),
-        ({"shots": 0}, "at least 1, not 0"),
+        ({"shots": 0}, "shots is 0; give a whole number"),
+        ({"shots": 1}, "shots is 1, which says nothing about the error"),
+        ({"shots": "100"}, "shots is '100'; give a whole number"),
+        ({"shots": 1.5}, "shots is 1.5; give a whole number"),
+        ({"shots": True}, "shots is True; give a whole number"),
         ({"extrapolation": None, "scale_factors": (1, 3)}, "need an extrapolation"),
         ({"extrapolation": None, "readout": False}, "nothing to mitigate"),
         ({"backend": "statevektor"}, "Did you mean 'statevector'"),
@@ -422,3 +426,31 @@ def test_own_extrapolations_may_return_numbers():
 
 def _first_two(scan):
     return NoiseScan(scan.values[..., :2], scan.stds[..., :2], scan.scale_factors[:2])
+
+
+@pytest.mark.parametrize("readout", [True, False])
+@pytest.mark.parametrize("folding", ["global", "gates"])
+def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
+    """Transpilation removes what cancels; the plain value, readout undone where asked, is the answer."""
+    circuit = QuantumCircuit(2)
+    circuit.x(0)
+    circuit.x(0)
+    backend = get_backend("fake:manila")
+    options = {"folding": folding, "readout": readout, "seed": 3}
+    exact = MitigatedEstimator(backend, **options).run([(circuit, ["ZZ", "II"])]).result()[0]
+    raw = estimate(circuit, ["ZZ", "II"], backend=backend).value
+    np.testing.assert_allclose(exact.data.evs, [1, 1] if readout else raw, atol=1e-9)
+    np.testing.assert_allclose(exact.data.stds, 0)
+    assert exact.metadata["scale_factors"] == (1.0,)
+    sampled = MitigatedEstimator(backend, shots=1000, **options).run([(circuit, "ZZ")]).result()[0]
+    assert 0 < sampled.data.stds < 0.05
+    assert sampled.data.evs == pytest.approx(float(exact.data.evs[0]), abs=5 * float(sampled.data.stds))
+    scan = NoiseScan.from_pub_result(sampled)
+    fitted = MitigatedEstimator(backend, **options).extrapolate(scan)
+    assert (fitted.value, fitted.std) == (scan.values[..., 0], scan.stds[..., 0])
+
+
+def test_one_shot_asked_for_by_precision_is_refused():
+    estimator = MitigatedEstimator("aer:depolarizing=0.01")
+    with pytest.raises(UsageError, match="shots is 1"):
+        estimator.run([(two_qubits(), "ZZ", np.ones(6))], precision=1.0)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Delay, Parameter
-from qiskit.circuit.library import RZGate, RZZGate, SXGate, XGate, efficient_su2
+from qiskit.circuit import AnnotatedOperation, ControlModifier, Delay, Gate, Parameter
+from qiskit.circuit.library import CXGate, RZGate, RZZGate, StatePreparation, SXGate, XGate, efficient_su2
 from qiskit.circuit.random import random_circuit
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.quantum_info import Operator
+from qiskit.quantum_info import Clifford, Operator
 from qiskit.transpiler import InstructionProperties, Target
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeSherbrooke, FakeTorino
 
@@ -229,3 +229,40 @@ def test_names_the_gate_that_the_target_cannot_undo():
     target = GenericBackendV2(2, basis_gates=["t", "cx", "h"], seed=1).target
     with pytest.raises(UsageError, match="inverse of 't'.*cx, .*h"):
         fold_global(circuit, 3, target=target)
+
+
+def inner():
+    circuit = QuantumCircuit(2, name="inner")
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.rz(0.3, 1)
+    return circuit
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        inner().to_instruction(),
+        inner().to_gate(),
+        Clifford(CXGate()),
+        AnnotatedOperation(XGate(), ControlModifier(2)),
+        StatePreparation([1, 1j, 0, 0], normalize=True),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_composite_operations_are_folded_without_a_target(fold, operation):
+    circuit = QuantumCircuit(3)
+    circuit.ry(0.4, 0)
+    circuit.cz(0, 2)
+    circuit.append(operation, range(operation.num_qubits))
+    folded, achieved = fold(circuit, 3)
+    assert achieved == 3
+    assert Operator(folded).equiv(Operator(circuit))
+
+
+def test_a_gate_without_inverse_or_definition_is_named():
+    circuit = QuantumCircuit(1)
+    circuit.append(Gate("opaque", 1, []), [0])
+    with pytest.raises(UsageError, match="'opaque' has neither an inverse nor a definition"):
+        fold_global(circuit, 3)
