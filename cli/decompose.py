@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -21,7 +17,7 @@ from bondwise.cli.circuit_files import read_state
 from bondwise.cli.preparation import read_model
 from bondwise.cli.stages import Stage, versions
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunError, UsageError, json_text, unknown_name, write_atomically
+from bondwise.runs import FileSet, UsageError, json_text, unknown_name
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -121,9 +117,9 @@ def command(
         raise UsageError(f"--size and --periodic are for --model; {state} holds the whole state.")
     if model is not None and validation is not None:
         raise UsageError("--validation is for bit strings; leave it out with --model.")
-    files = _require_free(out, overwrite)
-    with _scratch(out.parent):  # what cannot be written fails now, not after the work
-        pass
+    files = _files(out)
+    place = FileSet(*files.values())  # what cannot be written fails now, not after the work
+    _require_free(files, overwrite)
 
     search = {"max_bond": max_bond, "seed": seed, "progress": not quiet}
     if model is not None:
@@ -158,7 +154,7 @@ def command(
         "versions": versions(),
         "command": shlex.join(["bondwise", *sys.argv[1:]]),
     }
-    _write(files, found, result)
+    _write(place, files, found, result)
     if json:
         show_json(result)
     elif not quiet:
@@ -233,8 +229,8 @@ def _from_file(path: Path, validation: Path | None, search: dict[str, Any]) -> _
     return _Source(state=trained, name=path.name, facts=facts, notes=[note])
 
 
-def _require_free(out: Path, overwrite: bool) -> dict[str, Path]:
-    """The files that belong to an `--out`, by what is in them; refused if there are some."""
+def _files(out: Path) -> dict[str, Path]:
+    """The files that belong to an `--out`, by what is in them."""
     if out.suffix not in (".qpy", ".qasm"):
         raise UsageError(f"--out {out} names no kind of circuit; give a name that ends in .qpy or .qasm.")
     ends = {"circuit": out.suffix, "ansatz": ".ansatz.qpy", "angles": ".parameters.json", "result": ".json"}
@@ -242,13 +238,17 @@ def _require_free(out: Path, overwrite: bool) -> dict[str, Path]:
     for path in files.values():
         if path.is_dir():
             raise UsageError(f"{path} is a folder; give another name with --out.")
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists; give --overwrite to replace it, or another --out.")
     return files
 
 
-def _write(files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
-    """Write all files of a run, or none: they are moved to their places once the last one is on the disk."""
+def _require_free(files: dict[str, Path], overwrite: bool) -> None:
+    for path in files.values():
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; give --overwrite to replace it, or another --out.")
+
+
+def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
+    """Write all files of a run, or none."""
     from qiskit import qasm3
 
     bound = found.circuit.assign_parameters(found.parameters)
@@ -259,31 +259,7 @@ def _write(files: dict[str, Path], found: Decomposition, result: dict[str, Any])
         "result": json_text(result) + "\n",
         "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else _qpy(bound),
     }
-    with _scratch(files["circuit"].parent) as scratch:
-        for kind, content in contents.items():
-            write_atomically(scratch / files[kind].name, content)
-        for kind in contents:
-            os.replace(scratch / files[kind].name, files[kind])
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder inside another one, which is made if need be; what is not used is gone afterwards."""
-    missing: list[Path] = []
-    try:
-        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as scratch:
-            yield Path(scratch)
-    except (OSError, RunError) as error:
-        reason = getattr(error.__cause__ or error, "strerror", None) or error
-        raise RunError(
-            f"cannot write in {folder}: {reason}. Free the disk or choose another folder."
-        ) from error
-    finally:
-        for parent in missing:
-            with suppress(OSError):  # it holds the results
-                parent.rmdir()
+    place.write({files[kind]: content for kind, content in contents.items()})
 
 
 def _qpy(circuit: QuantumCircuit) -> bytes:

@@ -35,6 +35,7 @@ class Preparation(Result):
         stages: What was measured on the way, as dictionaries.
         exact_energy: Of the ground state; None when there are too many qubits.
         ground_states: Orthonormal vectors of the ground level, shape (2**n, degeneracy), or None.
+        run: Fingerprint of the settings that it was made with.
     """
 
     circuit: QuantumCircuit
@@ -42,6 +43,7 @@ class Preparation(Result):
     stages: tuple[dict[str, Any], ...]
     exact_energy: float | None
     ground_states: np.ndarray | None
+    run: str
 
 
 def read_model(
@@ -105,6 +107,7 @@ def prepare(
     start: str,
     seed: int,
     resume: bool,
+    run: str,
     progress: bool,
 ) -> Preparation:
     """DMRG, decompose, extend, and find the angles of each start; or read what is there.
@@ -118,11 +121,21 @@ def prepare(
         start: One of `STARTS`, or a file of angles.
         seed: Of everything random.
         resume: Take what is in the folder.
+        run: Fingerprint of the settings.
         progress: Show bars.
+
+    Raises:
+        UsageError: What is in the folder is damaged, or was made with other settings.
     """
     kept = folder.path / "preparation"
     if resume and kept.with_suffix(".json").exists():
-        return Preparation.load(kept)
+        prepared = Preparation.load(kept)
+        if prepared.run != run:
+            raise UsageError(
+                f"{kept}.json was made with other settings; start again with --overwrite, "
+                "or choose another folder."
+            )
+        return prepared
     stages: list[Stage] = []
     dmrg = tn.ground_state(hamiltonian, max_bond=max_bond, seed=seed, progress=progress)
     exact_energy, ground_states = _exact(hamiltonian)
@@ -153,6 +166,7 @@ def prepare(
         stages=tuple(asdict(stage) for stage in stages),
         exact_energy=exact_energy,
         ground_states=ground_states,
+        run=run,
     )
     prepared.save(kept)
     folder.keep()

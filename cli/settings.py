@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 
 from bondwise.runs import RunFolder, UsageError
 
 
 def keep_settings(
     folder: RunFolder, settings: dict[str, str], resume: bool, *, flags: Mapping[str, str] | None = None
-) -> None:
+) -> str:
     """Write `settings.json`, or compare with it.
 
     Args:
@@ -19,12 +20,18 @@ def keep_settings(
         resume: Compare with what is there; else write.
         flags: Names of those settings that are not flags themselves → the flag or argument behind them.
 
+    Returns:
+        Fingerprint of the settings, to which all that the run keeps for a resumption is bound.
+
     Raises:
         UsageError: The run in the folder was asked for something else, or is one of another command.
     """
     path = folder.path / "settings.json"
-    if resume and not path.exists() and (folder.path / "result.json").exists():
-        raise UsageError(f"{folder.path} holds the run of another command; choose another folder.")
+    if resume and not path.exists() and any(folder.path.glob("[!.]*")):
+        raise UsageError(
+            f"{folder.path} holds the run of another command, or one without its settings.json; "
+            "choose another folder or start again with --overwrite."
+        )
     if resume and path.exists():
         try:
             before = dict(json.loads(path.read_text()))
@@ -39,3 +46,4 @@ def keep_settings(
                 )
     else:
         folder.write_json("settings.json", settings)
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -102,7 +102,8 @@ def command(
 
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            keep_settings(folder, settings, resume, flags={"hamiltonian": "--model", "angles": "--start"})
+            flags = {"hamiltonian": "--model", "angles": "--start"}
+            run = keep_settings(folder, settings, resume, flags=flags)
             prepared = prepare(
                 hamiltonian,
                 folder,
@@ -112,6 +113,7 @@ def command(
                 start=start,
                 seed=seed,
                 resume=resume,
+                run=run,
                 progress=not quiet,
             )
             circuit = prepared.circuit
@@ -129,6 +131,7 @@ def command(
                         steps=steps,
                         checkpoint=folder.path / f"checkpoint-{name}.safetensors",
                         resume=resume,
+                        run=run,
                         seed=seed,
                         progress=f"VQE, {name} start" if not quiet else False,
                     )

@@ -98,6 +98,7 @@ class VQE:
         patience: int | None = None,
         tolerance: float = 0.0,
         progress: bool | str = False,
+        run: str = "",
     ) -> VQEResult:
         """Train from a starting point.
 
@@ -113,6 +114,7 @@ class VQE:
             patience: Steps without gain before the run counts as converged.
             tolerance: Gain that counts, in units of the energy.
             progress: Show a bar, with this title if it is text.
+            run: Whatever else the checkpoint is to be bound to.
 
         Returns:
             Energy, angles and trace.
@@ -156,7 +158,7 @@ class VQE:
             tolerance=tolerance,
             generator=generator,
             progress="VQE" if progress is True else progress,
-            run=self._fingerprint(seed),
+            run=f"{self._fingerprint(seed)} {run}".rstrip(),
         )
         content = {field.name: getattr(training, field.name) for field in fields(training)}
         content["seed"] = seed

@@ -3,6 +3,8 @@ from .checkpoint import save_checkpoint as save_checkpoint
 from .errors import RunError as RunError
 from .errors import UsageError as UsageError
 from .errors import unknown_name as unknown_name
+from .files import FileSet as FileSet
+from .files import require_room as require_room
 from .files import write_atomically as write_atomically
 from .folder import RunFolder as RunFolder
 from .imports import unchanged_process as unchanged_process

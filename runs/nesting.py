@@ -6,6 +6,7 @@ which they stand, complex ones as real ones with a last axis of two, circuits as
 
 from __future__ import annotations
 
+import math
 from io import BytesIO
 from typing import Any
 
@@ -31,10 +32,12 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
     Raises:
         UsageError: There is something else in it.
     """
+    if isinstance(node, np.generic):
+        node = node.item()
+    if isinstance(node, float) and not math.isfinite(node):
+        return {"float": repr(node)}  # JSON has neither NaN nor infinity
     if node is None or isinstance(node, bool | int | float | str):
         return node
-    if isinstance(node, np.generic):
-        return node.item()
     if isinstance(node, list | tuple):
         items = [pack(item, tensors, f"{path}.{index}") for index, item in enumerate(node)]
         return items if isinstance(node, list) else {"tuple": items}
@@ -71,6 +74,8 @@ def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {key: unpack(value, tensors) for key, value in content}
     if kind == "tuple":
         return tuple(unpack(item, tensors) for item in content)
+    if kind == "float":
+        return float(content)
     tensor = tensors[content]
     if kind == "circuit":
         return qpy.load(BytesIO(tensor.numpy().tobytes()))[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,9 +59,11 @@ class Result:
         tensors: dict[str, Any] = {}
         content = {field.name: pack(getattr(self, field.name), tensors, field.name) for field in fields(self)}
         path = Path(path)
-        if tensors:
-            write_atomically(path.with_name(path.name + ".safetensors"), save(tensors))
         document = {"schema": 1, "result": type(self).__name__, "fields": content}
+        if tensors:
+            stored = save(tensors)
+            document["tensors"] = sha256(stored).hexdigest()
+            write_atomically(path.with_name(path.name + ".safetensors"), stored)
         write_atomically(path.with_name(path.name + ".json"), json.dumps(document, indent=1))
 
     @classmethod
@@ -70,7 +73,7 @@ class Result:
         Raises:
             UsageError: There is nothing there, it is damaged, or it is the result of another class.
         """
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         from bondwise.runs.nesting import unpack
 
@@ -80,7 +83,10 @@ class Result:
             found = document["result"]
             if found == cls.__name__:
                 stored = path.with_name(path.name + ".safetensors")
-                tensors = load_file(stored) if stored.exists() else {}
+                data = stored.read_bytes() if stored.exists() else b""
+                if "tensors" in document and sha256(data).hexdigest() != document["tensors"]:
+                    raise UsageError(f"{stored} is missing or belongs to another result")
+                tensors = load(data) if data else {}
                 return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
         except Exception as error:  # each layer has its own: JSON, safetensors, QPY, missing keys
             raise UsageError(f"{path}.json is not a saved result, or damaged ({error!r}).") from error

@@ -1,12 +1,18 @@
 """A run folder is refused, locked, or left whole."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from hashlib import sha256
+from itertools import count
 
 import pytest
 
+from bondwise.cli.settings import keep_settings
 from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
 
 
@@ -86,17 +92,6 @@ def keep_and_fail(folder):
     raise UsageError("no")
 
 
-def test_killed_before_replacing(tmp_path):
-    with RunFolder(tmp_path) as folder:
-        folder.write("old", b"1")
-    folder = RunFolder(tmp_path, overwrite=True)
-    folder.__enter__()
-    os.close(folder._lock)  # what the end of a killed process does
-    with RunFolder(tmp_path, overwrite=True) as again:
-        again.write("new", b"2")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".bondwise", "new"]
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
@@ -125,3 +120,200 @@ def test_contradicting_flags_and_nothing_to_resume(tmp_path):
 def test_unknown_name_suggests():
     assert "Did you mean 'heisenberg'?" in str(unknown_name("model", "Heisenburg", ["ising", "heisenberg"]))
     assert "Did you mean" not in str(unknown_name("model", "zzz", ["ising"]))
+
+
+def labels_in(folder):
+    return {path.name: path.read_text() for path in folder.glob("[!.]*")}
+
+
+def whole(label):
+    fingerprint = sha256(json.dumps({"seed": label}).encode()).hexdigest()
+    return {
+        "settings.json": json.dumps({"seed": label}, indent=2) + "\n",
+        "preparation": fingerprint,
+        "result.json": label,
+    }
+
+
+def run_of(label, path, **flags):
+    """A run that keeps something for its resumption and takes what it finds, as commands do."""
+    with RunFolder(path, **flags) as folder:
+        fingerprint = keep_settings(folder, {"seed": label}, flags.get("resume", False))
+        kept = folder.path / "preparation"
+        found = kept.read_text() if kept.exists() else None
+        folder.write("preparation", found or fingerprint)
+        folder.write("result.json", label)
+
+
+def is_one_run(parent, *labels):
+    """One run in the folder, the beginning of one, or none; and the result of a run, there or aside."""
+    files = labels_in(parent / "run")
+    assert any(files.items() <= whole(label).items() for label in labels), files
+    aside = parent / ".run.bondwise-replaced"
+    assert "result.json" in files or labels_in(aside) in (whole("old"), whole("new"))
+
+
+AFTER = {
+    "same": ("new", {"resume": True}),
+    "earlier": ("old", {"resume": True}),
+    "other": ("third", {"resume": True}),
+    "again": ("third", {"overwrite": True}),
+    "plain": ("third", {"resume": False}),
+}
+
+
+def go_on(parent, after):
+    """Another run after a killed one: it ends as it should, or is refused, and nothing is mixed or lost."""
+    label, flags = AFTER[after]
+    before = labels_in(parent / "run")
+    try:
+        run_of(label, parent / "run", **flags)
+        done = True
+    except UsageError:
+        done = False
+    is_one_run(parent, "old", "new", "third")
+    if done:
+        assert labels_in(parent / "run") == whole(label)
+        assert [entry.name for entry in parent.iterdir()] == ["run"]
+        assert not list((parent / "run").glob("*.part"))
+    assert done or after != "again"
+    assert not done or after not in ("other", "plain")
+    assert done or after != "same" or before.items() <= whole("old").items()
+
+
+def test_killed_at_any_step_of_overwriting(tmp_path, kill_at):
+    run_of("old", tmp_path / "first" / "run")
+    for number in count():
+        parent = tmp_path / str(number)
+        shutil.copytree(tmp_path / "first", parent)
+        killed = kill_at(number, lambda parent=parent: run_of("new", parent / "run", overwrite=True))
+        is_one_run(parent, "old", "new")
+        for after in AFTER:
+            shutil.copytree(parent, tmp_path / after)
+            go_on(tmp_path / after, after)
+            shutil.rmtree(tmp_path / after)
+        if not killed:
+            break
+    assert number > 20
+    assert labels_in(parent / "run") == whole("new")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("second", ["same", "again"])
+def test_killed_twice(tmp_path, kill_at, second):
+    run_of("old", tmp_path / "first" / "run")
+    label, flags = AFTER[second]
+    for number in count(step=5):
+        parent = tmp_path / str(number)
+        shutil.copytree(tmp_path / "first", parent)
+        killed = kill_at(number, lambda parent=parent: run_of("new", parent / "run", overwrite=True))
+        for step in count(number % 3, step=3):
+            shutil.copytree(parent, tmp_path / "twice")
+
+            def work():
+                try:
+                    run_of(label, tmp_path / "twice" / "run", **flags)
+                except UsageError:
+                    assert second == "same"
+
+            again = kill_at(step, work)
+            is_one_run(tmp_path / "twice", "old", "new", "third")
+            for after in AFTER:
+                shutil.copytree(tmp_path / "twice", tmp_path / after)
+                try:
+                    run_of(AFTER[after][0], tmp_path / after / "run", **AFTER[after][1])
+                except UsageError:
+                    pass
+                is_one_run(tmp_path / after, "old", "new", "third")
+                shutil.rmtree(tmp_path / after)
+            shutil.rmtree(tmp_path / "twice")
+            if not again:
+                break
+        if not killed:
+            break
+
+
+def stopped_after(name, path, **flags):
+    with RunFolder(path, overwrite=True, **flags) as folder:
+        folder.write(name, whole("new")["settings.json"])
+        raise KeyboardInterrupt
+
+
+def test_failed_overwriting_puts_the_earlier_run_back(tmp_path):
+    run_of("old", tmp_path / "run")
+    for error in (ValueError, KeyboardInterrupt, UsageError):
+        with pytest.raises(error), RunFolder(tmp_path / "run", overwrite=True):
+            raise error
+        assert labels_in(tmp_path / "run") == whole("old")
+    with pytest.raises(KeyboardInterrupt):
+        stopped_after("report.html", tmp_path / "run")
+    assert labels_in(tmp_path / "run") == whole("old")
+    with pytest.raises(KeyboardInterrupt):
+        stopped_after("settings.json", tmp_path / "run", resume=False)
+    assert labels_in(tmp_path / ".run.bondwise-replaced") == whole("old")  # until the new run has a result
+    run_of("new", tmp_path / "run", resume=True)
+    assert labels_in(tmp_path / "run") == whole("new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_folder_is_in_use_while_it_is_replaced(tmp_path):
+    run_of("old", tmp_path / "run")
+    with RunFolder(tmp_path / "run", overwrite=True):
+        for flags in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(UsageError, match="in use"), RunFolder(tmp_path / "run", **flags):
+                pass
+        shutil.rmtree(tmp_path / "run")  # the moment between two renames
+        for flags in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(UsageError, match="in use"), RunFolder(tmp_path / "run", **flags):
+                pass
+
+
+def test_link_and_mode_stay_and_the_place_of_the_shell_is_refused(tmp_path, monkeypatch):
+    run_of("old", tmp_path / "disk" / "run")
+    (tmp_path / "disk" / "run").chmod(0o2750)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "run")
+    run_of("new", tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert labels_in(tmp_path / "disk" / "run") == whole("new")
+    assert (tmp_path / "disk" / "run").stat().st_mode & 0o7777 == 0o2750
+    monkeypatch.chdir(tmp_path / "disk" / "run")
+    with pytest.raises(UsageError, match="while you are in it"):
+        run_of("third", ".", overwrite=True)
+    assert labels_in(tmp_path / "disk" / "run") == whole("new")
+
+
+def test_racing_runs_never_mix(tmp_path):
+    """Many processes that overwrite one folder: each is refused or leaves its own files, whole."""
+    run_of("old", tmp_path / "run")
+    children = []
+    for number in range(12):
+        children.append(os.fork())
+        if not children[-1]:
+            try:
+                for _ in range(20):
+                    with suppress(UsageError):
+                        run_of(f"run {number}", tmp_path / "run", overwrite=True)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 12
+    files = labels_in(tmp_path / "run")
+    assert files == whole(files["result.json"])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("length", [250, 300])  # the earlier run needs a longer name to be set aside
+def test_names_too_long_are_said_before_the_work(tmp_path, length):
+    with pytest.raises(RunError, match="too long"), RunFolder(tmp_path / "deep" / ("a" * length)):
+        pytest.fail("the work began")
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_disk_is_said_before_the_work(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left"), RunFolder(tmp_path / "deep" / "run"):
+        pytest.fail("the work began")
+    assert not list(tmp_path.iterdir())
