@@ -67,7 +67,7 @@ class RunFolder:
             self._require_run()
             self._take()
             self._begin()
-            require_room(self._real)
+            require_room(self.path)
         except BaseException as error:
             if self._aside_lock is not None and not self._entries():
                 self._put_back()

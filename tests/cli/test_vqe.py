@@ -342,7 +342,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot write run" in done.stderr
+    assert "cannot write in run: File too large" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
