@@ -117,6 +117,8 @@ SUITES = (
             "test_contraction_path_is_cached": "the model plans the contraction; the optimiser stays unused",
             "test_get_diagram_output_error": "a model without weights raises UsageError (a ValueError) that "
             "says what to call, not KeyError",
+            "test_checkpoint_loading_errors": "a file without a model raises UsageError, not KeyError",
+            "test_checkpoint_loading_file_not_found_errors": "a missing file raises UsageError too",
         },
         seeds=1,
     ),

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from lambeq.backend.symbol import Symbol
+from lambeq.training.checkpoint import Checkpoint
 
 from bondwise.runs import UsageError
 
@@ -75,6 +76,7 @@ def _storage(data: bytes) -> Any:
 _KNOWN = {
     ("collections", "OrderedDict"): OrderedDict,
     ("lambeq.backend.symbol", "Symbol"): Symbol,
+    ("lambeq.training.checkpoint", "Checkpoint"): Checkpoint,  # a mapping, pickled whole by lambeq's tests
     ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
     ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
     ("torch.storage", "_load_from_bytes"): _storage,

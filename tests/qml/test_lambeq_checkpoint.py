@@ -54,6 +54,15 @@ def test_the_trainers_files(folder, name):
         torch.testing.assert_close(one(CIRCUITS).double(), lambeqs(CIRCUITS))
 
 
+def test_a_pickled_checkpoint_object(tmp_path):
+    model = PytorchQuantumModel.from_diagrams(CIRCUITS)
+    model.initialise_weights()
+    (tmp_path / "whole.lt").write_bytes(pickle.dumps(model._make_checkpoint()))
+    read = BatchedModel.from_checkpoint(tmp_path / "whole.lt")
+    assert read.symbols == model.symbols
+    assert torch.equal(read.weights, model.weights)
+
+
 @pytest.mark.parametrize("kind", [BatchedModel, PytorchQuantumModel])
 def test_what_either_class_saves(kind, tmp_path):
     model = kind.from_diagrams(CIRCUITS)
