@@ -2,24 +2,47 @@
 
 An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = sum_j c_j theta_j + b; they become
 one gather and one multiplication for the whole circuit. The others (`theta * phi`, `theta.sin()`) are
-translated through sympy. Either way the angles can be differentiated by whatever holds the parameters, torch
-or autograd.
+computed operation by operation. Either way the angles can be differentiated by whatever holds the
+parameters, torch or autograd.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pennylane as qml
-import sympy
 import torch
 from qiskit.circuit import CircuitError, Parameter, ParameterExpression
 
 from bondwise.runs import UsageError
 
-_FUNCTIONS = ("sin", "cos", "tan", "arcsin", "arccos", "arctan", "exp", "log", "sqrt", "abs", "sign", "conj")
+_UNARY: dict[str, Callable[[Any], Any]] = {
+    "SIN": qml.math.sin,
+    "COS": qml.math.cos,
+    "TAN": qml.math.tan,
+    "ASIN": qml.math.arcsin,
+    "ACOS": qml.math.arccos,
+    "ATAN": qml.math.arctan,
+    "EXP": qml.math.exp,
+    "LOG": qml.math.log,
+    "ABS": qml.math.abs,
+    "SIGN": qml.math.sign,
+    "CONJ": qml.math.conj,
+}
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "ADD": operator.add,
+    "SUB": operator.sub,
+    "MUL": operator.mul,
+    "DIV": operator.truediv,
+    "POW": operator.pow,
+    "RSUB": lambda left, right: right - left,
+    "RDIV": lambda left, right: right / left,
+    "RPOW": lambda left, right: right**left,
+}
+_AFFINE = {"ADD", "SUB", "MUL", "DIV", "RSUB", "CONJ"}
 
 
 class Angles:
@@ -89,6 +112,8 @@ def _affine(expression: ParameterExpression | float) -> tuple[dict[Parameter, fl
         return {}, float(expression)
     if isinstance(expression, Parameter):
         return {expression: 1.0}, 0.0
+    if any(_name(step) not in _AFFINE for step in expression._qpy_replay):
+        return None  # a sign has slope 0 and is no constant
     slopes = {}
     try:
         for parameter in expression.parameters:
@@ -109,13 +134,45 @@ def _real(number: Any, expression: ParameterExpression) -> float:
 
 
 def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> Callable[[Any], Any]:
-    """An expression that is not affine, as a function of (*batch, P)."""
-    used = sorted(expression.parameters, key=column.__getitem__)
-    namespace = {name: getattr(qml.math, name) for name in _FUNCTIONS}
-    # a parameter may be called "sin" or "lambda"; a dummy cannot be mistaken for anything
-    dummies = {sympy.Symbol(parameter.name): sympy.Dummy() for parameter in used}
-    body = sympy.lambdify(
-        list(dummies.values()), expression.sympify().xreplace(dummies), modules=[namespace, "numpy"]
-    )
-    columns = [column[parameter] for parameter in used]
-    return lambda parameters: body(*(parameters[..., index] for index in columns))
+    """An expression that is not affine, as a function of (*batch, P).
+
+    It is computed as it was built, operation by operation, which is what Qiskit keeps for its files: its
+    translation to sympy lacks some operations. An operand that is not written beside its operation is the
+    result before.
+    """
+    program = [(_name(step), step.lhs, step.rhs) for step in expression._qpy_replay]
+    if unknown := {name for name, _, _ in program} - _UNARY.keys() - _BINARY.keys():
+        raise UsageError(
+            f"the angle '{expression}' uses {', '.join(sorted(unknown))}, which has no gradient."
+        )
+
+    def evaluate(parameters: Any) -> Any:
+        stack: list[Any] = []
+
+        def operand(given: Any) -> Any:
+            if given is None:
+                return stack.pop()
+            return parameters[..., column[given]] if isinstance(given, Parameter) else given
+
+        for name, left, right in program:
+            if name in _UNARY:
+                stack.append(_UNARY[name](operand(left)))
+            else:
+                second = operand(right)  # the later of two results is the right one
+                stack.append(_BINARY[name](operand(left), second))
+        return _real_values(stack.pop(), expression)
+
+    return evaluate
+
+
+def _name(step: Any) -> str:
+    return str(step.op).rpartition(".")[2]
+
+
+def _real_values(values: Any, expression: ParameterExpression) -> Any:
+    if "complex" not in qml.math.get_dtype_name(values):
+        return values
+    real, imaginary = qml.math.real(values), qml.math.toarray(qml.math.imag(values))
+    if np.any(np.abs(imaginary) > 1e-12 * (1 + np.abs(qml.math.toarray(real)))):
+        raise UsageError(f"the angle '{expression}' is complex; gate angles are real numbers in radians.")
+    return real
