@@ -228,6 +228,8 @@ class Backend:
                 target is not None and "ConstrainedReschedule" in reason
             ):  # it asks for a schedule, which would fill in more delays
                 reason = f"write delays as multiples of {target.acquire_alignment} dt."
+            if "Delay duration is not an integer" in reason:
+                reason = "a delay has a duration that is no whole number of dt; bind it to one first."
             raise UsageError(f"the circuit cannot be compiled for {self.name}: {reason}") from error
 
 

@@ -31,7 +31,7 @@ from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.device import ReducedDevice, active_qubits, check_native, reduced_circuit, scheduled
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations
-from bondwise.circuits import true_names
+from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import unknown_name
 
 
@@ -133,6 +133,7 @@ class EmulatedDevice:
         """A circuit on its active qubits and the noisy shots to be had of it."""
 
         def make() -> tuple[QuantumCircuit, Shots]:
+            refuse_variables(circuit)
             named = true_names(circuit)
             check_native(named, self._target, self._name)
             qubits = active_qubits(named)
@@ -147,6 +148,7 @@ class EmulatedDevice:
         return Shots(self._reduced(qubits).simulator(method))
 
     def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
+        refuse_variables(circuit)
         circuit = true_names(circuit)
         check_native(circuit, self._target, self._name)
         branches = any(i.clbits or isinstance(i.operation, ControlFlowOp) for i in circuit.data)

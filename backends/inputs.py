@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import ControlFlowOp
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.circuits import (
@@ -43,6 +42,8 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
         UsageError: There are none, or one is not a Pauli sum, not finite, zero, not Hermitian, or acts on
             another number of qubits.
     """
+    if not num_qubits:
+        raise UsageError("the circuit has no qubits, so there is nothing to observe; give one on at least 1.")
     several = (
         isinstance(observables, Iterable | PauliList)
         and not is_observable(observables)
@@ -61,8 +62,8 @@ def without_measurements(circuit: Any) -> QuantumCircuit:
         UsageError: It is no circuit.
     """
     circuit = true_names(as_circuit(circuit))  # Qiskit removes whatever is called "measure" or "barrier"
-    if not circuit.clbits or any(isinstance(step.operation, ControlFlowOp) for step in circuit.data):
-        return circuit  # Qiskit also removes measurements that a branch depends on
+    if not circuit.clbits or circuit.num_identifiers or circuit.has_control_flow_op():
+        return circuit  # Qiskit also removes measurements that a branch or a variable depends on
     bare = circuit.copy()
     bare.remove_final_measurements()
     return bare

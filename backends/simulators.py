@@ -28,7 +28,7 @@ from bondwise.backends.device import active_qubits, reduced_circuit
 from bondwise.backends.measurement import Plan
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
-from bondwise.circuits import true_names
+from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import UsageError
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
@@ -160,6 +160,7 @@ class Translator:
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """The circuit in operations that Aer runs; itself where it is so already."""
+        refuse_variables(circuit)
         circuit = true_names(circuit)
         if self._known.issuperset(operations(circuit)):
             return circuit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitError, ControlFlowOp, Operation, ParameterExpression, ParameterVector
+from qiskit.circuit import CircuitError, ControlFlowOp, Delay, Operation, ParameterExpression, ParameterVector
 from qiskit.circuit.library import (
     CPhaseGate,
     CRXGate,
@@ -119,6 +119,10 @@ class _Splitter:
         kind = _OLD_NAMES.get(kind, kind)
         if not any(map(is_free, params)):
             self._steps.append((operation, qubits, clbits))
+        elif isinstance(operation, Delay):
+            raise UsageError(
+                "a delay has a free duration, which has no gradient; bind it with circuit.assign_parameters."
+            )
         elif kind is CPhaseGate and not self._keep_cp:
             half, (first, second) = params[0] / 2, qubits
             for axis, angle, wires in (

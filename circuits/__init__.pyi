@@ -9,3 +9,4 @@ from .paulis import is_matrix as is_matrix
 from .paulis import is_observable as is_observable
 from .registers import readable as readable
 from .sources import as_circuit as as_circuit
+from .variables import refuse_variables as refuse_variables

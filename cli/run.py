@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bondwise import backends, circuits
+from bondwise import backends
 from bondwise.cli import options
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
 from bondwise.cli.device import mitigator_of
@@ -63,8 +63,9 @@ def command(
     result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out, overwrite=overwrite) as folder:
         if observables:
-            bare = circuits.true_names(program)  # Qiskit removes whatever is called "measure" or "barrier"
-            bare = bare.remove_final_measurements(inplace=False)
+            from bondwise.backends.inputs import without_measurements
+
+            bare = without_measurements(program)
             result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
             result["observables"] = observable
         else:

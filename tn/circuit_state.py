@@ -7,7 +7,7 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, CircuitError, Delay
 from qiskit.quantum_info import Operator, Statevector
 
-from bondwise.circuits import true_names
+from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import UsageError
 from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.states import Tensors, compress, inner, site_tensors
@@ -39,6 +39,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         raise UsageError(
             f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
         )
+    refuse_variables(circuit)
     plain = true_names(circuit).remove_final_measurements(inplace=False)
     assert plain is not None
     if not plain.num_qubits:
