@@ -94,7 +94,7 @@ def table_rows(
                 values = [_plain(value) for value in row]
                 if any(values):
                     yield place, dict(zip(columns, values, strict=True))
-            elif any(value.strip() for value in row):
+            elif len(row) > _MAX_HEAD or any(value.strip() for value in row):
                 raise UsageError(f"{place}: {len(row)} values for {len(columns)} columns; mend the line.")
     except csv.Error as error:
         if "field limit" in str(error):
