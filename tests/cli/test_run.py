@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import Operator
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
 from bondwise.runs import UsageError
@@ -34,6 +34,25 @@ def test_counts_of_a_qasm_file(bondwise, bell, tmp_path, version):
     again = bondwise("run", "bell.qasm", "--out", "out")
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_unitaries_in_a_qasm_file_run_as_what_they_are(bondwise, tmp_path, version):
+    """Qiskit writes them as gates called `unitary`, a name that Aer takes for a matrix."""
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    for size in (1, 3, 2):
+        circuit.unitary(random_unitary(2**size, seed=size), range(size))
+    path = tmp_path / "u.qasm"
+    path.write_text((qasm2 if version == 2 else qasm3).dumps(circuit))
+    assert Operator(read_circuit(path)).equiv(Operator(circuit))
+    words = ["XYZ", "IZI"]
+    flags = [flag for word in words for flag in ("--observable", word)]
+    done = bondwise("run", "u.qasm", *flags, "--shots", 0, "--out", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    state = Statevector(circuit)
+    expected = [state.expectation_value(SparsePauliOp(word)).real for word in words]
+    np.testing.assert_allclose(json.loads(done.stdout)["values"], expected, atol=1e-8)
 
 
 def test_values_of_a_qpy_file(bondwise, tmp_path):
