@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
+    from bondwise.tn.states import Order
+
 _STATES = (
     "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, "
     "or a circuit as .qpy or .qasm"
@@ -74,15 +76,16 @@ def _read_qasm(text: str) -> QuantumCircuit:
     return qasm3.loads(text)
 
 
-def read_state(path: Path) -> QuantumCircuit | list[np.ndarray] | np.ndarray:
+def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.ndarray] | np.ndarray:
     """Read a state, or what it follows from. Nothing is unpickled.
 
     Args:
         path: `.npz` with one array (left, 2, right) for each site, called site0, site1, ... (or 0, 1, ... or,
             as numpy calls them, arr_0, arr_1, ...; the numbers give the order), or with one array `vector`;
-            `.npy` with a vector of length 2**n (little-endian), or with bit strings of shape (samples, n);
+            `.npy` with a vector of length 2**n, or with bit strings of shape (samples, n);
             `.csv` or `.txt` with bit strings, one a line; `.qpy` or `.qasm` with a circuit. Site i, column i
             and qubit i are the same.
+        order: Of a vector's index: "little", qubit 0 is its lowest bit, or "big".
 
     Returns:
         A circuit without free parameters; canonical tensors, one (left, 2, right) for each site; or bit
@@ -100,20 +103,29 @@ def read_state(path: Path) -> QuantumCircuit | list[np.ndarray] | np.ndarray:
                 f"{path} has {circuit.num_parameters} free parameters; give a circuit with its angles inside."
             )
         return circuit
+    if order != "little" and path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"--order is for vectors; {path} holds none, so leave it out.")
     if path.suffix in (".csv", ".txt"):
         return tn.read_bitstrings(path)
     content: Any
     if path.suffix == ".npy":
+        from bondwise.tn.bitstrings import is_bits
+
         content = _read_arrays(path)["vector"]
-        if content.ndim != 1 or content.dtype.kind == "U":
+        if content.dtype.kind == "U" or is_bits(content):
             return tn.read_bitstrings(path)
     elif path.suffix == ".npz":
         arrays = _read_arrays(path)
         content = arrays["vector"] if arrays.keys() == {"vector"} else _in_order(path, arrays)
     else:
+        if path.suffix in (".dmp", ".pkl", ".pickle", ".joblib"):
+            raise UsageError(
+                f"{path} is a pickle, as quimb saves states, and reading one may run any code; where it came "
+                'from, write numpy.savez("state.npz", *bondwise.tn.site_tensors(state)).'
+            )
         raise UsageError(f"{path} ends in {path.suffix!r}; {_STATES}.")
     try:
-        return tn.site_tensors(content)
+        return tn.site_tensors(content, order=order)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
     from bondwise.tn import Decomposition
     from bondwise.tn.layouts import Layout
+    from bondwise.tn.states import Order
 
 SCHEMA = 1
 LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
+ORDERS = ("little", "big")
 FOUND_UP_TO = 1000  # sites: DMRG takes minutes, and the terms of a model some megabytes
 
 
@@ -60,6 +62,14 @@ def command(
             help="Bond dimension of a state that is yet to be found (model, bit strings, circuit).",
         ),
     ] = 32,
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order",
+            help="Of a vector's index: little (qubit 0 is its lowest bit, as in Qiskit) or big (its highest, "
+            "as in quimb and PennyLane).",
+        ),
+    ] = "little",
     layers: Annotated[
         int | None,
         typer.Option("--layers", help="Most layers of two-qubit gates; 8 if nothing limits them."),
@@ -108,6 +118,10 @@ def command(
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"--infidelity {infidelity} is out of range; give a number between 0 and 1.")
+    if order not in ORDERS:
+        raise unknown_name("order", order, ORDERS)
+    if model is not None and order != "little":
+        raise UsageError(f"--order is for vectors in a file; leave it out with --model {model}.")
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
     if (state is None) == (model is None):
@@ -126,7 +140,7 @@ def command(
         source = _from_model(model, size, periodic, search)
     else:
         assert state is not None
-        source = _from_file(state, validation, search)
+        source = _from_file(state, cast("Order", order), validation, search)
     found = tn.decompose(
         source.state,
         layers=layers,
@@ -201,11 +215,11 @@ def _from_model(model: str, size: str | None, periodic: bool, search: dict[str, 
     return _Source(state=ground, name=f"{model} {size or ''}".strip(), facts=facts, notes=[note])
 
 
-def _from_file(path: Path, validation: Path | None, search: dict[str, Any]) -> _Source:
+def _from_file(path: Path, order: Order, validation: Path | None, search: dict[str, Any]) -> _Source:
     """The state in a file, or the one trained on the bit strings in it."""
     from qiskit import QuantumCircuit
 
-    state = read_state(path)
+    state = read_state(path, order)
     facts: dict[str, Any] = {"file": str(path)}
     if isinstance(state, QuantumCircuit | list) and validation is not None:
         raise UsageError(f"--validation is for bit strings; {path} holds something else.")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
+from bondwise.tn.networks import numpy_array
 
 _ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings such as "0110"'
 
@@ -57,6 +58,27 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return as_bits(strings, str(path))
 
 
+def is_bits(array: NDArray[Any]) -> bool:
+    """Whether an array is bit strings, (samples, n), rather than a column or row that holds a state vector.
+
+    Raises:
+        UsageError: It may be either: a row of 2**n with a single 1 and otherwise 0.
+    """
+    if array.ndim != 2:
+        return False
+    size = array.size
+    if 1 not in array.shape or size < 2 or size & (size - 1):
+        return True
+    if array.shape[1] == 1 or not np.isin(array, (0, 1)).all():
+        return False
+    if np.count_nonzero(array) == 1:
+        raise UsageError(
+            f"an array of shape {array.shape} may be one string of {size} bits or a basis state of "
+            f'{size.bit_length() - 1} qubits; give ["0110"] for bits, or array.ravel() for a vector.'
+        )
+    return True
+
+
 def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uint8]:
     """Check bit strings.
 
@@ -74,7 +96,7 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     if isinstance(strings, str):
         raise UsageError(f"{name} is one string; {_ACCEPTED}.")
     try:
-        array = np.asarray(strings)
+        array = numpy_array(strings)
     except ValueError as error:
         raise UsageError(f"the rows of {name} differ in length; {_ACCEPTED}.") from error
     if array.size == 0:

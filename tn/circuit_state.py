@@ -10,6 +10,7 @@ from qiskit.quantum_info import Operator, Statevector
 from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import UsageError
 from bondwise.tn.imported_quimb import qtn
+from bondwise.tn.networks import chain_arrays
 from bondwise.tn.states import Tensors, compress, inner, site_tensors
 
 _CUTOFF = 1e-12
@@ -77,14 +78,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         whole = site_tensors(dense)
         tensors = compress(whole, max_bond)
         return tensors, max(0.0, 1 - float(abs(inner(whole, tensors)) ** 2))
-    state = simulation.psi
-    state.permute_arrays("lpr")
-    arrays = list(state.arrays)
-    if len(arrays) == 1:
-        arrays = [arrays[0].reshape(1, 2, 1)]
-    else:
-        arrays = [arrays[0][None], *arrays[1:-1], arrays[-1][..., None]]
-    whole = compress(arrays)
+    whole = compress(chain_arrays(simulation.psi))
     tensors = compress(whole, max_bond)
     kept = float(simulation.fidelity_estimate()) * float(abs(inner(whole, tensors)) ** 2)
     return tensors, max(0.0, 1 - kept)

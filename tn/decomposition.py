@@ -29,7 +29,7 @@ from bondwise.tn.circuits import (
 from bondwise.tn.layouts import Layout, Pairs, layer_pairs, layer_root
 from bondwise.tn.polish import coordinates, polish, turn
 from bondwise.tn.sources import read_state
-from bondwise.tn.states import Tensors
+from bondwise.tn.states import Order, Tensors
 from bondwise.tn.trees import Tree
 from bondwise.tn.window import Window
 
@@ -52,6 +52,7 @@ def decompose(
     real: bool | Literal["auto"] = "auto",
     restarts: int = 4,
     max_bond: int = 32,
+    order: Order = "little",
     seed: int | None = None,
     progress: bool = False,
 ) -> Decomposition:
@@ -65,10 +66,10 @@ def decompose(
 
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
-            length 2**n (little-endian), or a quimb tree tensor network with outer indices k0, k1, ...; each
-            normalised. Site i becomes qubit i. Or what a state follows from: bitstrings, an array (samples,
-            n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; through `train_born`), a
-            SparsePauliOp (through `ground_state`), or a QuantumCircuit that is to become shallower. Results
+            length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
+            normalised to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, an array
+            (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; by `train_born`), an
+            observable (by `ground_state`), or a QuantumCircuit that is to become shallower. Results
             of these functions are taken too.
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Most CX gates; whole layers are used.
@@ -81,6 +82,8 @@ def decompose(
             every tensor is real but for a phase). False gives every state the gates of complex ones.
         restarts: Number of turned starts for every layer; more can find lower infidelities.
         max_bond: Bond dimension of a state that is yet to be found (bitstrings, operator, circuit).
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane.
         seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
         progress: Show a progress bar.
 
@@ -101,7 +104,9 @@ def decompose(
         raise UsageError(f'real is {real!r}; give True, False or "auto".')
     if layout is not None:
         layer_root(layout, 2)  # refuses a name that there is not
-    target_state, origin, lost = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    target_state, origin, lost = read_state(
+        state, max_bond=max_bond, order=order, seed=seed, progress=progress
+    )
     target_state = _in_field(target_state, real)
     tree = target_state if isinstance(target_state, Tree) else None
     sites = target_state.sites if isinstance(target_state, Tree) else len(target_state)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.circuits import as_operator
 from bondwise.runs import Result, UsageError, progress_bar
 from bondwise.tn.imported_quimb import qtn
+from bondwise.tn.networks import chain_arrays
 from bondwise.tn.operators import expectation_value, matrix_product, read_operator
 from bondwise.tn.states import Tensors, compress, site_tensors, to_quimb
 
@@ -58,7 +60,8 @@ def ground_state(
     """Find the ground state of a Hermitian Pauli operator.
 
     Args:
-        hamiltonian: Any Hermitian `SparsePauliOp` without free parameters, of any range and number of terms.
+        hamiltonian: Any Hermitian `SparsePauliOp` without free parameters, of any range and number of terms,
+            or what `bondwise.backends.estimate` takes as an observable.
         max_bond: Largest bond dimension of the state, at least 1.
         cutoff: Schmidt values below this part of the largest are dropped from the state returned.
         sweeps: Most sweeps.
@@ -72,11 +75,12 @@ def ground_state(
         a frustrated or glassy Hamiltonian: compare a few seeds.
 
     Raises:
-        UsageError: The operator is not Hermitian, finite and a SparsePauliOp, or a number is out of range.
+        UsageError: The operator is not Hermitian, not finite or none, or a number is out of range.
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise UsageError(f"{name} is {number}; give a whole number of at least 1, such as 32.")
+    hamiltonian = as_operator(hamiltonian, what="Hamiltonian")
     words, coefficients, constant = read_operator(hamiltonian)
     sites = words.shape[1]
     if len(words) == 0:
@@ -121,10 +125,7 @@ def _sweep(
         bar.update()
         if settled and bond == largest:
             break
-    state = solver.state
-    state.permute_arrays("lpr")
-    first, *middle, last = state.arrays
-    return [first[None], *middle, last[..., None]], sweep + 1, bool(settled)
+    return chain_arrays(solver.state), sweep + 1, bool(settled)
 
 
 def _random_state(operators: list[NDArray[Any]], bond: int, seed: int | None) -> qtn.MatrixProductState:

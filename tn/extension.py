@@ -6,6 +6,7 @@ network knew (Rudolph et al., arXiv:2208.13673).
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
-from bondwise.runs import UsageError
+from bondwise.circuits import as_circuit
+from bondwise.runs import UsageError, real_array
 from bondwise.tn.gates import get_block
 
 
@@ -60,8 +62,9 @@ def extend(
             parameters, a negative strength, or a circuit with measurements.
     """
     block = get_block(gate)
-    pairs = [(int(a), int(b)) for a, b in pairs]
-    values = np.asarray(parameters, np.float64)
+    circuit = as_circuit(circuit)
+    pairs = _checked_pairs(pairs)
+    values = real_array("parameters", parameters)
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):
         raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
@@ -92,3 +95,14 @@ def _next_name(parameters: Iterable[Parameter]) -> str:
     if numbered and numbered[2] != "999":
         return f"{numbered[1]}{int(numbered[2]) + 1:03}"
     return last + "_x001"
+
+
+def _checked_pairs(pairs: Any) -> list[tuple[int, int]]:
+    """The pairs as integers."""
+    try:
+        found = [(operator.index(a), operator.index(b)) for a, b in pairs]
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"pairs is {pairs!r}; give pairs of qubits in time order, such as [(0, 1), (1, 2)]."
+        ) from None
+    return found

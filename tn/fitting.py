@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
-from bondwise.circuits import cx_count, two_qubit_depth
+from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
 from bondwise.runs import UsageError, progress_bar
 from bondwise.tn.circuits import Decomposition
 from bondwise.tn.program import Program
 from bondwise.tn.sources import read_state
-from bondwise.tn.states import Tensors
+from bondwise.tn.states import Order, Tensors
 from bondwise.tn.trees import Tree
 from bondwise.tn.truncated import TruncatedWindow
 from bondwise.tn.window import Window
@@ -40,6 +40,7 @@ def fit(
     iterations: int = 1000,
     restarts: int = 4,
     max_bond: int = 64,
+    order: Order = "little",
     seed: int | None = None,
     progress: bool = False,
 ) -> Decomposition:
@@ -56,6 +57,8 @@ def fit(
         restarts: Number of random starts, at least 1.
         max_bond: Bond dimension of states that are yet to be found, and of the approximation where an exact
             contraction is too large.
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane.
         seed: Seed of the random starts.
         progress: Show a progress bar.
 
@@ -75,11 +78,10 @@ def fit(
             raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
-    if not isinstance(circuit, QuantumCircuit):
-        raise UsageError(f"the circuit is a {type(circuit).__name__}; give a qiskit QuantumCircuit.")
+    circuit = as_circuit(circuit)
     starts = _start_points(circuit, parameters, restarts, seed)
     program = Program(circuit)
-    target, origin, left_out = read_state(state, max_bond=max_bond, seed=seed, progress=progress)
+    target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     sites = target.sites if isinstance(target, Tree) else len(target)
     if sites != circuit.num_qubits:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {sites} sites.")

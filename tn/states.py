@@ -7,26 +7,33 @@ significant bit.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError
 from bondwise.tn.imported_quimb import qtn
+from bondwise.tn.networks import chain_arrays, is_chain, numpy_array
 
 Tensors = list[NDArray[Any]]
+Order = Literal["little", "big"]
+_ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: without a word, and with a warning
 _ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"
 
 
-def site_tensors(state: Any) -> Tensors:
+def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
     """Canonical tensors of a pure state of qubits.
 
     Args:
-        state: A quimb `MatrixProductState` with open ends, a sequence of arrays of shape (left, 2, right), or
-            a vector of length 2**n (array or Qiskit `Statevector`, little-endian), or the result of
-            `ground_state` or `train_born`. It must be normalised to 1e-6; what is left is divided out.
+        state: A quimb `MatrixProductState` with open ends or `CircuitMPS`, a sequence of arrays of shape
+            (left, 2, right), or a vector of length 2**n (array or tensor, also as a column of shape
+            (2**n, 1), or Qiskit `Statevector`), or the result of `ground_state` or `train_born`. It must be
+            normalised to 1e-4; what is left is divided out, with a warning from 1e-6 on.
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane. Other states have no such order: site i is qubit i.
 
     Returns:
         One array of shape (left, 2, right) per site: right-canonical, of norm 1, without superfluous bonds.
@@ -34,16 +41,34 @@ def site_tensors(state: Any) -> Tensors:
 
     Raises:
         UsageError: The state is of another kind, periodic, not made of qubits, not normalised, not finite, or
-            its bonds do not fit together.
+            its bonds do not fit together; or "big" is said of a state that is no vector.
     """
-    tensors = _read(state)
-    norm = np.linalg.norm(_right_canonical(tensors)[0])
-    if abs(norm - 1) > 1e-6:
-        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    require_order(order)
+    tensors = _read(state, order)
+    check_norm(np.linalg.norm(_right_canonical(tensors)[0]))
     tensors = compress(tensors)
     if np.iscomplexobj(tensors[0]):
         tensors = _real_form(tensors) or tensors
     return tensors
+
+
+def require_order(order: Order, vector: bool = True) -> None:
+    """Raise UsageError for an order that there is not, or that has no meaning for what is not a vector."""
+    if order not in ("little", "big"):
+        raise UsageError(
+            f'order is {order!r}; write "little" (qubit 0 is the lowest bit of a vector\'s index, as in '
+            'Qiskit) or "big" (the highest, as in quimb and PennyLane).'
+        )
+    if order == "big" and not vector:
+        raise UsageError('order="big" is for vectors; site i of any other state is qubit i, so leave it out.')
+
+
+def check_norm(norm: Any) -> None:
+    """Warn of a norm that truncation may have left, raise UsageError for others that are not 1."""
+    if not abs(norm - 1) <= _TRUNCATED:
+        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    if abs(norm - 1) > _ROUNDED:
+        warnings.warn(f"the state has norm {norm:.8g}, not 1; it is divided by it.", stacklevel=3)
 
 
 def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
@@ -112,37 +137,49 @@ def to_dense(state: Any) -> NDArray[Any]:
     return block[0]
 
 
-def _read(state: Any) -> Tensors:
+def _read(state: Any, order: Order) -> Tensors:
     if isinstance(state, Result):
         state = list(getattr(state, "tensors", ()))
+    if isinstance(state, qtn.CircuitMPS):
+        state = state.psi
+    listed = isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state)
+    require_order(order, vector=not (listed or isinstance(state, qtn.TensorNetwork)))
     if isinstance(state, qtn.MatrixProductState):
         if state.cyclic:
             raise UsageError(
                 "the matrix product state is periodic: a bond joins its last site to its first, which "
                 "a chain of gates with open ends cannot make; give a state with open boundaries."
             )
-        ordered = state.copy()
-        ordered.permute_arrays("lpr")
-        arrays = list(ordered.arrays)
-        if len(arrays) == 1:
-            arrays = [arrays[0].reshape(1, -1, 1)]
-        else:
-            arrays = [arrays[0][None], *arrays[1:-1], arrays[-1][..., None]]
-        arrays[0] = arrays[0] * 10.0**state.exponent  # quimb keeps a part of the norm apart
-    elif isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state):
+        if not is_chain(state):
+            raise UsageError(
+                "the matrix product state is no open chain: it does not have one tensor a site, each joined "
+                "to the next one only; contract or compress it to one."
+            )
+        arrays = chain_arrays(state)
+    elif listed:
         arrays = list(state)
     else:
-        arrays = [np.asarray(state)] if not isinstance(state, str | dict) and state is not None else []
+        known = not isinstance(state, str | dict | qtn.TensorNetwork) and state is not None
+        arrays = [numpy_array(state)] if known else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
             raise UsageError(f"the state is a {type(state).__name__}; {_ACCEPTED}.")
         vector = arrays[0]
+        if vector.ndim == 2 and vector.shape[0] == 1 < vector.shape[1]:
+            raise UsageError(
+                f"the state is a row of shape {vector.shape}; give its entries as a vector with .ravel(), "
+                "conjugated first if it is a bra."
+            )
         sites = max(vector.size - 1, 0).bit_length()
-        if vector.ndim != 1 or vector.size < 2 or vector.size != 1 << sites:
+        column = vector.ndim == 2 and vector.shape[1] == 1
+        if not (vector.ndim == 1 or column) or vector.size < 2 or vector.size != 1 << sites:
             raise UsageError(f"the state is an array of shape {vector.shape}; {_ACCEPTED}.")
         _require_finite(vector, "the vector")
-        return _split(vector.astype(np.result_type(vector, np.float64)), sites)
+        vector = vector.ravel().astype(_double(vector))
+        if order == "big":
+            vector = vector.reshape((2,) * sites).transpose().ravel()
+        return _split(vector, sites)
 
-    arrays = [np.asarray(array) for array in arrays]
+    arrays = [numpy_array(array) for array in arrays]
     if not arrays:
         raise UsageError(f"the state has no sites; {_ACCEPTED}.")
     for i, array in enumerate(arrays):
@@ -159,8 +196,12 @@ def _read(state: Any) -> Tensors:
         raise UsageError(
             f"the right bond of the last site is {arrays[-1].shape[2]}; it must be 1, as at an open end."
         )
-    dtype = np.result_type(np.float64, *arrays)
-    return [array.astype(dtype) for array in arrays]
+    return [array.astype(_double(*arrays)) for array in arrays]
+
+
+def _double(*arrays: NDArray[Any]) -> Any:
+    """float64 or complex128, also for wider numbers, for which numpy has no decompositions."""
+    return np.complex128 if any(map(np.iscomplexobj, arrays)) else np.float64
 
 
 def _require_finite(array: NDArray[Any], name: str) -> None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
 from bondwise.tn.imported_quimb import qtn
+from bondwise.tn.networks import numpy_array, site_names
+from bondwise.tn.states import check_norm
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
     """Read a quimb tree tensor network.
 
     Args:
-        network: Any connected network without loops whose outer indices are `k0` ... `k(n-1)` of size 2, in
-            any number per tensor; bonds of any size. It must be normalised to 1e-6.
+        network: Any connected network without loops whose outer indices are `k0` ... `k(n-1)`, or as its
+            `site_ind_id` says, of size 2, in
+            any number per tensor; bonds of any size. It must be normalised to 1e-4.
 
     Returns:
         The tree, with children orthonormal towards the root and of norm 1; real if all tensors are.
@@ -115,21 +118,19 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         UsageError: The network has a loop or parts that hang apart, other outer indices, fewer than 2 qubits,
             NaN, or another norm.
     """
-    tensors = {tid: np.asarray(tensor.data) for tid, tensor in network.tensor_map.items()}
+    tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
     if all(np.isfinite(array).all() for array in tensors.values()):
         real = {tid: _without_phase(array) for tid, array in tensors.items()}
         if all(map(np.isrealobj, real.values())):
             tensors = real
     root = min(tensors)
-    tensors[root] = tensors[root] * 10.0**network.exponent  # quimb keeps a part of the norm apart
+    tensors[root] = tensors[root] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
     inds = {tid: tuple(tensor.inds) for tid, tensor in network.tensor_map.items()}
-    outer = set(network.outer_inds())
-    sites = len(outer)
-    if outer != {f"k{i}" for i in range(sites)} or sites < 2:
-        raise UsageError(
-            f"the network has outer indices {', '.join(sorted(map(str, outer))[:4]) or 'none'}; "
-            "give a state of at least two qubits with indices named k0, k1, ... as quimb does."
-        )
+    outer = {name: site for site, name in enumerate(site_names(network))}
+    if len(outer) < 2:
+        raise UsageError("the network has one outer index; give a state of at least two qubits, or a vector.")
+    if any(len(set(names)) < len(names) for names in inds.values()):
+        raise UsageError("an index of the network stands twice on one tensor; trace over it first.")
     if any(network.ind_size(index) != 2 for index in outer):
         raise UsageError("a site of the network does not have dimension 2; give a state of qubits.")
     if not all(np.isfinite(array).all() for array in tensors.values()):
@@ -165,7 +166,7 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         merged: list[NDArray[Any]] = []
         for leg in legs:
             if leg in outer:
-                children.append((int(leg[1:]), True))
+                children.append((outer[leg], True))
                 merged.append(np.eye(2))
         below = [other for other in neighbours[tid] if other != parent]
         # several indices between the same two tensors are one bond
@@ -185,10 +186,10 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
 
 
 def checked(tree: Tree) -> Tree:
-    """The same tree.
+    """The same tree, of norm 1.
 
     Raises:
-        UsageError: It holds NaN or is not normalised to 1e-6.
+        UsageError: It holds NaN or is not normalised to 1e-4.
     """
     grams: list[NDArray[Any]] = []
     for node in tree.nodes:
@@ -199,9 +200,9 @@ def checked(tree: Tree) -> Tree:
         half = np.tensordot(np.tensordot(left, node.array, 1), right, ((1,), (1,)))  # left, up, right
         grams.append(np.tensordot(node.array.conj(), half, ((0, 1), (0, 2))))
     norm = np.sqrt(grams[-1].item().real)
-    if abs(norm - 1) > 1e-6:
-        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
-    return tree
+    check_norm(norm)
+    *below, top = tree.nodes
+    return Tree((*below, replace(top, array=top.array / norm)))
 
 
 def leaf_product(tree: Tree) -> list[NDArray[Any]]:
@@ -276,6 +277,5 @@ def _node(left: tuple[int, bool], right: tuple[int, bool], array: NDArray[Any]) 
 
 def _unit(array: NDArray[Any]) -> NDArray[Any]:
     norm = np.linalg.norm(array)
-    if abs(norm - 1) > 1e-6:
-        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    check_norm(norm)
     return array / norm

@@ -106,8 +106,9 @@ class TestBitstrings:
             (np.array([[0, -1], [1, 0]]), "holds -1 in row 0, column 1"),
             (np.array([[0, 0.5], [1, 0]]), "holds 0.5 in row 0, column 1"),
             (np.array([[0, np.nan], [1, 0]]), "holds nan in row 0, column 1"),
-            (np.array([[0.6, 0.8, 0, 0]]), "holds 0.6 in row 0, column 0"),
-            (np.array([[0], [1]]), "one bit; a chain needs at least 2 columns"),
+            (np.array([[0.6, 0.8, 0, 0]]), "the state is a row of shape .1, 4."),
+            (np.array([[0], [1], [1]]), "one bit; a chain needs at least 2 columns"),
+            (np.array([[0.6, 0, 1], [0, 1, 1]]), "holds 0.6 in row 0, column 0"),
             (np.zeros((0, 4)), "is empty"),
             (["01", "0"], "1 bits in string 1 and 2 in string 0"),
             (["01", "0x"], "give an array of 0 and 1"),
@@ -149,9 +150,9 @@ class TestHamiltonians:
     @pytest.mark.parametrize(
         ("operator", "message"),
         [
-            (SparsePauliOp(["ZZ", "XI"], [np.nan, 1]), "NaN or infinite"),
+            (SparsePauliOp(["ZZ", "XI"], [np.nan, 1]), "no finite number"),
             (SparsePauliOp(["ZZ", "XI"], [1j, 1]), "not Hermitian"),
-            (SparsePauliOp(["ZZ"], np.array([Parameter("a")], object)), "free parameters"),
+            (SparsePauliOp(["ZZ"], np.array([Parameter("a")], object)), "bind its parameters"),
         ],
     )
     def test_refused(self, operator, message):

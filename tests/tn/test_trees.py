@@ -239,7 +239,7 @@ class TestRefused:
             ),
             ([("k0", "a"), ("k01", "a")], "outer indices k0, k01"),
             ([("k0", "a"), ("b0", "a")], "outer indices b0, k0"),
-            ([("k0", "a"), ("a",)], "outer indices k0; give a state of at least two"),
+            ([("k0", "a"), ("a",)], "one outer index; give a state of at least two"),
             ([("a", "b"), ("a", "b")], "outer indices none"),
             ([("k0", "a"), ("k1", "a"), ("k2", "a")], "index a of the network joins 3 tensors"),
         ],
