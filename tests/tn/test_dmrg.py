@@ -141,9 +141,9 @@ REFUSED = [
     (XX, {"max_bond": True}, "max_bond is True"),
     (XX, {"sweeps": 0}, "sweeps is 0"),
     (SparsePauliOp(["XX"], [1j]), {}, "not Hermitian: a coefficient is complex"),
-    (SparsePauliOp(["XX"], [np.nan]), {}, "NaN or infinite"),
-    (SparsePauliOp(["XX"], np.array([Parameter("a")])), {}, "free parameters; bind them"),
-    (np.eye(4), {}, "the Hamiltonian is a ndarray; give a qiskit SparsePauliOp"),
+    (SparsePauliOp(["XX"], [np.nan]), {}, "no finite number"),
+    (SparsePauliOp(["XX"], np.array([Parameter("a")])), {}, "bind its parameters first"),
+    (np.eye(4), {}, "the Hamiltonian is a matrix"),
 ]
 
 
@@ -151,3 +151,9 @@ REFUSED = [
 def test_wrong_use_is_refused(operator, options, message):
     with pytest.raises(UsageError, match=message):
         ground_state(operator, **options)
+
+
+def test_a_hamiltonian_is_read_from_what_it_is_written_in():
+    exact = ground_state(SparsePauliOp(["ZZ", "XI"], [1.0, 0.5])).value
+    for given in ({"ZZ": 1.0, "XI": 0.5}, [("ZZ", 1.0), ("XI", 0.5)]):
+        assert ground_state(given).value == pytest.approx(exact, abs=1e-12)

@@ -95,3 +95,17 @@ def test_wrong_use_is_refused():
     ]:
         with pytest.raises(UsageError, match=message):
             extend(circuit, parameters, [(0, 1)], **options)
+
+
+@pytest.mark.parametrize(
+    ("circuit", "pairs", "message"),
+    [
+        ("circuit.qpy", [(0, 1)], "the text or path 'circuit.qpy'; read the file first"),
+        (QuantumCircuit(2), 3, "pairs is 3; give pairs of qubits"),
+        (QuantumCircuit(2), [0, 1], "pairs is .0, 1.; give pairs of qubits"),
+        (QuantumCircuit(2), [(0, 0.5)], "give pairs of qubits"),
+    ],
+)
+def test_natural_mistakes_are_one_line(circuit, pairs, message):
+    with pytest.raises(UsageError, match=message):
+        extend(circuit, [], pairs)
