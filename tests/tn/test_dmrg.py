@@ -155,5 +155,5 @@ def test_wrong_use_is_refused(operator, options, message):
 
 def test_a_hamiltonian_is_read_from_what_it_is_written_in():
     exact = ground_state(SparsePauliOp(["ZZ", "XI"], [1.0, 0.5])).value
-    for given in ({"ZZ": 1.0, "XI": 0.5}, [("ZZ", 1.0), ("XI", 0.5)]):
-        assert ground_state(given).value == pytest.approx(exact, abs=1e-12)
+    for written in ({"ZZ": 1.0, "XI": 0.5}, [("ZZ", 1.0), ("XI", 0.5)]):
+        assert ground_state(written).value == pytest.approx(exact, abs=1e-12)
