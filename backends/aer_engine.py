@@ -20,7 +20,7 @@ from qiskit.circuit import (
     Parameter,
     Reset,
 )
-from qiskit.primitives import BitArray, DataBin, SamplerPubResult
+from qiskit.primitives import BitArray, DataBin
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerError, AerSimulator
@@ -134,7 +134,7 @@ class Shots:
         self._sampler = AerSamplerV2.from_backend(aer)
         self._one_at_a_time = Lock()  # the seed is an option of the sampler
 
-    def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> SamplerPubResult:
+    def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> DataBin:
         """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
         values = pub.parameter_values
         if circuit.parameters:
@@ -144,26 +144,26 @@ class Shots:
                 r.name: np.zeros((*values.shape, pub.shots, -(-r.size // 8)), np.uint8) for r in circuit.cregs
             }
             none = {r.name: BitArray(bits[r.name], r.size) for r in circuit.cregs}
-            return SamplerPubResult(DataBin(**none, shape=values.shape))
+            return DataBin(**none, shape=values.shape)
         each = self._aer.options.noise_model is not None or not circuit.parameters or _measures_early(circuit)
         if values.size == 1 or not each:
             return self._run(circuit, values, pub.shots, rng)
-        parts = [self._run(circuit, values[index], pub.shots, rng).data for index in np.ndindex(values.shape)]
+        parts = [self._run(circuit, values[index], pub.shots, rng) for index in np.ndindex(values.shape)]
         registers = {}
         for name, first in parts[0].items():
             packed = np.stack([part[name].array for part in parts])
             registers[name] = BitArray(packed.reshape(*values.shape, *first.array.shape), first.num_bits)
-        return SamplerPubResult(DataBin(**registers, shape=values.shape))
+        return DataBin(**registers, shape=values.shape)
 
     def _run(
         self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
-    ) -> SamplerPubResult:
+    ) -> DataBin:
         options = {} if self._aer.options.noise_model else _threads_for(self._aer, circuit)
         seed = int(rng.integers(2**31))
         with self._one_at_a_time:
             self._sampler.options.run_options = {"seed_simulator": seed, **options}
             try:
-                return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0]
+                return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0].data
             except AerError as error:
                 raise _failure(self._aer, error.message) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,15 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
-from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
+from qiskit.primitives.containers.observables_array import ObservablesArrayLike
 from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
-from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations, precision_of, seeded
+from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, estimator_pub, observables_array
+from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names
 from bondwise.runs import UsageError
 
@@ -145,7 +145,7 @@ class Backend:
             shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would win over `shots`, which holds for the whole job
-        plain = [EstimatorPub.coerce(pub) for pub in pubs]
+        plain = [estimator_pub(pub) for pub in pubs]
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
@@ -195,7 +195,7 @@ class Backend:
         estimate = getattr(self.estimator, "estimate_seconds", None)
         if estimate is None:
             return 0.0
-        array = ObservablesArray.coerce(observables)
+        array = observables_array(observables)
         if circuit.layout is None:
             circuit = self.transpile(circuit)
             array = array if circuit.layout is None else array.apply_layout(circuit.layout)
@@ -244,19 +244,6 @@ def placed(
     if isa is circuit or isa.layout is None:
         return operators
     return [operator.apply_layout(isa.layout) for operator in operators]
-
-
-def check_shots(shots: int | None) -> int | None:
-    """`shots` if it is None or a positive whole number.
-
-    Raises:
-        UsageError: It is anything else.
-    """
-    if shots is None:
-        return None
-    if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
-        raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
-    return int(shots)
 
 
 def _zeros(circuit: QuantumCircuit) -> BindingsArray:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives import PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit_aer import AerSimulator
 
 from bondwise.backends.aer_engine import evolve
 from bondwise.backends.device import active_qubits
 from bondwise.backends.measurement import Plan
+from bondwise.backends.primitives import Estimator, estimator_pub
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
@@ -56,7 +57,7 @@ class Prepared:
         return chosen
 
 
-class DensityEstimator(BaseEstimatorV2):
+class DensityEstimator(Estimator):
     """An estimator for noisy devices of few active qubits; larger or branching circuits go to `sampled`.
 
     Args:
@@ -75,7 +76,7 @@ class DensityEstimator(BaseEstimatorV2):
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
         """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
-        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs], seed)
+        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
         job._submit()
         return job
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.backend import Backend, check_shots, placed
+from bondwise.backends.backend import Backend, placed
 from bondwise.backends.inputs import (
     as_operators,
     as_parameters,
@@ -18,6 +18,7 @@ from bondwise.backends.inputs import (
     without_measurements,
 )
 from bondwise.backends.names import get_backend
+from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, is_observable
 from bondwise.runs import Result
 

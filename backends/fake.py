@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction
-from qiskit.primitives import BaseSamplerV2, PrimitiveJob, PrimitiveResult, SamplerPubResult
+from qiskit.primitives import PrimitiveJob, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import SuperOp
 from qiskit.transpiler import Target
@@ -30,7 +30,8 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.device import ReducedDevice, active_qubits, check_native, reduced_circuit, scheduled
-from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, native_rotations
+from bondwise.backends.primitives import Sampler, sampler_pub, sampler_result
+from bondwise.backends.sampled import SampledEstimator, native_rotations
 from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import unknown_name
 
@@ -81,7 +82,7 @@ def on_snapshot(snapshot: FakeBackendV2) -> Backend:
     return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True, noisy=True)
 
 
-class DeviceSampler(BaseSamplerV2):
+class DeviceSampler(Sampler):
     """Samples circuits on the active qubits of a device, measurements in the middle included."""
 
     def __init__(self, device: EmulatedDevice) -> None:
@@ -91,7 +92,7 @@ class DeviceSampler(BaseSamplerV2):
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
         """Sample each PUB, 4096 shots unless told."""
-        coerced = [SamplerPub.coerce(pub, shots or DEFAULT_SHOTS) for pub in pubs]
+        coerced = [sampler_pub(pub, shots) for pub in pubs]
         job = PrimitiveJob(self._run, coerced, seed)
         job._submit()
         return job
@@ -102,7 +103,7 @@ class DeviceSampler(BaseSamplerV2):
         for pub in pubs:
             circuit, shots = self._device.runnable(pub.circuit)
             results.append(shots.take(circuit, pub, rng))
-        return PrimitiveResult(results, metadata={"job_ids": ()})
+        return sampler_result(pubs, results)
 
 
 class EmulatedDevice:

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
-from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends.backend import Backend, check_shots, placed
+from bondwise.backends.backend import Backend, placed
 from bondwise.backends.inputs import (
     NOT_FINITE,
     as_operators,
@@ -27,6 +26,7 @@ from bondwise.backends.inputs import (
 )
 from bondwise.backends.names import get_backend
 from bondwise.backends.observables import expectation_values, sparse_matrices
+from bondwise.backends.primitives import check_shots, observables_array
 from bondwise.backends.shift_rule import shifted_values
 from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.spsa import perturbed_values
@@ -120,7 +120,7 @@ class _Job:
         self._circuit = backend.transpile(parts.circuit)
         # one row per observable, to be broadcast against the angle sets
         moved = placed(operators, parts.circuit, self._circuit)
-        self._observables = ObservablesArray([[operator] for operator in moved])
+        self._observables = observables_array([[operator] for operator in moved])
         self._backend, self._shots, self._generator = backend, shots, generator
 
     def __call__(self, angles: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
+from bondwise.backends.primitives import Sampler, sampler_pub
 from bondwise.runs import UsageError, unknown_name
 
 
@@ -146,7 +147,7 @@ def _noisy(device: BackendV2) -> bool:
     return True
 
 
-class _DeviceSampler(BaseSamplerV2):
+class _DeviceSampler(Sampler):
     """Qiskit's sampler on any other device, with a seed where the device takes one."""
 
     def __init__(self, device: BackendV2) -> None:
@@ -155,7 +156,9 @@ class _DeviceSampler(BaseSamplerV2):
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
     ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
-        """Sample the PUBs in one job."""
+        """Sample the PUBs in one job, 4096 shots unless told."""
         seeded = seed is not None and "seed_simulator" in self._device.options
         options = {"seed_simulator": seed} if seeded else {}
-        return BackendSamplerV2(backend=self._device, options=options).run(pubs, shots=shots)
+        return BackendSamplerV2(backend=self._device, options=options).run(
+            [sampler_pub(pub, shots) for pub in pubs]
+        )

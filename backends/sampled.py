@@ -11,7 +11,6 @@ import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manager
 from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import (
-    BaseEstimatorV2,
     BaseSamplerV2,
     DataBin,
     PrimitiveJob,
@@ -22,9 +21,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.transpiler import Target
 
 from bondwise.backends.measurement import Plan
+from bondwise.backends.primitives import DEFAULT_PRECISION, DEFAULT_SHOTS, NOT_EXACT, Estimator, estimator_pub
 from bondwise.circuits import readable
+from bondwise.runs import UsageError
 
-DEFAULT_SHOTS = 4096
 Rotations = Callable[[Mapping[int, str], int], QuantumCircuit]
 
 # what turns a measurement of Z into one of the letter: U^dagger Z U is the letter
@@ -35,7 +35,7 @@ BASIS_CHANGES = {
 }
 
 
-class SampledEstimator(BaseEstimatorV2):
+class SampledEstimator(Estimator):
     """An estimator on top of a sampler; terms that commute qubit by qubit are measured together.
 
     Args:
@@ -48,11 +48,23 @@ class SampledEstimator(BaseEstimatorV2):
         self._sampler = sampler
         self._rotations = rotations
 
+    @property
+    def default_precision(self) -> float:
+        """Standard error asked of PUBs without one of their own: 1/64, from 4096 shots."""
+        return DEFAULT_PRECISION
+
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Measure each PUB with 1/precision^2 shots per basis and parameter set, 4096 unless told."""
-        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs], seed)
+        """Measure each PUB with 1/precision^2 shots per basis and parameter set, 4096 unless told.
+
+        Raises:
+            UsageError: The precision is 0, which no number of shots reaches.
+        """
+        coerced = [estimator_pub(pub, precision) for pub in pubs]
+        for pub in coerced:
+            shots_of(pub.precision)
+        job = PrimitiveJob(self._run, coerced, seed)
         job._submit()
         return job
 
@@ -106,6 +118,8 @@ class _NativeRotations:
 
     def __init__(self, target: Target | None) -> None:
         self._target = target
+        # the trivial layout needs a circuit as wide as the device
+        self._width = target.num_qubits if target is not None and target.build_coupling_map() else None
         self._translated = lru_cache(maxsize=256)(self._translate)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -115,18 +129,21 @@ class _NativeRotations:
         return self._translated(tuple(letters.items()), num_qubits)
 
     def _translate(self, letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
-        circuit = QuantumCircuit(num_qubits)
+        circuit = QuantumCircuit(self._width or num_qubits)
         for qubit, letter in letters:
             if letter == "Y":
                 circuit.sdg(qubit)
             if letter != "Z":
                 circuit.h(qubit)
-        if self._target is None:
-            return circuit
-        # level 0 with the trivial layout translates gate by gate and moves nothing
-        layout = list(range(num_qubits)) if self._target.build_coupling_map() else None
-        manager = generate_preset_pass_manager(0, target=self._target, initial_layout=layout)
-        return QuantumCircuit(num_qubits).compose(manager.run(circuit), range(num_qubits))
+        if self._target is not None:
+            # level 0 translates gate by gate and moves nothing
+            layout = None if self._width is None else list(range(self._width))
+            manager = generate_preset_pass_manager(0, target=self._target, initial_layout=layout)
+            circuit = manager.run(circuit)
+        rotations = QuantumCircuit(num_qubits)
+        for step in circuit.data:
+            rotations.append(step.operation, [circuit.find_bit(qubit).index for qubit in step.qubits])
+        return rotations
 
 
 def native_rotations(target: Target | None) -> Rotations:
@@ -135,8 +152,16 @@ def native_rotations(target: Target | None) -> Rotations:
 
 
 def shots_of(precision: float | None) -> int:
-    """Shots per basis that a PUB's precision asks for; 4096 where it asks for nothing."""
-    return max(1, round(1 / precision**2)) if precision else DEFAULT_SHOTS
+    """Shots per basis that a PUB's precision asks for; 4096 where it asks for nothing.
+
+    Raises:
+        UsageError: The precision is 0.
+    """
+    if precision is None:
+        return DEFAULT_SHOTS
+    if not precision:
+        raise UsageError(NOT_EXACT)
+    return max(1, round(1 / precision**2))
 
 
 def precision_of(shots: int) -> float:
@@ -157,5 +182,11 @@ def estimator_result(plans: list[Plan], *, job_ids: tuple[str, ...] = ()) -> Pri
     for plan in plans:
         evs, stds, shots = plan.arrays()
         total += shots
-        results.append(PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), {"shots": shots}))
-    return PrimitiveResult(results, metadata={"shots": total, "job_ids": job_ids})
+        asked = plan.pub.precision
+        metadata = {
+            "target_precision": (DEFAULT_PRECISION if shots else 0.0) if asked is None else asked,
+            "shots": shots,
+            "circuit_metadata": plan.pub.circuit.metadata,
+        }
+        results.append(PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata))
+    return PrimitiveResult(results, metadata={"version": 2, "shots": total, "job_ids": job_ids})

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.backend import Backend, check_shots
+from bondwise.backends.backend import Backend
 from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import get_backend
-from bondwise.backends.sampled import DEFAULT_SHOTS
+from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots
 from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
 

@@ -9,8 +9,6 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, Delay, Qubit, Reset
 from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
 from qiskit.primitives import (
-    BaseEstimatorV2,
-    BaseSamplerV2,
     PrimitiveJob,
     PrimitiveResult,
     PubResult,
@@ -27,7 +25,8 @@ from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.device import active_qubits, reduced_circuit
 from bondwise.backends.measurement import Plan
 from bondwise.backends.pauli_values import pauli_values
-from bondwise.backends.sampled import DEFAULT_SHOTS, SampledEstimator, estimator_result, ideal_rotations
+from bondwise.backends.primitives import Estimator, Sampler, estimator_pub, sampler_pub, sampler_result
+from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
 from bondwise.circuits import refuse_variables, true_names
 from bondwise.runs import UsageError
 
@@ -36,7 +35,7 @@ _RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_c
 _DENSE = 25  # qubits up to which values come from the state vector: 0.5 GiB, and as much again for products
 
 
-class SimulatorSampler(BaseSamplerV2):
+class SimulatorSampler(Sampler):
     """Samples circuits, measurements and branches in the middle included."""
 
     def __init__(self, aer: AerSimulator) -> None:
@@ -48,18 +47,19 @@ class SimulatorSampler(BaseSamplerV2):
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
         """Sample each PUB, 4096 shots unless told."""
-        coerced = [SamplerPub.coerce(pub, shots or DEFAULT_SHOTS) for pub in pubs]
+        coerced = [sampler_pub(pub, shots) for pub in pubs]
         job = PrimitiveJob(self._run, coerced, seed)
         job._submit()
         return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = np.random.default_rng(self._seed if seed is None else seed)
-        results = [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
-        return PrimitiveResult(results, metadata={"job_ids": ()})
+        return sampler_result(
+            pubs, [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
+        )
 
 
-class SimulatorEstimator(BaseEstimatorV2):
+class SimulatorEstimator(Estimator):
     """Expectation values of a noiseless simulator: exact where no precision is asked for, else measured."""
 
     def __init__(self, aer: AerSimulator) -> None:
@@ -71,7 +71,7 @@ class SimulatorEstimator(BaseEstimatorV2):
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
         """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
-        job = PrimitiveJob(self._run, [EstimatorPub.coerce(pub, precision) for pub in pubs], seed)
+        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
         job._submit()
         return job
 

@@ -18,8 +18,8 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
-from bondwise.backends.backend import check_shots
 from bondwise.backends.circuit_cache import CircuitCache
+from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots, estimator_pub
 from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
@@ -39,7 +39,7 @@ _EXTRAPOLATIONS: dict[str, Callable[[NoiseScan], Extrapolation]] = {
 }
 
 
-class MitigatedEstimator(BaseEstimatorV2):
+class MitigatedEstimator(Estimator):
     """Wraps a backend or an estimator; itself an estimator, to be used wherever Qiskit's are.
 
     For each PUB the circuit is transpiled once, folded to each scale factor and run untouched; all scale
@@ -145,6 +145,11 @@ class MitigatedEstimator(BaseEstimatorV2):
         how += ", readout undone" if self.readout else ", readout left"
         return f"MitigatedEstimator({self.backend.name}, {how}, circuits transpiled {self.transpiled})"
 
+    @property
+    def default_precision(self) -> float:
+        """Standard error asked of each scale factor by PUBs without one of their own; 0 for exact values."""
+        return self._backend_precision() if self.shots is None else self.shots**-0.5
+
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
@@ -166,7 +171,7 @@ class MitigatedEstimator(BaseEstimatorV2):
             RunError: A qubit's readout tells nothing.
             ValueError: A PUB that Qiskit does not accept.
         """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        coerced = [estimator_pub(pub, precision) for pub in pubs]
         seed = self.seed if seed is None else seed
         prepared = [self._prepare(pub, seed) for pub in coerced]
         result = self._run(prepared, self._shots_for(coerced), seed)
@@ -214,7 +219,7 @@ class MitigatedEstimator(BaseEstimatorV2):
         """
         pub = circuit if isinstance(circuit, EstimatorPub) else as_circuit(circuit)
         if isinstance(pub, QuantumCircuit):
-            pub = EstimatorPub.coerce((pub, observables, np.zeros(pub.num_parameters)))
+            pub = estimator_pub((pub, observables, np.zeros(pub.num_parameters)))
         item, shots, backend = self._prepare(pub, self.seed), self._shots_for([pub]), self.backend
         seconds = sum(
             backend.estimate_seconds(folded, item.observables, shots=shots) for folded in item.circuits
@@ -270,10 +275,20 @@ class MitigatedEstimator(BaseEstimatorV2):
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
         """Shots for all PUBs of a job: the largest number asked for, None for what the backend does then."""
+        if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
+            raise UsageError(NOT_EXACT)
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
         if None in asked and self.backend.exact:
             return None
         return _with_error(max((shots for shots in asked if shots is not None), default=None))
+
+    def _backend_precision(self) -> float:
+        """What the backend does where nothing is asked."""
+        return (
+            0.0
+            if self.backend.exact
+            else getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
+        )
 
     def _run(
         self, prepared: list[_Prepared], shots: int | None, seed: int | None
@@ -288,6 +303,8 @@ class MitigatedEstimator(BaseEstimatorV2):
             observables = _map(calibration.correct, item.observables) if calibration else item.observables
             tasks += [(circuit, observables, item.parameters) for circuit in item.circuits]
         result = self.backend.run(tasks, shots=shots, seed=seeds[1])
+        if result.metadata["shots"] and any(item.pub.precision == 0 for item in prepared):
+            raise UsageError(NOT_EXACT)  # more qubits than a density matrix holds
         parts = iter(result)
         pub_results = [
             self._pub_result(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
@@ -358,7 +375,9 @@ class MitigatedEstimator(BaseEstimatorV2):
             asymptotes=scan.asymptote,
             shape=shape,
         )
+        asked = item.pub.precision
         metadata = {
+            "target_precision": self.default_precision if asked is None else asked,
             "shots": scan.shots,
             "scale_factors": item.factors,
             "folding": self.folding,

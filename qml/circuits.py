@@ -222,7 +222,7 @@ def _gate(box: Any, names: dict[str, Parameter]) -> Gate | None:
         return None
     matrix = np.asarray(box.array, dtype=complex).reshape(2**size, 2**size).T
     for gate in _FIXED:
-        if gate.num_qubits == size and np.allclose(gate.to_matrix(), matrix, atol=1e-12):
+        if gate.num_qubits == size and np.allclose(gate.to_matrix(), matrix, rtol=0, atol=1e-12):
             return gate
     return gates.UnitaryGate(matrix, label=box.name) if Operator(matrix).is_unitary() else None
 

@@ -1,0 +1,167 @@
+"""What our primitives share with Qiskit's own: PUBs read, defaults told, results with the same metadata.
+
+Qiskit drops every term of an observable below 1e-8, whatever the others are; here all of them count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2, DataBin, PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.object_array import object_array
+from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
+
+from bondwise.runs import UsageError
+
+DEFAULT_SHOTS = 4096
+DEFAULT_PRECISION = DEFAULT_SHOTS**-0.5
+NOT_EXACT = (
+    "precision 0 asks for exact values and the circuit can only be sampled here; "
+    "give a positive one, such as 0.01."
+)
+
+
+@dataclass(frozen=True)
+class EstimatorOptions:
+    """What an estimator does where nothing is asked; 0 stands for exact values where it has them."""
+
+    default_precision: float
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What a sampler does where nothing is asked."""
+
+    default_shots: int
+
+
+class Estimator(BaseEstimatorV2):
+    """An estimator that tells its default precision."""
+
+    @property
+    def default_precision(self) -> float:
+        """Standard error asked of PUBs without one of their own: 0, exact values."""
+        return 0.0
+
+    @property
+    def options(self) -> EstimatorOptions:
+        """The same, where algorithms of Qiskit look for it."""
+        return EstimatorOptions(self.default_precision)
+
+
+class Sampler(BaseSamplerV2):
+    """A sampler that tells its default number of shots."""
+
+    @property
+    def default_shots(self) -> int:
+        """Shots of PUBs that do not ask for any."""
+        return DEFAULT_SHOTS
+
+    @property
+    def options(self) -> SamplerOptions:
+        """The same, where algorithms of Qiskit look for it."""
+        return SamplerOptions(self.default_shots)
+
+
+def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> EstimatorPub:
+    """The PUB as Qiskit reads it, with all the terms of its observables.
+
+    Args:
+        pub: Whatever an estimator takes.
+        precision: For PUBs without one of their own.
+
+    Raises:
+        UsageError: An observable is zero or not Hermitian.
+        ValueError: Qiskit refuses the PUB.
+        TypeError: Likewise.
+    """
+    if isinstance(pub, tuple | list) and len(pub) > 1:
+        pub = (pub[0], observables_array(pub[1]), *pub[2:])
+    return EstimatorPub.coerce(pub, precision)
+
+
+def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
+    """The PUB as Qiskit reads it, with 4096 shots unless told.
+
+    Raises:
+        UsageError: The number of shots is not positive.
+        ValueError: Qiskit refuses the PUB.
+        TypeError: Likewise.
+    """
+    coerced = SamplerPub.coerce(pub, DEFAULT_SHOTS if check_shots(shots) is None else shots)
+    check_shots(coerced.shots)
+    return coerced
+
+
+def sampler_result(pubs: Sequence[SamplerPub], parts: Sequence[DataBin]) -> PrimitiveResult[SamplerPubResult]:
+    """The result of a sampler job that was run here, so without a job identifier."""
+    results = [
+        SamplerPubResult(part, {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata})
+        for pub, part in zip(pubs, parts, strict=True)
+    ]
+    return PrimitiveResult(results, metadata={"version": 2, "job_ids": ()})
+
+
+def observables_array(observables: ObservablesArrayLike) -> ObservablesArray:
+    """Observables as Qiskit's primitives hold them, equal terms added up and none dropped.
+
+    Raises:
+        UsageError: One is zero or not Hermitian.
+        ValueError: Qiskit cannot read one, or they are on different numbers of qubits.
+        TypeError: Likewise.
+    """
+    if isinstance(observables, ObservablesArray):
+        return observables
+    array = object_array(observables, copy=True, list_types=(PauliList,))
+    for index, observable in np.ndenumerate(array):
+        array[index] = _simplified(observable)
+    made = ObservablesArray(array, validate=False)
+    made.validate()
+    return made
+
+
+def check_shots(shots: int | None) -> int | None:
+    """`shots` if it is None or a positive whole number.
+
+    Raises:
+        UsageError: It is anything else.
+    """
+    if shots is None:
+        return None
+    if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
+        raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
+    return int(shots)
+
+
+def _simplified(observable: Any) -> SparseObservable:
+    if isinstance(observable, SparsePauliOp):
+        observable = SparseObservable.from_sparse_pauli_op(observable)
+    elif isinstance(observable, Mapping) and observable:
+        observable = SparseObservable.from_list([_term(*item) for item in observable.items()])
+    if not isinstance(observable, SparseObservable):  # a single term, or Qiskit says what is wrong
+        return ObservablesArray.coerce_observable(observable)
+    simple = observable.simplify(tol=0)
+    coefficients = np.asarray(simple.coeffs)
+    largest = np.abs(coefficients).max(initial=0.0)
+    if not largest:
+        raise UsageError("an observable is zero; its expectation value is 0 in every state.")
+    if np.abs(coefficients.imag).max() > 1e-12 * largest:
+        raise UsageError(
+            "an observable is not Hermitian: some coefficients have an imaginary part, and they must be real."
+        )
+    return SparseObservable.from_raw_parts(
+        simple.num_qubits, coefficients.real, simple.bit_terms, simple.indices, simple.boundaries
+    )
+
+
+def _term(basis: Any, coefficient: complex) -> tuple[str, complex]:
+    if isinstance(basis, Pauli):
+        return basis[:].to_label(), (-1j) ** basis.phase * coefficient
+    return basis, coefficient
