@@ -48,10 +48,9 @@ def test_estimators_tell_what_they_aimed_at(place, mitigated: bool) -> None:
     assert asked.metadata["version"] == 2
     assert [part.metadata["target_precision"] for part in asked] == [usual, 0.1]
     assert [part.metadata["circuit_metadata"] for part in asked] == [{"a": 1}] * 2
-    assert asked[1].metadata["shots"] >= 100
-    assert (
-        estimator.run([(circuit, observable)], precision=0.2).result()[0].metadata["target_precision"] == 0.2
-    )
+    coarse = estimator.run([(circuit, observable)], precision=0.2).result()[0].metadata
+    assert coarse["target_precision"] == 0.2
+    assert coarse["shots"] >= 25
 
 
 @pytest.mark.parametrize("place", [*PLACES, BackendSamplerV2(backend=DEVICE)], ids=names)
