@@ -284,11 +284,9 @@ class MitigatedEstimator(Estimator):
 
     def _backend_precision(self) -> float:
         """What the backend does where nothing is asked."""
-        return (
-            0.0
-            if self.backend.exact
-            else getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
-        )
+        if self.backend.exact:
+            return 0.0
+        return getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
 
     def _run(
         self, prepared: list[_Prepared], shots: int | None, seed: int | None
