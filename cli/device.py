@@ -22,17 +22,24 @@ WARN_SECONDS = 60
 
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
-    """What `--mitigate NAME` stands for on a backend; None for `none`.
+    """What `--mitigate NAME` stands for on a backend; None for `none`, and where there is no noise.
 
     Raises:
         UsageError: There is no such mitigation.
     """
     if name not in MITIGATIONS:
         raise unknown_name("mitigation", name, MITIGATIONS)
-    if name == "none":
+    if name == "none" or not machine.noisy:
         return None
     extrapolation = None if name == "readout" else name
     return mitigation.MitigatedEstimator(machine, extrapolation=extrapolation, shots=shots, seed=seed)
+
+
+def idle_mitigation(name: str, machine: Backend) -> list[str]:
+    """The sentence to say where `--mitigate NAME` has nothing to do."""
+    if name == "none" or machine.noisy:
+        return []
+    return [f"{machine.name} has no noise: --mitigate {name} has nothing to do there."]
 
 
 def announce(

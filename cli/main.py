@@ -1,55 +1,25 @@
-"""The command `bondwise`: which commands there are, and how errors and exit codes look.
+"""The command `bondwise`: how errors and exit codes look.
 
-Exit codes: 0 done, 1 a run that failed or was stopped, 2 wrong use. Errors are one line on standard error.
+Exit codes: 0 done, 1 a run that failed, 2 wrong use, 130 stopped by Ctrl-C, 141 nobody reads what is printed.
+Errors are one line on standard error. This file imports nothing heavy: it is in charge of Ctrl-C while
+all else is imported.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version as installed
-from typing import Annotated
-
-import typer
 
 # One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
 # more, and the last bits of a sum, hence the path of an optimiser, depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bondwise.cli import backends, decompose, protein, run, vqe  # noqa: E402
-from bondwise.runs import RunError, UsageError, printable  # noqa: E402
+from bondwise.runs import RunError, Stopped, UsageError, printable  # noqa: E402
 
-app = typer.Typer(
-    name="bondwise",
-    help="Tensor networks that start quantum circuits: train, mitigate and run them.",
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback()
-def _app(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
-        print(f"bondwise {installed('bondwise')}")
-    elif context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-app.command("vqe")(vqe.command)
-app.command("decompose")(decompose.command)
-app.command("run")(run.command)
-app.add_typer(protein.app, name="protein")
-app.command("backends")(backends.command)
-
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_STOPPED = 130  # also what typer makes of Ctrl-C
+_UNREAD = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,27 +28,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The words after `bondwise`; those of the process when None.
     """
-    sys.exit(_code(arguments))
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal may know fewer characters than we print
+        code = _code(arguments)
+    except KeyboardInterrupt:
+        code = _fail("stopped.", _STOPPED)
+    sys.exit(code)
 
 
 def _code(arguments: Sequence[str] | None) -> int:
     try:
+        from bondwise.cli.app import app
+
         code = app(args=arguments, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UsageError as error:
         return _fail(error, 2)
-    except typer.TyperException as error:
-        return _fail(error.format_message(), 2)
-    except (RunError, OSError, MemoryError) as error:
-        return _fail(error or type(error).__name__, 1)
-    except typer.Abort:
-        return _fail("stopped.", 1)
+    except Stopped as error:
+        return _fail(error, _STOPPED)
+    except SystemExit:  # typer found the pipe closed
+        return _unread()
+    except BrokenPipeError:
+        return _unread()
     except Exception as error:
-        if os.environ.get("BONDWISE_TRACEBACK"):
-            raise
-        return _fail(f"{type(error).__name__}: {error} (BONDWISE_TRACEBACK=1 shows where)", 1)
-    if code == _INTERRUPTED:
-        return _fail("stopped.", 1)
+        return _failure(error)
+    if code == _STOPPED:
+        return _fail("stopped.", _STOPPED)
     return code if isinstance(code, int) else 0
+
+
+def _failure(error: Exception) -> int:
+    import typer
+
+    if isinstance(error, typer.TyperException):
+        return _fail(error.format_message(), 2)
+    if isinstance(error, typer.Abort) or _was_interrupted(error):
+        return _fail("stopped.", _STOPPED)
+    if isinstance(error, RunError | OSError | MemoryError):
+        return _fail(str(error) or type(error).__name__, 1)
+    if os.environ.get("BONDWISE_TRACEBACK"):
+        raise error
+    return _fail(f"{type(error).__name__}: {error} (BONDWISE_TRACEBACK=1 shows where)", 1)
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether an error is what a library made of Ctrl-C."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
+
+
+def _unread() -> int:
+    """Nobody reads what is printed: no message, and none from Python at its end either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+    return _UNREAD
 
 
 def _fail(message: object, code: int) -> int:

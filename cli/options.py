@@ -23,6 +23,15 @@ Mitigate = Annotated[
         metavar="NAME|none",
     ),
 ]
+MitigateNoise = Annotated[
+    str | None,
+    typer.Option(
+        "--mitigate",
+        help="exponential, linear, polynomial, richardson, readout or none. "
+        "Unless given, exponential where the backend has noise.",
+        metavar="NAME|none",
+    ),
+]
 Shots = Annotated[
     int,
     typer.Option("--shots", help="Per measured basis and noise scale; 0 is exact where the backend can be."),

@@ -21,7 +21,7 @@ from bondwise.cli.report import new_axes, render_report
 from bondwise.cli.stages import versions
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import RunError, RunFolder, UsageError
+from bondwise.runs import RunFolder, Stopped, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +114,7 @@ def command(
             folder.write("report.html", _render(result, rows, entries, proteins))
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
-        raise RunError("stopped; a benchmark cannot be resumed.") from None
+        raise Stopped("stopped; a benchmark cannot be resumed.") from None
     if json:
         show_json(result)
     elif not quiet:

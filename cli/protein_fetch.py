@@ -11,7 +11,7 @@ from bondwise.cli import options
 from bondwise.cli.protein_files import require_free
 from bondwise.cli.terminal import show, show_json
 from bondwise.qml import protein
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import Stopped, UsageError
 
 SCHEMA = 1
 
@@ -60,7 +60,7 @@ def command(
             progress=not quiet,
         )
     except KeyboardInterrupt:
-        raise RunError("stopped. The same command goes on where it stopped.") from None
+        raise Stopped("stopped. The same command goes on where it stopped.") from None
     if json:
         result = {
             "schema": SCHEMA,

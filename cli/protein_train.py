@@ -19,7 +19,7 @@ from bondwise.cli.settings import keep_settings
 from bondwise.cli.stages import versions
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
+from bondwise.runs import RunFolder, Stopped, UsageError, unknown_name
 
 SCHEMA = 1
 CHECKPOINT = "checkpoint.safetensors"
@@ -109,8 +109,8 @@ def command(
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
         if not begun:
-            raise RunError("stopped before the training; give the same command again.") from None
-        raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
+            raise Stopped("stopped before the training; give the same command again.") from None
+        raise Stopped(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
         show_json(result)
     elif not quiet:

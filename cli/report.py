@@ -42,7 +42,7 @@ def render_report(
     """
     head = "".join(f"<th>{_text(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return Template((Path(__file__).parent / "template.html").read_text()).substitute(
+    return Template((Path(__file__).parent / "template.html").read_text("utf-8")).substitute(
         title=_text(title),
         lead=_text(lead),
         table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",

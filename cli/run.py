@@ -12,7 +12,7 @@ import typer
 from bondwise import backends
 from bondwise.cli import options
 from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
-from bondwise.cli.device import mitigator_of
+from bondwise.cli.device import idle_mitigation, mitigator_of
 from bondwise.cli.stages import versions
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, UsageError
@@ -99,7 +99,8 @@ def _values(
     estimator = mitigator_of(mitigate, machine, shots=shots, seed=seed)
     if estimator is None:
         done = backends.estimate(circuit, observables, angles, shots=shots, backend=machine, seed=seed)
-        values, std, spent, jobs, notes = done.value, done.std, done.shots, done.job_ids, []
+        values, std, spent, jobs = done.value, done.std, done.shots, done.job_ids
+        notes = idle_mitigation(mitigate, machine)
     else:
         sets = np.zeros((1, 0)) if angles is None else np.atleast_2d(angles)
         pub = (circuit, observables, sets[:, None])
@@ -110,7 +111,8 @@ def _values(
         notes = [f"mitigation: {job[0].metadata['message']}."] if job[0].metadata["message"] else []
     return {
         "values": values.tolist(),
-        "std": np.broadcast_to(std, values.shape).tolist(),
+        # one shot has a value and no scatter
+        "std": np.where(np.isnan(std), None, np.broadcast_to(std, values.shape)).tolist(),
         "mitigate": mitigate,
         "shots": spent,
         "job_ids": list(jobs),
@@ -124,7 +126,7 @@ def _show_values(result: dict[str, Any]) -> None:
     rows = []
     for index, (values, errors) in enumerate(sets):
         for name, value, std in zip(result["observables"], values, errors, strict=True):
-            error = f"{std:.6f}" if result["shots"] else "no shots"
+            error = "no shots" if not result["shots"] else "unknown" if std is None else f"{std:.6f}"
             rows.append([*([index] if batch else []), name, f"{value:.6f}", error])
     title = f"expectation values on {result['backend']}, {result['shots']:,} shots"
     show_table(

@@ -14,13 +14,13 @@ import typer
 from bondwise import backends, qml
 from bondwise.cli import options
 from bondwise.cli.circuit_files import is_file
-from bondwise.cli.device import announce, measure_on_device, mitigator_of
+from bondwise.cli.device import announce, idle_mitigation, measure_on_device, mitigator_of
 from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.settings import keep_settings
 from bondwise.cli.stages import Stage, show_stages, timed, versions
 from bondwise.cli.terminal import show, show_json
 from bondwise.cli.vqe_report import render, verdicts
-from bondwise.runs import RunError, RunFolder, UsageError
+from bondwise.runs import RunFolder, Stopped, UsageError
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -66,7 +66,7 @@ def command(
         float | None, typer.Option("--learning-rate", help="Of the optimiser; each has its own default.")
     ] = None,
     backend: options.Backend = "fake:torino",
-    mitigate: options.Mitigate = "exponential",
+    mitigate: options.MitigateNoise = None,
     shots: options.Shots = 4096,
     seed: options.Seed = 0,
     out: options.Out = Path("runs/vqe"),
@@ -85,6 +85,8 @@ def command(
     ):
         if number < least:
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
+    if shots == 1:
+        raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     check_start(start)
     qml.check_optimizer(optimizer, learning_rate)
     hamiltonian = read_model(model, size, periodic)
@@ -98,6 +100,8 @@ def command(
             f"the Hamiltonian has {hamiltonian.num_qubits} qubits, {machine.name} {machine.num_qubits}; "
             "give a larger backend (`bondwise backends` lists them)."
         )
+    if mitigate is None:
+        mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"
     mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
 
     try:
@@ -148,7 +152,7 @@ def command(
                 seed=seed,
             )
             references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
-            notes = verdicts(prepared, trained, stages, extrapolation)
+            notes = verdicts(prepared, trained, stages, extrapolation) + idle_mitigation(mitigate, machine)
             result = {
                 "schema": SCHEMA,
                 "seed": seed,
@@ -165,7 +169,7 @@ def command(
             folder.write("report.html", render(result, references, stages, trained, extrapolation, circuit))
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
-        raise RunError(f"stopped. The same command with --resume goes on from what is in {out}.") from None
+        raise Stopped(f"stopped. The same command with --resume goes on from what is in {out}.") from None
     if json:
         show_json(result)
     elif not quiet:

@@ -1,6 +1,7 @@
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
 from .errors import RunError as RunError
+from .errors import Stopped as Stopped
 from .errors import UsageError as UsageError
 from .errors import unknown_name as unknown_name
 from .files import FileSet as FileSet

@@ -14,6 +14,10 @@ class RunError(RuntimeError):
     """What was rightly asked for failed on the way (disk, device). The command line exits with 1."""
 
 
+class Stopped(RunError):  # noqa: N818 (not an error)
+    """A run was stopped by Ctrl-C; the message says how to go on. The command line exits with 130."""
+
+
 def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not on a list, with the nearest name that is.
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bondwise.backends import estimate, expectation, get_backend, to_torch
 from bondwise.backends.pauli_values import pauli_values
-from bondwise.cli.main import app
+from bondwise.cli.app import app
 from bondwise.mitigation import MitigatedEstimator
 from bondwise.runs import UsageError
 

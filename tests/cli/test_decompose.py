@@ -414,7 +414,7 @@ def test_stopped_run_leaves_nothing(tmp_path, end):
         shown += part
     process.send_signal(end)
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == (1 if end == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in rest
     assert names(tmp_path) == {"state.npy"}
 

@@ -296,3 +296,20 @@ def test_names_are_shown_and_not_obeyed(bondwise, tmp_path, monkeypatch):
     assert "[bold]c[/x]" in bondwise("run", f"{name}.qpy", "--out", "other").stdout
     wrong = bondwise("run", "\x1b[31m.qpy")
     assert r"\x1b[31m.qpy" in wrong.stderr
+
+
+def test_one_shot_has_no_error_bar(bondwise, bell, tmp_path):
+    (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
+    words = ("run", "bell.qasm", "--observable", "ZI", "--observable", "II", "--shots", 1, "--backend", "aer")
+    done = bondwise(*words, "--json", "--out", "a")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout, parse_constant=pytest.fail)["std"] == [None, 0.0]
+    assert "unknown" in bondwise(*words, "--out", "b").stdout
+
+
+def test_mitigation_without_noise_says_that_it_does_nothing(bondwise, bell, tmp_path):
+    (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
+    words = ("run", "bell.qasm", "--observable", "ZZ", "--mitigate", "linear", "--shots", 0)
+    done = bondwise(*words)
+    assert done.returncode == 0, done.stderr
+    assert "statevector has no noise: --mitigate linear has nothing to do" in done.stdout

@@ -261,7 +261,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
     assert "in use by another run" in in_use.stderr
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "Traceback" not in errors
     assert "--resume" in errors
     refused = bondwise(*words)
@@ -383,3 +383,20 @@ def test_names_are_shown_in_table_and_report_as_they_are(bondwise, tmp_path, mon
     assert "[red]$$[/b]&lt;script&gt;.json" in report
     assert "<script>" not in report
     assert "\x1b" not in report
+
+
+def test_one_shot_is_refused_before_the_training(bondwise, tmp_path):
+    done = bondwise(*SMALL, "--shots", 1)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--shots 1 has no error bar" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_mitigation_without_noise_says_that_it_does_nothing(bondwise):
+    words = (*SMALL, "--backend", "statevector", "--shots", 0, "--steps", 1, "--json", "--quiet")
+    notes = {
+        mitigate: json.loads(bondwise(*words, *mitigate, "--out", f"run{len(mitigate)}").stdout)["notes"]
+        for mitigate in ((), ("--mitigate", "linear"))
+    }
+    assert not any("nothing to do" in note for note in notes[()])
+    assert any("nothing to do" in note for note in notes["--mitigate", "linear"])

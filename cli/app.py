@@ -1,0 +1,39 @@
+"""The commands of `bondwise`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed
+from typing import Annotated
+
+import typer
+
+from bondwise.cli import backends, decompose, protein, run, vqe
+
+app = typer.Typer(
+    name="bondwise",
+    help="Tensor networks that start quantum circuits: train, mitigate and run them.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _app(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"bondwise {installed('bondwise')}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command("vqe")(vqe.command)
+app.command("decompose")(decompose.command)
+app.command("run")(run.command)
+app.add_typer(protein.app, name="protein")
+app.command("backends")(backends.command)

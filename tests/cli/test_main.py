@@ -1,0 +1,115 @@
+"""The command as a process: Ctrl-C at any moment, terminals that know few characters, pipes nobody reads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit, qasm3
+
+COMMAND = (sys.executable, "-m", "bondwise.cli.main")
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+BEGUN = "import sys; print('begun', flush=True); from bondwise.cli.main import main; main(sys.argv[1:])"
+
+
+@pytest.fixture
+def circuit(tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.measure_all()
+    (tmp_path / "c.qasm").write_text(qasm3.dumps(circuit))
+    return tmp_path / "c.qasm"
+
+
+def hear_interrupts():
+    """A process started in the background of a script ignores Ctrl-C by inheritance."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupted(folder, seconds):
+    """A command that is interrupted so long after its first line; None if it was done before."""
+    words = [sys.executable, "-c", BEGUN, "run", "c.qasm", "--quiet", "--out", "out"]
+    with subprocess.Popen(
+        words,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=QUIET,
+        preexec_fn=hear_interrupts,
+    ) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        if process.poll() is not None:
+            return None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, errors
+
+
+def test_interrupted_while_it_imports(circuit, tmp_path):
+    assert interrupted(tmp_path, 0.3) == (130, "bondwise: stopped.\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", np.arange(0.1, 6, 0.1).round(1))
+def test_interrupted_at_any_moment(circuit, tmp_path, seconds):
+    code, errors = interrupted(tmp_path, seconds) or (0, "")
+    assert (code, errors) in ((130, "bondwise: stopped.\n"), (0, "")) or code == -signal.SIGINT
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_terminal_that_knows_few_characters(circuit, tmp_path, encoding):
+    out = os.fsdecode(b"runs/\xff\xe6")  # no UTF-8
+    words = [*COMMAND, "run", "c.qasm", "--observable", "ZZ", "--shots", "10", "--out", out]
+    env = QUIET | {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert b"result.json is in" in done.stdout
+    assert json.loads((tmp_path / out / "result.json").read_text())["shots"] == 10
+
+
+def test_nobody_reads_what_is_printed(circuit, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [*COMMAND, "run", "c.qasm", "--out", "out"]
+    done = subprocess.run(words, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, env=QUIET)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+def test_output_to_a_full_disk_is_one_line(circuit, tmp_path):
+    with open("/dev/full", "w") as full:
+        words = [*COMMAND, "run", "c.qasm", "--out", "out"]
+        done = subprocess.run(words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, env=QUIET)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == ["bondwise: [Errno 28] No space left on device"]
+
+
+@pytest.mark.parametrize("error", [ImportError("half a module"), RuntimeError("callback")])
+def test_libraries_that_turn_an_interrupt_into_an_error(bondwise, monkeypatch, error):
+    def interrupted(*_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise error  # noqa: B904
+
+    monkeypatch.setattr("bondwise.backends.list_backends", interrupted)
+    done = bondwise("backends")
+    assert (done.returncode, done.stderr) == (130, "bondwise: stopped.\n")
+
+
+@pytest.mark.parametrize("out", ["a" * 300, "c.qasm", "c.qasm/deeper", "/proc/run"])
+def test_places_that_cannot_be_are_said_before_the_work(bondwise, circuit, monkeypatch, out):
+    monkeypatch.setattr("bondwise.backends.sample", pytest.fail)
+    done = bondwise("run", "c.qasm", "--out", out)
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.splitlines()) == 1
+    assert "(BONDWISE_TRACEBACK" not in done.stderr
