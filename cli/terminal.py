@@ -33,8 +33,8 @@ def show_table(
         title=printable(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False
     )
     for number, column in enumerate(columns):
-        justify = "left" if number == 0 or column in left else "right"
-        table.add_column(printable(column), justify=justify, no_wrap=justify == "right")
+        first = number == 0 or column in left
+        table.add_column(printable(column), justify="left" if first else "right", no_wrap=not first)
     for number, row in enumerate(rows):
         if number in sections:
             table.add_section()
