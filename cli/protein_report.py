@@ -10,6 +10,7 @@ import numpy as np
 from bondwise.cli.protein_data import SYNTHETIC, Splits, labels_of
 from bondwise.cli.report import new_axes, render_report
 from bondwise.qml import protein
+from bondwise.runs import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
     for number, (name, chance, positive) in enumerate(curves):
         if positive.any() and not positive.all():
             wrong, found, _ = roc_curve(positive, chance)
-            ax.plot(wrong, found, label=name, lw=2.2 if number == 0 else 1)
+            ax.plot(wrong, found, label=figure_text(name), lw=2.2 if number == 0 else 1)
     ax.plot([0, 1], [0, 1], color=_GREY, lw=0.8, ls=":", label="chance")
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
@@ -127,8 +128,9 @@ def _confusion(trial: Trial, data: Splits) -> Figure:
         ax.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color="w" if dark else "k")
     numbers = range(len(classes))
     ax.set(xlabel="predicted", ylabel="true", xticks=numbers, yticks=numbers)
-    ax.set_xticklabels(classes)
-    ax.set_yticklabels(classes)
+    names = [figure_text(name) for name in classes]
+    ax.set_xticklabels(names)
+    ax.set_yticklabels(names)
     return "Confusion matrix", f"Proteins of the test set as {trial.name} sees them.", ax
 
 

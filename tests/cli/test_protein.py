@@ -139,6 +139,23 @@ def test_synthetic_proteins_are_called_so_everywhere(bondwise, tmp_path):
     assert "SYNTHETIC: the model was trained on" in later.stdout
 
 
+def test_names_are_shown_and_not_obeyed(bondwise, tmp_path):
+    labels = ("$$", "=[/b]")
+    data = write_table(tmp_path / "[red]a.csv", {"train": 24, "valid": 8, "test": 12}, labels)
+    data.write_text(re.sub(r"^P", "$[/b]P", data.read_text(), flags=re.MULTILINE))
+    done = bondwise("protein", "train", data, "--epochs", 1, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "[red]a.csv" in done.stdout
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "[red]a.csv" in report
+    assert "$$" in report
+    written = {row["true"] for row in read_csv(tmp_path / "run" / "predictions.csv")}
+    assert written == {"$$", "'=[/b]"}
+    done = bondwise("protein", "predict", "run", data, "--where", "label==[/b]", "--out", "p.csv")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+
+
 def test_a_file_without_splits_is_divided_by_homology(bondwise, tmp_path):
     lines = [f"{label}\t{sequence}" for _, label, sequence in made(60, 3)]
     (tmp_path / "data.tsv").write_text("\n".join(["label\tsequence", *lines]) + "\n")
