@@ -18,7 +18,8 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.runs import UsageError
 
-_MEMORY = 8 * 2**30  # bytes that the sparse matrices may take, those remembered included
+_MEMORY = 8 * 2**30  # bytes that the sparse matrices of one call may take
+_KEPT = 2**28  # bytes of matrices that wait for another call
 _Key: TypeAlias = tuple[int, bytes, bytes, bytes]
 _remembered: OrderedDict[_Key, scipy.sparse.csr_matrix] = OrderedDict()
 _lock = Lock()
@@ -27,7 +28,8 @@ _lock = Lock()
 def sparse_matrices(operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.csr_matrix, ...]:
     """The matrices of K Pauli sums, complex128 (2^n, 2^n), qubit 0 the lowest bit of the indices.
 
-    They are remembered for the next call, as many as fit into 8 GiB.
+    They are remembered for the next call: those used last, up to 256 MiB, or this call's alone where they
+    take more, so that a training on many qubits does not build its Hamiltonian at every step.
 
     Raises:
         UsageError: The matrices would take more than 8 GiB.
@@ -46,12 +48,12 @@ def sparse_matrices(operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.cs
             "backend='aer', which evaluates the terms one by one."
         )
     if missing:
-        with _lock:  # make room first
-            while _remembered and sum(map(_size, _remembered.values())) + needed > _MEMORY:
-                _remembered.popitem(last=False)
         found |= {key: _matrix(*key) for key in missing}
         with _lock:
             _remembered.update(found)
+            kept = sum(map(_size, _remembered.values()))
+            while kept > _KEPT and next(iter(_remembered)) not in found:
+                kept -= _size(_remembered.popitem(last=False)[1])
     return tuple(found[key] for key in keys)
 
 

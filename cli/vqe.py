@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bondwise.qml import VQEResult
 
 SCHEMA = 1
+_SAME = 1e-10  # energies that differ by less, relative to the sum of all coefficients, are the same
 _NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
 
 
@@ -152,7 +153,9 @@ def command(
                 seed=seed,
             )
             references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
-            notes = verdicts(prepared, trained, stages, extrapolation) + idle_mitigation(mitigate, machine)
+            smallest = _SAME * float(abs(hamiltonian.coeffs).sum())
+            notes = verdicts(prepared, trained, stages, extrapolation, smallest)
+            notes += idle_mitigation(mitigate, machine)
             result = {
                 "schema": SCHEMA,
                 "seed": seed,
@@ -166,7 +169,9 @@ def command(
             }
             _write_circuit(folder, circuit, best)
             folder.write("trace.csv", _trace(trained))
-            folder.write("report.html", render(result, references, stages, trained, extrapolation, circuit))
+            folder.write(
+                "report.html", render(result, references, stages, trained, extrapolation, circuit, smallest)
+            )
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
         raise Stopped(f"stopped. The same command with --resume goes on from what is in {out}.") from None

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
 _GREY = "#7a8696"
-_SMALLEST = 1e-9  # of what a logarithmic axis shows
 
 
 def verdicts(
@@ -27,20 +26,24 @@ def verdicts(
     trained: dict[str, VQEResult],
     stages: list[Stage],
     extrapolation: Extrapolation | None,
+    smallest: float,
 ) -> list[str]:
-    """Sentences that say which method won, the classical one included, and what did not go as asked."""
+    """Sentences that say which method won, the classical one included, and what did not go as asked.
+
+    Energies that differ by less than `smallest` count as the same.
+    """
     (name, main), *others = trained.items()
     notes = []
     for other, result in others:
         steps = len(result.losses) - 1
-        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value + _SMALLEST]
+        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value + smallest]
         notes.append(
             f"The {name} start has at step {reached[0]} what the {other} start has at step {steps}."
             if reached
             else f"The {other} start wins: the {name} start does not reach its energy."
         )
     gain = float(prepared.value) - main.value
-    if abs(gain) < _SMALLEST:
+    if abs(gain) < smallest:
         notes.append("The trained circuit and DMRG at this bond dimension have the same energy.")
     elif gain > 0:
         notes.append(f"The trained circuit is {gain:.2e} below DMRG at this bond dimension.")
@@ -53,7 +56,7 @@ def verdicts(
         assert mitigated.energy is not None
         before, after = abs(raw.energy - main.value), abs(mitigated.energy - main.value)
         margin = float(np.hypot(raw.std, mitigated.std))
-        if abs(before - after) <= margin or max(before, after) < _SMALLEST:
+        if abs(before - after) <= margin or max(before, after) < smallest:
             verdict = "no difference beyond the errors"
         else:
             verdict = "mitigation helped" if after < before else "mitigation did not help"
@@ -72,6 +75,7 @@ def render(
     trained: dict[str, VQEResult],
     extrapolation: Extrapolation | None,
     circuit: QuantumCircuit,
+    smallest: float,
 ) -> str:
     """`report.html` of a run.
 
@@ -83,9 +87,10 @@ def render(
         extrapolation: Of the device's energies to zero noise, drawn where it has several scales; None when
             nothing was mitigated.
         circuit: What was trained.
+        smallest: Energy difference at which the logarithmic axis ends.
     """
     settings = result["settings"]
-    figures = [_training(result["exact_energy"], result["dmrg_energy"], trained)]
+    figures = [_training(result["exact_energy"], result["dmrg_energy"], trained, smallest)]
     if extrapolation is not None and extrapolation.scale_factors.size > 1:
         figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
     ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
@@ -105,12 +110,14 @@ def render(
     )
 
 
-def _training(exact: float | None, dmrg: float, trained: dict[str, VQEResult]) -> tuple[str, str, Axes]:
+def _training(
+    exact: float | None, dmrg: float, trained: dict[str, VQEResult], smallest: float
+) -> tuple[str, str, Axes]:
     ax = new_axes()
     floor = min(dmrg, *(result.value for result in trained.values())) if exact is None else exact
     for name, result in trained.items():
-        ax.plot((result.losses - floor).clip(_SMALLEST), label=f"{name} start")
-    if dmrg - floor > _SMALLEST:
+        ax.plot((result.losses - floor).clip(smallest), label=f"{name} start")
+    if dmrg - floor > smallest:
         ax.axhline(dmrg - floor, color=_GREY, ls="--", lw=1, label="DMRG")
     above = "lowest" if exact is None else "exact"
     ax.set(xlabel="iteration", ylabel=f"energy above the {above} one", yscale="log")
