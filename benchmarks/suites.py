@@ -82,7 +82,10 @@ SUITES = (
         "test",
         (f"{QISKIT}/test_backend_estimator_v2.py",),
         ("ddt",),
-        {"test_metadata": JOB},
+        {
+            "test_metadata": JOB,
+            "test_job_size_limit": "values come from samples, and the test's mock of a device returns none",
+        },
     ),
     Suite(
         "backend-sampler",
@@ -104,7 +107,12 @@ SUITES = (
         {"test_metadata": JOB, "test_estimator_run": SIMULATOR},
     ),
     Suite(
-        "aer-sampler", "aer", "test", (f"{AER}/test_sampler_v2.py",), ("fixtures",), {"test_metadata": JOB}
+        "aer-sampler",
+        "aer",
+        "test",
+        (f"{AER}/test_sampler_v2.py",),
+        ("fixtures",),
+        {"test_metadata": JOB, "test_sampler_run": SIMULATOR},
     ),
     Suite(
         "lambeq",

@@ -194,3 +194,23 @@ def test_a_circuit_narrower_than_the_device_runs_on_its_first_qubits(place) -> N
     circuit.sx(0)
     evs = get_backend(place).run([(circuit, ["ZI", "IY"])], shots=4000, seed=3)[0].data.evs
     assert evs == pytest.approx([-1.0, -1.0], abs=0.2)
+
+
+def test_a_device_that_takes_few_circuits_at_once_gets_as_few(monkeypatch) -> None:
+    class Limited(GenericBackendV2):
+        @property
+        def max_circuits(self) -> int:
+            return 3
+
+    device, sizes = Limited(num_qubits=5, seed=1, noise_info=False), []
+    run = device.run
+    monkeypatch.setattr(
+        device, "run", lambda circuits, **kw: sizes.append(len(circuits)) or run(circuits, **kw)
+    )
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    pub = (bell, {"ZZ": 1.0, "XX": 2.0})  # two bases
+    result = get_backend(device).estimator.run([pub] * 4, precision=0.1).result()
+    assert sizes == [3, 3, 2]
+    assert [float(part.data.evs) for part in result] == [3.0] * 4
