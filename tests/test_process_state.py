@@ -75,7 +75,13 @@ def run(code, threads):
 
 
 # quimb's product goes wrong with two threads, also where there is but one core
-@pytest.mark.parametrize("threads", [{"QUIMB_NUM_THREAD_WORKERS": "2"}, {}], ids=["two", "default"])
+@pytest.mark.parametrize(
+    "threads",
+    [
+        pytest.param({"QUIMB_NUM_THREAD_WORKERS": "2"}, id="two"),
+        pytest.param({}, id="default", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_left_changed(threads):
     compare = """
 after = dict(settings())

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.circuits import two_qubit_depth
-from bondwise.runs import UsageError, progress_bar
+from bondwise.runs import UsageError, progress_bar, real_array
 from bondwise.tn.analytic import analytic_layer, remove_gates
 from bondwise.tn.circuits import (
     Decomposition,
@@ -293,5 +293,5 @@ def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | 
             isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0
         ):
             raise UsageError(f"{name} is {limit!r}; give a whole number of at least 0.")
-    if infidelity is not None and not 0 < infidelity < 1:
+    if infidelity is not None and not 0 < real_array("infidelity", infidelity) < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")

@@ -68,7 +68,7 @@ def extend(
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):
         raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
-    if not 0 <= strength < np.inf:
+    if not 0 <= real_array("strength", strength) < np.inf:
         raise UsageError(f"strength is {strength}; give a standard deviation in radians of at least 0.")
     if circuit.num_clbits:
         raise UsageError("the circuit has classical bits; extend it before measurements are added.")

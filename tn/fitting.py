@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
-from bondwise.runs import UsageError, progress_bar
+from bondwise.runs import UsageError, progress_bar, real_array
 from bondwise.tn.circuits import Decomposition
 from bondwise.tn.program import Program
 from bondwise.tn.sources import read_state
@@ -76,7 +76,7 @@ def fit(
     for name, number in (("iterations", iterations), ("restarts", restarts), ("max_bond", max_bond)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
             raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
-    if infidelity is not None and not 0 < infidelity < 1:
+    if infidelity is not None and not 0 < real_array("infidelity", infidelity) < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
     circuit = as_circuit(circuit)
     starts = _start_points(circuit, parameters, restarts, seed)

@@ -159,8 +159,8 @@ def _read(state: Any, order: Order) -> Tensors:
     elif listed:
         arrays = list(state)
     else:
-        known = not isinstance(state, str | dict | qtn.TensorNetwork) and state is not None
-        arrays = [numpy_array(state)] if known else []
+        known = isinstance(state, list | tuple) or hasattr(state, "__array__")
+        arrays = [numpy_array(state)] if known and not isinstance(state, qtn.TensorNetwork) else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
             raise UsageError(f"the state is a {type(state).__name__}; {_ACCEPTED}.")
         vector = arrays[0]

@@ -118,6 +118,8 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         UsageError: The network has a loop or parts that hang apart, other outer indices, fewer than 2 qubits,
             NaN, or another norm.
     """
+    if not isinstance(network, qtn.TensorNetwork):
+        raise UsageError(f"the network is a {type(network).__name__}; give a quimb TensorNetwork.")
     tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
     if all(np.isfinite(array).all() for array in tensors.values()):
         real = {tid: _without_phase(array) for tid, array in tensors.items()}

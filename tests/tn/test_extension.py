@@ -109,3 +109,10 @@ def test_wrong_use_is_refused():
 def test_natural_mistakes_are_one_line(circuit, pairs, message):
     with pytest.raises(UsageError, match=message):
         extend(circuit, [], pairs)
+
+
+def test_text_for_numbers_is_one_line():
+    with pytest.raises(UsageError, match="strength must be real numbers"):
+        extend(QuantumCircuit(2), [], [(0, 1)], strength="a")
+    with pytest.raises(UsageError, match="infidelity must be real numbers"):
+        decompose([1, 0, 0, 0], infidelity="4")

@@ -182,3 +182,9 @@ def test_a_norm_left_by_truncation():
     assert np.linalg.norm(to_dense(tensors)) == pytest.approx(1, abs=1e-12)
     with pytest.raises(UsageError, match="norm 0.99"):
         site_tensors(state * 0.999)
+
+
+@pytest.mark.parametrize("given_", [5, None, "tree.npz"])
+def test_what_is_no_network_is_one_line(given_):
+    with pytest.raises(UsageError, match="the network is a .*; give a quimb TensorNetwork"):
+        tree_state(given_)
