@@ -12,10 +12,10 @@ demo: $(VENV)/installed
 	  --mitigate exponential --out runs/demo --overwrite
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,20 @@
+"""`pytest -n auto`: a worker for each core, and one thread in each worker.
+
+More threads than cores wait for each other: on two cores the suite then takes several times as long. Without
+`-n` the tests run in one process with the threads that a user has.
+"""
+
+import os
+
+import pytest
+
+MOST_WORKERS = 8  # each takes 1 to 2 GB
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, MOST_WORKERS)
