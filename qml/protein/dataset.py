@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from bondwise.qml.protein.alphabet import standardise
 from bondwise.qml.protein.fasta import fasta_rows
@@ -248,7 +248,7 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             packed = file.peek(2)[:2] == b"\x1f\x8b"
-            content = gzip.GzipFile(fileobj=file) if packed else file
+            content: Any = gzip.GzipFile(fileobj=file) if packed else file
             if file.seekable():
                 require_within("protein_bytes", _size(content), path)
             text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
@@ -268,10 +268,10 @@ def _lines(path: Path) -> Iterator[str]:
         raise UsageError(f"cannot read the proteins {path}: {error.strerror}.") from None
 
 
-def _size(content: IO[bytes]) -> int:
+def _size(content: Any) -> int:
     """Bytes of a file, unpacked; counted no further than just above the limit."""
     if not isinstance(content, gzip.GzipFile):
-        return content.seek(0, io.SEEK_END) + content.seek(0)
+        return int(content.seek(0, io.SEEK_END) + content.seek(0))
     size, most = 0, limit("protein_bytes")
     while size <= most and (piece := content.read(1 << 20)):
         size += len(piece)

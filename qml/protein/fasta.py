@@ -35,7 +35,9 @@ def fasta_rows(
     Raises:
         UsageError: A header holds a key of `unique` twice, or has more than a million letters.
     """
-    place, values, parts, length = "", {}, [], 0
+    place, length = "", 0
+    values: dict[str, str] = {}
+    parts: list[str] = []
     for number, line in chain(lines, [(0, ">")]):
         text = line.strip()
         if not text.startswith(">"):

@@ -170,9 +170,9 @@ class _Cache:
             return None
         require_within("text_bytes", file.stat().st_size, file)
         try:
-            page = json.loads(file.read_text(encoding="utf-8"))
-            _check_page(page)
-            return page
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            _check_page(content)
+            return content
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"the page {file} is damaged: {error}; delete it and repeat the call.") from error
 

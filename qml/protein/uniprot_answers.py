@@ -14,7 +14,6 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Mapping
-from email.message import Message
 from typing import IO, Any
 
 from bondwise.runs import RunError, UsageError, printable, require_within
@@ -29,7 +28,13 @@ _PIECE = 1 << 16  # bytes
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl)[:2] != urllib.parse.urlsplit(req.full_url)[:2]:
             raise RunError(
