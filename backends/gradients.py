@@ -70,7 +70,7 @@ def expectation(
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
 
     Raises:
-        UsageError: Parameters of the wrong shape or not finite, an observable that is not Hermitian or of
+        UsageError: Parameters of the wrong shape, not finite or inside a transform of torch.func, an observable that is not Hermitian or of
             another size, a gate without a gradient rule, a gradient that the backend does not offer.
     """
     circuit = without_measurements(circuit)

@@ -84,6 +84,7 @@ def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
     count = circuit.num_parameters
     try:
         if hasattr(parameters, "detach"):  # a tensor
+            check_tensor(parameters)
             parameters = parameters.detach().cpu()
             parameters = (parameters if parameters.is_complex() else parameters.double()).numpy()
         given = np.asarray([] if parameters is None else parameters)
@@ -107,6 +108,26 @@ def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(angles))[0])
         raise UsageError(f"parameters{list(where)} is {angles[where]}; angles must be finite numbers.")
     return angles
+
+
+def check_tensor(tensor: Any) -> None:
+    """Refuse tensors whose numbers cannot be read: simulators and devices compute outside of torch.
+
+    Raises:
+        UsageError: It is on the device "meta", or inside one of torch.func's transforms.
+    """
+    import torch
+
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise UsageError(
+            "torch.func's transforms (grad, vmap, jacrev, hessian) do not see through circuits; pass all "
+            "sets at once, shape (N, P), and differentiate by torch.autograd.grad or "
+            "torch.autograd.functional.jacobian."
+        )
+    if tensor.is_meta:
+        raise UsageError(
+            "the parameters are on the device 'meta', which holds no numbers; pass them on 'cpu'."
+        )
 
 
 @contextmanager

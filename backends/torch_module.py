@@ -19,7 +19,7 @@ from qiskit.circuit import ControlFlowOp, Measure, Parameter, Reset
 from qiskit.circuit.library import Initialize
 
 from bondwise.backends.gradients import Gradient, choose_method, expectation
-from bondwise.backends.inputs import NOT_FINITE, as_operators, without_measurements
+from bondwise.backends.inputs import NOT_FINITE, as_operators, check_tensor, without_measurements
 from bondwise.backends.names import get_backend
 from bondwise.backends.pennylane import steps
 from bondwise.backends.splitting import SplitCircuit, split
@@ -217,6 +217,7 @@ class CircuitModule(torch.nn.Module):
         )
 
     def _states(self, parts: SplitCircuit, parameters: torch.Tensor) -> torch.Tensor:
+        check_tensor(parameters)
         *batch, width = parameters.shape
         flat = parameters.to(device="cpu", dtype=torch.float64).reshape(int(np.prod(batch)), width)
         num_qubits = self.circuit.num_qubits
@@ -301,6 +302,7 @@ def _real(what: str, values: Any, names: Sequence[str], *, batch: bool = True) -
         tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values, order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{what} are not numbers ({' '.join(str(error).split())}); {wanted}") from None
+    check_tensor(tensor)
     if tensor.is_complex():
         raise UsageError(f"{what} are complex; {wanted}")
     if tensor.ndim == 0 or tensor.shape[-1] != count or not (batch or tensor.ndim == 1):
