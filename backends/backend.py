@@ -24,7 +24,8 @@ from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
-from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, estimator_pub, observables_array
+from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array
+from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names
 from bondwise.runs import UsageError
@@ -136,7 +137,7 @@ class Backend:
             spent, and `job_ids`, a tuple that is empty where nothing was submitted.
 
         Raises:
-            UsageError: `shots` is not positive, or the backend has no estimator.
+            UsageError: `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
         """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
@@ -145,7 +146,7 @@ class Backend:
             shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would win over `shots`, which holds for the whole job
-        plain = [estimator_pub(pub) for pub in pubs]
+        plain = estimator_pubs(pubs)
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
@@ -171,11 +172,12 @@ class Backend:
             Qiskit's result: one `BitArray` per classical register in `result[i].data`; metadata as in `run`.
 
         Raises:
-            UsageError: `shots` is not positive, or the backend only evaluates observables.
+            UsageError: `shots` is not positive, a PUB cannot be read, or the backend only evaluates
+                observables.
         """
         if self.sampler is None:
             raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
-        job = seeded(self.sampler.run, seed)(list(pubs), shots=check_shots(shots) or DEFAULT_SHOTS)
+        job = seeded(self.sampler.run, seed)(sampler_pubs(pubs), shots=check_shots(shots) or DEFAULT_SHOTS)
         result = job.result()
         registers = [next(iter(part.data.values()), None) for part in result]
         spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)

@@ -70,8 +70,9 @@ def expectation(
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
 
     Raises:
-        UsageError: Parameters of the wrong shape, not finite or inside a transform of torch.func, an observable that is not Hermitian or of
-            another size, a gate without a gradient rule, a gradient that the backend does not offer.
+        UsageError: Parameters of the wrong shape, not finite or inside a transform of torch.func, an
+            observable that is not Hermitian or of another size, a gate without a gradient rule, a gradient
+            that the backend does not offer.
     """
     circuit = without_measurements(circuit)
     operators = as_operators(observables, circuit.num_qubits)

@@ -19,7 +19,8 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
 from bondwise.backends.circuit_cache import CircuitCache
-from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots, estimator_pub
+from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots
+from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
@@ -171,7 +172,7 @@ class MitigatedEstimator(Estimator):
             RunError: A qubit's readout tells nothing.
             ValueError: A PUB that Qiskit does not accept.
         """
-        coerced = [estimator_pub(pub, precision) for pub in pubs]
+        coerced = estimator_pubs(pubs, precision)
         seed = self.seed if seed is None else seed
         prepared = [self._prepare(pub, seed) for pub in coerced]
         result = self._run(prepared, self._shots_for(coerced), seed)

@@ -1,0 +1,51 @@
+"""PUBs of every natural form on `Backend.run`, `Backend.sample` and the mitigated estimator."""
+
+import numpy as np
+import pennylane as qml
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import HGate
+
+from bondwise.backends import get_backend
+from bondwise.mitigation import MitigatedEstimator
+from bondwise.runs import UsageError
+
+PLUS = QuantumCircuit(2)
+PLUS.h(0)
+MEASURED = PLUS.copy()
+MEASURED.measure_all()
+RUNS = {
+    "backend": lambda pubs: get_backend("statevector").run(pubs),
+    "mitigated": lambda pubs: MitigatedEstimator("statevector").run(pubs).result(),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_observables_of_every_form(run):
+    for observable in (qml.X(0), [("IX", 1.0)], {"IX": 1.0}, "IX"):
+        assert run([(PLUS, observable)])[0].data.evs == pytest.approx(1.0)
+    assert run([(HGate(), "X")])[0].data.evs == pytest.approx(1.0)
+
+
+WRONG = [
+    PLUS, 3, None, "x.qasm", [PLUS], [3], [None], ["x.qasm"], [(PLUS,)], [(3, "ZZ")], [(PLUS, 3)], 
+    [(PLUS, None)],
+    [(PLUS, "ZZZ")], [(PLUS, np.eye(4))], [(PLUS, "ZZ", [1.0])], [(PLUS, qml.Z(7))], (PLUS, "ZZ"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pubs", WRONG, ids=range(len(WRONG)))
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_the_rest_is_one_line(run, pubs):
+    with pytest.raises(UsageError) as error:
+        run(pubs)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "pubs", [MEASURED, 3, None, "x", [3], [None], ["x"], [(3,)], [(MEASURED, [1.0])]], ids=str
+)
+def test_the_samplers_too(pubs):
+    with pytest.raises(UsageError) as error:
+        get_backend("statevector").sample(pubs)
+    assert "\n" not in str(error.value)
