@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, placed
 from bondwise.backends.inputs import (
@@ -63,7 +64,7 @@ def estimate(
     place = get_backend(backend)
     circuit = without_measurements(circuit)
     single = is_observable(observables)
-    operators = as_operators(observables, circuit.num_qubits)
+    operators: Sequence[SparsePauliOp] = as_operators(observables, circuit.num_qubits)
     angles = as_parameters(circuit, parameters)
     if 0 in angles.shape[:-1]:  # nothing to run
         check_shots(shots)

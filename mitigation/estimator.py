@@ -168,9 +168,8 @@ class MitigatedEstimator(Estimator):
 
         Raises:
             UsageError: A circuit that cannot be folded, or not to distinct scale factors; an extrapolation
-                that returns no finite real number.
+                that returns no finite real number; a PUB that cannot be read.
             RunError: A qubit's readout tells nothing.
-            ValueError: A PUB that Qiskit does not accept.
         """
         coerced = estimator_pubs(pubs, precision)
         seed = self.seed if seed is None else seed
@@ -220,7 +219,7 @@ class MitigatedEstimator(Estimator):
         """
         pub = circuit if isinstance(circuit, EstimatorPub) else as_circuit(circuit)
         if isinstance(pub, QuantumCircuit):
-            pub = estimator_pub((pub, observables, np.zeros(pub.num_parameters)))
+            (pub,) = estimator_pubs([(pub, observables, np.zeros(pub.num_parameters))])
         item, shots, backend = self._prepare(pub, self.seed), self._shots_for([pub]), self.backend
         seconds = sum(
             backend.estimate_seconds(folded, item.observables, shots=shots) for folded in item.circuits
