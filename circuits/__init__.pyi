@@ -1,6 +1,8 @@
 from .composites import in_gates as in_gates
 from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
+from .files import declared_parameters as declared_parameters
+from .files import read_circuit as read_circuit
 from .naming import true_names as true_names
 from .paulis import Observable as Observable
 from .paulis import as_operator as as_operator
@@ -8,5 +10,7 @@ from .paulis import hermitian as hermitian
 from .paulis import is_matrix as is_matrix
 from .paulis import is_observable as is_observable
 from .registers import readable as readable
+from .soundness import bind_soundly as bind_soundly
+from .soundness import require_sound as require_sound
 from .sources import as_circuit as as_circuit
 from .variables import refuse_variables as refuse_variables

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import qml, tn
-from bondwise.runs import UsageError
+from bondwise.circuits import declared_parameters, read_circuit
+from bondwise.runs import UsageError, one_line, read_arrays, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,50 +29,6 @@ def is_file(text: str) -> bool:
         return Path(text).is_file()
     except OSError:
         return False
-
-
-def read_circuit(path: Path) -> QuantumCircuit:
-    """Read a circuit.
-
-    Args:
-        path: QPY (`.qpy`), or OpenQASM 2 or 3 (`.qasm`; the first line says which).
-
-    Raises:
-        UsageError: There is no such file, or it is no circuit; an unknown gate is named with its line.
-    """
-    from qiskit import qpy
-
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}; give a circuit as .qpy or .qasm.")
-    try:
-        if path.suffix == ".qpy":
-            with path.open("rb") as file:
-                circuits = qpy.load(file)
-            if len(circuits) != 1:
-                raise UsageError(f"{path} holds {len(circuits)} circuits; give a file with one.")
-            circuit = circuits[0]
-        elif path.suffix == ".qasm":
-            text = path.read_text()
-            circuit = _read_qasm(text)
-        else:
-            raise UsageError(f"{path} ends in {path.suffix!r}; give a .qpy or .qasm file.")
-    except UsageError:
-        raise
-    except Exception as error:  # the parsers raise kinds of their own, and struct and Unicode errors beside
-        message = " ".join(str(error).strip("'\"").split()) or "it is not valid OpenQASM."
-        raise UsageError(f"{path} cannot be read as a circuit: {message}") from error
-    return circuit
-
-
-def _read_qasm(text: str) -> QuantumCircuit:
-    from qiskit import qasm2, qasm3
-
-    if not text.strip():
-        raise UsageError("the file is empty; give a circuit as .qpy or .qasm.")
-    if re.search(r"OPENQASM\s+2", text):
-        # with the gates that Qiskit itself writes beyond those of qelib1.inc
-        return qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
-    return qasm3.loads(text)
 
 
 def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.ndarray] | np.ndarray:
@@ -111,11 +66,11 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     if path.suffix == ".npy":
         from bondwise.tn.bitstrings import is_bits
 
-        content = _read_arrays(path)["vector"]
+        content = read_arrays(path)["vector"]
         if content.dtype.kind == "U" or is_bits(content):
             return tn.read_bitstrings(path)
     elif path.suffix == ".npz":
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         content = arrays["vector"] if arrays.keys() == {"vector"} else _in_order(path, arrays)
     else:
         if path.suffix in (".dmp", ".pkl", ".pickle", ".joblib"):
@@ -128,24 +83,6 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         return tn.site_tensors(content, order=order)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
-
-
-def _read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an `.npz` file by their names; that of an `.npy` file is called vector."""
-    import numpy as np
-
-    try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                return {"vector": np.lib.format.read_array(file, allow_pickle=False)}
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no .npz file, or only the beginning of one.")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except MemoryError:
-        raise
-    except Exception as error:  # zip archives and their compressions raise kinds of their own
-        raise UsageError(f"{path} cannot be read as numpy arrays: {error}") from error
 
 
 def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
@@ -171,11 +108,14 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
     """Read the angles of a circuit.
 
     Args:
-        path: JSON, `{"name": angle}` or a list in the order of `circuit.parameters`, or `.npy`.
+        path: JSON or `.npy`. By name, `{"name": angle}` or, for several sets, `{"name": [angle, ...]}`; the
+            names that an exporter had to rewrite may be given as they were, `x[0]` for `_x_0_`. Or a plain
+            list or array, in the order of `bondwise.circuits.declared_parameters`.
         circuit: The circuit they are for.
 
     Returns:
-        float64 of shape (P,), or (batch, P) if the file holds several sets.
+        float64 of shape (P,), or (batch, P) if the file holds several sets; columns in the order of
+        `circuit.parameters`.
 
     Raises:
         UsageError: The file cannot be read, or names or numbers do not fit the circuit.
@@ -183,25 +123,18 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
     import numpy as np
 
     names = [parameter.name for parameter in circuit.parameters]
+    content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
+    by_name = isinstance(content, dict)
     try:
-        content = np.load(path, allow_pickle=False) if path.suffix == ".npy" else json.loads(path.read_text())
         if isinstance(content, dict):
-            missing = [name for name in names if name not in content]
-            if missing or len(content) != len(names):
-                strange = sorted(content.keys() - set(names))
-                what = (
-                    f"lacks {missing[0]!r}" if missing else f"has {strange[0]!r}, which the circuit has not"
-                )
-                raise UsageError(
-                    f"{path} {what}; the circuit's {len(names)} parameters are to be given by name."
-                )
-            content = np.stack([np.asarray(content[name], np.float64) for name in names], axis=-1)
-        values = np.asarray(content, dtype=np.float64)
-    except UsageError:
-        raise
-    except (OSError, EOFError, ValueError, TypeError) as error:
+            columns = [_numbers(angles) for angles in _by_name(path, content, names)]
+            values = np.stack(columns, axis=-1) if columns else np.zeros(0)
+        else:
+            values = _numbers(content)
+    except (ValueError, TypeError) as error:
         raise UsageError(
-            f"{path} cannot be read as angles ({error}); give JSON (a list, or names with angles) or .npy."
+            f"{path} cannot be read as angles ({one_line(error)}); "
+            "give JSON (a list, or names with angles) or .npy."
         ) from error
     if values.ndim not in (1, 2) or values.shape[-1] != len(names):
         raise UsageError(
@@ -209,7 +142,35 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
         )
     if not np.isfinite(values).all():
         raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
-    return values
+    if by_name:
+        return values
+    declared = [parameter.name for parameter in declared_parameters(circuit)]
+    return values[..., [declared.index(name) for name in names]]
+
+
+def _by_name(path: Path, content: dict[str, Any], names: list[str]) -> list[Any]:
+    """The angles in the order of the names; a key may be what a name was before it was made an identifier."""
+    aliases: dict[str, Any] = {}
+    for key, angles in content.items():
+        alias = key if key in names else "_" + re.sub(r"\W", "_", key)
+        if alias in aliases:
+            raise UsageError(f"{path} gives the parameter {one_line(alias, 60)!r} twice.")
+        aliases[alias if alias in names else key] = angles
+    missing = [name for name in names if name not in aliases]
+    if missing or len(aliases) != len(names):
+        strange = sorted(aliases.keys() - set(names))
+        what = f"lacks {missing[0]!r}" if missing else f"has {strange[0][:60]!r}, which the circuit has not"
+        raise UsageError(f"{path} {what}; the circuit's {len(names)} parameters are to be given by name.")
+    return [aliases[name] for name in names]
+
+
+def _numbers(content: Any) -> np.ndarray:
+    import numpy as np
+
+    array = np.asarray(content)
+    if array.size and array.dtype.kind not in "iuf":
+        raise ValueError(f"an array of {array.dtype} where real numbers belong")
+    return array.astype(np.float64)
 
 
 def read_observable(text: str, num_qubits: int) -> SparsePauliOp:

@@ -37,7 +37,8 @@ Shots = Annotated[
     typer.Option("--shots", help="Per measured basis and noise scale; 0 is exact where the backend can be."),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, help="The same seed gives the same numbers on simulators.")
+    int,
+    typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed gives the same numbers on simulators."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bondwise import backends
+from bondwise.circuits import bind_soundly, declared_parameters, read_circuit
 from bondwise.cli import options
-from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
+from bondwise.cli.circuit_files import read_observable, read_parameters
 from bondwise.cli.device import idle_mitigation, mitigator_of
 from bondwise.cli.stages import versions
 from bondwise.cli.terminal import show, show_json, show_table
@@ -53,6 +54,11 @@ def command(
         raise UsageError(
             f"{circuit} has {len(program.parameters)} free parameters; give them with --parameters FILE."
         )
+    if angles is not None:
+        import numpy as np
+
+        for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
+            bind_soundly(program, row, f"{circuit} with {parameters}")
     if shots < 0:
         raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
     if not observable and (not shots or mitigate != "none"):
@@ -71,6 +77,8 @@ def command(
         else:
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
             result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
+        if angles is not None:
+            result["parameters"] = [parameter.name for parameter in declared_parameters(program)]
         result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
         folder.write_json("result.json", result)
     if json:
@@ -80,7 +88,12 @@ def command(
             _show_values(result)
         else:
             _show_counts(result["counts"])
-        show(*result.get("notes", []), f"result.json is in {folder.path}")
+        notes = list(result.get("notes", []))
+        if angles is not None:
+            names = result["parameters"]
+            more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
+            notes.append(f"order of a plain list of angles: {', '.join(names[:SHOWN])}{more}")
+        show(*notes, f"result.json is in {folder.path}")
 
 
 def _values(

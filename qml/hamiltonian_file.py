@@ -15,7 +15,7 @@ from typing import Any
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.circuits import Observable, as_operator
-from bondwise.runs import UsageError, write_atomically
+from bondwise.runs import UsageError, read_json, read_text, require_within, write_atomically
 
 
 def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
@@ -33,21 +33,22 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
             finite real number (the operator would not be Hermitian); file and line (JSON: term) are named.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"cannot read the Hamiltonian {path}: {reason}.") from None
-    rows = _json_rows(path, text) if text.lstrip()[:1] in ("[", "{") else _plain_rows(path, text)
+    text = read_text(path)
+    rows = _json_rows(path) if text.lstrip()[:1] in ("[", "{") else _plain_rows(path, text)
+    require_within("terms", len(rows), path)
     terms: list[tuple[str, float]] = []
     for place, pauli, coefficient in rows:
         if not isinstance(pauli, str) or not re.fullmatch("[IXYZ]+", pauli):
             raise UsageError(
-                f"{place}: {pauli!r} is no Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
+                f"{place}: {repr(pauli)[:40]} is no Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
             )
+        if not terms:
+            require_within("qubits", len(pauli), path)
+            require_within("array_bytes", 2 * len(pauli) * len(rows), path)
         if terms and len(pauli) != len(terms[0][0]):
             raise UsageError(
-                f"{place}: {pauli!r} has {len(pauli)} letters where the first term has {len(terms[0][0])}."
+                f"{place}: {pauli[:40]!r} has {len(pauli)} letters "
+                f"where the first term has {len(terms[0][0])}."
             )
         terms.append((pauli, _coefficient(place, coefficient)))
     if not terms:
@@ -77,16 +78,13 @@ def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> 
     return write_atomically(path, "[\n " + ",\n ".join(rows) + "\n]\n")
 
 
-def _json_rows(path: Path, text: str) -> list[tuple[str, Any, Any]]:
-    try:
-        rows = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}.") from None
+def _json_rows(path: Path) -> list[tuple[str, Any, Any]]:
+    rows = read_json(path)
     if not isinstance(rows, list):
         raise UsageError(f'{path}: expected a list of terms such as [["ZZI", -1.0], ["IIX", 0.5]].')
     for index, row in enumerate(rows, start=1):
         if not isinstance(row, list) or len(row) != 2:
-            raise UsageError(f'{path}, term {index}: expected ["ZZI", -1.0], found {json.dumps(row)[:60]}.')
+            raise UsageError(f'{path}, term {index}: expected ["ZZI", -1.0], found {repr(row)[:60]}.')
     return [(f"{path}, term {index}", pauli, value) for index, (pauli, value) in enumerate(rows, start=1)]
 
 
@@ -114,7 +112,9 @@ def _coefficient(place: str, given: Any) -> float:
             f"{place}: {repr(given)[:40]} is no coefficient; write a real number such as -1.0."
         ) from None
     if value.imag:
-        raise UsageError(f"{place}: the coefficient {given!r} is not real, so the operator is not Hermitian.")
+        raise UsageError(
+            f"{place}: the coefficient {repr(given)[:40]} is not real, so the operator is not Hermitian."
+        )
     if not math.isfinite(value.real):
-        raise UsageError(f"{place}: the coefficient {given!r} is not a finite number.")
+        raise UsageError(f"{place}: the coefficient {repr(given)[:40]} is not a finite number.")
     return value.real

@@ -13,7 +13,13 @@ from .limits import limit as limit
 from .limits import require_within as require_within
 from .numbers import real_array as real_array
 from .progress import progress_bar as progress_bar
+from .reading import one_line as one_line
+from .reading import read_arrays as read_arrays
+from .reading import read_bytes as read_bytes
+from .reading import read_json as read_json
+from .reading import read_text as read_text
 from .result import Result as Result
 from .text import figure_text as figure_text
 from .text import json_text as json_text
 from .text import printable as printable
+from .trial import try_apart as try_apart

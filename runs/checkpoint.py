@@ -19,7 +19,9 @@ from safetensors.torch import save
 
 from bondwise.runs.errors import UsageError
 from bondwise.runs.files import write_atomically
+from bondwise.runs.limits import require_within
 from bondwise.runs.nesting import pack, unpack
+from bondwise.runs.reading import one_line
 
 _FORMAT = "bondwise checkpoint 1"
 
@@ -59,26 +61,36 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no checkpoint {path}; start without resuming.")
+    require_within("array_bytes", path.stat().st_size, f"checkpoint {path}")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-    except (SafetensorError, OSError) as error:
-        raise UsageError(
-            f"checkpoint {path} is cut or damaged ({error}); delete it and start without resuming."
-        ) from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
     if header.get("format") != _FORMAT:
         raise UsageError(f"{path} is not a checkpoint of bondwise; give the file that a run wrote.")
-    if header["checksum"] != _checksum(header["state"], tensors):
-        raise UsageError(
-            f"checkpoint {path} is damaged (checksum differs); delete it and start without resuming."
-        )
-    if header["run"] != run:
+    try:
+        intact = header["checksum"] == _checksum(header["state"], tensors)
+    except (KeyError, TypeError, RuntimeError) as error:  # a field is missing; a dtype that numpy lacks
+        raise _damaged(path, error) from error
+    if not intact:
+        raise _damaged(path, "checksum differs")
+    if header.get("run") != run:
         raise UsageError(
             f"checkpoint {path} belongs to another run (circuit, Hamiltonian or settings differ); "
             "repeat the settings it was made with, or start without resuming."
         )
-    return unpack(json.loads(header["state"]), tensors)
+    try:
+        return unpack(json.loads(header["state"]), tensors)
+    except Exception as error:  # whoever wrote it computed a checksum of nonsense
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, reason: BaseException | str) -> UsageError:
+    return UsageError(
+        f"checkpoint {path} is cut or damaged ({one_line(reason)}); delete it and start without resuming."
+    )
 
 
 def _checksum(skeleton: str, tensors: dict[str, torch.Tensor]) -> str:

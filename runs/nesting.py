@@ -15,6 +15,7 @@ import torch
 from qiskit import QuantumCircuit, qpy
 
 from bondwise.runs.errors import UsageError
+from bondwise.runs.trial import try_apart
 
 
 def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
@@ -64,7 +65,11 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
 
 
 def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Put the arrays back; the inverse of `pack`."""
+    """Put the arrays back; the inverse of `pack`.
+
+    Raises:
+        UsageError: A circuit in it is damaged.
+    """
     if isinstance(node, list):
         return [unpack(item, tensors) for item in node]
     if not isinstance(node, dict):
@@ -78,7 +83,9 @@ def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return float(content)
     tensor = tensors[content]
     if kind == "circuit":
-        return qpy.load(BytesIO(tensor.numpy().tobytes()))[0]
+        content = tensor.numpy().tobytes()
+        try_apart(lambda: qpy.load(BytesIO(content))[0], name="a circuit in it", size=len(content))
+        return qpy.load(BytesIO(content))[0]
     if kind.startswith("complex"):
         tensor = torch.view_as_complex(tensor)
     return tensor.numpy() if kind.endswith("numpy") else tensor

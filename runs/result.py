@@ -13,6 +13,7 @@ import numpy as np
 
 from bondwise.runs.errors import UsageError
 from bondwise.runs.files import write_atomically
+from bondwise.runs.reading import one_line, read_bytes, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +80,18 @@ class Result:
 
         path = Path(path)
         try:
-            document = json.loads(path.with_name(path.name + ".json").read_text())
+            document = read_json(path.with_name(path.name + ".json"))
             found = document["result"]
             if found == cls.__name__:
                 stored = path.with_name(path.name + ".safetensors")
-                data = stored.read_bytes() if stored.exists() else b""
+                data = read_bytes(stored, "array_bytes") if stored.exists() else b""
                 if "tensors" in document and sha256(data).hexdigest() != document["tensors"]:
                     raise UsageError(f"{stored} is missing or belongs to another result")
                 tensors = load(data) if data else {}
                 return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
         except Exception as error:  # each layer has its own: JSON, safetensors, QPY, missing keys
-            raise UsageError(f"{path}.json is not a saved result, or damaged ({error!r}).") from error
+            raise UsageError(f"{path}.json is not a saved result, or damaged ({one_line(error)}).") from error
+        found = one_line(str(found), 40)
         raise UsageError(f"{path}.json holds a {found}; write {found}.load instead of {cls.__name__}.load.")
 
 

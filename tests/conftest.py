@@ -4,7 +4,10 @@ More threads than cores wait for each other: on two cores the suite then takes s
 `-n` the tests run in one process with the threads that a user has.
 """
 
+import functools
+import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +21,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it
 def pytest_xdist_auto_num_workers() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(allowed, MOST_WORKERS)
+
+
+@pytest.fixture
+def assert_robust(tmp_path):
+    """`assert_robust` of `fuzzing.py`, in a folder of the test."""
+    spec = importlib.util.spec_from_file_location("fuzzing", Path(__file__).with_name("fuzzing.py"))
+    fuzzing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fuzzing)
+    (tmp_path / "mutated").mkdir()
+    return functools.partial(fuzzing.assert_robust, folder=tmp_path / "mutated")

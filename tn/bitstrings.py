@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, read_arrays, read_text, require_within
 from bondwise.tn.networks import numpy_array
 
 _ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings such as "0110"'
@@ -34,17 +34,13 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     kind = path.suffix.lower()
     if kind not in (".npy", ".csv", ".txt"):
         raise UsageError(f"{path} is not a file of bit strings; give one that ends in .npy, .csv or .txt.")
-    try:
-        content: Any = (
-            np.load(path, allow_pickle=False) if kind == ".npy" else path.read_text(encoding="utf-8-sig")
-        )
-    except (OSError, ValueError, EOFError) as error:  # missing, not of this format, not text
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"{path} cannot be read: {reason}.") from error
     if kind == ".npy":
-        return as_bits(content, str(path))
+        array = read_arrays(path)["vector"]
+        if array.ndim == 2:
+            require_within("qubits", array.shape[1], f"a string of {path}")
+        return as_bits(array, str(path))
     strings: list[str] = []
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         string = re.sub(r"[\s,]", "", line)
         if not string:
             continue
@@ -52,6 +48,8 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         if wrong:
             hint = "; leave out a line of names" if number == 1 else ""
             raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1{hint}.")
+        if not strings:
+            require_within("qubits", len(string), f"a string of {path}")
         strings.append(string)
         if len(string) != len(strings[0]):
             raise UsageError(f"{path}, line {number}: {len(string)} bits; the first has {len(strings[0])}.")

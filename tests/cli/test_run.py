@@ -8,7 +8,8 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm2, qa
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
-from bondwise.cli.circuit_files import read_circuit, read_observable, read_parameters
+from bondwise.circuits import read_circuit
+from bondwise.cli.circuit_files import read_observable, read_parameters
 from bondwise.runs import UsageError
 
 

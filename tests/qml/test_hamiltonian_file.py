@@ -90,3 +90,29 @@ def test_only_hermitian_operators_are_written(tmp_path):
     with pytest.raises(UsageError, match="term 2: .* not Hermitian"):
         write_hamiltonian(SparsePauliOp(["XX", "ZZ"], [1, 1j]), tmp_path / "h.json")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("count", "seed"), [(50, 0), pytest.param(2000, 1, marks=pytest.mark.slow)])
+def test_mutated_files_are_read_or_refused_in_one_line(assert_robust, count, seed):
+    samples = [
+        b'[["ZZI", -1.0], ["IIX", 0.5], ["YIY", 1e-3]]',
+        b"-1.0 ZZI\n0.5 IIX  # field\n(0.25+0j) YYI\n",
+    ]
+    assert_robust(read_hamiltonian, samples, "h.txt", count=count, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("content", "variable"),
+    [
+        ("1 Z\n" * 1_000_001, "TERMS"),
+        ("1 " + "Z" * 1_000_000, "QUBITS"),
+        ("1 " + "Z" * 10_000 + "\n" + "1 X\n" * 50_000, "ARRAY_BYTES"),
+        ("[" * 2_000_000, None),
+        ("[" + "0," * 20_000_000, "JSON_VALUES"),
+    ],
+)
+def test_files_that_ask_for_much_are_refused(tmp_path, content, variable):
+    (tmp_path / "h.txt").write_text(content)
+    with pytest.raises(UsageError, match=f"MAX_{variable}" if variable else "nested too deeply") as caught:
+        read_hamiltonian(tmp_path / "h.txt")
+    assert "h.txt" in str(caught.value)

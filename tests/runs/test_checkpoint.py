@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qiskit import QuantumCircuit
 
 from bondwise.runs import RunError, UsageError, load_checkpoint, save_checkpoint
 
@@ -110,3 +111,12 @@ def test_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="No space left on device"):
         save_checkpoint(path, [2], run="r")
     assert load_checkpoint(path, run="r") == [1]
+
+
+@pytest.mark.parametrize(("count", "seed"), [(50, 0), pytest.param(2000, 1, marks=pytest.mark.slow)])
+def test_mutated_checkpoints_are_read_or_refused_in_one_line(assert_robust, tmp_path, count, seed):
+    state = {"step": 3, "angles": np.arange(3.0), "tensors": [np.eye(2) * 1j], "circuit": QuantumCircuit(1)}
+    path = save_checkpoint(tmp_path / "good", state, run="r")
+    samples = [path.read_bytes(), save_checkpoint(path, [1], run="r").read_bytes()]
+    path.unlink()
+    assert_robust(lambda path: load_checkpoint(path, run="r"), samples, "c.bin", count=count, seed=seed)

@@ -49,3 +49,23 @@ def test_refuses_what_it_cannot_store(tmp_path):
     with pytest.raises(UsageError, match="value is object, which cannot be stored"):
         Result(value=object()).save(tmp_path / "r")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("count", "seed"), [(50, 0), pytest.param(2000, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("end", ["json", "safetensors"])
+def test_mutated_results_are_read_or_refused_in_one_line(assert_robust, tmp_path, end, count, seed):
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    stored = Result(value=np.arange(3.0), std=np.ones(3), shots=10, seed=1, job_ids=("a", circuit))
+    stored.save(tmp_path / "good")
+    contents = {kind: (tmp_path / f"good.{kind}").read_bytes() for kind in ("json", "safetensors")}
+    other = "json" if end == "safetensors" else "safetensors"
+
+    def lay(path):
+        path.with_suffix(f".{other}").write_bytes(contents[other])
+
+    def load(path):
+        Result.load(path.with_suffix(""))
+
+    words = {"count": count, "seed": seed, "prepare": lay, "named": "r.json"}
+    assert_robust(load, [contents[end]], f"r.{end}", **words)

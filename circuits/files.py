@@ -1,0 +1,156 @@
+"""Circuits from files: QPY, OpenQASM 2 and OpenQASM 3; what cannot be read, or not be handled, is one line.
+
+The file is read in a child process first (`try_apart`): Qiskit's parsers can panic, hang or take all memory.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from bondwise.circuits.soundness import require_sound
+from bondwise.runs import UsageError, one_line, read_bytes, read_text, try_apart
+
+_ORDER = "declared parameters"  # key of a circuit's metadata
+_QASM2_INCLUDES = ("qelib1.inc", "stdgates.inc")
+
+
+def read_circuit(path: Path) -> QuantumCircuit:
+    """Read a circuit.
+
+    Args:
+        path: QPY (`.qpy`), or OpenQASM 2 or 3 (`.qasm`; the first line says which). OpenQASM 2 may include
+            files that lie beside it, or in folders beside it.
+
+    Returns:
+        The circuit; `declared_parameters` gives its parameters in the order of the file.
+
+    Raises:
+        UsageError: There is no such file, or it is no circuit; an unknown gate is named with its line. It
+            includes a file from elsewhere, a number in it is not finite, or it asks for more than the limits
+            allow (see `bondwise.runs.limit`).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; give a circuit as .qpy or .qasm.")
+    if path.suffix not in (".qpy", ".qasm"):
+        raise UsageError(f"{path} ends in {path.suffix!r}; give a .qpy or .qasm file.")
+    content = read_bytes(path) if path.suffix == ".qpy" else read_text(path)
+    if isinstance(content, str):
+        if not content.strip():
+            raise UsageError(f"{path} cannot be read as a circuit: the file is empty.")
+        if _is_qasm2(content):
+            _check_includes(content, path)
+
+    def attempt() -> None:
+        try:
+            circuit = _parse(content, path)
+        except (UsageError, MemoryError, RecursionError):
+            raise
+        except BaseException as error:  # the parsers raise kinds of their own, and Rust panics
+            raise UsageError(f"{path} cannot be read as a circuit: {_reason(error)}") from error
+        require_sound(circuit, path)
+
+    try_apart(attempt, name=str(path), size=len(content))
+    return _parse(content, path)
+
+
+def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
+    """The free parameters of a circuit in the order in which a plain list of angles gives them.
+
+    That is the order in which an OpenQASM 3 file declares its inputs, as far as `read_circuit` read the
+    circuit from one; else the order of `circuit.parameters`.
+    """
+    names = (circuit.metadata or {}).get(_ORDER, [])
+    place = {name: index for index, name in enumerate(names)}
+    return sorted(circuit.parameters, key=lambda parameter: place.get(parameter.name, len(place)))
+
+
+def _parse(content: bytes | str, path: Path) -> QuantumCircuit:
+    from qiskit import qasm2, qpy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a file of a newer Qiskit: it reads, or it is refused
+        if isinstance(content, bytes):
+            circuits = qpy.load(BytesIO(content))
+            if len(circuits) != 1:
+                raise UsageError(f"{path} holds {len(circuits)} circuits; give a file with one.")
+            return circuits[0]
+        if _is_qasm2(content):
+            # with the gates that Qiskit itself writes beyond those of qelib1.inc
+            return qasm2.loads(
+                content,
+                include_path=(str(path.parent),),
+                custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
+            )
+        return _qasm3(content)
+
+
+def _qasm3(text: str) -> QuantumCircuit:
+    import openqasm3
+    import qiskit_qasm3_import
+
+    program = openqasm3.parse(text)
+    circuit = qiskit_qasm3_import.convert(program)
+    declared = [
+        statement.identifier.name
+        for statement in program.statements
+        if isinstance(statement, openqasm3.ast.IODeclaration)
+    ]
+    if declared:
+        circuit.metadata = {_ORDER: declared}
+    return circuit
+
+
+def _is_qasm2(text: str) -> bool:
+    return re.search(r"OPENQASM\s+2", text) is not None
+
+
+def _check_includes(text: str, path: Path, seen: frozenset[Path] = frozenset()) -> None:
+    """Refuse OpenQASM 2 that includes what does not lie beside it; strings in it are names of files only."""
+    folder = path.parent.resolve()
+    for token in re.findall(r"""//[^\n]*|"[^"]*"|'[^']*'""", text):
+        name = token[1:-1]
+        if token.startswith("//") or name in _QASM2_INCLUDES:
+            continue
+        shown = one_line(name, 60)
+        beside = Path(name)
+        if beside.is_absolute() or ".." in beside.parts or "\0" in name:
+            inside = False
+        else:
+            inside = (folder / beside).resolve().is_relative_to(folder)
+        if not inside:
+            raise UsageError(
+                f"{path} includes {shown!r}, which does not lie beside it; "
+                f"put the file into the folder of the circuit, or include {_QASM2_INCLUDES[0]!r}."
+            )
+        file = (folder / beside).resolve()
+        if not file.is_file():
+            raise UsageError(f"{path} includes {shown!r}, and there is no such file beside it.")
+        if file not in seen:
+            seen = seen | {file}
+            if len(seen) > 100:
+                raise UsageError(f"{path} includes more than 100 files; write them into it.")
+            _check_includes(read_text(file), path, seen)
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong with the text, on one line, with the place of it where the parser keeps it to itself."""
+    message = one_line(error).strip("'\"")
+    if not isinstance(error, Exception):  # a Rust panic
+        return (
+            f"Qiskit's parser crashes on it ({message}), as it does on sizes and numbers that are too large."
+        )
+    if str(error):
+        return message if message.endswith(".") else f"{message}."
+    cause = error.__cause__
+    inner = cause.args[0] if cause is not None and cause.args else cause
+    token = getattr(inner, "offendingToken", None)
+    if token is None:
+        return "it is not valid OpenQASM."
+    return f"line {token.line}, column {token.column}: {one_line(token.text, 40)!r} is not expected here."

@@ -1,0 +1,120 @@
+"""Whether a circuit from a file may be worked with: finite, and modest once it is written out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    AnnotatedOperation,
+    ControlledGate,
+    ForLoopOp,
+    Gate,
+    Instruction,
+    ParameterExpression,
+)
+
+from bondwise.runs import UsageError, one_line, require_within
+
+_DEEPEST = 100  # definitions within definitions; each step takes several frames of Python's stack later
+
+_OF_USERS = (Gate, Instruction, ControlledGate, AnnotatedOperation)  # they hold definitions of any size
+
+
+def require_sound(circuit: QuantumCircuit, name: object) -> None:
+    """Refuse a circuit that cannot be right or cannot be handled.
+
+    Args:
+        circuit: Any circuit; definitions of its gates and blocks of its control flow are looked into.
+        name: What the message begins with, the path of its file.
+
+    Raises:
+        UsageError: An angle, matrix, duration or phase is NaN or infinite. Or it has more qubits, classical
+            bits or operations, definitions and loops written out, than the limits allow (see
+            `bondwise.runs.limit`); or its definitions are nested too deeply.
+    """
+    require_within("qubits", circuit.num_qubits, name)
+    require_within("clbits", circuit.num_clbits, name)
+    require_within("operations", _operations(circuit, name, {}, 0), name)
+
+
+def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object) -> QuantumCircuit:
+    """The circuit with its angles, refused where finite angles make a number in it infinite.
+
+    Args:
+        circuit: A circuit that is sound.
+        angles: One for each of `circuit.parameters`.
+        name: What the message begins with.
+
+    Raises:
+        UsageError: A number becomes NaN or infinite.
+    """
+    try:
+        bound = circuit.assign_parameters(angles)
+    except (ArithmeticError, ValueError) as error:
+        raise UsageError(
+            f"{name}: with these angles a number becomes infinite ({one_line(error)})."
+        ) from error
+    require_sound(bound, name)
+    return bound
+
+
+def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], depth: int) -> int:
+    """The operations of a circuit, written out; 1 for a gate of Qiskit's library.
+
+    A gate of OpenQASM 2 makes its definition anew whenever it is asked, so that it is known by its name and
+    angles, which are one gate in one file; others are known by the object. `known` is filled on the way.
+    """
+    if depth > _DEEPEST:
+        raise UsageError(f"{name} has definitions nested deeper than {_DEEPEST}; write some of them out.")
+    _require_finite(circuit.global_phase, "the global phase", name)
+    total = 0
+    for instruction in circuit.data:
+        if instruction.is_standard_gate():
+            for value in instruction.params:
+                _require_finite(value, f"an angle of {instruction.name!r}", name)
+            total += 1
+            continue
+        operation = instruction.operation
+        blocks = getattr(operation, "blocks", None)
+        for value in getattr(operation, "params", ()):
+            if not (blocks and isinstance(value, QuantumCircuit)):
+                _require_finite(value, f"a number of {one_line(operation.name, 40)!r}", name)
+        _require_finite(getattr(operation, "duration", None), "a duration", name)
+        if blocks:
+            repeats = len(operation.params[0]) if isinstance(operation, ForLoopOp) else 1
+            total += repeats * (1 + sum(_operations(block, name, known, depth + 1) for block in blocks))
+            continue
+        kind = getattr(operation, "base_class", type(operation))  # measurements are singletons of their own
+        if kind.__module__.startswith("qiskit.circuit.") and kind not in _OF_USERS:
+            total += 1  # the library's own: made on demand, and of a modest size
+            continue
+        base = getattr(operation, "base_op", None)
+        definition = base.definition if base is not None else operation.definition
+        if definition is None:
+            total += 1
+            continue
+        lazy = getattr(operation, "_bytecode", None) is not None
+        key = (operation.name, tuple(map(repr, operation.params))) if lazy else id(definition)
+        if key not in known:
+            known[key] = _operations(definition, name, known, depth + 1)
+        total += max(1, known[key])
+    return total
+
+
+def _require_finite(value: Any, what: str, name: object) -> None:
+    if isinstance(value, ParameterExpression):
+        if value.parameters:
+            return
+        value = complex(value)
+    if isinstance(value, np.ndarray):
+        finite = value.dtype.kind not in "fc" or bool(np.isfinite(value).all())
+    elif isinstance(value, complex):
+        finite = math.isfinite(value.real) and math.isfinite(value.imag)
+    else:
+        finite = not isinstance(value, float | np.floating) or math.isfinite(value)
+    if not finite:
+        raise UsageError(f"{name}: {what} is NaN or infinite; every number in a circuit must be finite.")
