@@ -113,7 +113,7 @@ class _Job:
     def __init__(
         self,
         parts: SplitCircuit,
-        operators: Sequence[SparsePauliOp],
+        operators: list[SparsePauliOp],
         backend: Backend,
         shots: int | None,
         generator: np.random.Generator | None,
