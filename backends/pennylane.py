@@ -20,7 +20,7 @@ from qiskit.circuit import library as gates
 
 from bondwise.backends.splitting import SplitCircuit, closed_kind, split
 from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, real_array
 
 Wires = Sequence[Any]
 
@@ -114,7 +114,9 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
         if len(labels) != num_qubits:
             raise UsageError(f"the circuit has {num_qubits} qubits and {len(labels)} wires were given.")
         if isinstance(parameters, list | tuple):
-            parameters = np.asarray(parameters, dtype=float)
+            parameters = real_array("the parameters", parameters)
+        if "complex" in qml.math.get_dtype_name(parameters):
+            raise UsageError("the parameters are complex; gate angles are real numbers in radians.")
         given = qml.math.shape(parameters)
         if not given or given[-1] != expected:
             raise UsageError(

@@ -73,7 +73,7 @@ class BatchedModel(PytorchQuantumModel):
             UsageError: There is no circuit, one is not a lambeq circuit, their open wires differ, a symbol is
                 not the model's, or the weights were not initialised.
         """
-        weights = self.weights
+        weights: torch.Tensor = self.weights
         if not self.symbols:  # circuits without symbols need no weights; rotations by numbers look one up
             weights = torch.zeros(1)
         elif not isinstance(weights, torch.Tensor):

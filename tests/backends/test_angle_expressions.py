@@ -124,3 +124,13 @@ def test_complex_angles_are_refused():
     circuit.ry((1j * A) ** 3, 0)
     with pytest.raises(UsageError, match="complex"):
         expectation(circuit, "Z", [0.7])
+
+
+@pytest.mark.parametrize(
+    "wrong", [[0.7 + 1j], [np.complex128(0.7 + 1j)], np.array([0.7 + 1j]), torch.tensor([1j])]
+)
+def test_complex_parameters_lose_nothing_on_the_way_to_pennylane(wrong):
+    circuit = QuantumCircuit(1)
+    circuit.ry(A, 0)
+    with pytest.raises(UsageError, match="complex|must be real"):
+        qml.matrix(to_pennylane(circuit), wire_order=[0])(wrong)
