@@ -43,7 +43,7 @@ def test_the_rest_is_one_line(run, pubs):
 
 
 @pytest.mark.parametrize(
-    "pubs", [MEASURED, 3, None, "x", [3], [None], ["x"], [(3,)], [(MEASURED, [1.0])]], ids=str
+    "pubs", [MEASURED, 3, None, "x", [3], [None], ["x"], [(3,)], [(MEASURED, [1.0])]], ids=range(9)
 )
 def test_the_samplers_too(pubs):
     with pytest.raises(UsageError) as error:
