@@ -120,17 +120,20 @@ def _check_includes(text: str, path: Path, seen: frozenset[Path] = frozenset()) 
             continue
         shown = one_line(name, 60)
         beside = Path(name)
-        if beside.is_absolute() or ".." in beside.parts or "\0" in name:
-            inside = False
-        else:
-            inside = (folder / beside).resolve().is_relative_to(folder)
+        file = path
+        inside = not beside.is_absolute() and ".." not in beside.parts and "\0" not in name
+        if inside:
+            try:
+                file = (folder / beside).resolve()
+                found, inside = file.is_file(), file.is_relative_to(folder)
+            except (OSError, RuntimeError):  # a name that is too long, a link to itself
+                found = False
         if not inside:
             raise UsageError(
                 f"{path} includes {shown!r}, which does not lie beside it; "
                 f"put the file into the folder of the circuit, or include {_QASM2_INCLUDES[0]!r}."
             )
-        file = (folder / beside).resolve()
-        if not file.is_file():
+        if not found:
             raise UsageError(f"{path} includes {shown!r}, and there is no such file beside it.")
         if file not in seen:
             seen = seen | {file}

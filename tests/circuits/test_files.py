@@ -175,6 +175,15 @@ def test_files_from_elsewhere_are_not_included(tmp_path, line):
     assert "x:0:0" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "loop.inc", "absent.inc", "sub"])
+def test_includes_that_are_not_there(tmp_path, name):
+    (tmp_path / "loop.inc").symlink_to("loop.inc")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.qasm").write_text(f'OPENQASM 2.0;\ninclude "{name}";\nqreg q[1];\n')
+    with pytest.raises(UsageError, match=r"a\.qasm includes .* no such file beside it"):
+        read_circuit(tmp_path / "a.qasm")
+
+
 def test_files_beside_are_included_wherever_one_stands(tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "mine.inc").write_text("gate twice a { h a; h a; }\n")
