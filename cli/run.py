@@ -125,7 +125,7 @@ def _values(
     return {
         "values": values.tolist(),
         # one shot has a value and no scatter
-        "std": np.where(np.isnan(std), None, np.broadcast_to(std, values.shape)).tolist(),
+        "std": np.where(np.isnan(std), np.array(None), np.broadcast_to(std, values.shape)).tolist(),
         "mitigate": mitigate,
         "shots": spent,
         "job_ids": list(jobs),

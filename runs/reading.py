@@ -147,6 +147,8 @@ def _array(file: IO[bytes], path: Path, before: int) -> tuple[NDArray[Any], int]
         np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     )
     shape, fortran, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded: they are pickles, and reading one may run any code")
     known = dtype.kind in "biuU" or (dtype.kind in "fc" and dtype.itemsize <= 8 * (1 + (dtype.kind == "c")))
     if not known or dtype.subdtype is not None:
         raise ValueError(f"it holds an array of {one_line(str(dtype), 40)}; give {_DTYPES}")
