@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from bondwise.circuits.soundness import require_sound
-from bondwise.runs import UsageError, one_line, read_bytes, read_text, try_apart
+from bondwise.runs import UsageError, is_file, one_line, read_bytes, read_text, try_apart
 
 _ORDER = "declared parameters"  # key of a circuit's metadata
 _QASM2_INCLUDES = ("qelib1.inc", "stdgates.inc")
@@ -36,7 +36,7 @@ def read_circuit(path: Path) -> QuantumCircuit:
             allow (see `bondwise.runs.limit`).
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"there is no file {path}; give a circuit as .qpy or .qasm.")
     if path.suffix not in (".qpy", ".qasm"):
         raise UsageError(f"{path} ends in {path.suffix!r}; give a .qpy or .qasm file.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import qml, tn
 from bondwise.circuits import declared_parameters, read_circuit
-from bondwise.runs import UsageError, one_line, read_arrays, read_json
+from bondwise.runs import UsageError, is_file, one_line, read_arrays, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,14 +22,6 @@ _STATES = (
     "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, "
     "or a circuit as .qpy or .qasm"
 )
-
-
-def is_file(text: str) -> bool:
-    """Whether the text is the path of a file; text that cannot be a path is none."""
-    try:
-        return Path(text).is_file()
-    except OSError:
-        return False
 
 
 def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.ndarray] | np.ndarray:
@@ -49,7 +42,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     Raises:
         UsageError: There is no such file, it is of another kind, damaged, or not a state.
     """
-    if not is_file(str(path)):
+    if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
     if path.suffix in (".qpy", ".qasm"):
         circuit = read_circuit(path)
@@ -200,9 +193,10 @@ def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
             raise UsageError(
                 f"the Pauli strings of {text!r} differ in length; write one letter for each qubit."
             )
-        operator = SparsePauliOp.from_list(
-            [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
-        )
+        rows = [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
+        if not all(math.isfinite(coefficient) for _, coefficient in rows):
+            raise UsageError(f"{text!r} has a coefficient that is too large; give at most 1e308.")
+        operator = SparsePauliOp.from_list(rows)
     if operator.num_qubits != num_qubits:
         raise UsageError(
             f"the observable {text!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "

@@ -20,6 +20,7 @@ from bondwise.runs import RunError, Stopped, UsageError, printable  # noqa: E402
 
 _STOPPED = 130  # also what typer makes of Ctrl-C
 _UNREAD = 141
+_LONGEST = 2000  # letters of a message: it may hold what was given
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,8 +90,8 @@ def _unread() -> int:
 
 
 def _fail(message: object, code: int) -> int:
-    line = " ".join(str(message).split())
-    print(f"bondwise: {printable(line)}", file=sys.stderr)
+    line = printable(" ".join(str(message).split()))
+    print(f"bondwise: {line if len(line) <= _LONGEST else line[:_LONGEST] + '…'}", file=sys.stderr)
     return code
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import backends, qml, tn
-from bondwise.cli.circuit_files import is_file, read_parameters
+from bondwise.cli.circuit_files import read_parameters
 from bondwise.cli.stages import Stage, timed
-from bondwise.runs import Result, RunFolder, UsageError, unknown_name
+from bondwise.runs import Result, RunFolder, UsageError, is_file, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np

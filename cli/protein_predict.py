@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from bondwise.cli.protein_data import SYNTHETIC, MaxLength, MinLength, Where, co
 from bondwise.cli.protein_files import predictions_csv, require_free
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import UsageError, unknown_name, write_atomically
+from bondwise.runs import UsageError, read_json, unknown_name, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,10 +122,9 @@ def _warnings(model: Path, synthetic: bool) -> list[str]:
     """What must be known about the figures: whether proteins that were made up had a part in them."""
     notes = [f"{SYNTHETIC}: the proteins are made up."] if synthetic else []
     try:
-        trained_on = json_format.loads((model / "result.json").read_text())["data"]
-        if trained_on["synthetic"]:
+        if read_json(model / "result.json")["data"]["synthetic"]:
             notes.append(f"{SYNTHETIC}: the model was trained on proteins that are made up.")
-    except (OSError, ValueError, LookupError, TypeError):
+    except (UsageError, LookupError, TypeError):
         pass  # a model that was saved without a run says nothing on its data
     return notes
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 
-from bondwise.runs import RunFolder, UsageError
+from bondwise.runs import RunFolder, UsageError, read_json
 
 
 def keep_settings(
@@ -34,9 +34,9 @@ def keep_settings(
         )
     if resume and path.exists():
         try:
-            before = dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(f"{path} is damaged ({error}); start again with --overwrite.") from error
+            before = dict(read_json(path))
+        except (ValueError, TypeError):
+            raise UsageError(f"{path} is damaged; start again with --overwrite.") from None
         for key, value in settings.items():
             if before.get(key) != value:
                 flag = (flags or {}).get(key, "--" + key.replace("_", "-"))

@@ -13,14 +13,13 @@ import typer
 
 from bondwise import backends, qml
 from bondwise.cli import options
-from bondwise.cli.circuit_files import is_file
 from bondwise.cli.device import announce, idle_mitigation, measure_on_device, mitigator_of
 from bondwise.cli.preparation import check_start, measure, prepare, read_model
 from bondwise.cli.settings import keep_settings
 from bondwise.cli.stages import Stage, show_stages, timed, versions
 from bondwise.cli.terminal import show, show_json
 from bondwise.cli.vqe_report import render, verdicts
-from bondwise.runs import RunFolder, Stopped, UsageError
+from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -94,7 +93,7 @@ def command(
     # what a name stands for must not change under a run that is resumed
     settings["hamiltonian"] = _fingerprint(repr(hamiltonian.to_list()).encode())
     if is_file(start):
-        settings["angles"] = _fingerprint(Path(start).read_bytes())
+        settings["angles"] = _fingerprint(read_bytes(start, "array_bytes"))
     machine = backends.get_backend(backend)
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(

@@ -17,7 +17,7 @@ import torch
 from lambeq.backend.symbol import Symbol
 from lambeq.training.checkpoint import Checkpoint
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, one_line, read_bytes
 
 
 def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
@@ -32,12 +32,12 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
     Raises:
         UsageError: It is damaged, or holds no such model.
     """
+    stored = io.BytesIO(read_bytes(path, "array_bytes"))
     try:
-        with path.open("rb") as file:
-            content = _Reader(file).load()
+        content = _Reader(stored).load()
         symbols, weights = content["model_symbols"], content["model_weights"]
     except Exception as error:  # a damaged pickle raises nearly anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        reason = one_line(f"{type(error).__name__}: {error}", 100)
         raise UsageError(f"{path} is no checkpoint of lambeq, or a damaged one ({reason}).") from None
     if (
         not isinstance(weights, torch.Tensor)

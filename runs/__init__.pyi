@@ -13,6 +13,7 @@ from .limits import limit as limit
 from .limits import require_within as require_within
 from .numbers import real_array as real_array
 from .progress import progress_bar as progress_bar
+from .reading import is_file as is_file
 from .reading import one_line as one_line
 from .reading import read_arrays as read_arrays
 from .reading import read_bytes as read_bytes

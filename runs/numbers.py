@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bondwise.runs.errors import UsageError
+from bondwise.runs.reading import one_line
 
 
 def real_array(what: str, given: Any) -> np.ndarray:
@@ -32,8 +33,7 @@ def real_array(what: str, given: Any) -> np.ndarray:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"their type is {array.dtype}")
     except (TypeError, ValueError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())
         raise UsageError(
-            f"{what} must be real numbers ({reason}); pass a number or an array of floats."
+            f"{what} must be real numbers ({one_line(error)}); pass a number or an array of floats."
         ) from None
     return array.astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 import sys
 import warnings
@@ -19,14 +20,25 @@ from bondwise.runs.errors import UsageError
 from bondwise.runs.limits import limit, require_within
 
 _DTYPES = "booleans, whole numbers, float16 to float64, complex64, complex128 or strings"
+_DECORATION = re.compile("\x1b\\[[0-9;]*m|[\u2500-\u257f]+")  # colors and lines
 
 
 def one_line(error: BaseException | str, most: int = 300) -> str:
     """The message of an error on one line, printable and short; its type where it has no message."""
-    text = str(error) or type(error).__name__
+    message = getattr(error, "message", None)  # which Qiskit's errors show in quotes and escaped
+    text = message if isinstance(message, str) and message else str(error) or type(error).__name__
+    text = _DECORATION.sub("", text)
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; what cannot be a path is none."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "text_bytes") -> bytes:

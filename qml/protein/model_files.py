@@ -15,7 +15,7 @@ from safetensors.torch import load
 
 from bondwise.qml.protein.labels import training_labels
 from bondwise.qml.protein.training import History
-from bondwise.runs import UsageError, require_within
+from bondwise.runs import UsageError, one_line, read_bytes, read_json
 
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 _FORMAT = "bondwise protein classifier 1"
@@ -62,13 +62,10 @@ def read_model(folder: Path) -> ModelFile:
         UsageError: There is none, or it is damaged or longer than `BONDWISE_MAX_TEXT_BYTES`.
     """
     path = folder / MODEL
+    if not path.is_file():
+        raise UsageError(f"there is no {MODEL} in {folder}; give a folder that holds a model.")
+    document = read_json(path)
     try:
-        size = path.stat().st_size
-    except OSError:
-        raise UsageError(f"there is no {MODEL} in {folder}; give a folder that holds a model.") from None
-    require_within("text_bytes", size, path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != _FORMAT:
             raise ValueError(f"format {str(document['format'])[:40]!r}")
         found = ModelFile(
@@ -80,9 +77,8 @@ def read_model(folder: Path) -> ModelFile:
             checksum=_of(str, document, "weights"),
         )
         _check(found)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = " ".join(repr(error).split())[:200]
-        raise UsageError(f"{path} is damaged ({reason}); train the model again.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged ({one_line(repr(error), 200)}); train the model again.") from None
     return found
 
 
@@ -120,15 +116,11 @@ def read_weights(folder: Path, network: torch.nn.Module, checksum: str) -> dict[
             another network, it is not the file of that checksum, or a weight is not finite.
     """
     path = folder / WEIGHTS
+    content = read_bytes(path, "array_bytes")
     try:
-        require_within("array_bytes", path.stat().st_size, path)
-        content = path.read_bytes()
         weights = load(content)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, UsageError):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path} is missing or cut ({reason}); train the model again.") from None
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is cut ({one_line(error, 200)}); train the model again.") from None
     expected = network.state_dict()
     wrong = [
         f"{key} is {tuple(weights[key].shape) if key in weights else 'missing'}, not {tuple(own.shape)}"

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from bondwise.qml.protein.tables import csv_text
 from bondwise.qml.protein.uniprot_answers import check_address, get, in_letters
-from bondwise.runs import RunError, UsageError, progress_bar, require_within, write_atomically
+from bondwise.runs import RunError, UsageError, progress_bar, read_json, require_within, write_atomically
 
 _PAGE = 500  # the most that the service gives at once
 _FORM = {"fields": "accession,sequence", "format": "tsv"}
@@ -150,8 +150,8 @@ class _Cache:
         record = self.folder / "request.json"
         try:
             self.folder.mkdir(exist_ok=True)
-            held = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
-        except (OSError, ValueError, RecursionError) as error:
+            held = read_json(record) if record.exists() else None
+        except (OSError, UsageError) as error:
             raise RunError(f"cannot use the pages in {self.folder}: {error}; delete the folder.") from error
         if not any(self.folder.glob("*-*.json")):
             write_atomically(record, json.dumps(request))
@@ -168,12 +168,11 @@ class _Cache:
         file = self._file(query, page)
         if not file.exists():
             return None
-        require_within("text_bytes", file.stat().st_size, file)
         try:
-            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            content: dict[str, Any] = read_json(file)
             _check_page(content)
             return content
-        except (OSError, ValueError, RecursionError) as error:
+        except ValueError as error:
             raise RunError(f"the page {file} is damaged: {error}; delete it and repeat the call.") from error
 
     def write(self, query: int, page: int, content: dict[str, Any]) -> None:
