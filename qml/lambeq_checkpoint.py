@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lambeq.backend.symbol import Symbol
-from lambeq.training.checkpoint import Checkpoint
 
 from bondwise.runs import UsageError, one_line, read_bytes
 
@@ -42,18 +42,23 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
     if (
         not isinstance(weights, torch.Tensor)
         or not isinstance(symbols, list)
-        or not all(isinstance(symbol, Symbol) for symbol in symbols)
+        or not all(isinstance(symbol, _Symbol) and symbol.is_whole() for symbol in symbols)
         or weights.shape != (len(symbols),)
+        or not weights.is_floating_point()
     ):
         raise UsageError(
             f"{path} holds no weights of a quantum model, one for each symbol; give a checkpoint of "
             "lambeq's PytorchQuantumModel."
         )
-    return symbols, weights.detach()
+    return [Symbol(**symbol.fields) for symbol in symbols], weights.detach()
+
+
+# A pickle may set attributes of whatever it names, unless that says itself how. So classes and functions that
+# the process shares are not handed out: these stand for them.
 
 
 class _Skipped:
-    """What stands for anything that is neither symbol nor tensor: optimizers, metrics, code."""
+    """Anything that is neither symbol nor tensor: optimizers, metrics, code."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None: ...
 
@@ -69,17 +74,59 @@ class _Skipped:
     def extend(self, values: Any) -> None: ...
 
 
+class _Symbol:
+    """A symbol of lambeq."""
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+
+    def is_whole(self) -> bool:
+        """Whether its fields are those of a symbol."""
+        fields = getattr(self, "fields", None)
+        return (
+            isinstance(fields, dict)
+            and fields.keys() == _SYMBOL.keys()
+            and all(isinstance(fields[name], kind) for name, kind in _SYMBOL.items())
+        )
+
+
+_SYMBOL = {"name": str, "directed_dom": int, "directed_cod": int, "scale": int | float}
+
+
+class _Checkpoint:
+    """lambeq's mapping of all there is, which its tests pickle whole."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._entries = state["entries"]
+
+    def __getitem__(self, key: str) -> Any:
+        return self._entries[key]
+
+
+class _Function:
+    """A function that tensors are put together by."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("a function has no state")
+
+
 def _storage(data: bytes) -> Any:
     return torch.load(io.BytesIO(data), weights_only=True)
 
 
 _KNOWN = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("lambeq.backend.symbol", "Symbol"): Symbol,
-    ("lambeq.training.checkpoint", "Checkpoint"): Checkpoint,  # a mapping, pickled whole by lambeq's tests
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch.storage", "_load_from_bytes"): _storage,
+    ("lambeq.backend.symbol", "Symbol"): _Symbol,
+    ("lambeq.training.checkpoint", "Checkpoint"): _Checkpoint,
+    ("torch._utils", "_rebuild_parameter"): _Function(torch._utils._rebuild_parameter),
+    ("torch._utils", "_rebuild_tensor_v2"): _Function(torch._utils._rebuild_tensor_v2),
+    ("torch.storage", "_load_from_bytes"): _Function(_storage),
 }
 
 
