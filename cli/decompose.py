@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
 ORDERS = ("little", "big")
+MAX_BOND = 32
 FOUND_UP_TO = 1000  # sites: DMRG takes minutes, and the terms of a model some megabytes
 
 
@@ -56,12 +57,13 @@ def command(
         bool, typer.Option("--periodic", help="Close the lattice in every direction.")
     ] = False,
     max_bond: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--max-bond",
-            help="Bond dimension of a state that is yet to be found (model, bit strings, circuit).",
+            help="Bond dimension of a state that is yet to be found (model, bit strings, circuit); "
+            "32 unless given.",
         ),
-    ] = 32,
+    ] = None,
     order: Annotated[
         str,
         typer.Option(
@@ -135,12 +137,16 @@ def command(
     place = FileSet(*files.values())  # what cannot be written fails now, not after the work
     _require_free(files, overwrite)
 
-    search = {"max_bond": max_bond, "seed": seed, "progress": not quiet}
+    search = {"max_bond": max_bond or MAX_BOND, "seed": seed, "progress": not quiet}
     if model is not None:
         source = _from_model(model, size, periodic, search)
     else:
         assert state is not None
         source = _from_file(state, cast("Order", order), validation, search)
+        if max_bond is not None and isinstance(source.state, list):
+            raise UsageError(
+                f"--max-bond is for a state that is yet to be found; {state} holds one, so leave it out."
+            )
     found = tn.decompose(
         source.state,
         layers=layers,
@@ -148,7 +154,7 @@ def command(
         infidelity=infidelity,
         layout=cast("Layout", layout),
         restarts=restarts,
-        max_bond=max_bond,
+        max_bond=max_bond or MAX_BOND,
         seed=seed,
         progress=not quiet,
     )

@@ -7,9 +7,13 @@ all else is imported.
 
 from __future__ import annotations
 
+import _thread
 import io
+import logging
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Sequence
 
 # One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
@@ -29,14 +33,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The words after `bondwise`; those of the process when None.
     """
+    hook, silent, show = sys.unraisablehook, logging.NullHandler(), warnings.showwarning
     try:
+        sys.unraisablehook = _unraisable
+        logging.root.addHandler(silent)  # else what libraries log is printed beside our one line
+        if not sys.warnoptions:
+            warnings.showwarning = _warned
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a terminal may know fewer characters than we print
         code = _code(arguments)
     except KeyboardInterrupt:
         code = _fail("stopped.", _STOPPED)
+    finally:
+        sys.unraisablehook = hook
+        logging.root.removeHandler(silent)
+        warnings.showwarning = show
     sys.exit(code)
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in destructors and callbacks: raise Ctrl-C again, outside of them."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _warned(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """One line of what concerns users; numerical and deprecation warnings concern developers."""
+    if issubclass(category, UserWarning):
+        _fail(message, 0)
 
 
 def _code(arguments: Sequence[str] | None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise.qml.protein.tables import csv_text
-from bondwise.runs import UsageError
+from bondwise.runs import FileSet, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +44,16 @@ def predictions_csv(
 
 
 def require_free(out: Path, overwrite: bool) -> None:
-    """Raise a UsageError unless a CSV file may be written there."""
+    """Fail now, not after the work, unless a CSV file can be written there.
+
+    Raises:
+        UsageError: There is something that must not be replaced, or no folder.
+        RunError: The folder cannot be written, its disk is full, or the name is too long.
+    """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give the name of a file with --out.")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists; give --overwrite to replace it, or another --out.")
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent}; make it or give another --out.")
+    FileSet(out)

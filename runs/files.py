@@ -30,9 +30,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
         The path written.
 
     Raises:
-        RunError: The disk is full or the folder cannot be written; what was there before is untouched.
+        RunError: The disk is full, the folder cannot be written, or there is something else than a file;
+            what was there before is untouched.
     """
     path = Path(path)
+    _require_file(path)
     data = content.encode() if isinstance(content, str) else content
     scratch = None
     try:
@@ -111,6 +113,7 @@ class FileSet:
             for path in paths:
                 with suppress(FileNotFoundError):
                     os.lstat(path)  # a name may be too long
+                _require_file(path)
 
     def write(self, contents: Mapping[Path, bytes | str]) -> None:
         """Write all files, or none.
@@ -153,7 +156,11 @@ class FileSet:
             shutil.rmtree(self._scratch / "fresh", ignore_errors=True)
             shutil.rmtree(self._scratch / "whole", ignore_errors=True)
             yield
-        except (OSError, RunError) as error:
+        except OSError as error:
+            raise RunError(_refusal(self._folder, error)) from error
+        except RunError as error:
+            if error.__cause__ is None:
+                raise
             raise RunError(_refusal(self._folder, error)) from error
         finally:
             if lock is not None:
@@ -163,6 +170,12 @@ class FileSet:
             for parent in missing:
                 with suppress(OSError):  # it holds the results
                     parent.rmdir()
+
+
+def _require_file(path: Path) -> None:
+    """Refuse to replace a folder, or a device such as /dev/null."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise RunError(f"cannot write {path}: it is no regular file. Give another name.")
 
 
 def _refusal(folder: Path, error: OSError | RunError) -> str:

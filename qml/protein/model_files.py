@@ -78,7 +78,9 @@ def read_model(folder: Path) -> ModelFile:
         )
         _check(found)
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is damaged ({one_line(repr(error), 200)}); train the model again.") from None
+        raise UsageError(
+            f"{path} is damaged ({one_line(repr(error), 200)}); train the model again."
+        ) from None
     return found
 
 

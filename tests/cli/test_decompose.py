@@ -266,6 +266,7 @@ def test_files_that_are_there_are_replaced_only_when_asked(bondwise, vector, tmp
         (("good.npy", "--max-cx", -1), "--max-cx -1 is too small"),
         (("good.npy", "--restarts", -1), "--restarts -1 is too small"),
         (("good.npy", "--max-bond", 0), "--max-bond 0 is too small"),
+        (("good.npy", "--max-bond", 4), "--max-bond is for a state that is yet to be found; good.npy"),
         (("good.npy", "--infidelity", 0), "--infidelity 0.0 is out of range"),
         (("good.npy", "--infidelity", "nan"), "--infidelity nan is out of range"),
         (("good.npy", "--seed", -1), "--seed"),

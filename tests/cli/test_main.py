@@ -1,11 +1,13 @@
 """The command as a process: Ctrl-C at any moment, terminals that know few characters, pipes nobody reads."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -102,6 +104,45 @@ def test_libraries_that_turn_an_interrupt_into_an_error(bondwise, monkeypatch, e
             raise error  # noqa: B904
 
     monkeypatch.setattr("bondwise.backends.list_backends", interrupted)
+    done = bondwise("backends")
+    assert (done.returncode, done.stderr) == (130, "bondwise: stopped.\n")
+
+
+def test_what_libraries_say_is_one_line_or_nothing(bondwise, circuit, monkeypatch):
+    monkeypatch.setattr("sys.warnoptions", [])
+    done = bondwise("run", "c.qasm", "--observable", "1e400*ZZ", "--shots", 0)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+    def listed():
+        logging.getLogger("qiskit_aer").warning("a\nb")
+        for kind in (RuntimeWarning, DeprecationWarning, UserWarning):
+            warnings.warn(f"{kind.__name__} of a\nlibrary", kind, stacklevel=1)
+        return []
+
+    monkeypatch.setattr("bondwise.backends.list_backends", listed)
+    done = bondwise("backends")
+    assert (done.returncode, done.stderr) == (0, "bondwise: UserWarning of a library\n")
+
+
+def test_messages_are_short(bondwise):
+    done = bondwise("run", "a" * 100_000 + ".qpy")
+    assert done.returncode == 2
+    assert "there is no file" in done.stderr
+    assert len(done.stderr) < 3000
+
+
+class Interrupted:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost(bondwise, monkeypatch):
+    def work():
+        Interrupted()
+        time.sleep(5)
+        pytest.fail("it went on")
+
+    monkeypatch.setattr("bondwise.backends.list_backends", work)
     done = bondwise("backends")
     assert (done.returncode, done.stderr) == (130, "bondwise: stopped.\n")
 

@@ -402,13 +402,21 @@ def test_bad_options_of_predict(finished, bondwise, tmp_path, words, message):
     assert not (tmp_path / "p.csv").exists()
 
 
+@pytest.mark.parametrize("out", ["/proc/p.csv", "a" * 256, "/dev/null"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(bondwise, tmp_path, monkeypatch, out):
+    monkeypatch.setattr(protein.ProteinClassifier, "load", pytest.fail)
+    done = bondwise("protein", "predict", "model", "data.csv", "--overwrite", "--out", out)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_damaged_models(finished, bondwise, tmp_path):
     folder, data, _ = finished
     model, weights = (folder / "model.json").read_text(), (folder / "weights.safetensors").read_bytes()
     cases = {
         "absent": (None, weights, "no model.json"),
-        "cut_json": (model[:100], weights, "damaged"),
-        "cut_weights": (model, weights[:-50], "missing or cut"),
+        "cut_json": (model[:100], weights, "not valid JSON"),
+        "cut_weights": (model, weights[:-50], "weights.safetensors is cut"),
         "alphabet": (model.replace('"residues"', '"hp"'), weights, "another alphabet"),
     }
     for name, (text, content, message) in cases.items():

@@ -92,6 +92,18 @@ def test_longest_name_a_file_can_have(tmp_path):
     assert len(os.listdir(tmp_path)) == 1
 
 
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(RunError, match="no regular file"):
+            write_atomically(tmp_path / name, "1")
+        with pytest.raises(RunError, match=f"{name}: it is no regular file"):
+            FileSet(tmp_path / "a", tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_set_is_refused_where_it_cannot_be_written(tmp_path):
     for folder in ("/proc/run", tmp_path / "deep" / ("a" * 300)):
         with pytest.raises(RunError, match="cannot write in"):
