@@ -20,6 +20,7 @@ from bondwise.backends.device import active_qubits
 from bondwise.backends.measurement import Plan
 from bondwise.backends.primitives import Estimator, estimator_pub
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
+from bondwise.runs import random_generator
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 _MEMORY = 2**29  # bytes of density matrices held at a time
@@ -92,7 +93,7 @@ class DensityEstimator(Estimator):
         return sum(map(len, plan.needed)) * shots_of(pub.precision) * each
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         plans, sampled = [], []
         for pub in pubs:
             plan = Plan(pub)

@@ -33,7 +33,7 @@ from bondwise.backends.device import ReducedDevice, active_qubits, check_native,
 from bondwise.backends.primitives import Sampler, sampler_pub, sampler_result
 from bondwise.backends.sampled import SampledEstimator, native_rotations
 from bondwise.circuits import refuse_variables, true_names
-from bondwise.runs import unknown_name
+from bondwise.runs import random_generator, unknown_name
 
 
 @cache
@@ -98,7 +98,7 @@ class DeviceSampler(Sampler):
         return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         results = []
         for pub in pubs:
             circuit, shots = self._device.runnable(pub.circuit)

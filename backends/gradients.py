@@ -32,7 +32,7 @@ from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.spsa import perturbed_values
 from bondwise.backends.states import adjoint_states, backprop_states
 from bondwise.circuits import Observable, is_observable
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, random_generator, unknown_name
 
 Gradient = Literal["auto", "adjoint", "backprop", "parameter-shift", "spsa"]
 _FROM_STATE = ("adjoint", "backprop")
@@ -92,7 +92,7 @@ def expectation(
         states = (adjoint_states if method == "adjoint" else backprop_states)(parts, angles)
         results = expectation_values(states, matrices)
     else:
-        generator = np.random.default_rng(seed)
+        generator = random_generator(seed)
         job = _Job(parts, operators, place, shots, None if seed is None else generator)
         if method == "spsa":
             results = perturbed_values(

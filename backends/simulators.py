@@ -28,7 +28,7 @@ from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.primitives import Estimator, Sampler, estimator_pub, sampler_pub, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
 from bondwise.circuits import refuse_variables, true_names
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
 _RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
@@ -53,7 +53,7 @@ class SimulatorSampler(Sampler):
         return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        rng = np.random.default_rng(self._seed if seed is None else seed)
+        rng = random_generator(self._seed if seed is None else seed)
         return sampler_result(
             pubs, [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
         )

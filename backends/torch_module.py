@@ -25,7 +25,7 @@ from bondwise.backends.pennylane import steps
 from bondwise.backends.splitting import SplitCircuit, split
 from bondwise.backends.states import adjoint_states, backprop_states
 from bondwise.circuits import Observable, as_circuit, is_observable
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, random_generator, unknown_name
 
 _MEMORY = 8 * 2**30  # bytes that the states of one call may take
 
@@ -121,7 +121,7 @@ class CircuitModule(torch.nn.Module):
         super().__init__()
         circuit = as_circuit(circuit)
         self.backend, self.gradient, self.shots = get_backend(backend), gradient, shots
-        self._generator = None if seed is None else np.random.default_rng(seed)
+        self._generator = None if seed is None else random_generator(seed)
         self._parts: SplitCircuit | None = None
         if observables is None:
             self._refuse_what_has_no_state(circuit)

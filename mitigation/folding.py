@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import floor, isfinite, pi
 
-import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qubit
 from qiskit.circuit.library import RZGate, XGate
@@ -22,7 +21,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
 from bondwise.circuits import as_circuit, in_gates, true_names
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator
 
 
 def fold_global(
@@ -109,7 +108,7 @@ def fold_gates(
         return circuit, 1.0
     whole, part = divmod(extra, len(counted))
     folds = dict.fromkeys(counted, whole)
-    for position in np.random.default_rng(seed).permutation(counted)[:part]:
+    for position in random_generator(seed).permutation(counted)[:part]:
         folds[int(position)] += 1
     inverse = _inverter(named, target)
     folded = circuit.copy_empty_like()

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from bondwise.circuits import Observable, as_circuit, as_operator
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator
 from bondwise.tn import decompose, extend, get_block, ground_state
 
 
@@ -53,7 +53,7 @@ def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> np.ndar
     Returns:
         Angles in radians, float64 of shape (P,).
     """
-    return np.random.default_rng(seed).uniform(-np.pi, np.pi, as_circuit(circuit).num_parameters)
+    return random_generator(seed).uniform(-np.pi, np.pi, as_circuit(circuit).num_parameters)
 
 
 def near_identity_start(
@@ -74,7 +74,7 @@ def near_identity_start(
     """
     if not 0 <= strength < np.inf:
         raise UsageError(f"strength must be a number not below zero, in radians; it is {strength}.")
-    return np.random.default_rng(seed).normal(0.0, strength, as_circuit(circuit).num_parameters)
+    return random_generator(seed).normal(0.0, strength, as_circuit(circuit).num_parameters)
 
 
 def product_start(

@@ -11,7 +11,10 @@ from .folder import RunFolder as RunFolder
 from .imports import unchanged_process as unchanged_process
 from .limits import limit as limit
 from .limits import require_within as require_within
+from .numbers import random_generator as random_generator
 from .numbers import real_array as real_array
+from .numbers import real_number as real_number
+from .numbers import whole_number as whole_number
 from .progress import progress_bar as progress_bar
 from .reading import is_file as is_file
 from .reading import one_line as one_line

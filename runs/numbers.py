@@ -1,7 +1,8 @@
-"""Numbers that callers give, as float64; nothing is dropped or made up on the way."""
+"""Numbers that callers give: one rule for what is accepted; nothing is dropped or made up on the way."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,3 +38,48 @@ def real_array(what: str, given: Any) -> np.ndarray:
             f"{what} must be real numbers ({one_line(error)}); pass a number or an array of floats."
         ) from None
     return array.astype(np.float64)
+
+
+def whole_number(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
+    """A number as Python's int.
+
+    Args:
+        name: What it is called in messages.
+        value: What was given; of Python or numpy.
+        least: Smallest that is accepted.
+        most: Largest; None for any.
+
+    Raises:
+        UsageError: It is no whole number or out of range.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise UsageError(f"{name} is {value!r}; give a whole number {accepted}.")
+    return int(value)
+
+
+def real_number(name: str, value: Any, *, zero: bool = False) -> float:
+    """A number as Python's float, finite and positive, or zero where that is allowed.
+
+    Raises:
+        UsageError: It is no such number.
+    """
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise UsageError(
+            f"{name} is {value!r}; give a {'number of at least 0' if zero else 'positive number'}."
+        )
+    return float(value)
+
+
+def random_generator(seed: Any) -> np.random.Generator:
+    """A random generator for a whole number of at least 0 or None; what else numpy takes passes.
+
+    Raises:
+        UsageError: numpy takes no such seed.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise UsageError(f"seed is {seed!r}; give a whole number of at least 0, or None.") from None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.circuits import two_qubit_depth
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, whole_number
 from bondwise.tn.circuits import Decomposition, assemble, count_cx, product_circuit
 from bondwise.tn.layouts import layer_pairs, layer_root
 from bondwise.tn.states import Tensors, compress, move_centre, site_tensors
@@ -39,8 +39,7 @@ def decompose_analytically(state: Any, layers: int, *, layout: str = "staircase"
     Raises:
         UsageError: The state or layout is not accepted, or `layers` is below 1.
     """
-    if isinstance(layers, bool) or not isinstance(layers, int | np.integer) or layers < 1:
-        raise UsageError(f"layers is {layers}; give a whole number of at least 1.")
+    whole_number("layers", layers)
     tensors = site_tensors(state)
     sites = len(tensors)
     if sites < 2:

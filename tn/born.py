@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.bitstrings import as_bits
 from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.states import Tensors, compress, to_quimb
@@ -107,8 +107,8 @@ class BornState(Result):
         Raises:
             UsageError: `count` is not a whole number of at least 1.
         """
-        _require_whole("count", count)
-        rng = np.random.default_rng(seed)
+        whole_number("count", count)
+        rng = random_generator(seed)
         bits = np.empty((count, len(self.tensors)), np.uint8)
         vectors = np.ones((count, 1))
         for i, tensor in enumerate(self.tensors):
@@ -185,10 +185,10 @@ def train_born(
             validation strings have another width, or a number is out of range.
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps), ("patience", patience)):
-        _require_whole(name, number)
-    if not 0 < learning_rate < np.inf:
+        whole_number(name, number)
+    if not 0 < real_number("learning_rate", learning_rate, zero=True) < np.inf:
         raise UsageError(f"learning_rate is {learning_rate}; give a number above 0, such as 0.1.")
-    if not 0 <= cutoff < 1:
+    if not 0 <= real_number("cutoff", cutoff, zero=True) < 1:
         raise UsageError(f"cutoff is {cutoff}; give a number of at least 0 and below 1, such as 1e-6.")
     bits, weights = _count(as_bits(bitstrings, "bitstrings"))
     held = None if validation is None else _count(as_bits(validation, "validation", bits.shape[1]))
@@ -348,7 +348,7 @@ def _nll(tensors: Sequence[_Real], bits: _Bits, weights: _Real) -> float:
 
 def _noisy_superposition(sites: int, bond: int, seed: int | None) -> Tensors:
     """The uniform superposition of all strings with noise, right-canonical, of norm 1."""
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     bonds = [1, *[bond] * (sites - 1), 1]
     tensors = [_NOISE * rng.normal(size=(bonds[i], 2, bonds[i + 1])) for i in range(sites)]
     for tensor in tensors:
@@ -364,8 +364,3 @@ def _count(bits: _Bits) -> tuple[_Bits, _Real]:
     """The different strings and their frequencies."""
     different, counts = np.unique(bits, axis=0, return_counts=True)
     return different, counts / counts.sum()
-
-
-def _require_whole(name: str, number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-        raise UsageError(f"{name} is {number}; give a whole number of at least 1, such as 32.")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.circuits import two_qubit_depth
-from bondwise.runs import UsageError, progress_bar, real_array
+from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.analytic import analytic_layer, remove_gates
 from bondwise.tn.circuits import (
     Decomposition,
@@ -98,8 +98,7 @@ def decompose(
             too deep for an exact contraction.
     """
     _require_limits(layers, max_cx, infidelity, restarts)
-    if isinstance(max_bond, bool) or not isinstance(max_bond, int | np.integer) or max_bond < 1:
-        raise UsageError(f"max_bond is {max_bond}; give a whole number of at least 1.")
+    whole_number("max_bond", max_bond)
     if not (isinstance(real, bool) or real == "auto"):
         raise UsageError(f'real is {real!r}; give True, False or "auto".')
     if layout is not None:
@@ -126,7 +125,7 @@ def decompose(
         {"layers": 0, "cx_count": 0, "infidelity": made[0][2], "start": "product"}
     ]
     gates = np.zeros((0, 4, 4), np.float64 if real_gates else np.complex128)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     stopped = ""
     with progress_bar(most, "decompose", progress) as bar:
         while len(history) <= most and made[-1][2] > enough:
@@ -289,9 +288,7 @@ def _not_worth_it(history: list[dict[str, Any]]) -> bool:
 
 def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | None, restarts: int) -> None:
     for name, limit in (("layers", layers), ("max_cx", max_cx), ("restarts", restarts)):
-        if limit is not None and (
-            isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 0
-        ):
-            raise UsageError(f"{name} is {limit!r}; give a whole number of at least 0.")
-    if infidelity is not None and not 0 < real_array("infidelity", infidelity) < 1:
+        if limit is not None:
+            whole_number(name, limit, least=0)
+    if infidelity is not None and not 0 < real_number("infidelity", infidelity, zero=True) < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.circuits import as_operator
-from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.runs import Result, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.networks import chain_arrays
 from bondwise.tn.operators import expectation_value, matrix_product, read_operator
@@ -78,8 +78,9 @@ def ground_state(
         UsageError: The operator is not Hermitian, not finite or none, or a number is out of range.
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise UsageError(f"{name} is {number}; give a whole number of at least 1, such as 32.")
+        whole_number(name, number)
+    for name, part in (("cutoff", cutoff), ("tolerance", tolerance)):
+        real_number(name, part, zero=True)
     hamiltonian = as_operator(hamiltonian, what="Hamiltonian")
     words, coefficients, constant = read_operator(hamiltonian)
     sites = words.shape[1]
@@ -129,7 +130,7 @@ def _sweep(
 
 
 def _random_state(operators: list[NDArray[Any]], bond: int, seed: int | None) -> qtn.MatrixProductState:
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     bonds = [1, *[bond] * (len(operators) - 1), 1]
     tensors = [rng.normal(size=(left, 2, right)) for left, right in zip(bonds, bonds[1:], strict=False)]
     if np.iscomplexobj(operators[0]):

@@ -17,7 +17,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
 from bondwise.circuits import as_circuit
-from bondwise.runs import UsageError, real_array
+from bondwise.runs import UsageError, random_generator, real_array, real_number
 from bondwise.tn.gates import get_block
 
 
@@ -68,8 +68,7 @@ def extend(
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):
         raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
-    if not 0 <= real_array("strength", strength) < np.inf:
-        raise UsageError(f"strength is {strength}; give a standard deviation in radians of at least 0.")
+    real_number("strength", strength, zero=True)
     if circuit.num_clbits:
         raise UsageError("the circuit has classical bits; extend it before measurements are added.")
     for a, b in pairs:
@@ -81,7 +80,7 @@ def extend(
     fresh = ParameterVector(_next_name(circuit.parameters), len(pairs) * block.size)
     for k, (a, b) in enumerate(pairs):
         block.append(longer, a, b, fresh[k * block.size : (k + 1) * block.size])
-    noise = np.random.default_rng(seed).normal(size=(*values.shape[:-1], len(fresh)))
+    noise = random_generator(seed).normal(size=(*values.shape[:-1], len(fresh)))
     return Extension(longer, np.concatenate([values, strength * noise], axis=-1))
 
 

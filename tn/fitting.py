@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
-from bondwise.runs import UsageError, progress_bar, real_array
+from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.circuits import Decomposition
 from bondwise.tn.program import Program
 from bondwise.tn.sources import read_state
@@ -74,9 +74,8 @@ def fit(
             is too large.
     """
     for name, number in (("iterations", iterations), ("restarts", restarts), ("max_bond", max_bond)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
-    if infidelity is not None and not 0 < real_array("infidelity", infidelity) < 1:
+        whole_number(name, number)
+    if infidelity is not None and not 0 < real_number("infidelity", infidelity, zero=True) < 1:
         raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
     circuit = as_circuit(circuit)
     starts = _start_points(circuit, parameters, restarts, seed)
@@ -141,7 +140,7 @@ def _start_points(
     if not count:
         raise UsageError("the circuit has no free parameters; give one with qiskit Parameters in its gates.")
     if parameters is None:
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
     try:
         given = np.asarray(parameters)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.special import entr
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator, real_number, whole_number
 from bondwise.tn.states import Tensors, compress, site_tensors
 
 _ROUNDING = 1e-13  # nats
@@ -92,7 +92,7 @@ def order_qubits(state_or_information: Any, *, seed: int | None = None) -> list[
     """
     weights = _read_information(state_or_information) ** 2
     sites = len(weights)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     given = np.arange(sites)
     starts = [given, _spectral_order(weights), *(rng.permutation(sites) for _ in range(_RANDOM_STARTS))]
     found = [given, *(_improve(weights, start) for start in starts)]
@@ -120,11 +120,9 @@ def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutof
         UsageError: The state is not accepted, the order is not a permutation of its sites, `max_bond` is
             below 1, or `cutoff` is not in [0, 1).
     """
-    if max_bond is not None and (
-        isinstance(max_bond, bool) or not isinstance(max_bond, int | np.integer) or max_bond < 1
-    ):
-        raise UsageError(f"max_bond is {max_bond}; give a whole number of at least 1, or None for no limit.")
-    if not 0 <= cutoff < 1:
+    if max_bond is not None:
+        whole_number("max_bond", max_bond)
+    if not 0 <= real_number("cutoff", cutoff, zero=True) < 1:
         raise UsageError(f"cutoff is {cutoff}; give a number of at least 0 and below 1, such as 1e-12.")
     tensors = site_tensors(state)
     sites = len(tensors)
@@ -292,8 +290,7 @@ def _exchange(
 
 def _grid(rows: int, cols: int) -> NDArray[np.intp]:
     for name, number in (("rows", rows), ("cols", cols)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
+        whole_number(name, number)
     return np.arange(rows * cols).reshape(rows, cols)
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.runs import Result, UsageError, progress_bar
+from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.gates import get_block
 from bondwise.tn.operators import LETTERS, matrix_product, read_operator
 from bondwise.tn.states import Tensors, site_tensors
@@ -127,17 +127,15 @@ def gradient_profile(
     if sites == 1:
         raise UsageError("the state has a single site; a layer of two-qubit blocks takes at least 2.")
     layer = _check_pairs([(i, i + 1) for i in range(sites - 1)] if pairs is None else pairs, sites)
-    if not 0 <= strength < np.inf:
-        raise UsageError(f"strength is {strength}; give a standard deviation in radians of at least 0.")
+    real_number("strength", strength, zero=True)
     for name, number in (("samples", samples), ("max_bond", max_bond)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise UsageError(f"{name} is {number}; give a whole number of at least 1.")
+        whole_number(name, number)
     if len(letters) == 0:  # a multiple of the identity
         letters, coefficients = np.zeros((1, sites), np.int64), np.zeros(1)
     operators = matrix_product(letters, coefficients)
 
     draws = samples if strength > 0 else 1
-    angles = strength * np.random.default_rng(seed).normal(size=(draws, len(layer), block.size))
+    angles = strength * random_generator(seed).normal(size=(draws, len(layer), block.size))
     gates = block.matrix(angles) if strength > 0 else np.broadcast_to(np.eye(4), (1, len(layer), 4, 4))
     odd = [word.count("Y") % 2 == 1 for word in _WORDS]
     chosen = [k for k in range(len(_WORDS)) if gate == "su4" or odd[k]]

@@ -14,8 +14,7 @@ from itertools import product
 
 import numpy as np
 
-from bondwise.qml.protein.settings import whole_number
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, unknown_name, whole_number
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from itertools import combinations, count
 from typing import Any
 
-from bondwise.qml.protein.settings import whole_number
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, unknown_name, whole_number
 
 _MAX_LAYERS = 1_000
 PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")

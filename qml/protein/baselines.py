@@ -23,8 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from bondwise.qml.protein.alphabet import RESIDUES, standardise
 from bondwise.qml.protein.hydropathy import hydropathy_profile
 from bondwise.qml.protein.labels import check_sequences, training_labels, validation_labels
-from bondwise.qml.protein.settings import whole_number
-from bondwise.runs import progress_bar
+from bondwise.runs import progress_bar, whole_number
 
 _GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _FOLDS = 5

@@ -22,9 +22,9 @@ from bondwise.qml import protein
 from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.labels import check_sequences, training_labels, validation_labels
 from bondwise.qml.protein.model_files import MODEL, WEIGHTS, ModelFile, read_model, read_weights
-from bondwise.qml.protein.settings import plain, real_number, whole_number
+from bondwise.qml.protein.settings import plain
 from bondwise.qml.protein.training import History, logits_of, train
-from bondwise.runs import RunError, UsageError, write_atomically
+from bondwise.runs import RunError, UsageError, real_number, whole_number, write_atomically
 
 _MAX_SEED = 2**64 - 1  # what torch takes
 

@@ -19,9 +19,8 @@ from transformers import EsmModel, EsmTokenizer
 from transformers.utils import logging
 
 from bondwise.qml.protein.baselines import FeatureRegression
-from bondwise.qml.protein.settings import whole_number
 from bondwise.qml.protein.training import batches
-from bondwise.runs import UsageError, progress_bar
+from bondwise.runs import UsageError, progress_bar, whole_number
 
 _LONGEST = 1022  # with the two special tokens, what ESM-2 was trained on
 _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocab.txt", "model.safetensors"

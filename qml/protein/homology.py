@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from bondwise.qml.protein.clusters import homology_clusters
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator
 
 SPLITS = ("train", "valid", "test")
 
@@ -65,7 +65,7 @@ def homology_split(
                 f"{what} {count} families at identity={identity}, too few for {len(used)} sets; give more "
                 "proteins, splits of your own, or a higher identity."
             )
-    place, counts = _assign(members, shares[used], np.random.default_rng(seed))
+    place, counts = _assign(members, shares[used], random_generator(seed))
     if not counts.all():
         empty, name = np.argwhere(counts == 0)[0]
         raise UsageError(

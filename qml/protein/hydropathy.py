@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bondwise.qml.protein.alphabet import standardise
-from bondwise.qml.protein.settings import whole_number
+from bondwise.runs import whole_number
 
 KYTE_DOOLITTLE = {
     "R": -4.5, "K": -3.9, "N": -3.5, "D": -3.5, "Q": -3.5, "E": -3.5, "H": -3.2, "P": -1.6, "Y": -1.3,

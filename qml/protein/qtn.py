@@ -15,8 +15,8 @@ from bondwise.qml.protein.alphabet import Alphabet
 from bondwise.qml.protein.ansatz import Ansatz
 from bondwise.qml.protein.channels import z_values
 from bondwise.qml.protein.classifier import ProteinClassifier
-from bondwise.qml.protein.settings import real_number, whole_number
 from bondwise.qml.protein.training import batches, padded
+from bondwise.runs import real_number, whole_number
 
 _CALIBRATION = 256  # sentences by which the readout is scaled before the training
 _STEEPEST = 30.0

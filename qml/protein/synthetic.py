@@ -14,7 +14,7 @@ import numpy as np
 
 from bondwise.qml.protein.alphabet import RESIDUES
 from bondwise.qml.protein.dataset import ProteinSet
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, random_generator
 
 # Per cent of the residues of Swiss-Prot, in the order of RESIDUES.
 _PER_CENT = [8.25, 1.38, 5.46, 6.72, 3.86, 7.07, 2.28, 5.91, 5.80, 9.65]
@@ -43,7 +43,7 @@ def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -
         raise UsageError(f"size={size!r} is too small; give 10 or more, so that every set has both classes.")
     if not 0 <= noise < 0.5:
         raise UsageError(f"noise={noise} is out of range; give a share of swapped labels such as 0.05.")
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     membrane = np.arange(size) % 2 == 0
     sequences = tuple(_protein(bool(is_membrane), rng) for is_membrane in membrane)
     splits = np.empty(size, dtype="<U5")

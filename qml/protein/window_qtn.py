@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from bondwise.qml.protein.pooling import TwoSidedPooling
-from bondwise.qml.protein.settings import whole_number
 from bondwise.qml.protein.windowed import WindowedQTN
 from bondwise.qml.protein.windows import Windows
+from bondwise.runs import whole_number
 
 
 class WindowQTN(WindowedQTN):

@@ -89,7 +89,7 @@ def test_wrong_use_is_refused():
         with pytest.raises(UsageError, match=message):
             extend(*wrong)
     for options, message in [
-        ({"strength": -1}, "strength is -1; give a standard deviation in radians of at least 0"),
+        ({"strength": -1}, "strength is -1; give a number of at least 0"),
         ({"strength": np.nan}, "strength is nan"),
         ({"gate": "cz"}, "unknown gate 'cz'.*Known: so4, su4"),
     ]:
@@ -112,7 +112,7 @@ def test_natural_mistakes_are_one_line(circuit, pairs, message):
 
 
 def test_text_for_numbers_is_one_line():
-    with pytest.raises(UsageError, match="strength must be real numbers"):
+    with pytest.raises(UsageError, match="strength is .a.; give a number of at least 0"):
         extend(QuantumCircuit(2), [], [(0, 1)], strength="a")
-    with pytest.raises(UsageError, match="infidelity must be real numbers"):
+    with pytest.raises(UsageError, match="infidelity is .4.; give a number of at least 0"):
         decompose([1, 0, 0, 0], infidelity="4")

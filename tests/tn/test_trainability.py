@@ -212,7 +212,7 @@ REFUSED = [
     (XX, ZERO, {"pairs": [(1, 1)]}, "pair .1, 1. is not two different"),
     (XX, ZERO, {"pairs": (0, 1)}, "pair 0 is not two different"),
     (XX, ZERO, {"pairs": [(0, 1.5)]}, "pair .0, 1.5. is not two different"),
-    (XX, ZERO, {"strength": -0.1}, "strength is -0.1; give a standard deviation in radians of at least 0"),
+    (XX, ZERO, {"strength": -0.1}, "strength is -0.1; give a number of at least 0"),
     (XX, ZERO, {"strength": np.nan}, "strength is nan"),
     (XX, ZERO, {"samples": 0}, "samples is 0; give a whole number of at least 1"),
     (XX, ZERO, {"samples": 2.5}, "samples is 2.5"),
