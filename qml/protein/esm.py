@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
-from transformers import EsmModel, EsmTokenizer
-from transformers.utils import logging
 
 from bondwise.qml.protein.baselines import FeatureRegression
 from bondwise.qml.protein.training import batches
-from bondwise.runs import UsageError, progress_bar, whole_number
+from bondwise.runs import UsageError, progress_bar, unchanged_process, whole_number
+
+with unchanged_process():
+    from transformers import EsmModel, EsmTokenizer
+    from transformers.utils import logging
 
 _LONGEST = 1022  # with the two special tokens, what ESM-2 was trained on
 _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocab.txt", "model.safetensors"
