@@ -30,6 +30,8 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         UsageError: The file is missing, of another kind, empty or damaged, or a line (its number is said) has
             something else in it than 0 and 1, or another length than the first.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"the path is a {type(path).__name__}; give the name of a file of bit strings.")
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (".npy", ".csv", ".txt"):

@@ -116,7 +116,16 @@ def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
 
 
 def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
-    """The state as a quimb MatrixProductState with sites 0 to n - 1."""
+    """The state as a quimb MatrixProductState with sites 0 to n - 1.
+
+    Args:
+        tensors: One array of shape (left, 2, right) per site.
+
+    Raises:
+        UsageError: They are nothing of that kind.
+    """
+    if not isinstance(tensors, list | tuple) or not tensors or any(np.ndim(item) != 3 for item in tensors):
+        raise UsageError("to_quimb takes site tensors; give a list of (left, 2, right) arrays.")
     arrays = [np.ascontiguousarray(tensor.transpose(0, 2, 1)) for tensor in tensors]
     if len(arrays) == 1:
         return qtn.MatrixProductState([arrays[0].reshape(2)])
