@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import sys
-import threading
+import time
 import warnings
 from collections.abc import Sequence
 
@@ -55,9 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
     """Python drops what is raised in destructors and callbacks: raise Ctrl-C again, outside of them."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        _thread.start_new_thread(_interrupt, ())
     else:
         sys.__unraisablehook__(lost)
+
+
+def _interrupt() -> None:
+    time.sleep(0.05)
+    _thread.interrupt_main()
 
 
 def _warned(message: Warning | str, category: type[Warning], *_: object) -> None:

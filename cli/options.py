@@ -34,7 +34,11 @@ MitigateNoise = Annotated[
 ]
 Shots = Annotated[
     int,
-    typer.Option("--shots", help="Per measured basis and noise scale; 0 is exact where the backend can be."),
+    typer.Option(
+        "--shots",
+        max=2**53,
+        help="Per measured basis and noise scale; 0 is exact where the backend can be.",
+    ),
 ]
 Seed = Annotated[
     int,

@@ -53,6 +53,8 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
         terms.append((pauli, _coefficient(place, coefficient)))
     if not terms:
         raise UsageError(f"{path} holds no term; write lines such as '-1.0 ZZI'.")
+    if not math.isfinite(sum(abs(coefficient) for _, coefficient in terms)):
+        raise UsageError(f"{path}: the coefficients add up to more than a number can be; scale them down.")
     return SparsePauliOp.from_list(terms)
 
 

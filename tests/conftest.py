@@ -7,11 +7,14 @@ More threads than cores wait for each other: on two cores the suite then takes s
 import functools
 import importlib.util
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 MOST_WORKERS = 8  # each takes 1 to 2 GB
+STEPS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.chmod"}  # on files
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,3 +34,33 @@ def assert_robust(tmp_path):
     spec.loader.exec_module(fuzzing)
     (tmp_path / "mutated").mkdir()
     return functools.partial(fuzzing.assert_robust, folder=tmp_path / "mutated")
+
+
+@pytest.fixture
+def kill_at():
+    """Runs something in a process that is killed before its n-th step on the file system, if there is one."""
+
+    def run(number, work):
+        child = os.fork()
+        if not child:
+            left = number
+
+            def hook(event, _):
+                nonlocal left
+                if event in STEPS:
+                    left -= 1
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            code = 1
+            try:
+                sys.addaudithook(hook)
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, -signal.SIGKILL)
+        return status != 0
+
+    return run

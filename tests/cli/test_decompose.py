@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
+from itertools import count
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 
 from bondwise import qml, tn
+from bondwise.cli.main import main
 
 COMMAND = (sys.executable, "-m", "bondwise.cli.main", "decompose")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
@@ -418,6 +421,35 @@ def test_stopped_run_leaves_nothing(tmp_path, end):
     assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
     assert b"Traceback" not in rest
     assert names(tmp_path) == {"state.npy"}
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_of_replacing_files(bondwise, tmp_path, kill_at):
+    """Whatever is there then is of one run, and the next command ends well."""
+    for seed in range(3):
+        np.save(tmp_path / f"{seed}.npy", random_vector(3, seed))
+
+    def replace(number):
+        with suppress(SystemExit):
+            main(["decompose", f"{number}.npy", "--layers", "0", "-q", "--out", "c.qpy", "--overwrite"])
+
+    replace(0)
+    old = {name: (tmp_path / name).read_bytes() for name in FILES}
+    for step in count():
+        for name, content in old.items():
+            (tmp_path / name).write_bytes(content)
+        killed = kill_at(step, lambda: replace(1))
+        found = {name: (tmp_path / name).read_bytes() for name in FILES if (tmp_path / name).exists()}
+        was = [content == old[name] for name, content in found.items()]
+        assert all(was) or not any(was)
+        assert "c.json" not in found or len(found) == 4
+        if not killed:
+            break
+        replace(2)
+        assert json.loads((tmp_path / "c.json").read_text())["state"]["file"] == "2.npy"
+        assert names(tmp_path) == FILES | {"0.npy", "1.npy", "2.npy"}
+    assert step > 20
+    assert not any(was)
 
 
 def test_the_command_knows_every_layout():

@@ -1,5 +1,6 @@
 """The command as a process: Ctrl-C at any moment, terminals that know few characters, pipes nobody reads."""
 
+import io
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ import warnings
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm3
+
+from bondwise.cli.main import main
 
 COMMAND = (sys.executable, "-m", "bondwise.cli.main")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
@@ -66,7 +69,20 @@ def test_interrupted_at_any_moment(circuit, tmp_path, seconds):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_terminal_that_knows_few_characters(circuit, tmp_path, encoding):
+def test_terminal_that_knows_few_characters(bondwise, circuit, tmp_path, monkeypatch, encoding):
+    out = os.fsdecode(b"runs/\xff\xe6")  # no UTF-8
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding=encoding))
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "c.qasm", "--observable", "ZZ", "--shots", "10", "--out", out])
+    assert b"result.json is in" in printed.getvalue()
+    assert json.loads((tmp_path / out / "result.json").read_text())["shots"] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_locale_that_knows_few_characters(circuit, tmp_path, encoding):
     out = os.fsdecode(b"runs/\xff\xe6")  # no UTF-8
     words = [*COMMAND, "run", "c.qasm", "--observable", "ZZ", "--shots", "10", "--out", out]
     env = QUIET | {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -76,21 +92,24 @@ def test_terminal_that_knows_few_characters(circuit, tmp_path, encoding):
     assert json.loads((tmp_path / out / "result.json").read_text())["shots"] == 10
 
 
-def test_nobody_reads_what_is_printed(circuit, tmp_path):
+RUN = ("run", "c.qasm", "--out", "out")
+
+
+@pytest.mark.parametrize("words", [("--help",), pytest.param(RUN, marks=pytest.mark.slow)])
+def test_nobody_reads_what_is_printed(circuit, tmp_path, words):
     reading, writing = os.pipe()
     os.close(reading)
-    words = [*COMMAND, "run", "c.qasm", "--out", "out"]
-    done = subprocess.run(words, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, env=QUIET)
+    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, env=QUIET)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
-    assert (tmp_path / "out" / "result.json").exists()
+    assert (tmp_path / "out" / "result.json").exists() == (words == RUN)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
-def test_output_to_a_full_disk_is_one_line(circuit, tmp_path):
+def test_output_to_a_full_disk_is_one_line():
     with open("/dev/full", "w") as full:
-        words = [*COMMAND, "run", "c.qasm", "--out", "out"]
-        done = subprocess.run(words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, env=QUIET)
+        words = [*COMMAND, "--help"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=QUIET)
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == ["bondwise: [Errno 28] No space left on device"]
 

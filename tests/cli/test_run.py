@@ -174,7 +174,13 @@ def test_wrong_use_leaves_an_earlier_run_alone(bondwise, turned, tmp_path):
     words = ("run", "turned.qpy", "--parameters", "angles.json", "--out", "out")
     assert bondwise(*words).returncode == 0
     before = (tmp_path / "out" / "result.json").read_bytes()
-    for wrong in (("--shots", 0), ("--backend", "fake:nowhere"), ("--mitigate", "linear"), ("--seed", -1)):
+    for wrong in (
+        ("--shots", 0),
+        ("--shots", 10**30),
+        ("--backend", "fake:nowhere"),
+        ("--mitigate", "linear"),
+        ("--seed", -1),
+    ):
         done = bondwise(*words, "--overwrite", *wrong)
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1

@@ -68,6 +68,7 @@ def test_comments_and_complex_numbers_without_imaginary_part(tmp_path):
         ('[["", 1.0]]', "term 1: '' is no Pauli string"),
         ('[["XX", 1.0]', "is not valid JSON: .*line 1 column"),
         ('{"XX": 1.0}', "expected a list of terms"),
+        ("1e308 XX\n-1e308 ZZ\n", "add up to more than a number can be"),
     ],
 )
 def test_wrong_files_are_named_with_the_place(tmp_path, content, message):
