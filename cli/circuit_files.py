@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bondwise import qml, tn
-from bondwise.circuits import declared_parameters, read_circuit
+from bondwise import circuits, qml, tn
 from bondwise.runs import UsageError, is_file, one_line, read_arrays, read_json
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
     if path.suffix in (".qpy", ".qasm"):
-        circuit = read_circuit(path)
+        circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
                 f"{path} has {circuit.num_parameters} free parameters; give a circuit with its angles inside."
@@ -137,7 +136,7 @@ def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
         raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
     if by_name:
         return values
-    declared = [parameter.name for parameter in declared_parameters(circuit)]
+    declared = [parameter.name for parameter in circuits.declared_parameters(circuit)]
     return values[..., [declared.index(name) for name in names]]
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bondwise import backends
-from bondwise.circuits import bind_soundly, declared_parameters, read_circuit
+from bondwise import backends, circuits
 from bondwise.cli import options
 from bondwise.cli.circuit_files import read_observable, read_parameters
 from bondwise.cli.device import idle_mitigation, mitigator_of
@@ -48,7 +47,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run a circuit: counts of its measurements, or expectation values with --observable."""
-    program = read_circuit(circuit)
+    program = circuits.read_circuit(circuit)
     angles = read_parameters(parameters, program) if parameters else None
     if program.parameters and angles is None:
         raise UsageError(
@@ -58,7 +57,7 @@ def command(
         import numpy as np
 
         for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
-            bind_soundly(program, row, f"{circuit} with {parameters}")
+            circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
     if shots < 0:
         raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
     if not observable and (not shots or mitigate != "none"):
@@ -78,7 +77,7 @@ def command(
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
             result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
         if angles is not None:
-            result["parameters"] = [parameter.name for parameter in declared_parameters(program)]
+            result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
         folder.write_json("result.json", result)
     if json:

@@ -192,7 +192,7 @@ def test_a_search_that_is_stopped_leaves_nothing(bondwise, tmp_path, monkeypatch
 
     monkeypatch.setattr(protein, "homology_split", stopped)
     done = bondwise("protein", "train", "data.tsv", "--out", "run")
-    assert done.returncode == 1
+    assert done.returncode == 130
     assert "stopped before the training" in done.stderr
     assert not (tmp_path / "run").exists()
 
