@@ -18,6 +18,7 @@ from qiskit.circuit import (
     Instruction,
     Measure,
     Parameter,
+    ParameterExpression,
     Reset,
 )
 from qiskit.primitives import BitArray, DataBin
@@ -73,15 +74,41 @@ def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instructi
     return changed
 
 
-def _bindable(operation: Instruction) -> Instruction:
-    """The operation with its angles where Aer looks for free ones.
+def _bindable(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with its free angles where Aer finds them; what cancels out is no parameter any more."""
+    changed = replaced(circuit, _with_angles_in_sight)
+    changed.global_phase = _angle(changed.global_phase)
+    return changed
 
-    Controlled gates keep theirs in their base gate. Aer does not find them there and runs the gate at angle
-    0; it goes by the name, so a plain gate of that name is the same to it.
+
+def _with_angles_in_sight(operation: Instruction) -> Instruction:
+    """Controlled gates keep their angles in their base gate.
+
+    Aer does not find them there and runs the gate at angle 0; it goes by the name, so a plain gate of that
+    name is the same to it.
     """
-    if not isinstance(operation, ControlledGate) or not operation.params:
+    if isinstance(operation, ControlFlowOp) or not operation.params:
         return operation
-    return Gate(operation.name, operation.num_qubits, list(operation.params), label=operation.label)
+    params = list(map(_angle, operation.params))
+    if isinstance(operation, ControlledGate):
+        return Gate(operation.name, operation.num_qubits, params, label=operation.label)
+    if any(new is not old for new, old in zip(params, operation.params, strict=True)):
+        operation = operation.to_mutable()
+        operation.params = params
+    return operation
+
+
+def _angle(value: Any) -> Any:
+    """The number that an expression such as `a - a - 2` is; anything else as it stands.
+
+    Aer looks angles up by their hash, which Qiskit fails to compute where it is that of a negative number.
+    """
+    if isinstance(value, ParameterExpression):
+        try:
+            hash(value)
+        except OverflowError:
+            return float(value.bind(dict.fromkeys(value.parameters, 1.0)))
+    return value
 
 
 def evolve(
@@ -96,9 +123,10 @@ def evolve(
     if not len(sets):  # which Aer takes for a crash
         return []
     _require_memory(aer, circuit)
-    if not parameters:
+    if parameters:
+        circuit = _bindable(circuit)
+    if not circuit.parameters:
         return _run(aer, circuit, None, 1) * len(sets)
-    circuit = replaced(circuit, _bindable)
     saved = []
     for start in range(0, len(sets), _TOGETHER):
         part = sets[start : start + _TOGETHER]
@@ -138,7 +166,13 @@ class Shots:
         """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
         values = pub.parameter_values
         if circuit.parameters:
-            circuit = replaced(circuit, _bindable)
+            angles = values.as_array(circuit.parameters)
+            column = {parameter: index for index, parameter in enumerate(circuit.parameters)}
+            circuit = _bindable(circuit)
+            left = tuple(circuit.parameters)
+            values = BindingsArray(
+                {left: angles[..., [column[parameter] for parameter in left]]}, shape=values.shape
+            )
         if not values.size:  # which Aer takes for a crash
             bits = {
                 r.name: np.zeros((*values.shape, pub.shots, -(-r.size // 8)), np.uint8) for r in circuit.cregs

@@ -28,7 +28,7 @@ from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError
 
 _SEED_TRANSPILER = 7
 
@@ -138,6 +138,7 @@ class Backend:
 
         Raises:
             UsageError: `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
+            RunError: A primitive made elsewhere returned a value that is no finite real number.
         """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
@@ -150,6 +151,8 @@ class Backend:
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
+        for part in result:
+            self._check(part)
         metadata = dict(result.metadata)
         if "shots" not in metadata or "job_ids" not in metadata:  # not ours: then "shots" are a circuit's
             metadata["shots"] = sum(
@@ -203,6 +206,16 @@ class Backend:
             array = array if circuit.layout is None else array.apply_layout(circuit.layout)
         precision = None if shots is None else precision_of(shots)
         return estimate(EstimatorPub(circuit, array, _zeros(circuit), precision))
+
+    def _check(self, part: PubResult) -> None:
+        """Refuse what is no finite real number: primitives made elsewhere may return it."""
+        values = np.asarray(part.data["evs"])
+        strange = values[~np.isfinite(values) | (np.imag(values) != 0)]
+        if strange.size:
+            raise RunError(
+                f"{self.name} returned the expectation value {strange[0]}, which is no finite real number; "
+                "run the circuit on another backend."
+            )
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         circuit = true_names(circuit)

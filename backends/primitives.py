@@ -18,6 +18,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray, Obs
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
+from bondwise.circuits import real_coefficients
 from bondwise.runs import UsageError
 
 DEFAULT_SHOTS = 4096
@@ -148,16 +149,11 @@ def _simplified(observable: Any) -> SparseObservable:
     if not isinstance(observable, SparseObservable):  # a single term, or Qiskit says what is wrong
         return ObservablesArray.coerce_observable(observable)
     simple = observable.simplify(tol=0)
-    coefficients = np.asarray(simple.coeffs)
-    largest = np.abs(coefficients).max(initial=0.0)
-    if not largest:
+    coefficients = real_coefficients(np.asarray(simple.coeffs))
+    if not coefficients.any():
         raise UsageError("an observable is zero; its expectation value is 0 in every state.")
-    if np.abs(coefficients.imag).max() > 1e-12 * largest:
-        raise UsageError(
-            "an observable is not Hermitian: some coefficients have an imaginary part, and they must be real."
-        )
     return SparseObservable.from_raw_parts(
-        simple.num_qubits, coefficients.real, simple.bit_terms, simple.indices, simple.boundaries
+        simple.num_qubits, coefficients, simple.bit_terms, simple.indices, simple.boundaries
     )
 
 

@@ -87,12 +87,12 @@ class SimulatorEstimator(Estimator):
         """Exact values (N, T) of all terms in all parameter sets."""
         if not plan.terms:
             return np.zeros((len(plan.sets), 0))
-        circuit, terms = plan.pub.circuit, PauliList(plan.terms)
+        circuit, terms = self._translate(plan.pub.circuit), PauliList(plan.terms)
         qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
         if len(qubits) < circuit.num_qubits:  # idle qubits of a wide device stay out of the state
             circuit = reduced_circuit(circuit, qubits)
             terms = PauliList.from_symplectic(terms.z[:, qubits], terms.x[:, qubits])
-        circuit, random = _without_idle_resets(self._translate(circuit))
+        circuit, random = _without_idle_resets(circuit)
         # a density matrix goes through channels and resets; only outcomes and branches are random there
         if self._aer.options.method == "density_matrix":
             random -= _CHANNELS

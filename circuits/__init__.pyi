@@ -9,6 +9,7 @@ from .paulis import as_operator as as_operator
 from .paulis import hermitian as hermitian
 from .paulis import is_matrix as is_matrix
 from .paulis import is_observable as is_observable
+from .paulis import real_coefficients as real_coefficients
 from .registers import readable as readable
 from .soundness import bind_soundly as bind_soundly
 from .soundness import require_sound as require_sound

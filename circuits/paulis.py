@@ -84,12 +84,25 @@ def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePau
         UsageError: It is not Hermitian.
     """
     simple = operator.simplify(atol=0)
-    if np.abs(simple.coeffs.imag).max() > _TOLERANCE * np.abs(simple.coeffs).max():
+    return SparsePauliOp(simple.paulis, real_coefficients(simple.coeffs, what=what))
+
+
+def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> np.ndarray:
+    """The coefficients, float64, of terms that are Hermitian each and different from one another.
+
+    Args:
+        coefficients: complex128 (T,), finite.
+        what: The name of their sum in messages.
+
+    Raises:
+        UsageError: The sum is not Hermitian: an imaginary part exceeds 1e-12 of the largest coefficient.
+    """
+    if np.abs(coefficients.imag).max(initial=0.0) > _TOLERANCE * np.abs(coefficients).max(initial=0.0):
         raise UsageError(
             f"the {what} is not Hermitian: some coefficients have an imaginary part, and they must be real; "
             "write (operator + operator.adjoint()) / 2 for its Hermitian part."
         )
-    return SparsePauliOp(simple.paulis, simple.coeffs.real)
+    return coefficients.real
 
 
 def _converted(given: Any, num_qubits: int | None, what: str) -> SparsePauliOp:

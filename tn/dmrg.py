@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.circuits import as_operator
+from bondwise.circuits import Observable, as_operator
 from bondwise.runs import Result, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.imported_quimb import qtn
 from bondwise.tn.networks import chain_arrays
@@ -48,7 +47,7 @@ class GroundState(Result):
 
 
 def ground_state(
-    hamiltonian: SparsePauliOp,
+    hamiltonian: Observable,
     max_bond: int = 32,
     *,
     cutoff: float = 1e-8,

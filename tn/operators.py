@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.runs import UsageError
+from bondwise.circuits import Observable, as_operator, hermitian
 from bondwise.tn.states import Tensors
 
 _ROUNDING = 1e-13  # relative size of what is rounding
@@ -33,40 +32,30 @@ def expectation_value(operators: list[NDArray[Any]], tensors: Tensors) -> float:
     return float(bonds.item().real)
 
 
-def read_operator(hamiltonian: SparsePauliOp) -> tuple[NDArray[np.int64], NDArray[Any], float]:
+def read_operator(hamiltonian: Observable) -> tuple[NDArray[np.int64], NDArray[Any], float]:
     """Read a Hermitian Pauli sum.
 
     Args:
-        hamiltonian: Without free parameters.
+        hamiltonian: A Pauli sum without free parameters, or what else `as_operator` reads as one.
 
     Returns:
         Words (terms, sites) as indices into `LETTERS`, their coefficients, float64 or complex128, and the
         coefficient of the identity, which has no word.
 
     Raises:
-        UsageError: The operator is not Hermitian, finite and a SparsePauliOp.
+        UsageError: It is no Hermitian Pauli sum with finite numbers as coefficients.
     """
-    if not isinstance(hamiltonian, SparsePauliOp):
-        raise UsageError(f"the Hamiltonian is a {type(hamiltonian).__name__}; give a qiskit SparsePauliOp.")
-    if hamiltonian.coeffs.dtype == object:
-        raise UsageError("the Hamiltonian has free parameters; bind them with assign_parameters first.")
-    if not np.isfinite(hamiltonian.coeffs).all():
-        raise UsageError("a coefficient of the Hamiltonian is NaN or infinite; all must be finite.")
-    operator = hamiltonian.simplify(atol=0, rtol=0)
-    coefficients = operator.coeffs
+    operator = hermitian(as_operator(hamiltonian, what="Hamiltonian"), what="Hamiltonian")
+    coefficients = operator.coeffs.real
     size = np.abs(coefficients).max()
-    if np.abs(coefficients.imag).max() > 1e-10 * size:
-        raise UsageError(
-            "the Hamiltonian is not Hermitian: a coefficient is complex; add the adjoint or take real ones."
-        )
     x, z = operator.paulis.x, operator.paulis.z
     words = np.where(x, np.where(z, 2, 1), np.where(z, 3, 0))
     identity = ~words.any(axis=1)
-    constant = float(coefficients.real[identity].sum())
+    constant = float(coefficients[identity].sum())
     keep = ~identity & (np.abs(coefficients) > _ROUNDING * size)
     # Y = -i (iY)
     signs = (-1j) ** (words[keep] == 2).sum(axis=1)
-    turned = coefficients.real[keep] * signs
+    turned = coefficients[keep] * signs
     return words[keep], turned if np.abs(turned.imag).max(initial=0) > 0 else turned.real, constant
 
 

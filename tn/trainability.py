@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.circuits import Observable
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.gates import get_block
 from bondwise.tn.operators import LETTERS, matrix_product, read_operator
@@ -73,7 +73,7 @@ class GradientProfile(Result):
 
 
 def gradient_profile(
-    hamiltonian: SparsePauliOp,
+    hamiltonian: Observable,
     state: Any,
     *,
     gate: str = "su4",
@@ -96,7 +96,8 @@ def gradient_profile(
     stationary point and no plateau; a small strength tells them apart.
 
     Args:
-        hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters.
+        hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters, or what
+            `bondwise.backends.estimate` takes as an observable.
         state: What `site_tensors` accepts; site i is qubit i.
         gate: "su4": all 15 words other than II. "so4": the 6 with an odd number of Y, which generate the real
             gates of determinant +1.

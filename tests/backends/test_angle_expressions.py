@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.quantum_info import Statevector
 
-from bondwise.backends import expectation, to_pennylane
+from bondwise.backends import estimate, expectation, sample, to_pennylane
 from bondwise.backends.angles import Angles
 from bondwise.runs import UsageError
 
@@ -110,6 +111,35 @@ def test_expectation(name, gradient, batch):
     slopes = [(value(point + step) - value(point - step)) / 2e-6 for step in 1e-6 * np.eye(len(point))]
     (grad,) = torch.autograd.grad(found.sum(), given)
     np.testing.assert_allclose(grad, np.broadcast_to(slopes, grad.shape), atol=1e-7)
+
+
+CANCELED = {"difference": A - A - 2.0, "product": 0 * A - 2, "quotient": -2 * A / A, "sum": B + A - B - A - 2}
+
+
+@pytest.mark.parametrize("name", CANCELED)
+@pytest.mark.parametrize(
+    "backend",
+    ["statevector", "aer:matrix_product_state", "aer:density_matrix", "aer:depolarizing=1e-9"],
+)
+def test_angles_that_no_parameter_is_left_in(name, backend):
+    """Qiskit keeps the parameters of what cancels to a number."""
+    circuit = QuantumCircuit(2)
+    circuit.ry(CANCELED[name], 0)
+    circuit.cry(CANCELED[name], 0, 1)
+    circuit.global_phase = CANCELED[name]
+    angles = np.full((2, circuit.num_parameters), 0.7)
+    wanted = [np.cos(2), 1 - np.sin(1) ** 2 * (1 - np.cos(2))]
+    found = estimate(circuit, ["IZ", "ZI"], angles, backend=backend).value
+    np.testing.assert_allclose(found, [wanted] * 2, atol=1e-7)
+    found = expectation(circuit, ["IZ", "ZI"], angles, backend)
+    np.testing.assert_allclose(found, [wanted] * 2, atol=1e-7)
+    circuit.ry(B, 1)  # one that stays
+    angles = np.linspace(0.1, 1, 2 * circuit.num_parameters).reshape(2, -1)
+    for bits, row in zip(
+        sample(circuit, angles, shots=2000, backend=backend, seed=1).bits["meas"], angles, strict=True
+    ):
+        exact = Statevector(circuit.assign_parameters(row)).probabilities([1])[1]
+        assert bits.mean(axis=0) == pytest.approx([np.sin(1) ** 2, exact], abs=0.06)
 
 
 def test_pennylane_takes_them_too():

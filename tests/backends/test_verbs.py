@@ -5,7 +5,7 @@ import pytest
 import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.primitives import BackendSamplerV2, StatevectorEstimator, StatevectorSampler
+from qiskit.primitives import BackendSamplerV2, DataBin, PubResult, StatevectorEstimator, StatevectorSampler
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Pauli, SparsePauliOp
 from qiskit_aer import AerSimulator
@@ -13,7 +13,7 @@ from qiskit_ibm_runtime import EstimatorV2, SamplerV2
 from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
 from bondwise.backends import Estimate, Samples, estimate, expectation, get_backend, sample
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError
 
 theta = ParameterVector("theta", 2)
 TWO = QuantumCircuit(2)
@@ -123,6 +123,25 @@ def test_empty_batches_of_samples(backend: str) -> None:
     isa = place.transpile(TWO)
     observable = SparsePauliOp("ZZ").apply_layout(isa.layout) if isa.layout else SparsePauliOp("ZZ")
     assert place.run([(isa, observable, np.zeros((0, 2)))])[0].data.evs.shape == (0,)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -np.inf, 0.5 + 1e-3j])
+def test_values_of_an_estimator_made_elsewhere_are_real_numbers(wrong) -> None:
+    class Strange(StatevectorEstimator):
+        def _run_pub(self, pub):
+            part = super()._run_pub(pub)
+            evs = np.full(part.data.shape, wrong)
+            return PubResult(DataBin(evs=evs, stds=part.data.stds, shape=evs.shape), part.metadata)
+
+    for run in (
+        lambda: estimate(TWO, [Z0, Z1], [0.1, 0.2], backend=Strange()),
+        lambda: expectation(TWO, Z0, [[0.1, 0.2]], Strange()),
+    ):
+        with pytest.raises(
+            RunError, match="Strange returned the expectation value .* no finite real"
+        ) as caught:
+            run()
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", ["statevector", "aer:depolarizing=0.1", "fake:manila"])

@@ -14,10 +14,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 
-from bondwise.backends import estimate, expectation, to_pennylane, to_torch
+from bondwise.backends import estimate, expectation, get_backend, to_pennylane, to_torch
 from bondwise.circuits import as_circuit, as_operator, hermitian
 from bondwise.qml import VQE, exact_ground_state, write_hamiltonian
 from bondwise.runs import UsageError
+from bondwise.tn import ground_state
 
 X0_Z1 = SparsePauliOp(["ZX", "IX"], [0.5, -2.0])  # Z on qubit 1, X on qubit 0
 
@@ -147,9 +148,10 @@ def test_hermitian_takes_exactly_what_is_hermitian(terms):
             hermitian(operator)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-9, 1e-11])
 @pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
-def test_no_imaginary_part_is_dropped(scale, tmp_path):
-    operator = SparsePauliOp(["X", "Z"], [1e-9j * scale, scale])
+def test_no_imaginary_part_is_dropped(scale, size, tmp_path):
+    operator = SparsePauliOp(["X", "Z"], [1j * size * scale, scale])
     circuit = QuantumCircuit(1)
     circuit.rx(Parameter("t"), 0)
     for call in (
@@ -158,6 +160,8 @@ def test_no_imaginary_part_is_dropped(scale, tmp_path):
         lambda: VQE(operator, circuit),
         lambda: estimate(circuit, operator, [0.1]),
         lambda: expectation(circuit, operator, [0.1]),
+        lambda: get_backend("aer").run([(circuit, operator, [0.1])]),
+        lambda: ground_state(operator),
         lambda: write_hamiltonian(operator, tmp_path / "h.json"),
     ):
         with pytest.raises(UsageError, match="not Hermitian|not real"):

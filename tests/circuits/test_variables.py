@@ -55,6 +55,7 @@ def test_variables_are_refused_in_one_line(make):
         for run in (
             lambda: sample(make(), shots=10, backend=backend),  # noqa: B023
             lambda: estimate(make(), "ZI", shots=10, backend=backend),  # noqa: B023
+            lambda: estimate(make(), "IZ", backend=backend),  # noqa: B023
         ):
             with pytest.raises(UsageError, match="'held', which cannot run here") as caught:
                 run()
