@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -249,8 +249,8 @@ class Backend:
 
 
 def placed(
-    operators: list[SparsePauliOp], circuit: QuantumCircuit, isa: QuantumCircuit
-) -> list[SparsePauliOp]:
+    operators: Sequence[SparsePauliOp], circuit: QuantumCircuit, isa: QuantumCircuit
+) -> Sequence[SparsePauliOp]:
     """Observables on the qubits of `circuit`, moved to where `Backend.transpile` put them in `isa`.
 
     A circuit that the backend takes as it is may carry the layout of an earlier transpilation: observables
