@@ -238,7 +238,7 @@ def test_resumption_follows_the_path_of_an_uninterrupted_run(bondwise, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(training, "save_checkpoint", save_twice)
         stopped = bondwise(*words, "--out", "parts")
-    assert stopped.returncode == 1
+    assert stopped.returncode == 130
     assert "--resume" in stopped.stderr
     assert not (tmp_path / "parts" / "model.json").exists()
     other = bondwise(*words[:4], 3, *words[5:], "--out", "parts", "--resume")
