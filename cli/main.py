@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 # One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
 # more, and the last bits of a sum, hence the path of an optimiser, depend on their number.
@@ -65,7 +66,14 @@ def _interrupt() -> None:
     _thread.interrupt_main()
 
 
-def _warned(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """One line of what concerns users; numerical and deprecation warnings concern developers."""
     if issubclass(category, UserWarning):
         _fail(message, 0)
