@@ -18,7 +18,6 @@ from qiskit.circuit import (
     Instruction,
     Measure,
     Parameter,
-    ParameterExpression,
     Reset,
 )
 from qiskit.primitives import BitArray, DataBin
@@ -28,6 +27,7 @@ from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
+from bondwise.circuits import with_constants
 from bondwise.runs import RunError, UsageError
 
 _TOGETHER = 256  # parameter sets in one run; thousands take several times as long for each
@@ -75,10 +75,8 @@ def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instructi
 
 
 def _bindable(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with its free angles where Aer finds them; what cancels out is no parameter any more."""
-    changed = replaced(circuit, _with_angles_in_sight)
-    changed.global_phase = _angle(changed.global_phase)
-    return changed
+    """The circuit with its free angles where Aer looks for them; what cancels to a number is none."""
+    return with_constants(replaced(circuit, _with_angles_in_sight))
 
 
 def _with_angles_in_sight(operation: Instruction) -> Instruction:
@@ -87,28 +85,9 @@ def _with_angles_in_sight(operation: Instruction) -> Instruction:
     Aer does not find them there and runs the gate at angle 0; it goes by the name, so a plain gate of that
     name is the same to it.
     """
-    if isinstance(operation, ControlFlowOp) or not operation.params:
+    if not isinstance(operation, ControlledGate) or not operation.params:
         return operation
-    params = list(map(_angle, operation.params))
-    if isinstance(operation, ControlledGate):
-        return Gate(operation.name, operation.num_qubits, params, label=operation.label)
-    if any(new is not old for new, old in zip(params, operation.params, strict=True)):
-        operation = operation.to_mutable()
-        operation.params = params
-    return operation
-
-
-def _angle(value: Any) -> Any:
-    """The number that an expression such as `a - a - 2` is; anything else as it stands.
-
-    Aer looks angles up by their hash, which Qiskit fails to compute where it is that of a negative number.
-    """
-    if isinstance(value, ParameterExpression):
-        try:
-            hash(value)
-        except OverflowError:
-            return float(value.bind(dict.fromkeys(value.parameters, 1.0)))
-    return value
+    return Gate(operation.name, operation.num_qubits, list(operation.params), label=operation.label)
 
 
 def evolve(

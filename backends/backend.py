@@ -27,7 +27,7 @@ from bondwise.backends.measurement import Plan
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
-from bondwise.circuits import as_circuit, true_names
+from bondwise.circuits import as_circuit, true_names, with_constants
 from bondwise.runs import RunError, UsageError
 
 _SEED_TRANSPILER = 7
@@ -218,7 +218,7 @@ class Backend:
             )
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        circuit = true_names(circuit)
+        circuit = with_constants(true_names(circuit))
         layout = None
         if self.num_qubits is not None and not circuit.clbits:
             # with measurements in sight, the layout avoids qubits that are read badly

@@ -1,4 +1,5 @@
 from .composites import in_gates as in_gates
+from .constants import with_constants as with_constants
 from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
 from .files import declared_parameters as declared_parameters

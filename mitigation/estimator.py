@@ -21,7 +21,7 @@ from bondwise.backends import Backend, get_backend
 from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots
 from bondwise.backends.pubs import estimator_pubs
-from bondwise.circuits import as_circuit, in_gates, true_names
+from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
 from bondwise.mitigation.exponential import extrapolate_exponential
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.folding import fold_gates, fold_global
@@ -271,7 +271,9 @@ class MitigatedEstimator(Estimator):
         if self.target is self.backend.target:
             return self.backend.transpile(circuit), self.transpiled
         manager = generate_preset_pass_manager(3, target=self.target, seed_transpiler=0)
-        return self._made_for_target.get(circuit, lambda: manager.run(circuit)), self.transpiled
+        return self._made_for_target.get(
+            circuit, lambda: manager.run(with_constants(true_names(circuit)))
+        ), self.transpiled
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
         """Shots for all PUBs of a job: the largest number asked for, None for what the backend does then."""

@@ -8,10 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit.library import XXPlusYYGate
 from qiskit.quantum_info import Statevector
 
-from bondwise.backends import estimate, expectation, sample, to_pennylane
+from bondwise.backends import estimate, expectation, get_backend, sample, to_pennylane
 from bondwise.backends.angles import Angles
+from bondwise.mitigation import MitigatedEstimator
 from bondwise.runs import UsageError
 
 A, B, SIN = Parameter("a"), Parameter("b"), Parameter("sin")
@@ -140,6 +142,21 @@ def test_angles_that_no_parameter_is_left_in(name, backend):
     ):
         exact = Statevector(circuit.assign_parameters(row)).probabilities([1])[1]
         assert bits.mean(axis=0) == pytest.approx([np.sin(1) ** 2, exact], abs=0.06)
+
+
+@pytest.mark.parametrize("mitigated", [False, True])
+@pytest.mark.parametrize("name", CANCELED)
+def test_devices_compile_angles_that_no_parameter_is_left_in(name, mitigated):
+    """At the transpiler's highest level, which joins them with others."""
+    circuit = QuantumCircuit(2)
+    circuit.u(CANCELED[name], CANCELED[name], B, 0)
+    circuit.append(XXPlusYYGate(B, CANCELED[name]), [0, 1])
+    values = dict.fromkeys(circuit.parameters, 0.7)
+    place = get_backend("fake:manila")
+    place = MitigatedEstimator(place, extrapolation=None) if mitigated else place
+    found = estimate(circuit, ["IZ", "ZX"], list(values.values()), backend=place).value
+    plain = estimate(circuit.assign_parameters(values), ["IZ", "ZX"], backend=place).value
+    np.testing.assert_allclose(found, plain, atol=0.02)
 
 
 def test_pennylane_takes_them_too():

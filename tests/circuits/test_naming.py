@@ -19,6 +19,7 @@ from qiskit.circuit import (
 )
 from qiskit.circuit.equivalence_library import StandardEquivalenceLibrary
 from qiskit.circuit.library import HGate, RYGate, efficient_su2, get_standard_gate_name_mapping
+from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Kraus, Operator, SparsePauliOp, Statevector, random_unitary
 from qiskit.transpiler.passes.synthesis.plugin import HighLevelSynthesisPluginManager
 from qiskit_aer import AerSimulator
@@ -161,6 +162,16 @@ def test_primitives_run_directly(name):
     bits = backend.sampler.run([(circuit,)], shots=4000, seed=1).result()[0].data.meas
     ones = bits.get_int_counts().get(1, 0) / 4000
     assert 1 - 2 * ones == pytest.approx(expected, abs=0.05)
+
+
+def test_a_device_given_to_mitigation_does_not_take_it_by_its_name():
+    target = GenericBackendV2(2, basis_gates=["h", "rz", "ry", "cx"], noise_info=False, seed=1).target
+    circuit = QuantumCircuit(2)
+    circuit.append(subcircuit("h", 0.7, 1), [0])
+    circuit.cx(0, 1)
+    estimator = MitigatedEstimator("statevector", extrapolation="linear", target=target)
+    value = estimator.run([(circuit, "IZ")]).result()[0].data.evs
+    assert value == pytest.approx(Statevector(circuit).expectation_value(SparsePauliOp("IZ")), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["barrier", "measure", "delay", "reset"])

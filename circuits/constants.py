@@ -1,0 +1,57 @@
+"""Angles whose parameters cancel out, such as `a - a - 2`: expressions to Qiskit, numbers in truth.
+
+Qiskit's transpiler fails on them at its higher levels, and Aer looks angles up by a hash that Qiskit cannot
+compute where the number is negative.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import ControlFlowOp, Parameter, ParameterExpression
+
+
+def with_constants(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with numbers in place of the angles that depend on none of their parameters.
+
+    Args:
+        circuit: Any circuit. Branches are looked into, definitions are not.
+
+    Returns:
+        The circuit itself where there are none, else a copy with the same registers and layout; parameters
+        that nothing depends on are gone.
+    """
+    changes: dict[int, Any] = {}
+    for index, step in enumerate(circuit.data):
+        if isinstance(step.operation, ControlFlowOp):
+            blocks = [with_constants(block) for block in step.operation.blocks]
+            if any(new is not old for new, old in zip(blocks, step.operation.blocks, strict=True)):
+                changes[index] = step.operation.replace_blocks(blocks)
+            continue
+        given = step.params
+        params = list(map(_number, given))
+        if any(new is not old for new, old in zip(params, given, strict=True)):
+            changes[index] = step.operation.to_mutable()
+            changes[index].params = params
+    phase = _number(circuit.global_phase)
+    if not changes and phase is circuit.global_phase:
+        return circuit
+    changed = circuit.copy_empty_like()
+    changed.global_phase = phase
+    for index, step in enumerate(circuit.data):
+        changed.append(changes.get(index, step.operation), step.qubits, step.clbits)
+    return changed
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, ParameterExpression) or isinstance(value, Parameter):
+        return value
+    try:
+        slopes = [value.gradient(parameter) for parameter in value.parameters]
+    except RuntimeError:  # a sign has no derivative
+        return value
+    if any(isinstance(slope, ParameterExpression) or slope for slope in slopes):
+        return value
+    number = complex(value.bind(dict.fromkeys(value.parameters, 0.7)))  # the same anywhere
+    return value if number.imag else number.real
