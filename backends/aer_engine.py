@@ -54,7 +54,12 @@ def _threads_for(aer: AerSimulator, circuit: QuantumCircuit) -> dict[str, int]:
 def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
     """Refuse a state that would fill the machine before Aer begins with it."""
     sides = {"statevector": 1, "density_matrix": 2}.get(aer.options.method)
-    used = {qubit for instruction in circuit.data for qubit in instruction.qubits}
+    used = {
+        qubit
+        for instruction in circuit.data
+        if not isinstance(instruction.operation, Barrier | Delay)
+        for qubit in instruction.qubits
+    }
     if sides is not None and sides * len(used) > _LARGEST:
         size = 2.0 ** (sides * len(used) - 26)
         raise UsageError(
@@ -152,6 +157,7 @@ class Shots:
             values = BindingsArray(
                 {left: angles[..., [column[parameter] for parameter in left]]}, shape=values.shape
             )
+        _require_memory(self._aer, circuit)
         if not values.size:  # which Aer takes for a crash
             bits = {
                 r.name: np.zeros((*values.shape, pub.shots, -(-r.size // 8)), np.uint8) for r in circuit.cregs

@@ -33,8 +33,8 @@ def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "obser
     Args:
         given: A Pauli sum, `Pauli`, `SparseObservable` or `Operator` of Qiskit, a label such as "ZZ", a dict
             `{"ZZ": 1.0}` or a list of pairs `[("ZZ", 1.0)]` of labels and coefficients, all with qubit 0 as
-            the rightmost letter; or an operator of PennyLane that has a Pauli form, or a `QubitOperator` of
-            OpenFermion, with wire or index i as qubit i.
+            the rightmost letter; or an operator of PennyLane that has a Pauli form or a matrix, or a
+            `QubitOperator` of OpenFermion, with wire or index i as qubit i.
         num_qubits: Qubits of the circuit. None: as many as the observable has.
         what: Its name in messages.
 
@@ -182,12 +182,27 @@ def _foreign_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
     if kind == "PauliWord":
         return [(dict(given), 1.0)]
     sentence = given if kind == "PauliSentence" else given.pauli_rep
-    if sentence is None:
-        raise UsageError(
-            f"the {what} is PennyLane's {kind}, which has no Pauli form; write it with "
-            "pennylane.pauli_decompose(operator.matrix(), wire_order=range(n))."
-        )
+    if sentence is None:  # a matrix on its wires, such as `Hermitian`
+        return _matrix_terms(given, what)
     return [(dict(word), coefficient) for word, coefficient in sentence.items()]
+
+
+def _matrix_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
+    """The terms of PennyLane's operator with a matrix; its first wire is the highest bit of the index."""
+    wires = list(given.wires)
+    try:
+        operator = Operator(np.asarray(given.matrix()))
+    except Exception as error:  # PennyLane's own kinds, for operators without a matrix
+        raise UsageError(
+            f"the {what} is PennyLane's {type(given).__name__}, which has neither a Pauli form nor a matrix; "
+            "write it as a sum of products of X, Y and Z."
+        ) from error
+    if operator.num_qubits != len(wires):
+        raise UsageError(f"the {what} is PennyLane's {type(given).__name__}, which does not act on qubits.")
+    return [
+        ({wire: letter for wire, letter in zip(wires, label, strict=True) if letter != "I"}, coefficient)
+        for label, coefficient in SparsePauliOp.from_operator(operator).to_list()
+    ]
 
 
 def _are_pairs(given: Any) -> bool:

@@ -16,6 +16,8 @@ from qiskit.circuit import (
     Instruction,
     ParameterExpression,
 )
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info.operators.predicates import is_unitary_matrix
 
 from bondwise.runs import UsageError, one_line, require_within
 
@@ -32,9 +34,9 @@ def require_sound(circuit: QuantumCircuit, name: object) -> None:
         name: What the message begins with, the path of its file.
 
     Raises:
-        UsageError: An angle, matrix, duration or phase is NaN or infinite. Or it has more qubits, classical
-            bits or operations, definitions and loops written out, than the limits allow (see
-            `bondwise.runs.limit`); or its definitions are nested too deeply.
+        UsageError: An angle, matrix, duration or phase is NaN or infinite, or a matrix is not unitary. Or it
+            has more qubits, classical bits or operations, definitions and loops written out, than the limits
+            allow (see `bondwise.runs.limit`); or its definitions are nested too deeply.
     """
     require_within("qubits", circuit.num_qubits, name)
     require_within("clbits", circuit.num_clbits, name)
@@ -84,6 +86,8 @@ def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], de
             if not (blocks and isinstance(value, QuantumCircuit)):
                 _require_finite(value, f"a number of {one_line(operation.name, 40)!r}", name)
         _require_finite(getattr(operation, "duration", None), "a duration", name)
+        if isinstance(operation, UnitaryGate) and not is_unitary_matrix(operation.params[0]):
+            raise UsageError(f"{name}: the matrix of {one_line(operation.name, 40)!r} is not unitary.")
         if blocks:
             repeats = len(operation.params[0]) if isinstance(operation, ForLoopOp) else 1
             total += repeats * (1 + sum(_operations(block, name, known, depth + 1) for block in blocks))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit, qpy, transpile
+from qiskit import ClassicalRegister, QuantumCircuit, qpy, transpile
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives import StatevectorEstimator
 from qiskit.providers.fake_provider import GenericBackendV2
@@ -12,7 +12,7 @@ from qiskit.quantum_info import DensityMatrix, Kraus, Operator, SparsePauliOp, S
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 from typer.testing import CliRunner
 
-from bondwise.backends import estimate, expectation, get_backend, to_torch
+from bondwise.backends import estimate, expectation, get_backend, sample, to_torch
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.cli.app import app
 from bondwise.mitigation import MitigatedEstimator
@@ -191,6 +191,17 @@ def test_a_wide_device_costs_its_active_qubits(name: str) -> None:
 
 
 # resets, prepared states -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["statevector", "aer", "aer:density_matrix"])
+def test_states_too_large_to_sample_are_one_line(name: str) -> None:
+    wide = QuantumCircuit(133)
+    wide.h(0)
+    with pytest.raises(UsageError, match="of 133 qubits takes .* GiB; use 'aer:matrix_product_state'"):
+        sample(wide, shots=10, backend=name)
+    wide.add_register(ClassicalRegister(1, "one"))
+    wide.measure(0, 0)
+    assert set(sample(wide, shots=100, backend=name, seed=1).counts["one"]) == {"0", "1"}
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator
 
 from bondwise.circuits import bind_soundly, declared_parameters, read_circuit
@@ -227,6 +228,17 @@ def rotated(angle):
     inner = QuantumCircuit(1)
     inner.rx(angle, 0)
     return inner.to_gate()
+
+
+@pytest.mark.parametrize("matrix", [2 * np.eye(2), [[1, 0.5], [0, 1]]], ids=["scaled", "sheared"])
+def test_matrices_that_are_not_unitary_are_refused(tmp_path, matrix):
+    circuit, inner = QuantumCircuit(1), QuantumCircuit(1)
+    inner.append(UnitaryGate(matrix, check_input=False), [0])
+    circuit.append(inner.to_instruction(), [0])
+    with (tmp_path / "a.qpy").open("wb") as file:
+        qpy.dump(circuit, file)
+    with pytest.raises(UsageError, match=r"a\.qpy: the matrix of 'unitary' is not unitary"):
+        read_circuit(tmp_path / "a.qpy")
 
 
 def test_numbers_that_become_infinite_with_their_angles():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
+from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp, Statevector
 
 from bondwise.backends import estimate, expectation, get_backend, to_pennylane, to_torch
 from bondwise.circuits import as_circuit, as_operator, hermitian
@@ -108,11 +108,28 @@ REFUSED = [
     (PauliList(["ZZ", "XX"]), "one sum is wanted"),
     (qml.Z("a"), "wire 'a'"),
     (qml.Z(5), "qubit 5 and the circuit has 2"),
-    (qml.Hermitian(np.eye(2), 0), "pauli_decompose"),
+    (qml.operation.Operator(wires=[0]), "neither a Pauli form nor a matrix"),
+    (qml.Hermitian(np.diag([1, 2]), 5), "qubit 5 and the circuit has 2"),
     (QuantumCircuit(2), "a QuantumCircuit"),
     (Operator(np.eye(3)), "must act on qubits"),
     ("ZZZ", "3 qubits and the circuit has 2"),
 ]
+
+
+@pytest.mark.parametrize("wires", [[2, 0], [0, 1], [1, 2]], ids=str)
+def test_matrices_of_pennylane_act_on_their_own_wires(wires):
+    matrix = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.5 * np.eye(4)[::-1]
+    circuit = QuantumCircuit(3)
+    circuit.ry(0.4, 0)
+    circuit.cx(0, 1)
+    circuit.rx(0.7, 2)
+    circuit.cx(2, 1)
+    # PennyLane's first wire is the highest bit of the index, Qiskit's first qubit the lowest
+    expected = Statevector(circuit).expectation_value(Operator(matrix), wires[::-1]).real
+    assert estimate(circuit, qml.Hermitian(matrix, wires)).value == pytest.approx(expected, abs=1e-12)
+    projector = np.diag([0.0, 0.0, 1.0, 0.0])
+    expected = Statevector(circuit).expectation_value(Operator(projector), wires[::-1]).real
+    assert estimate(circuit, qml.Projector([1, 0], wires)).value == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("wrong", "message"), REFUSED, ids=[message for _, message in REFUSED])
