@@ -204,7 +204,7 @@ REFUSED = [
     (XX, np.eye(8)[0], {}, "the state has 3 sites and the Hamiltonian 2 qubits"),
     (SparsePauliOp(["X"]), np.eye(2)[0], {}, "a single site; a layer of two-qubit blocks takes at least 2"),
     (XX, 2 * ZERO, {}, "the state has norm 2, not 1"),
-    (np.eye(4), ZERO, {}, "the Hamiltonian is a ndarray; give a qiskit SparsePauliOp"),
+    (np.eye(4), ZERO, {}, "the Hamiltonian is a matrix"),
     (1j * XX, ZERO, {}, "not Hermitian"),
     (XX, ZERO, {"gate": "cz"}, "unknown gate 'cz'.*Known: so4, su4"),
     (XX, ZERO, {"pairs": []}, "pairs is empty; give at least one pair"),
