@@ -1,11 +1,11 @@
 from .backend import Backend as Backend
 from .estimation import Estimate as Estimate
 from .estimation import estimate as estimate
-from .gradients import expectation as expectation
+from .gradients.differentiation import expectation as expectation
 from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends
 from .names import get_backend as get_backend
-from .pennylane import to_pennylane as to_pennylane
+from .pennylane.conversion import to_pennylane as to_pennylane
 from .sampling import Samples as Samples
 from .sampling import sample as sample
 from .torch_module import CircuitModule as CircuitModule

@@ -22,12 +22,12 @@ from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
-from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.measurement import Plan
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names, with_constants
+from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
 
 _SEED_TRANSPILER = 7

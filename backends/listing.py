@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bondwise.backends.fake import describe, fake_devices
+from bondwise.backends.simulators.fake import describe, fake_devices
 
 
 @dataclass(frozen=True)

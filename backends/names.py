@@ -68,7 +68,7 @@ def _made(given: Any, noise: Any) -> Backend:
                 f"noise= belongs to 'aer'; write get_backend('aer', noise=...) instead of {given!r}."
             )
         if noise is not None:
-            from bondwise.backends.aer import aer_backend
+            from bondwise.backends.simulators.aer import aer_backend
 
             return aer_backend(given, noise)
         return _ibm(rest) if kind == "ibm" and rest else _named(given)
@@ -97,11 +97,11 @@ def _named(name: str) -> Backend:
     """Kept, so that what a backend remembers of its circuits serves the next caller of the same name."""
     kind, _, rest = name.partition(":")
     if name == "statevector" or kind == "aer":
-        from bondwise.backends.aer import aer_backend
+        from bondwise.backends.simulators.aer import aer_backend
 
         return aer_backend(name)
     if kind == "fake" and rest:
-        from bondwise.backends.fake import fake_backend
+        from bondwise.backends.simulators.fake import fake_backend
 
         return fake_backend(rest)
     examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
@@ -109,7 +109,7 @@ def _named(name: str) -> Backend:
 
 
 def _ibm(name: str) -> Backend:
-    from bondwise.backends.ibm import ibm_backend
+    from bondwise.backends.ibm.service import ibm_backend
 
     return ibm_backend(name)
 
@@ -122,15 +122,15 @@ def _kept(device: BackendV2) -> Backend:
 
 def _device(device: BackendV2) -> Backend:
     if type(device).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
-        from bondwise.backends.fake import on_snapshot
+        from bondwise.backends.simulators.fake import on_snapshot
 
         return on_snapshot(device)
     if type(device).__module__.startswith("qiskit_ibm_runtime"):
-        from bondwise.backends.ibm import on_device
+        from bondwise.backends.ibm.service import on_device
 
         return on_device(device)
     if type(device).__module__.startswith("qiskit_aer"):
-        from bondwise.backends.aer import on_simulator
+        from bondwise.backends.simulators.aer import on_simulator
 
         return on_simulator(device)
     return Backend(device.name, sampler=_DeviceSampler(device), target=device.target, noisy=_noisy(device))

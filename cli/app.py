@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bondwise.cli import backends, decompose, protein, run, vqe
+from bondwise.cli.commands import backends, decompose, run, vqe
+from bondwise.cli.protein import app as protein
 
 app = typer.Typer(
     name="bondwise",

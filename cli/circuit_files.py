@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
-    from bondwise.tn.states import Order
+    from bondwise.tn.states.chains import Order
 
 _STATES = (
     "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, "
@@ -56,7 +56,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         return tn.read_bitstrings(path)
     content: Any
     if path.suffix == ".npy":
-        from bondwise.tn.bitstrings import is_bits
+        from bondwise.tn.states.bitstrings import is_bits
 
         content = read_arrays(path)["vector"]
         if content.dtype.kind == "U" or is_bits(content):

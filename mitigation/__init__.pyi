@@ -1,10 +1,10 @@
 from .estimator import MitigatedEstimator as MitigatedEstimator
-from .exponential import extrapolate_exponential as extrapolate_exponential
 from .extrapolation import Extrapolation as Extrapolation
+from .extrapolations.exponential import extrapolate_exponential as extrapolate_exponential
+from .extrapolations.linear import extrapolate_linear as extrapolate_linear
+from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial
+from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
 from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
-from .linear import extrapolate_linear as extrapolate_linear
-from .polynomial import extrapolate_polynomial as extrapolate_polynomial
 from .readout import ReadoutCalibration as ReadoutCalibration
-from .richardson import extrapolate_richardson as extrapolate_richardson
 from .scan import NoiseScan as NoiseScan

@@ -18,17 +18,17 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import Backend, get_backend
-from bondwise.backends.circuit_cache import CircuitCache
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
-from bondwise.mitigation.exponential import extrapolate_exponential
+from bondwise.circuits.cache import CircuitCache
 from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.extrapolations.exponential import extrapolate_exponential
+from bondwise.mitigation.extrapolations.linear import extrapolate_linear
+from bondwise.mitigation.extrapolations.polynomial import extrapolate_polynomial
+from bondwise.mitigation.extrapolations.richardson import extrapolate_richardson
 from bondwise.mitigation.folding import fold_gates, fold_global
-from bondwise.mitigation.linear import extrapolate_linear
-from bondwise.mitigation.polynomial import extrapolate_polynomial
 from bondwise.mitigation.readout import ReadoutCalibration
-from bondwise.mitigation.richardson import extrapolate_richardson
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, unknown_name
 

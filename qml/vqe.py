@@ -14,9 +14,9 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitError
 
 from bondwise.backends import estimate, expectation, get_backend
-from bondwise.backends.gradients import Gradient
+from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_circuit, as_operator, hermitian
-from bondwise.qml.training import Step, Training, minimise
+from bondwise.qml.training.driver import Step, Training, minimise
 from bondwise.runs import UsageError
 
 

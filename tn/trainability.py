@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from bondwise.circuits import Observable
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.gates import get_block
-from bondwise.tn.operators import LETTERS, matrix_product, read_operator
-from bondwise.tn.states import Tensors, site_tensors
+from bondwise.tn.preparation.blocks import get_block
+from bondwise.tn.states.chains import Tensors, site_tensors
+from bondwise.tn.states.operators import LETTERS, matrix_product, read_operator
 
 Array = NDArray[Any]
 # A gate's part on one site: its number and an array (out, in, left, right), the last two axes being bonds.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bondwise.qml.protein.alphabet import standardise
+from bondwise.qml.protein.data.alphabet import standardise
 from bondwise.runs import UsageError, whole_number
 
 _LEAST = 1e-12  # probability: bounds the log-odds of a classifier that is sure

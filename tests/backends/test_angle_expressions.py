@@ -12,7 +12,7 @@ from qiskit.circuit.library import XXPlusYYGate
 from qiskit.quantum_info import Statevector
 
 from bondwise.backends import estimate, expectation, get_backend, sample, to_pennylane
-from bondwise.backends.angles import Angles
+from bondwise.circuits.angles import Angles
 from bondwise.mitigation import MitigatedEstimator
 from bondwise.runs import UsageError
 

@@ -10,9 +10,9 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_statevector
 
 from bondwise.backends import get_backend
-from bondwise.backends.density import outcome_distribution
 from bondwise.backends.measurement import Plan
 from bondwise.backends.sampled import ideal_rotations, native_rotations
+from bondwise.backends.simulators.density import outcome_distribution
 from bondwise.runs import UsageError
 
 labels = st.text("IXYZ", min_size=3, max_size=3)

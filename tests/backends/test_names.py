@@ -187,7 +187,7 @@ def test_a_refused_account_is_one_line_without_the_token(monkeypatch: pytest.Mon
 
 
 def test_ibm_devices_are_measured_through_ibms_sampler() -> None:
-    from bondwise.backends.ibm import on_device
+    from bondwise.backends.ibm.service import on_device
 
     place = on_device(FakeManilaV2())  # the primitive in its local mode
     found = estimate(GHZ, OPERATORS, backend=place, shots=4000)

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from bondwise.cli.settings import keep_settings
+from bondwise.cli.documents.settings import keep_settings
 from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bondwise.qml.protein.alphabet import RESIDUES
 from bondwise.qml.protein.attribution import window_scores
-from bondwise.qml.protein.baselines import CompositionLR, HydropathyLR
-from bondwise.qml.protein.hydropathy import KYTE_DOOLITTLE, hydropathy_profile
+from bondwise.qml.protein.baselines.linear_baselines import CompositionLR, HydropathyLR
+from bondwise.qml.protein.data.alphabet import RESIDUES
+from bondwise.qml.protein.data.hydropathy import KYTE_DOOLITTLE, hydropathy_profile
 from bondwise.runs import UsageError
 
 SEGMENT = "LIVFLIVFLIVFLIVFLIVF"

@@ -8,8 +8,8 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-import bondwise.qml.protein.classifier as classifier
-import bondwise.qml.protein.training as training
+import bondwise.qml.protein.classifiers.classifier as classifier
+import bondwise.qml.protein.classifiers.training as training
 from bondwise.qml.protein import (
     CNN,
     RESIDUES,
@@ -22,7 +22,7 @@ from bondwise.qml.protein import (
     TreeQTN,
     WindowQTN,
 )
-from bondwise.qml.protein.channels import z_values
+from bondwise.qml.protein.boxes.channels import z_values
 from bondwise.runs import UsageError
 
 MODELS = [

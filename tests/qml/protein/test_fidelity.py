@@ -5,11 +5,11 @@ import pytest
 import torch
 from lambeq import AtomicType
 
-from bondwise.qml.protein.alphabet import Alphabet
-from bondwise.qml.protein.ansatz import Ansatz
-from bondwise.qml.protein.merging import Merging
-from bondwise.qml.protein.path import Path
-from bondwise.qml.protein.readers import A, PathReader, TreeReader, WindowReader
+from bondwise.qml.protein.boxes.ansatz import Ansatz
+from bondwise.qml.protein.boxes.readers import A, PathReader, TreeReader, WindowReader
+from bondwise.qml.protein.data.alphabet import Alphabet
+from bondwise.qml.protein.networks.merging import Merging
+from bondwise.qml.protein.networks.path import Path
 
 S = AtomicType.SENTENCE
 ALPHABET = Alphabet("murphy10")

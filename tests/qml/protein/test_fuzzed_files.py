@@ -9,7 +9,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
-from bondwise.qml.protein import ProteinClassifier, WindowQTN, fetch_uniprot, read_proteins, uniprot_answers
+from bondwise.qml.protein import ProteinClassifier, WindowQTN, fetch_uniprot, read_proteins
+from bondwise.qml.protein.data import uniprot_answers
 
 FASTA = (
     b">sp|P12345|NAME_HUMAN OS=Homo sapiens label=in split=train\nMKTAYIAK\nQRQISF\n"

@@ -10,7 +10,7 @@ import pytest
 
 READ = """
 import json, resource, sys
-from bondwise.qml.protein.dataset import read_proteins
+from bondwise.qml.protein.data.dataset import read_proteins
 from bondwise.runs import UsageError
 before = resource.getrusage(resource.RUSAGE_SELF)
 try:

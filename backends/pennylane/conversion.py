@@ -1,0 +1,223 @@
+"""From Qiskit to PennyLane: circuits become quantum functions, Pauli sums become Hamiltonians.
+
+Wire i is qubit i, but the two count in opposite directions: PennyLane's first wire is the highest bit of a
+basis state and Qiskit's first qubit the lowest, so a matrix of several qubits goes onto the wires in reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.operation import Operator
+from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, CircuitError, Delay, Operation, ParameterVectorElement
+from qiskit.circuit import library as gates
+
+from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
+from bondwise.circuits.splitting import SplitCircuit, closed_kind, split
+from bondwise.runs import UsageError, real_array
+
+Wires = Sequence[Any]
+
+_ROTATIONS: dict[type, Callable[[Any, Wires], list[Operator]]] = {
+    gates.RXGate: lambda angle, w: [qml.RX(angle, w)],
+    gates.RYGate: lambda angle, w: [qml.RY(angle, w)],
+    gates.RZGate: lambda angle, w: [qml.RZ(angle, w)],
+    gates.PhaseGate: lambda angle, w: [qml.PhaseShift(angle, w)],
+    gates.RXXGate: lambda angle, w: [qml.IsingXX(angle, w)],
+    gates.RYYGate: lambda angle, w: [qml.IsingYY(angle, w)],
+    gates.RZZGate: lambda angle, w: [qml.IsingZZ(angle, w)],
+    gates.RZXGate: lambda angle, w: [qml.Hadamard(w[1]), qml.IsingZZ(angle, w), qml.Hadamard(w[1])],
+    gates.CPhaseGate: lambda angle, w: [qml.ControlledPhaseShift(angle, w)],
+    gates.CRXGate: lambda angle, w: [qml.CRX(angle, w)],
+    gates.CRYGate: lambda angle, w: [qml.CRY(angle, w)],
+    gates.CRZGate: lambda angle, w: [qml.CRZ(angle, w)],
+}
+_FIXED: dict[type, Callable[[Wires], Operator]] = {
+    gates.IGate: qml.Identity,
+    gates.XGate: qml.PauliX,
+    gates.YGate: qml.PauliY,
+    gates.ZGate: qml.PauliZ,
+    gates.HGate: qml.Hadamard,
+    gates.SGate: qml.S,
+    gates.SdgGate: lambda w: qml.adjoint(qml.S(w)),
+    gates.TGate: qml.T,
+    gates.TdgGate: lambda w: qml.adjoint(qml.T(w)),
+    gates.SXGate: qml.SX,
+    gates.SXdgGate: lambda w: qml.adjoint(qml.SX(w)),
+    gates.CXGate: qml.CNOT,
+    gates.CYGate: qml.CY,
+    gates.CZGate: qml.CZ,
+    gates.CHGate: qml.CH,
+    gates.SwapGate: qml.SWAP,
+    gates.iSwapGate: qml.ISWAP,
+    gates.ECRGate: qml.ECR,
+    gates.CCXGate: qml.Toffoli,
+    gates.CCZGate: qml.CCZ,
+    gates.CSwapGate: qml.CSWAP,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One gate, waiting for its angle and its wires.
+
+    Attributes:
+        make: `(angle, wires)` → PennyLane operators; inside a quantum function they are queued.
+        qubits: Qiskit's indices, in the order of the gate.
+        angle: Index of the free angle; None for a gate without one.
+    """
+
+    make: Callable[[Any, Wires], list[Operator]]
+    qubits: tuple[int, ...]
+    angle: int | None = None
+
+
+def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | Operator:
+    """Translate a circuit or an observable to PennyLane.
+
+    Args:
+        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or a
+            Pauli sum, or what else `estimate` takes for one.
+
+    Returns:
+        For a circuit a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` (P,)
+        or (batch, P) in the order of `source.parameters`, radians, held by torch, autograd or numpy; `wires`
+        n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
+        For a Pauli sum the Hamiltonian on wires 0 … n-1, coefficients in float64.
+
+    Raises:
+        UsageError: The Pauli sum is not Hermitian, or has a coefficient that is free or not finite; or the
+            circuit holds something that is not a gate (measure, reset, control flow) or a gate
+            that has neither matrix nor definition; it is named. On calling f: a wrong number of parameters or
+            wires.
+    """
+    if is_observable(source):
+        operator = as_operator(source)
+        if operator.coeffs.imag.any():  # rounding errors, or no observable
+            operator = hermitian(operator)
+        words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in operator.paulis.to_labels()]
+        return qml.Hamiltonian(operator.coeffs.real, words)
+    source = as_circuit(source)
+    num_qubits, expected = source.num_qubits, len(source.parameters)
+    parts = split(source)
+    program = steps(parts)
+    phase = float(parts.circuit.global_phase)
+
+    def circuit(parameters: Any = (), wires: Wires | None = None) -> None:
+        labels = list(range(num_qubits)) if wires is None else list(wires)
+        if len(labels) != num_qubits:
+            raise UsageError(f"the circuit has {num_qubits} qubits and {len(labels)} wires were given.")
+        if isinstance(parameters, list | tuple):
+            parameters = real_array("the parameters", parameters)
+        if "complex" in qml.math.get_dtype_name(parameters):
+            raise UsageError("the parameters are complex; gate angles are real numbers in radians.")
+        given = qml.math.shape(parameters)
+        if not given or given[-1] != expected:
+            raise UsageError(
+                f"the circuit has {expected} parameters and an array of shape {given} was given."
+            )
+        build(program, parts.angles(parameters), labels)
+        qml.GlobalPhase(-qml.math.sum(parts.phases(parameters), axis=-1) - phase)
+
+    circuit.__name__ = circuit.__qualname__ = source.name.replace("-", "_")
+    return circuit
+
+
+def build(program: Sequence[Step], angles: Any, wires: Wires) -> list[Operator]:
+    """Build the operators of a circuit.
+
+    Args:
+        program: From `steps`.
+        angles: (*batch, G) of any interface, radians.
+        wires: Labels of qubits 0 … n-1.
+
+    Returns:
+        The operators in order of application.
+    """
+    operators = []
+    for step in program:
+        angle = None if step.angle is None else angles[..., step.angle]
+        operators += step.make(angle, [wires[qubit] for qubit in step.qubits])
+    return operators
+
+
+@lru_cache(maxsize=64)
+def steps(parts: SplitCircuit) -> tuple[Step, ...]:
+    """The PennyLane form of a split circuit, made once.
+
+    Raises:
+        UsageError: Something has no counterpart; it is named.
+    """
+    circuit = parts.circuit
+    index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
+    return tuple(
+        step
+        for instruction in circuit.data
+        for step in _translate(instruction.operation, tuple(index[qubit] for qubit in instruction.qubits))
+    )
+
+
+def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") -> Iterator[Step]:
+    kind = closed_kind(operation)
+    if isinstance(operation, Barrier | Delay):
+        return
+    if kind in _ROTATIONS:
+        angle = operation.params[0]
+        if isinstance(angle, ParameterVectorElement):
+            yield Step(_ROTATIONS[kind], qubits, angle.index)
+        else:
+            yield Step(_constant(_ROTATIONS[kind], float(angle)), qubits)
+    elif kind in _FIXED:
+        yield Step(_fixed(_FIXED[kind]), qubits)
+    elif kind is gates.GlobalPhaseGate:
+        yield Step(_phase(float(operation.params[0])), ())
+    elif (matrix := _matrix(operation)) is not None:
+        yield Step(_unitary(matrix), qubits)
+    elif (definition := getattr(operation, "definition", None)) is not None:
+        place = dict(zip(definition.qubits, qubits, strict=True))
+        for step in definition.data:
+            wires = tuple(place[qubit] for qubit in step.qubits)
+            yield from _translate(step.operation, wires, inside or f" (inside '{operation.name}')")
+        if definition.global_phase:
+            yield Step(_phase(float(definition.global_phase)), ())
+    else:
+        raise UsageError(
+            f"'{operation.name}'{inside} on qubits {list(qubits)} is not a gate with a matrix or a "
+            "definition, which is all that PennyLane takes; drop final measurements with "
+            "circuit.remove_final_measurements(), or write backend='aer' with shots."
+        )
+
+
+def _matrix(operation: Operation) -> np.ndarray | None:
+    """The matrix of a gate that is better applied as one than by its definition."""
+    if isinstance(operation, gates.PauliEvolutionGate):
+        return None  # the definition holds the product formula that hardware would run, the matrix is exact
+    defined = getattr(operation, "definition", None) is not None
+    if defined and operation.num_qubits > 2 and not isinstance(operation, gates.UnitaryGate):
+        return None
+    try:
+        return np.array(operation.to_matrix(), dtype=complex)  # Qiskit's own are read-only
+    except (AttributeError, CircuitError):  # not a gate, or one without a matrix
+        return None
+
+
+def _constant(build: Callable[[Any, Wires], list[Operator]], angle: float) -> Callable:
+    return lambda _, wires: build(angle, wires)
+
+
+def _fixed(build: Callable[[Wires], Operator]) -> Callable:
+    return lambda _, wires: [build(wires)]
+
+
+def _unitary(matrix: np.ndarray) -> Callable:
+    return lambda _, wires: [qml.QubitUnitary(matrix, wires[::-1])]
+
+
+def _phase(angle: float) -> Callable:
+    return lambda _, wires: [qml.GlobalPhase(-angle)]

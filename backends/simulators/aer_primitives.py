@@ -1,0 +1,189 @@
+"""Simulation by Qiskit Aer: exact values where no shots are asked for, samples elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Barrier, Delay, Qubit, Reset
+from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
+from qiskit.primitives import (
+    PrimitiveJob,
+    PrimitiveResult,
+    PubResult,
+    SamplerPubResult,
+)
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.quantum_info import PauliList
+from qiskit.transpiler import TranspilerError
+from qiskit_aer import AerSimulator
+
+from bondwise.backends.measurement import Plan
+from bondwise.backends.pauli_values import pauli_values
+from bondwise.backends.primitives import Estimator, Sampler, estimator_pub, sampler_pub, sampler_result
+from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
+from bondwise.backends.simulators.aer_runs import Shots, evolve
+from bondwise.backends.simulators.reduced_device import active_qubits, reduced_circuit
+from bondwise.circuits import refuse_variables, true_names
+from bondwise.circuits.cache import CircuitCache
+from bondwise.runs import UsageError, random_generator
+
+_CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
+_RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
+_DENSE = 25  # qubits up to which values come from the state vector: 0.5 GiB, and as much again for products
+
+
+class SimulatorSampler(Sampler):
+    """Samples circuits, measurements and branches in the middle included."""
+
+    def __init__(self, aer: AerSimulator) -> None:
+        self._shots = Shots(aer)
+        self._translate = Translator(aer)
+        self._seed = aer.options.seed_simulator  # of a simulator that somebody set up
+
+    def run(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
+        """Sample each PUB, 4096 shots unless told."""
+        coerced = [sampler_pub(pub, shots) for pub in pubs]
+        job = PrimitiveJob(self._run, coerced, seed)
+        job._submit()
+        return job
+
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
+        rng = random_generator(self._seed if seed is None else seed)
+        return sampler_result(
+            pubs, [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
+        )
+
+
+class SimulatorEstimator(Estimator):
+    """Expectation values of a noiseless simulator: exact where no precision is asked for, else measured."""
+
+    def __init__(self, aer: AerSimulator) -> None:
+        self._aer = aer
+        self._translate = Translator(aer)
+        self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
+        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
+        job._submit()
+        return job
+
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        plans = [Plan(pub) for pub in pubs]
+        for plan in plans:
+            if not plan.pub.precision:
+                plan.set_values(self._values(plan))
+        self._sampled.fill([plan for plan in plans if plan.pub.precision], seed)
+        return estimator_result(plans)
+
+    def _values(self, plan: Plan) -> np.ndarray:
+        """Exact values (N, T) of all terms in all parameter sets."""
+        if not plan.terms:
+            return np.zeros((len(plan.sets), 0))
+        circuit, terms = self._translate(plan.pub.circuit), PauliList(plan.terms)
+        qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
+        if len(qubits) < circuit.num_qubits:  # idle qubits of a wide device stay out of the state
+            circuit = reduced_circuit(circuit, qubits)
+            terms = PauliList.from_symplectic(terms.z[:, qubits], terms.x[:, qubits])
+        circuit, random = _without_idle_resets(circuit)
+        # a density matrix goes through channels and resets; only outcomes and branches are random there
+        if self._aer.options.method == "density_matrix":
+            random -= _CHANNELS
+        if random:
+            exact = ", or write backend='aer:density_matrix'" if random <= _CHANNELS else ""
+            raise UsageError(
+                f"a circuit with {min(random)} has no single final state; "
+                f"pass shots=, such as shots=4096{exact}."
+            )
+        column = {parameter: index for index, parameter in enumerate(plan.pub.circuit.parameters)}
+        used = [column[parameter] for parameter in circuit.parameters]
+        sets = plan.sets[:, used] if used else plan.sets[:1]
+        dense = self._aer.options.method == "statevector" and circuit.num_qubits <= _DENSE
+        values = (self._from_states if dense else self._saved)(circuit, terms, sets)
+        return np.broadcast_to(values, (len(plan.sets), len(terms)))
+
+    def _from_states(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
+        """All values from one final state a set, several times faster than as many instructions to Aer."""
+        circuit.save_statevector()
+        values = np.empty((len(sets), len(terms)))
+        chunk = 2**_DENSE >> circuit.num_qubits
+        for start in range(0, len(sets), chunk):
+            part = slice(start, start + chunk)
+            saved = evolve(self._aer, circuit, circuit.parameters, sets[part])
+            values[part] = pauli_values(np.stack([one["statevector"] for one in saved]), terms)
+        return values
+
+    def _saved(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
+        """Values that Aer computes itself, where there is no state vector or a large one."""
+        for index, term in enumerate(terms):
+            where = np.flatnonzero(term.x | term.z).tolist() or [0]
+            circuit.save_expectation_value(term[where], where, label=str(index))
+        saved = evolve(self._aer, circuit, circuit.parameters, sets)
+        values = [[one[str(index)] for index in range(len(terms))] for one in saved]
+        return np.array(values, dtype=float).reshape(len(sets), len(terms))
+
+
+def _without_idle_resets(circuit: QuantumCircuit) -> tuple[QuantumCircuit, set[str]]:
+    """A copy without the resets of untouched qubits, and what in it leaves more than one final state."""
+    touched: set[Qubit] = set()
+    random: set[str] = set()
+    bare = circuit.copy_empty_like()
+    for step in circuit.data:
+        operation, idle = step.operation, touched.isdisjoint(step.qubits)
+        if isinstance(operation, Reset) and idle:
+            continue
+        if operation.name in _RANDOM and not (isinstance(operation, Initialize) and idle):
+            random.add(operation.name)
+        if not isinstance(operation, Barrier | Delay):
+            touched.update(step.qubits)
+        bare.append(step)
+    return bare, random
+
+
+class Translator:
+    """Writes out the gates that Aer lacks and leaves everything else alone."""
+
+    def __init__(self, aer: AerSimulator) -> None:
+        # a noise model narrows the gates that Aer announces, not those that it runs
+        self._method = aer.options.method
+        self._known = {"barrier", *AerSimulator(method=aer.options.method).operation_names}
+        if self._method == "matrix_product_state":  # it prepares some of the qubits wrongly
+            self._known.discard("initialize")
+        self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
+
+    def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """The circuit in operations that Aer runs; itself where it is so already."""
+        refuse_variables(circuit)
+        circuit = true_names(circuit)
+        if self._known.issuperset(operations(circuit)):
+            return circuit
+        return self._translated.get(circuit, lambda: self._written_out(circuit))
+
+    def _written_out(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        gates = sorted(self._known & set(get_standard_gate_name_mapping()))
+        try:
+            return transpile(circuit, basis_gates=gates, optimization_level=0)
+        except TranspilerError as error:
+            strange = ", ".join(sorted(operations(circuit) - self._known))
+            general = self._method != "stabilizer"
+            raise UsageError(
+                f"Aer's method {self._method!r} has no gates to write {strange} with; "
+                + ("define it by gates that Qiskit knows." if general else "use 'statevector'.")
+            ) from error
+
+
+def operations(circuit: QuantumCircuit) -> set[str]:
+    """The names of all operations, those in branches included."""
+    found = set()
+    for instruction in circuit.data:
+        found.add(instruction.operation.name)
+        for block in getattr(instruction.operation, "blocks", ()):
+            found |= operations(block)
+    return found

@@ -1,0 +1,217 @@
+"""Snapshots of IBM devices: noise, couplings and readout errors of the qubits in use, idle time included.
+
+The circuit that is passed runs as it is; inside, its active qubits are scheduled as late as possible, so that
+waiting qubits relax. Basis changes are gates of the device with their errors, during which other qubits do
+not age. All errors are those of Aer's own model of the device; its readout error is the reported mean of both
+flips.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from statistics import median
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction
+from qiskit.primitives import PrimitiveJob, PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.quantum_info import SuperOp
+from qiskit.transpiler import Target
+from qiskit_ibm_runtime import fake_provider
+from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
+
+from bondwise.backends.backend import Backend
+from bondwise.backends.primitives import Sampler, sampler_pub, sampler_result
+from bondwise.backends.sampled import SampledEstimator, native_rotations
+from bondwise.backends.simulators.aer_runs import Shots, simulator
+from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
+from bondwise.backends.simulators.reduced_device import (
+    ReducedDevice,
+    active_qubits,
+    check_native,
+    reduced_circuit,
+    scheduled,
+)
+from bondwise.circuits import refuse_variables, true_names
+from bondwise.circuits.cache import CircuitCache
+from bondwise.runs import random_generator, unknown_name
+
+
+@cache
+def fake_devices() -> dict[str, type[FakeBackendV2]]:
+    """The classes of all snapshots by their short names, such as `"torino"`."""
+    found = {}
+    for name, member in inspect.getmembers(fake_provider, inspect.isclass):
+        if issubclass(member, FakeBackendV2):
+            found[_short(name)] = member
+    return found
+
+
+def describe(device: type[FakeBackendV2]) -> tuple[int, float | None]:
+    """Qubits and median two-qubit error of a snapshot, read from its files without building it."""
+    with open(os.path.join(device.dirname, device.conf_filename)) as file:
+        num_qubits = json.load(file)["n_qubits"]
+    with open(os.path.join(device.dirname, device.props_filename)) as file:
+        gates = json.load(file)["gates"]
+    errors = [
+        parameter["value"]
+        for gate in gates
+        for parameter in gate["parameters"]
+        if len(gate["qubits"]) == 2 and parameter["name"] == "gate_error" and parameter["value"] < 1
+    ]
+    return num_qubits, median(errors) if errors else None
+
+
+def fake_backend(device: str) -> Backend:
+    """The backend of a snapshot, by name.
+
+    Raises:
+        UsageError: There is no such snapshot.
+    """
+    devices = fake_devices()
+    if _short(device) not in devices:
+        raise unknown_name("device", f"fake:{device}", (f"fake:{name}" for name in devices))
+    return on_snapshot(devices[_short(device)]())
+
+
+def on_snapshot(snapshot: FakeBackendV2) -> Backend:
+    """A backend that emulates the device of a snapshot: its errors, durations and readout."""
+    name, target = f"fake:{_short(snapshot.name)}", snapshot.target
+    device = EmulatedDevice(name, target)
+    sampler = DeviceSampler(device)
+    estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, native_rotations(target)))
+    return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True, noisy=True)
+
+
+class DeviceSampler(Sampler):
+    """Samples circuits on the active qubits of a device, measurements in the middle included."""
+
+    def __init__(self, device: EmulatedDevice) -> None:
+        self._device = device
+
+    def run(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
+        """Sample each PUB, 4096 shots unless told."""
+        coerced = [sampler_pub(pub, shots) for pub in pubs]
+        job = PrimitiveJob(self._run, coerced, seed)
+        job._submit()
+        return job
+
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
+        rng = random_generator(seed)
+        results = []
+        for pub in pubs:
+            circuit, shots = self._device.runnable(pub.circuit)
+            results.append(shots.take(circuit, pub, rng))
+        return sampler_result(pubs, results)
+
+
+class EmulatedDevice:
+    """A device of which only the active qubits of each circuit are ever built; what is built is kept.
+
+    Args:
+        name: For messages and for the files of the cache.
+        target: Of the whole device.
+    """
+
+    def __init__(self, name: str, target: Target) -> None:
+        self._name = name
+        self._target = target
+        self._prepared: CircuitCache[Prepared | None] = CircuitCache()
+        self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
+        self._density = simulator("density_matrix")
+        kept = lru_cache(maxsize=16)  # by the qubits in use; simulators and channels take megabytes each
+        self._reduced = kept(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
+        self._channels = kept(lambda qubits: self._reduced(qubits).channels())
+        self._shots = kept(self._noisy_shots)
+
+    def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
+        """A circuit with its noise written out as superoperators; None where only sampling can run it."""
+        qubits = active_qubits(circuit, observed)
+        return self._prepared.get(circuit, lambda: self._prepare(circuit, qubits), qubits)
+
+    def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, Shots]:
+        """A circuit on its active qubits and the noisy shots to be had of it."""
+
+        def make() -> tuple[QuantumCircuit, Shots]:
+            refuse_variables(circuit)
+            named = true_names(circuit)
+            check_native(named, self._target, self._name)
+            qubits = active_qubits(named)
+            small = reduced_circuit(named, qubits)
+            return scheduled(small, self._reduced(qubits).target), self._shots(qubits)
+
+        return self._runnable.get(circuit, make)
+
+    def _noisy_shots(self, qubits: tuple[int, ...]) -> Shots:
+        # state vectors of trajectories stay small up to here; matrix product states take over above
+        method = "automatic" if len(qubits) <= 24 else "matrix_product_state"
+        return Shots(self._reduced(qubits).simulator(method))
+
+    def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
+        refuse_variables(circuit)
+        circuit = true_names(circuit)
+        check_native(circuit, self._target, self._name)
+        branches = any(i.clbits or isinstance(i.operation, ControlFlowOp) for i in circuit.data)
+        if branches or len(qubits) > MAX_QUBITS:
+            return None
+        device, channels = self._reduced(qubits), self._channels(qubits)
+        rotations = native_rotations(device.target)
+
+        def basis_change(place: int, letter: str) -> np.ndarray:
+            channel = np.eye(4, dtype=complex)
+            for instruction in rotations({place: letter}, len(qubits)).data:
+                gate = instruction.operation
+                channel = SuperOp(gate).data @ channel
+                channel = channels.get((gate.name, (place,)), np.eye(4)) @ channel
+            return channel
+
+        return Prepared(
+            circuit=_with_noise(scheduled(reduced_circuit(circuit, qubits), device.target), device, channels),
+            positions={qubit: place for place, qubit in enumerate(qubits)},
+            simulator=self._density,
+            channel=basis_change,
+            readout=device.readout(),
+        )
+
+
+def _with_noise(
+    circuit: QuantumCircuit, device: ReducedDevice, channels: dict[tuple[str, tuple[int, ...]], np.ndarray]
+) -> QuantumCircuit:
+    """Each gate joined with its error in one superoperator; gates with angles stay, errors behind them."""
+    relaxations: dict[tuple[object, ...], np.ndarray] = {}
+    noisy = QuantumCircuit(circuit.num_qubits, global_phase=circuit.global_phase)
+    for instruction in circuit.data:
+        gate = instruction.operation
+        where = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        error = channels.get((gate.name, where))
+        if isinstance(gate, Barrier):
+            continue
+        if isinstance(gate, Delay):
+            key = (where, gate.duration, gate.unit)
+            if key not in relaxations:
+                relaxations[key] = device.relaxation(where[0], gate)
+            noisy.append(_superoperator(relaxations[key]), where)
+        elif error is None:
+            noisy.append(gate, where)
+        elif gate.params:
+            noisy.append(gate, where)
+            noisy.append(_superoperator(error), where)
+        else:
+            noisy.append(_superoperator(error @ SuperOp(gate).data), where)
+    return noisy
+
+
+def _superoperator(matrix: np.ndarray) -> Instruction:
+    return Instruction("superop", len(matrix).bit_length() // 2, 0, [matrix])
+
+
+def _short(name: str) -> str:
+    plain = name.lower().replace("_", "").removeprefix("fake")
+    return plain.removesuffix("v2").removesuffix("backend")

@@ -1,0 +1,171 @@
+"""Any circuit, rewritten so that no gate depends on more than one free angle.
+
+Every occurrence of a free angle gets a `Parameter` of its own, and the angles are kept as a function of the
+circuit's parameters. So the chain rule for shared, scaled and summed parameters is one function, and what is
+left to differentiate are plain rotations: `u(theta, phi, lambda)` becomes rz(lambda) ry(theta) rz(phi), and
+gates that are not rotations are replaced by their definitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitError, ControlFlowOp, Delay, Operation, ParameterExpression, ParameterVector
+from qiskit.circuit.library import (
+    CPhaseGate,
+    CRXGate,
+    CRYGate,
+    CRZGate,
+    CU1Gate,
+    GlobalPhaseGate,
+    PhaseGate,
+    RXGate,
+    RXXGate,
+    RYGate,
+    RYYGate,
+    RZGate,
+    RZXGate,
+    RZZGate,
+    U1Gate,
+    UGate,
+)
+
+from bondwise.circuits.angles import Angles
+from bondwise.circuits.cache import CircuitCache
+from bondwise.runs import UsageError
+
+CONTROLLED_ROTATIONS = frozenset({CRXGate, CRYGate, CRZGate})
+ROTATIONS = CONTROLLED_ROTATIONS | {
+    RXGate, RYGate, RZGate, PhaseGate, RXXGate, RYYGate, RZZGate, RZXGate, CPhaseGate,
+}  # fmt: skip
+_OLD_NAMES = {U1Gate: PhaseGate, CU1Gate: CPhaseGate}
+
+
+@dataclass(frozen=True, eq=False)
+class SplitCircuit:
+    """A circuit of single-angle gates and how its angles follow from the original parameters.
+
+    Attributes:
+        circuit: The same qubits and gates; its parameters are `angle[0]` … `angle[G-1]`, each used once, by a
+            gate of `ROTATIONS`. Instructions without free parameters stand as they were.
+        angles: (*batch, P) parameters of the original circuit → (*batch, G) angles.
+        phases: (*batch, P) → terms whose sum is the global phase that `circuit` lacks.
+    """
+
+    circuit: QuantumCircuit
+    angles: Angles
+    phases: Angles
+
+
+_cache: CircuitCache[SplitCircuit] = CircuitCache()
+
+
+def split(circuit: QuantumCircuit, *, keep_cp: bool = True) -> SplitCircuit:
+    """Rewrite a circuit with one angle a gate, once per circuit structure.
+
+    Args:
+        circuit: Any circuit.
+        keep_cp: Leave `cp` whole. A device without this gate runs it as three rotations by half its angle,
+            each with errors of its own, and no shift of the whole angle gives the slope of that.
+
+    Returns:
+        The rewritten circuit and its angles.
+
+    Raises:
+        UsageError: A parameter sits in an instruction that is no rotation and has no definition; it is named.
+    """
+    return _cache.get(circuit, lambda: _Splitter(circuit, keep_cp).result(), keep_cp)
+
+
+def is_free(value: Any) -> bool:
+    """Whether a gate's parameter depends on a free `Parameter`."""
+    return isinstance(value, ParameterExpression | QuantumCircuit) and bool(value.parameters)
+
+
+def closed_kind(operation: Any) -> type:
+    """The class of a gate; `object` for one that is controlled on zeros, which its class does not tell."""
+    closed = 2 ** getattr(operation, "num_ctrl_qubits", 0) - 1
+    if getattr(operation, "ctrl_state", closed) != closed:
+        return object
+    return getattr(operation, "base_class", type(operation))
+
+
+class _Splitter:
+    def __init__(self, circuit: QuantumCircuit, keep_cp: bool) -> None:
+        self._source = circuit
+        self._keep_cp = keep_cp
+        # (gate, qubits, clbits), or (class of a rotation, …) where the next angle goes in
+        self._steps: list[tuple[Any, Any, Any]] = []
+        self._angles: list[ParameterExpression] = []
+        self._phases: list[ParameterExpression | float] = [circuit.global_phase]
+        for step in circuit.data:
+            self._add(step.operation, step.qubits, step.clbits)
+
+    def result(self) -> SplitCircuit:
+        circuit = self._source.copy_empty_like()
+        circuit.global_phase = 0.0
+        fresh = iter(ParameterVector("angle", len(self._angles)))
+        for operation, qubits, clbits in self._steps:
+            gate = operation(next(fresh)) if isinstance(operation, type) else operation
+            circuit.append(gate, qubits, clbits, copy=False)
+        parameters = list(self._source.parameters)
+        return SplitCircuit(circuit, Angles(self._angles, parameters), Angles(self._phases, parameters))
+
+    def _add(self, operation: Any, qubits: Any, clbits: Any, inside: str = "") -> None:
+        params: Any = getattr(operation, "params", ())
+        kind = closed_kind(operation)
+        kind = _OLD_NAMES.get(kind, kind)
+        if not any(map(is_free, params)):
+            self._steps.append((operation, qubits, clbits))
+        elif isinstance(operation, Delay):
+            raise UsageError(
+                "a delay has a free duration, which has no gradient; bind it with circuit.assign_parameters."
+            )
+        elif kind is CPhaseGate and not self._keep_cp:
+            half, (first, second) = params[0] / 2, qubits
+            for axis, angle, wires in (
+                (RZGate, half, [first]), (RZGate, half, [second]), (RZZGate, -half, [first, second])
+            ):  # fmt: skip
+                self._rotate(axis, angle, wires)
+            self._phases.append(half / 2)
+        elif kind in ROTATIONS:
+            self._rotate(kind, params[0], qubits)
+        elif kind is UGate:
+            theta, phi, lam = params
+            for axis, angle in ((RZGate, lam), (RYGate, theta), (RZGate, phi)):
+                self._rotate(axis, angle, qubits)
+            self._phases.append((phi + lam) / 2)
+        elif kind is GlobalPhaseGate:
+            self._phases.append(params[0])
+        else:
+            definition = _definition(operation, inside)
+            self._phases.append(definition.global_phase)
+            place = dict(zip(definition.qubits, qubits, strict=True))
+            place |= dict(zip(definition.clbits, clbits, strict=True))
+            for step in definition.data:
+                wires = [place[bit] for bit in step.qubits]
+                bits = [place[bit] for bit in step.clbits]
+                self._add(step.operation, wires, bits, inside or f" (inside '{operation.name}')")
+
+    def _rotate(self, kind: Any, angle: ParameterExpression | float, qubits: Any) -> None:
+        if is_free(angle):
+            self._steps.append((kind, qubits, ()))
+            self._angles.append(angle)
+        elif float(angle) != 0.0:
+            self._steps.append((kind(float(angle)), qubits, ()))
+
+
+def _definition(operation: Operation, inside: str) -> QuantumCircuit:
+    try:
+        definition = None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
+    except (CircuitError, TypeError):  # needs numbers where the parameters are
+        definition = None
+    if definition is None:
+        raise UsageError(
+            f"gate '{operation.name}'{inside} has free parameters and neither a gradient rule nor a "
+            "definition in gates that have one; write it with rx, ry, rz, p, u, rxx, ryy, rzz, rzx, cp, crx, "
+            "cry or crz."
+        )
+    return definition

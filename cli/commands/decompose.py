@@ -1,0 +1,290 @@
+"""`bondwise decompose`: a state, or what it follows from, as a shallow circuit in a file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from bondwise import tn
+from bondwise.cli import options
+from bondwise.cli.circuit_files import read_state
+from bondwise.cli.commands.preparation import read_model
+from bondwise.cli.documents.stages import Stage, versions
+from bondwise.cli.terminal import show, show_json, show_table
+from bondwise.runs import FileSet, UsageError, json_text, unknown_name
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+    from bondwise.tn import Decomposition
+    from bondwise.tn.preparation.layouts import Layout
+    from bondwise.tn.states.chains import Order
+
+SCHEMA = 1
+LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
+ORDERS = ("little", "big")
+MAX_BOND = 32
+FOUND_UP_TO = 1000  # sites: DMRG takes minutes, and the terms of a model some megabytes
+
+
+def command(
+    state: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Site tensors (.npz), a vector (.npy), bit strings (.npy, .csv, .txt), or a circuit that is "
+            "too deep (.qpy, .qasm).",
+            metavar="STATE",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Ground state of heisenberg, ising, xxz, or a file with a Hamiltonian.",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
+    ] = None,
+    periodic: Annotated[
+        bool, typer.Option("--periodic", help="Close the lattice in every direction.")
+    ] = False,
+    max_bond: Annotated[
+        int | None,
+        typer.Option(
+            "--max-bond",
+            help="Bond dimension of a state that is yet to be found (model, bit strings, circuit); "
+            "32 unless given.",
+        ),
+    ] = None,
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order",
+            help="Of a vector's index: little (qubit 0 is its lowest bit, as in Qiskit) or big (its highest, "
+            "as in quimb and PennyLane).",
+        ),
+    ] = "little",
+    layers: Annotated[
+        int | None,
+        typer.Option("--layers", help="Most layers of two-qubit gates; 8 if nothing limits them."),
+    ] = None,
+    max_cx: Annotated[int | None, typer.Option("--max-cx", help="Most CX gates.")] = None,
+    infidelity: Annotated[
+        float | None,
+        typer.Option("--infidelity", help="Where to stop; 1e-3 if neither layers nor CX are limited."),
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option("--layout", help="staircase, bidirectional, brickwall or tree: where the gates go."),
+    ] = "staircase",
+    restarts: Annotated[
+        int,
+        typer.Option("--restarts", help="Random starts of every layer; more can find better ones."),
+    ] = 4,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            "--validation", help="Bit strings that are not trained on but say when to stop.", metavar="FILE"
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="The circuit, .qpy or .qasm; .json and its free form go beside it.", metavar="FILE"
+        ),
+    ] = Path("circuit.qpy"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn a state into a shallow circuit and say how near it comes.
+
+    When the target is missed the best circuit is written, the message says so, and the exit code is 0.
+    """
+    for flag, number, least in (
+        ("max-bond", max_bond, 1),
+        ("layers", layers, 0),
+        ("max-cx", max_cx, 0),
+        ("restarts", restarts, 0),
+    ):
+        if number is not None and number < least:
+            raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
+    if infidelity is not None and not 0 < infidelity < 1:
+        raise UsageError(f"--infidelity {infidelity} is out of range; give a number between 0 and 1.")
+    if order not in ORDERS:
+        raise unknown_name("order", order, ORDERS)
+    if model is not None and order != "little":
+        raise UsageError(f"--order is for vectors in a file; leave it out with --model {model}.")
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
+    if (state is None) == (model is None):
+        both = "a state was given twice" if model else "there is no state"
+        raise UsageError(f"{both}; give either a file or --model NAME.")
+    if model is None and (size is not None or periodic):
+        raise UsageError(f"--size and --periodic are for --model; {state} holds the whole state.")
+    if model is not None and validation is not None:
+        raise UsageError("--validation is for bit strings; leave it out with --model.")
+    files = _files(out)
+    place = FileSet(*files.values())  # what cannot be written fails now, not after the work
+    _require_free(files, overwrite)
+
+    search = {"max_bond": max_bond or MAX_BOND, "seed": seed, "progress": not quiet}
+    if model is not None:
+        source = _from_model(model, size, periodic, search)
+    else:
+        assert state is not None
+        source = _from_file(state, cast("Order", order), validation, search)
+        if max_bond is not None and isinstance(source.state, list):
+            raise UsageError(
+                f"--max-bond is for a state that is yet to be found; {state} holds one, so leave it out."
+            )
+    found = tn.decompose(
+        source.state,
+        layers=layers,
+        max_cx=max_cx,
+        infidelity=infidelity,
+        layout=cast("Layout", layout),
+        restarts=restarts,
+        max_bond=max_bond or MAX_BOND,
+        seed=seed,
+        progress=not quiet,
+    )
+    result = {
+        "schema": SCHEMA,
+        "state": source.facts,
+        "qubits": found.circuit.num_qubits,
+        "layout": layout,
+        "infidelity": found.infidelity,
+        "exact": found.exact,
+        "cx_count": found.cx_count,
+        "depth": found.depth,
+        "converged": found.converged,
+        "message": found.message,
+        "history": list(found.history),
+        "seed": seed,
+        "versions": versions(),
+        "command": shlex.join(["bondwise", *sys.argv[1:]]),
+    }
+    _write(place, files, found, result)
+    if json:
+        show_json(result)
+    elif not quiet:
+        rows = [
+            [entry["layers"], entry["cx_count"], f"{entry['infidelity']:.2e}", entry["start"]]
+            for entry in found.history
+        ]
+        show_table(
+            f"{source.name} as a circuit", ("layer", "CX", "infidelity", "start"), rows, left=["start"]
+        )
+        show(
+            *source.notes,
+            f"{found.cx_count} CX, two-qubit depth {found.depth}, {len(found.parameters)} angles",
+            found.message,
+            f"{', '.join(path.name for path in files.values())} are in {out.parent}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """A state as `decompose` takes it, and what there is to say about it: for the file and for people."""
+
+    state: Any
+    name: str
+    facts: dict[str, Any]
+    notes: list[str]
+
+
+def _from_model(model: str, size: str | None, periodic: bool, search: dict[str, Any]) -> _Source:
+    """The ground state of a Hamiltonian."""
+    hamiltonian = read_model(
+        model, size, periodic, most=FOUND_UP_TO, task="find their ground state in reasonable time"
+    )
+    ground = tn.ground_state(hamiltonian, **search)
+    facts = {
+        "model": model,
+        "size": size,
+        "periodic": periodic,
+        "energy": ground.energy,
+        "converged": ground.converged,
+        "message": ground.message,
+    }
+    note = f"ground state: energy {ground.energy:.6f}, {ground.message}"
+    return _Source(state=ground, name=f"{model} {size or ''}".strip(), facts=facts, notes=[note])
+
+
+def _from_file(path: Path, order: Order, validation: Path | None, search: dict[str, Any]) -> _Source:
+    """The state in a file, or the one trained on the bit strings in it."""
+    from qiskit import QuantumCircuit
+
+    state = read_state(path, order)
+    facts: dict[str, Any] = {"file": str(path)}
+    if isinstance(state, QuantumCircuit | list) and validation is not None:
+        raise UsageError(f"--validation is for bit strings; {path} holds something else.")
+    if isinstance(state, QuantumCircuit):
+        before = Stage(name=path.name)
+        before.count(state)
+        facts |= {"cx_count": before.cx, "depth": before.depth2q}
+        notes = [f"{path.name}: {before.cx} CX, two-qubit depth {before.depth2q}"]
+        return _Source(state=state, name=path.name, facts=facts, notes=notes)
+    if isinstance(state, list):
+        return _Source(state=state, name=path.name, facts=facts, notes=[])
+    held = None if validation is None else tn.read_bitstrings(validation)
+    trained = tn.train_born(state, validation=held, **search)
+    facts |= {"strings": len(state), "nll": trained.nll, "entropy": trained.entropy}
+    note = f"state trained on {len(state)} strings: NLL {trained.nll:z.4f}"
+    if trained.validation_nll is not None:
+        facts |= {"validation": str(validation), "validation_nll": trained.validation_nll}
+        note += f", validation NLL {trained.validation_nll:z.4f}"
+    note += f", entropy of the data {trained.entropy:z.4f} nats per string; {trained.message}"
+    facts |= {"converged": trained.converged, "message": trained.message}
+    return _Source(state=trained, name=path.name, facts=facts, notes=[note])
+
+
+def _files(out: Path) -> dict[str, Path]:
+    """The files that belong to an `--out`, by what is in them."""
+    if out.suffix not in (".qpy", ".qasm"):
+        raise UsageError(f"--out {out} names no kind of circuit; give a name that ends in .qpy or .qasm.")
+    ends = {"circuit": out.suffix, "ansatz": ".ansatz.qpy", "angles": ".parameters.json", "result": ".json"}
+    files = {kind: out.with_name(out.stem + end) for kind, end in ends.items()}
+    for path in files.values():
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; give another name with --out.")
+    return files
+
+
+def _require_free(files: dict[str, Path], overwrite: bool) -> None:
+    for path in files.values():
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; give --overwrite to replace it, or another --out.")
+
+
+def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
+    """Write all files of a run, or none."""
+    from qiskit import qasm3
+
+    bound = found.circuit.assign_parameters(found.parameters)
+    names = (parameter.name for parameter in found.circuit.parameters)
+    contents = {
+        "angles": json_text(dict(zip(names, found.parameters.tolist(), strict=True))) + "\n",
+        "ansatz": _qpy(found.circuit),
+        "result": json_text(result) + "\n",
+        "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else _qpy(bound),
+    }
+    place.write({files[kind]: content for kind, content in contents.items()})
+
+
+def _qpy(circuit: QuantumCircuit) -> bytes:
+    from qiskit import qpy
+
+    buffer = BytesIO()
+    qpy.dump(circuit, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,160 @@
+"""`bondwise run`: any circuit on any backend, sampled or measured."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bondwise import backends, circuits
+from bondwise.cli import options
+from bondwise.cli.circuit_files import read_observable, read_parameters
+from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
+from bondwise.cli.documents.stages import versions
+from bondwise.cli.terminal import show, show_json, show_table
+from bondwise.runs import RunFolder, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
+
+SCHEMA = 1
+SHOWN = 12  # outcomes in the printed table; the file has all
+
+
+def command(
+    circuit: Annotated[
+        Path, typer.Argument(help="A .qpy or .qasm file (OpenQASM 2 or 3).", metavar="CIRCUIT")
+    ],
+    backend: options.Backend = "statevector",
+    observable: Annotated[
+        list[str] | None,
+        typer.Option("--observable", help="Such as ZZI or '0.5*XX - ZZ', or a file; may be repeated."),
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option("--parameters", help="Angles: JSON or .npy, radians.", metavar="FILE")
+    ] = None,
+    mitigate: options.Mitigate = "none",
+    shots: options.Shots = 4096,
+    seed: options.Seed = 0,
+    out: options.Out = Path("runs/circuit"),
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run a circuit: counts of its measurements, or expectation values with --observable."""
+    program = circuits.read_circuit(circuit)
+    angles = read_parameters(parameters, program) if parameters else None
+    if program.parameters and angles is None:
+        raise UsageError(
+            f"{circuit} has {len(program.parameters)} free parameters; give them with --parameters FILE."
+        )
+    if angles is not None:
+        import numpy as np
+
+        for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
+            circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
+    if shots < 0:
+        raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
+    if not observable and (not shots or mitigate != "none"):
+        flag = "--shots 0" if not shots else "--mitigate"
+        raise UsageError(f"{flag} is for expectation values; give --observable as well.")
+    observables = [read_observable(text, program.num_qubits) for text in observable or []]
+    machine = backends.get_backend(backend)
+    result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
+    with RunFolder(out, overwrite=overwrite) as folder:
+        if observables:
+            from bondwise.backends.inputs import without_measurements
+
+            bare = without_measurements(program)
+            result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
+            result["observables"] = observable
+        else:
+            samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
+            result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
+        if angles is not None:
+            result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
+        result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
+        folder.write_json("result.json", result)
+    if json:
+        show_json(result)
+    elif not quiet:
+        if observables:
+            _show_values(result)
+        else:
+            _show_counts(result["counts"])
+        notes = list(result.get("notes", []))
+        if angles is not None:
+            names = result["parameters"]
+            more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
+            notes.append(f"order of a plain list of angles: {', '.join(names[:SHOWN])}{more}")
+        show(*notes, f"result.json is in {folder.path}")
+
+
+def _values(
+    circuit: QuantumCircuit,
+    observables: list[SparsePauliOp],
+    angles: np.ndarray | None,
+    machine: backends.Backend,
+    mitigate: str,
+    *,
+    shots: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Values and standard errors of shape (*batch, K), and what they took."""
+    import numpy as np
+
+    estimator = mitigator_of(mitigate, machine, shots=shots, seed=seed)
+    if estimator is None:
+        done = backends.estimate(circuit, observables, angles, shots=shots, backend=machine, seed=seed)
+        values, std, spent, jobs = done.value, done.std, done.shots, done.job_ids
+        notes = idle_mitigation(mitigate, machine)
+    else:
+        sets = np.zeros((1, 0)) if angles is None else np.atleast_2d(angles)
+        pub = (circuit, observables, sets[:, None])
+        job = estimator.run([pub]).result()
+        shape = (*([] if angles is None else angles.shape[:-1]), len(observables))
+        values, std = job[0].data.evs.reshape(shape), job[0].data.stds.reshape(shape)
+        spent, jobs = int(job.metadata["shots"]), job.metadata["job_ids"]
+        notes = [f"mitigation: {job[0].metadata['message']}."] if job[0].metadata["message"] else []
+    return {
+        "values": values.tolist(),
+        # one shot has a value and no scatter
+        "std": np.where(np.isnan(std), np.array(None), np.broadcast_to(std, values.shape)).tolist(),
+        "mitigate": mitigate,
+        "shots": spent,
+        "job_ids": list(jobs),
+        "notes": notes,
+    }
+
+
+def _show_values(result: dict[str, Any]) -> None:
+    batch = isinstance(result["values"][0], list)
+    sets = zip(result["values"], result["std"], strict=True) if batch else [(result["values"], result["std"])]
+    rows = []
+    for index, (values, errors) in enumerate(sets):
+        for name, value, std in zip(result["observables"], values, errors, strict=True):
+            error = "no shots" if not result["shots"] else "unknown" if std is None else f"{std:.6f}"
+            rows.append([*([index] if batch else []), name, f"{value:.6f}", error])
+    title = f"expectation values on {result['backend']}, {result['shots']:,} shots"
+    show_table(
+        title, [*(["angles"] if batch else []), "observable", "value", "± std"], rows, left=["observable"]
+    )
+
+
+def _show_counts(counts: dict[str, Any]) -> None:
+    batch = any(isinstance(outcomes, list) for outcomes in counts.values())
+    rows: list[list[object]] = []
+    for register, sets in counts.items():
+        for index, outcomes in enumerate(sets if batch else [sets]):
+            before = [index, register] if batch else [register]
+            ranked = sorted(outcomes.items(), key=lambda item: -item[1])
+            rows += [[*before, outcome, count] for outcome, count in ranked[:SHOWN]]
+            if len(ranked) > SHOWN:
+                rows.append([*before, f"… {len(ranked) - SHOWN} more", ""])
+    columns = [*(["angles"] if batch else []), "register", "outcome", "count"]
+    show_table("counts", columns, rows, left=["register", "outcome"])

@@ -1,0 +1,141 @@
+"""What a VQE run found, in words and figures: energy against iterations, the extrapolation, the circuit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bondwise.cli.documents.report import draw_skeleton, new_axes, render_report
+from bondwise.cli.documents.stages import Stage, cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from qiskit import QuantumCircuit
+
+    from bondwise.cli.commands.preparation import Preparation
+    from bondwise.mitigation import Extrapolation
+    from bondwise.qml import VQEResult
+
+_COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
+_GREY = "#7a8696"
+
+
+def verdicts(
+    prepared: Preparation,
+    trained: dict[str, VQEResult],
+    stages: list[Stage],
+    extrapolation: Extrapolation | None,
+    smallest: float,
+) -> list[str]:
+    """Sentences that say which method won, the classical one included, and what did not go as asked.
+
+    Energies that differ by less than `smallest` count as the same.
+    """
+    (name, main), *others = trained.items()
+    notes = []
+    for other, result in others:
+        steps = len(result.losses) - 1
+        reached = [step for step, energy in enumerate(main.losses) if energy <= result.value + smallest]
+        notes.append(
+            f"The {name} start has at step {reached[0]} what the {other} start has at step {steps}."
+            if reached
+            else f"The {other} start wins: the {name} start does not reach its energy."
+        )
+    gain = float(prepared.value) - main.value
+    if abs(gain) < smallest:
+        notes.append("The trained circuit and DMRG at this bond dimension have the same energy.")
+    elif gain > 0:
+        notes.append(f"The trained circuit is {gain:.2e} below DMRG at this bond dimension.")
+    else:
+        notes.append(f"DMRG wins: at this bond dimension it is {-gain:.2e} below the trained circuit.")
+    notes += [f"{start} start: {result.message}." for start, result in trained.items() if result.message]
+    if extrapolation is not None:
+        raw, mitigated = stages[-2:]
+        assert raw.energy is not None
+        assert mitigated.energy is not None
+        before, after = abs(raw.energy - main.value), abs(mitigated.energy - main.value)
+        margin = float(np.hypot(raw.std, mitigated.std))
+        if abs(before - after) <= margin or max(before, after) < smallest:
+            verdict = "no difference beyond the errors"
+        else:
+            verdict = "mitigation helped" if after < before else "mitigation did not help"
+        notes.append(
+            f"Distance to the circuit without noise: raw {before:.4f}, mitigated {after:.4f}: {verdict}."
+        )
+        if extrapolation.message:
+            notes.append(f"mitigation: {extrapolation.message}.")
+    return notes
+
+
+def render(
+    result: dict[str, Any],
+    references: list[tuple[str, float | None]],
+    stages: list[Stage],
+    trained: dict[str, VQEResult],
+    extrapolation: Extrapolation | None,
+    circuit: QuantumCircuit,
+    smallest: float,
+) -> str:
+    """`report.html` of a run.
+
+    Args:
+        result: The content of `result.json`.
+        references: Name and energy of what the stages are compared with.
+        stages: Rows of the table.
+        trained: Result of the training from each start, the main one first.
+        extrapolation: Of the device's energies to zero noise, drawn where it has several scales; None when
+            nothing was mitigated.
+        circuit: What was trained.
+        smallest: Energy difference at which the logarithmic axis ends.
+    """
+    settings = result["settings"]
+    figures = [_training(result["exact_energy"], result["dmrg_energy"], trained, smallest)]
+    if extrapolation is not None and extrapolation.scale_factors.size > 1:
+        figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
+    ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
+    caption = "The two-qubit gates in order; single-qubit rotations are left out."
+    figures.append(("Circuit", caption, ax))
+    rows = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
+    size = "" if settings["size"] == "None" else f" {settings['size']}"
+    return render_report(
+        title=f"VQE from a tensor network: {settings['model']}{size}",
+        lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
+        columns=_COLUMNS,
+        rows=rows + [cells(stage) for stage in stages],
+        notes=result["notes"],
+        figures=figures,
+        command=result["command"],
+        versions=result["versions"],
+    )
+
+
+def _training(
+    exact: float | None, dmrg: float, trained: dict[str, VQEResult], smallest: float
+) -> tuple[str, str, Axes]:
+    ax = new_axes()
+    floor = min(dmrg, *(result.value for result in trained.values())) if exact is None else exact
+    for name, result in trained.items():
+        ax.plot((result.losses - floor).clip(smallest), label=f"{name} start")
+    if dmrg - floor > smallest:
+        ax.axhline(dmrg - floor, color=_GREY, ls="--", lw=1, label="DMRG")
+    above = "lowest" if exact is None else "exact"
+    ax.set(xlabel="iteration", ylabel=f"energy above the {above} one", yscale="log")
+    ax.legend(frameon=False)
+    return (
+        "Training",
+        "Energy at each step of the optimiser, from every start of the same circuit.",
+        ax,
+    )
+
+
+def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Axes]:
+    ax = extrapolation.plot(new_axes())
+    ax.axhline(noiseless, color=_GREY, ls="--", lw=1, label="same circuit without noise")
+    ax.set_ylabel("energy")
+    ax.legend(frameon=False)
+    return (
+        "Zero-noise extrapolation",
+        "Device energies at each noise scale, readout errors undone, and the fit to scale 0.",
+        ax,
+    )

@@ -1,0 +1,184 @@
+"""`bondwise protein benchmark`: classical and quantum classifiers on the same proteins, over seeds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bondwise.cli import options
+from bondwise.cli.documents.report import new_axes, render_report
+from bondwise.cli.documents.stages import versions
+from bondwise.cli.protein.data import Data, MaxLength, MinLength, Splits, Where, labels_of, read_splits
+from bondwise.cli.protein.entries import COLUMNS, CONTROL, LATCH, UNENTANGLED, WINDOW, Entry, verdicts
+from bondwise.cli.protein.report import marked
+from bondwise.cli.protein.trials import BASELINES, baseline, fit
+from bondwise.cli.terminal import show, show_json, show_table
+from bondwise.qml import protein
+from bondwise.runs import RunFolder, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bondwise.qml.protein import ProteinSet
+
+SCHEMA = 1
+_QUICK_EPOCHS, _QUICK_SIZE = 2, 150
+
+
+def command(
+    data: Data = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Fits of each method that depends on its start.")
+    ] = 5,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help=f"One seed, {_QUICK_EPOCHS} epochs and {_QUICK_SIZE} proteins of each set: "
+            "only to see that it runs.",
+        ),
+    ] = False,
+    seed: options.Seed = 0,
+    where: Where = None,
+    min_length: MinLength = None,
+    max_length: MaxLength = None,
+    out: options.Out = Path("runs/protein-benchmark"),
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Hold window and latch models against classical methods, ablations and a control on random labels."""
+    numbers = range(seed, seed + (1 if quick else seeds))
+    short: dict[str, Any] = {"epochs": _QUICK_EPOCHS} if quick else {}
+    methods: dict[str, Callable[[int], Any]] = {
+        "CNN": lambda number: protein.CNN(seed=number, **short),
+        "GRU": lambda number: protein.GRU(seed=number, **short),
+        "classical twin": lambda number: protein.ClassicalTwin(seed=number, **short),
+        WINDOW: lambda number: protein.WindowQTN(seed=number, **short),
+        UNENTANGLED: lambda number: protein.WindowQTN(seed=number, entangle=False, **short),
+        LATCH: lambda number: protein.LatchQTN(seed=number, **short),
+    }
+    try:
+        with RunFolder(out, overwrite=overwrite) as folder:
+            proteins = read_splits(
+                data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
+            )
+            if quick:
+                proteins = _shortened(proteins)
+            entries = [
+                Entry(name=name, trials=[fit(name, baseline(name), proteins, progress=not quiet)])
+                for name in BASELINES
+            ]
+            notes = [proteins.note]
+            try:
+                trial = fit("ESM-2 LR", protein.EsmLR(), proteins, progress=not quiet)
+                entries.append(Entry(name="ESM-2 LR", trials=[trial]))
+            except UsageError as error:
+                notes.append(f"ESM-2 is left out: {str(error).partition(';')[0]}.")
+            for name, make in methods.items():
+                trials = [fit(name, make(number), proteins, progress=not quiet) for number in numbers]
+                entries.append(Entry(name=name, trials=trials))
+            shuffled = [
+                fit(
+                    CONTROL,
+                    methods[WINDOW](number),
+                    _with_random_labels(proteins, number),
+                    progress=not quiet,
+                )
+                for number in numbers
+            ]
+            control = Entry(name=CONTROL, trials=shuffled)
+            notes = [*verdicts(entries, control), *notes]
+            if quick:
+                notes.insert(0, "--quick: too few epochs and proteins for the figures to mean anything.")
+            entries.append(control)
+            rows = [entry.cells() for entry in entries]
+            result = {
+                "schema": SCHEMA,
+                "seed": seed,
+                "seeds": len(numbers),
+                "quick": quick,
+                "versions": versions(),
+                "command": shlex.join(["bondwise", *sys.argv[1:]]),
+                "data": proteins.facts(),
+                "methods": [entry.facts() for entry in entries],
+                "notes": notes,
+            }
+            folder.write("report.html", _render(result, rows, entries, proteins))
+            folder.write_json("result.json", result)
+    except KeyboardInterrupt:
+        raise Stopped("stopped; a benchmark cannot be resumed.") from None
+    if json:
+        show_json(result)
+    elif not quiet:
+        show_table(f"{len(proteins.test.sequences):,} test proteins of {proteins.name}", COLUMNS, rows)
+        show(*notes, f"report: {folder.path / 'report.html'}")
+
+
+def _shortened(data: Splits) -> Splits:
+    """The first proteins of each class in each set."""
+
+    def cut(part: ProteinSet) -> ProteinSet:
+        most = _QUICK_SIZE // len(part.classes)
+        seen: Counter[Any] = Counter()
+        kept = []
+        for index, label in enumerate(labels_of(part)):
+            seen[label] += 1
+            if seen[label] <= most:
+                kept.append(index)
+        return part.take(kept)
+
+    return replace(
+        data,
+        train=cut(data.train),
+        valid=None if data.valid is None else cut(data.valid),
+        test=cut(data.test),
+    )
+
+
+def _with_random_labels(data: Splits, seed: int) -> Splits:
+    """Labels of training and validation set shuffled, those of the test set as they are."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+
+    def shuffle(part: ProteinSet) -> ProteinSet:
+        labels = labels_of(part)
+        return replace(part, labels=tuple(labels[index] for index in rng.permutation(len(labels))))
+
+    return replace(data, train=shuffle(data.train), valid=None if data.valid is None else shuffle(data.valid))
+
+
+def _render(result: dict[str, Any], rows: list[list[str]], entries: list[Entry], data: Splits) -> str:
+    sizes = result["data"]["sizes"]
+    return render_report(
+        title=f"Protein classifiers on {data.name}",
+        lead=f"{sizes['train']:,} proteins to train on, {sizes['valid']:,} to choose the epoch by, "
+        f"{sizes['test']:,} to test on; {result['seeds']} seeds.",
+        columns=COLUMNS,
+        rows=rows,
+        notes=result["notes"],
+        figures=marked([_accuracies(entries)], data),
+        command=result["command"],
+        versions=result["versions"],
+    )
+
+
+def _accuracies(entries: list[Entry]) -> tuple[str, str, Axes]:
+    ax = new_axes(height=1.2 + 0.3 * len(entries))
+    for row, entry in enumerate(entries):
+        colour = "#c05621" if "QTN" in entry.name else "#2b6cb0"
+        ax.errorbar(entry.mean, row, xerr=entry.std, color=colour, marker="s", ms=5, capsize=3)
+        ax.plot(entry.accuracies, [row] * len(entry.trials), ".", color=colour, alpha=0.5)
+    ax.set(xlabel="accuracy on the test set", yticks=range(len(entries)))
+    ax.set_yticklabels([f"{entry.name} ({entry.parameters:,})" for entry in entries])
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    return "Accuracy", "Mean with binomial error, and each seed; in brackets the number of parameters.", ax

@@ -1,0 +1,59 @@
+"""The CSV files of the protein commands: what is in one, and whether its place is free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bondwise.qml.protein.data.tables import csv_text
+from bondwise.runs import FileSet, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def predictions_csv(
+    accessions: Sequence[str] | None,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
+    true: Sequence[Any] | None = None,
+) -> str:
+    """Predictions as CSV.
+
+    Its columns are `accession`; `label`, the most probable class; `p_1`, the probability of the second of two
+    classes, or `p_<class>` for each of more; and `true` where the labels are known and wanted. Text that a
+    spreadsheet would run as a formula has an apostrophe before it.
+
+    Args:
+        accessions: Names of the proteins, N; None numbers them from 1 on.
+        probabilities: float64 (N, C).
+        classes: Labels by column.
+        true: Labels of the proteins.
+    """
+    first = 1 if len(classes) == 2 else 0
+    columns = ["p_1"] if first else [f"p_{name}" for name in classes]
+    known = [] if true is None else ["true"]
+    rows: list[list[Any]] = [["accession", "label", *columns, *known]]
+    for number, row in enumerate(probabilities):
+        name = number + 1 if accessions is None else accessions[number]
+        shown = [f"{value:.6g}" for value in row[first:]]
+        label = classes[int(row.argmax())]
+        rows.append([name, label, *shown, *([] if true is None else [true[number]])])
+    return csv_text(rows)
+
+
+def require_free(out: Path, overwrite: bool) -> None:
+    """Fail now, not after the work, unless a CSV file can be written there.
+
+    Raises:
+        UsageError: There is something that must not be replaced, or no folder.
+        RunError: The folder cannot be written, its disk is full, or the name is too long.
+    """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; give the name of a file with --out.")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; give --overwrite to replace it, or another --out.")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}; make it or give another --out.")
+    FileSet(out)

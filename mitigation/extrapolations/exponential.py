@@ -1,0 +1,104 @@
+"""Zero-noise extrapolation by an exponential decay `E(s) = A + B exp(-g s)` (arXiv:1712.09271).
+
+Exact for a Pauli observable under global depolarising noise, whose asymptote A is `Tr(O) / 2^n`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.extrapolations.linear import extrapolate_linear
+from bondwise.mitigation.scan import NoiseScan
+from bondwise.runs import UsageError, real_array
+
+# Decays g (s_max - s_min) that are tried: 0 is flat, at 20 nothing but the first point is left.
+_DECAYS = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 120)])
+
+
+def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | None = None) -> Extrapolation:
+    """Fit `E(s) = A + B exp(-g s)`, `g > 0`, B of either sign, to each element and return `A + B`.
+
+    Weighted least squares on the values themselves, not on their logarithms, so points below the noise do no
+    harm. An element falls back to the straight line, with `converged` False, where the data show no decay
+    towards A (flat or growing) or where the second point does not stand out of the noise by two standard
+    errors: there the decay rate, and with it the value, is arbitrary.
+
+    Args:
+        scan: Values at S >= 2 scale factors.
+        asymptote: A, a number or shape `(...)`; by default the scan's own.
+
+    Returns:
+        Value and standard error (first order in the errors of the scan) for each leading index of the scan.
+
+    Raises:
+        UsageError: Fewer than two scale factors, or an asymptote of the wrong shape.
+    """
+    line = extrapolate_linear(scan)
+    floor = scan.asymptote if asymptote is None else real_array("asymptote", asymptote)
+    if floor.shape not in ((), scan.values.shape[:-1]):
+        raise UsageError(
+            f"asymptote has shape {floor.shape}; pass a number or shape {scan.values.shape[:-1]}."
+        )
+
+    order = np.argsort(scan.scale_factors)
+    signal = (scan.values - floor[..., None])[..., order]
+    stds, weights = scan.stds[..., order], scan.weights()[..., order]
+    first, last = scan.scale_factors[order[[0, -1]]]
+    at = (scan.scale_factors[order] - first) / (last - first)  # from 0 to 1
+
+    # Variable projection: the height at the first point is linear, so only the decay over the scan is
+    # searched, on a grid and then by bisection of the slope of the goodness of fit, overlap² / norm.
+    curves = np.exp(-_DECAYS[:, None] * at)
+    best = np.argmax(((weights * signal) @ curves.T) ** 2 / (weights @ (curves**2).T), axis=-1)
+    low, high = _DECAYS[np.maximum(best - 1, 0)], _DECAYS[np.minimum(best + 1, _DECAYS.size - 1)]
+    for _ in range(60):
+        decay = (low + high) / 2
+        curve = np.exp(-decay[..., None] * at)
+        overlap, norm = np.sum(weights * signal * curve, -1), np.sum(weights * curve**2, -1)
+        rising = (
+            overlap
+            * (
+                overlap * np.sum(weights * at * curve**2, -1)
+                - norm * np.sum(weights * signal * at * curve, -1)
+            )
+            > 0
+        )
+        low, high = np.where(rising, decay, low), np.where(rising, high, decay)
+    height = overlap / norm
+
+    # First-order errors of height and decay (normal equations), carried to scale 0 through
+    # value = A + height exp(decay back).
+    back = first / (last - first)
+    jacobian = np.stack([curve, -height[..., None] * at * curve], axis=-1)
+    normal = np.einsum("...si,...s,...sj->...ij", jacobian, weights, jacobian)
+    towards_zero = (scan.grid() - first) / (last - first)
+    with np.errstate(over="ignore", invalid="ignore"):  # a scan far from 0 can leave float64 on the way there
+        to_zero = np.exp(decay * back)[..., None] * np.stack([np.ones_like(height), height * back], axis=-1)
+        inverse = np.linalg.pinv(normal, hermitian=True)
+        response = np.einsum("...i,...ij,...sj,...s->...s", to_zero, inverse, jacobian, weights)
+        variance = np.sum((response * stds) ** 2, -1)
+        curve = floor[..., None] + height[..., None] * np.exp(-decay[..., None] * towards_zero)
+
+    decays = (best > 0) & (best < _DECAYS.size - 1) & (decay > _DECAYS[1] / 2)
+    visible = (np.abs(signal[..., 1]) > 2 * stds[..., 1]) & (signal[..., 0] * signal[..., 1] > 0)
+    good = decays & visible & np.isfinite(curve[..., 0]) & np.isfinite(variance)
+    failed = int(np.sum(~good))
+    message = ""
+    if failed:
+        message = (
+            f"no exponential decay towards {_shown(floor)} could be resolved in {failed} of {good.size} "
+            "scans, where the straight line was used"
+        )
+    return Extrapolation.from_curve(
+        scan,
+        f"exponential (straight line in {failed} of {good.size})" if failed else "exponential",
+        np.where(good[..., None], curve, line.curve),
+        np.where(good, variance, np.square(line.std)),
+        converged=good,
+        message=message,
+    )
+
+
+def _shown(floor: np.ndarray) -> str:
+    return f"{float(floor):g}" if floor.ndim == 0 else "the asymptote"

@@ -1,0 +1,202 @@
+"""lambeq's trainable circuit model, with all circuits of a batch contracted together, and true probabilities.
+
+lambeq's `PytorchQuantumModel` contracts circuit after circuit, and returns |ρ| / Σ |ρ_ij| for a circuit with
+discards, and |amplitude|² over max(1e-9, Σ |amplitude|²) else: the first are not probabilities, the second
+vanish in long sentences. Here the output is |amplitude|² / Σ |amplitude|², or diag ρ / tr ρ, at any length.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bondwise.qml.lambeq.batched_contraction import contract, rescaled
+from bondwise.qml.lambeq.checkpoint import read_lambeq_checkpoint
+from bondwise.qml.lambeq.contraction_plan import plan_contraction
+from bondwise.qml.lambeq.networks import Reading, read_circuit
+from bondwise.runs import UsageError, load_checkpoint, save_checkpoint, unchanged_process, unknown_name
+
+with unchanged_process():
+    from lambeq import PytorchQuantumModel
+    from lambeq.backend.quantum import Diagram
+    from lambeq.backend.symbol import Symbol
+    from lambeq.training.tn_path_optimizer import TnPathOptimizer
+
+_RUN = "BatchedModel"
+
+
+class BatchedModel(PytorchQuantumModel):
+    """Drop-in for lambeq's `PytorchQuantumModel`: same weights, symbols, trainer and data sets.
+
+    The output for a list of circuits is real, of shape (circuits, 2, ..., 2): one axis an open wire, bits
+    before qubits; each circuit's entries are >= 0 and sum to 1. A circuit whose post-selection has
+    probability 0 gives zeros; one without open wires gives its probability itself, not renormalised.
+
+    Weights are in turns (1 is the angle 2π). All is in their precision: float32 after `initialise_weights`,
+    which agrees with the targets of lambeq's `Dataset`, and float64 after `.double()`. lambeq's class returns
+    float64 always; a loss that converts targets by `y.double()` should do so by `y.to(y_hat.dtype)`.
+
+    Args:
+        tn_path_optimizer: Taken, so that scripts run as they are; the contraction is chosen here.
+        legacy_normalisation: Return what lambeq's class returns, shape and float64 included, to compare with
+            old results.
+    """
+
+    def __init__(
+        self, tn_path_optimizer: TnPathOptimizer | None = None, *, legacy_normalisation: bool = False
+    ) -> None:
+        super().__init__(tn_path_optimizer)
+        self.legacy_normalisation = legacy_normalisation
+        if legacy_normalisation:
+            warnings.warn(
+                "legacy_normalisation: outputs are not probabilities for circuits with discards and vanish "
+                "for long post-selected sentences; use it to compare with old results only.",
+                stacklevel=2,
+            )
+
+    def get_diagram_output(self, diagrams: Sequence[Diagram]) -> torch.Tensor:
+        """Probabilities of all circuits.
+
+        Args:
+            diagrams: lambeq circuits of any structures whose open wires agree.
+
+        Returns:
+            Shape (circuits, 2, ..., 2), in the order given.
+
+        Raises:
+            UsageError: There is no circuit, one is not a lambeq circuit, their open wires differ, a symbol is
+                not the model's, or the weights were not initialised.
+        """
+        weights: torch.Tensor = self.weights
+        if not self.symbols:  # circuits without symbols need no weights; rotations by numbers look one up
+            weights = torch.zeros(1)
+        elif not isinstance(weights, torch.Tensor):
+            raise UsageError("the model has no weights yet; call initialise_weights() first.")
+        if isinstance(diagrams, Diagram):
+            raise UsageError("the model is given one circuit; pass a list of them, model([circuit]).")
+        readings = [read_circuit(diagram) for diagram in diagrams]
+        structures: dict[int, list[int]] = {}
+        for row, reading in enumerate(readings):
+            structures.setdefault(id(reading.network), []).append(row)
+        made = [
+            (plan_contraction(readings[rows[0]].network, not self.legacy_normalisation), rows)
+            for rows in structures.values()
+        ]
+        made.sort(key=lambda pair: pair[0].number)  # one schedule for all batches of the same structures
+        plans, groups = [plan for plan, _ in made], [rows for _, rows in made]
+        widths = sorted({len(plan.axes) for plan in plans})
+        if len(widths) != 1:
+            given = f"circuits with {' and '.join(map(str, widths))} axes" if widths else "no circuit"
+            raise UsageError(f"{given} given at once; give at least one, all with the same open wires.")
+        position = {symbol.name: i for i, symbol in enumerate(self.symbols)}
+        parameters = [_parameters([readings[row] for row in rows], position) for rows in groups]
+        results = contract(plans, parameters, weights)
+        parts, order = [], []
+        for mixed in (False, True):
+            chosen = [i for i, plan in enumerate(plans) if plan.mixed == mixed]
+            if chosen:
+                value, exponent = (
+                    torch.cat(items) for items in zip(*(results[i] for i in chosen), strict=True)
+                )
+                parts.append(self._probabilities(value, exponent, mixed))
+                order += [row for i in chosen for row in groups[i]]
+        output = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if order != sorted(order):
+            output = output.index_select(0, torch.as_tensor(np.argsort(order), device=output.device))
+        return output if self.legacy_normalisation else output.to(weights.dtype)
+
+    def _probabilities(self, value: torch.Tensor, exponent: torch.Tensor, mixed: bool) -> torch.Tensor:
+        value, shift = rescaled(value)
+        value, exponent = value.to(torch.complex128), (exponent + shift).double()
+        if mixed:
+            positive = value.abs() if self.legacy_normalisation else value.real.clamp(min=0)
+        else:
+            positive = torch.view_as_real(value.resolve_conj()).square().sum(-1)
+            exponent = 2 * exponent
+        if self.legacy_normalisation or positive.ndim == 1:
+            positive = positive * torch.exp2(exponent).view(-1, *(1,) * (positive.ndim - 1))
+            if positive.ndim == 1:
+                return positive
+            total = positive.flatten(1).sum(1).clamp(min=1e-9)
+        else:
+            total = positive.flatten(1).sum(1)
+            total = torch.where(total > 0, total, torch.ones_like(total))
+        return positive / total.view(-1, *(1,) * (positive.ndim - 1))
+
+    def save(self, checkpoint_path: str | os.PathLike[str]) -> None:
+        """Write weights and symbols, as safetensors with JSON in the head (lambeq's own format is pickle).
+
+        Args:
+            checkpoint_path: The file, customarily ending in `.safetensors`.
+
+        Raises:
+            UsageError: The weights were not initialised.
+            RunError: The disk is full or read-only.
+        """
+        if not isinstance(self.weights, torch.Tensor):
+            raise UsageError("the model has no weights yet; call initialise_weights() first.")
+        symbols = [[s.name, s.directed_dom, s.directed_cod, s.scale] for s in self.symbols]
+        state = {"weights": self.weights.detach().cpu(), "symbols": symbols}
+        save_checkpoint(Path(checkpoint_path), state, run=_RUN)
+
+    def load(self, checkpoint_path: str | os.PathLike[str]) -> None:
+        """Take weights and symbols from a file that `save` wrote, or lambeq's `save` or `Trainer`.
+
+        Args:
+            checkpoint_path: The file, such as a trainer's `best_model.lt`. Of lambeq's pickles only symbols
+                and tensors are read, and nothing that they name is run.
+
+        Raises:
+            UsageError: There is no such file, it is damaged, or something else wrote it.
+        """
+        path = Path(checkpoint_path)
+        if not path.is_file():
+            raise UsageError(f"there is no model {path}; give a file that save or lambeq's trainer wrote.")
+        with path.open("rb") as file:
+            head = file.read(9)
+        if head[:1] == b"\x80" and head[8:] != b"{":
+            self.symbols, weights = read_lambeq_checkpoint(path)
+        else:
+            try:
+                state = load_checkpoint(path, run=_RUN)
+            except UsageError:
+                raise UsageError(
+                    f"{path} is no model that save or lambeq's trainer wrote, or a damaged one."
+                ) from None
+            self.symbols, weights = [Symbol(*fields) for fields in state["symbols"]], state["weights"]
+        self.weights = torch.nn.Parameter(weights)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint_path: str | os.PathLike[str], **kwargs: Any) -> BatchedModel:
+        """A model with weights and symbols from a file, as `load` reads it.
+
+        Args:
+            checkpoint_path: The file.
+            **kwargs: For the model.
+
+        Raises:
+            UsageError: As for `load`.
+        """
+        model = cls(**kwargs)
+        model.load(checkpoint_path)
+        return model
+
+
+def _parameters(readings: list[Reading], position: dict[str, int]) -> np.ndarray:
+    """Position, scale and offset of each circuit's parameters, shape (3, circuits, parameters)."""
+    try:
+        index = [[0 if name is None else position[name] for name in reading.names] for reading in readings]
+    except KeyError as error:
+        if not position:
+            raise UsageError(
+                f"the model has no symbols and the circuit has {error.args[0]!r}; write "
+                "BatchedModel.from_diagrams(circuits) and initialise_weights()."
+            ) from None
+        raise unknown_name("symbol", error.args[0], position) from None
+    return np.array([index, [r.scales for r in readings], [r.offsets for r in readings]], float)

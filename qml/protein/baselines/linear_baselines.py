@@ -1,0 +1,240 @@
+"""Baselines without a network: the most frequent class, and logistic regression on features of a protein.
+
+Whatever a sequence model learns should be held against these. For membrane proteins hydropathy is the bar:
+averaged over 19 neighbours, enough residues to cross a membrane, it found the crossing segments already in
+Kyte and Doolittle, J. Mol. Biol. 157, 105 (1982), whose scale is used here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bondwise.qml.protein.data.alphabet import RESIDUES, standardise
+from bondwise.qml.protein.data.hydropathy import hydropathy_profile
+from bondwise.qml.protein.data.labels import check_sequences, training_labels, validation_labels
+from bondwise.runs import progress_bar, whole_number
+
+_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+_FOLDS = 5
+_ITERATIONS = 3000
+_BEST = 20
+_ASCII = np.frombuffer(RESIDUES.encode(), dtype=np.uint8)
+
+
+class Majority(ClassifierMixin, BaseEstimator):
+    """Predicts the most frequent class of the training set, of equally frequent ones the first.
+
+    Attributes:
+        classes_: Labels in sorted order.
+        frequencies_: Share of each class in the training set, float64 (C,).
+    """
+
+    def fit(
+        self,
+        sequences: Sequence[str],
+        labels: Sequence[Hashable],
+        *,
+        validation: tuple[Sequence[str], Sequence[Hashable]] | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Count the labels; sequences, validation and progress are there for the common face only.
+
+        Raises:
+            UsageError: Numbers of sequences and labels differ, there is one class only, or labels are not all
+                text or all whole numbers.
+        """
+        self.classes_, numbers = training_labels(sequences, labels)
+        self.frequencies_ = np.bincount(numbers) / len(numbers)
+        return self
+
+    def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
+        """The frequencies of the classes for every sequence, float64 (N, C)."""
+        _check_fitted(self)
+        check_sequences(sequences)
+        return np.tile(self.frequencies_, (len(sequences), 1))
+
+    def predict(self, sequences: Sequence[str]) -> np.ndarray:
+        """The most frequent class for every sequence, (N,)."""
+        best = self.predict_proba(sequences).argmax(1)
+        return self.classes_[best]
+
+    @property
+    def num_parameters(self) -> int:
+        """None are trained."""
+        return 0
+
+
+class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
+    """Base of the logistic regressions; subclasses say what the features of a protein are.
+
+    Features are scaled to mean 0 and variance 1. The strength of regularisation is chosen from C = 0.03, 0.1,
+    0.3, ..., 100 by accuracy, of equals the strongest.
+
+    Attributes:
+        classes_: Labels in sorted order; column i of `predict_proba` belongs to `classes_[i]`.
+        C_: Inverse strength of the regularisation that was chosen.
+        regression_: The scikit-learn estimator that takes the features.
+    """
+
+    classes_: np.ndarray
+
+    @abstractmethod
+    def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
+        """Features (N, F) of standardised proteins; `learn` is set for the training set."""
+
+    def _regression(self, strength: float) -> Any:
+        """An unfitted estimator with C = strength."""
+        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_ITERATIONS))
+
+    def fit(
+        self,
+        sequences: Sequence[str],
+        labels: Sequence[Hashable],
+        *,
+        validation: tuple[Sequence[str], Sequence[Hashable]] | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Fit to labelled sequences.
+
+        Args:
+            sequences: Proteins in one-letter code; see `standardise` for the letters.
+            labels: Their classes, two or more; all text or all whole numbers.
+            validation: Sequences and labels by which C is chosen. None chooses it by stratified 5-fold
+                cross-validation, which favours too large a C where the training set holds relatives; fewer
+                folds where a class has fewer members, and C = 1 where one has a single member.
+            progress: Show a bar.
+
+        Raises:
+            UsageError: Numbers of sequences and labels differ, there is one class only, a validation label
+                is not among the classes, or a sequence has a character that is no residue.
+        """
+        classes, numbers = training_labels(sequences, labels)
+        if validation is not None:
+            right = classes[validation_labels(classes, *validation)]
+        if hasattr(self, "classes_"):
+            del self.classes_  # what is interrupted from here on must not pass as fitted
+        targets = classes[numbers]
+        table = self._features([standardise(s) for s in sequences], learn=True, progress=progress)
+        if validation is not None:
+            held_out = self._features([standardise(s) for s in validation[0]], progress=progress)
+        folds = min(_FOLDS, np.bincount(numbers).min())
+        grid = _GRID if validation is not None or folds > 1 else (1.0,)
+        best, chosen = -1.0, grid[0]
+        with progress_bar(len(grid), type(self).__name__, progress) as bar:
+            for strength in grid:
+                regression = self._regression(strength)
+                if validation is not None:
+                    accuracy = regression.fit(table, targets).score(held_out, right)
+                elif folds > 1:
+                    splits = StratifiedKFold(folds, shuffle=True, random_state=0)
+                    accuracy = cross_val_score(regression, table, targets, cv=splits).mean()
+                else:
+                    accuracy = 0.0
+                if accuracy > best:
+                    best, chosen = accuracy, strength
+                bar.update()
+        self.regression_ = self._regression(chosen).fit(table, targets)
+        self.C_, self.classes_ = chosen, classes
+        return self
+
+    def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
+        """Probabilities of the classes, float64 (N, C), rows summing to 1.
+
+        Raises:
+            UsageError: A sequence has a character that is no residue.
+        """
+        _check_fitted(self)
+        check_sequences(sequences)
+        if len(sequences) == 0:
+            return np.empty((0, len(self.classes_)))
+        return self.regression_.predict_proba(self._features([standardise(s) for s in sequences]))
+
+    def predict(self, sequences: Sequence[str]) -> np.ndarray:
+        """The most probable class of each sequence, (N,)."""
+        best = self.predict_proba(sequences).argmax(1)
+        return self.classes_[best]
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and intercepts of the regression; what scales the features is not counted."""
+        _check_fitted(self)
+        steps = getattr(self.regression_, "steps", [("", self.regression_)])
+        return steps[-1][1].coef_.size + steps[-1][1].intercept_.size
+
+
+class CompositionLR(FeatureRegression):
+    """Logistic regression on the frequencies of the 20 residues: 21 parameters for two classes."""
+
+    def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
+        return np.array([_composition(sequence) for sequence in sequences])
+
+
+class HydropathyLR(FeatureRegression):
+    """Logistic regression on three hydropathies: 4 parameters for two classes.
+
+    They are the mean over the most hydrophobic window of 19 residues, the mean of the 20 most hydrophobic
+    windows, and the mean over the protein. A protein of less than 19 residues is one window.
+    """
+
+    def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
+        return np.array([_hydropathy(sequence) for sequence in sequences])
+
+
+class CompositionHydropathyLR(FeatureRegression):
+    """Logistic regression on what `CompositionLR` and `HydropathyLR` see: 24 parameters for two classes."""
+
+    def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
+        return np.array([np.concatenate([_composition(s), _hydropathy(s)]) for s in sequences])
+
+
+class KmerLR(FeatureRegression):
+    """Logistic regression on overlapping k-mers: 1 + log of their counts, weighted by rarity (TF-IDF).
+
+    The rarity is learnt from the training set, whose k-mers are the only ones that count; rows have norm 1.
+    Features are not scaled further.
+
+    Args:
+        longest: k-mers of 1 to this many residues.
+    """
+
+    def __init__(self, *, longest: int = 3) -> None:
+        self.longest = longest
+
+    def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
+        if learn:
+            longest = whole_number("longest", self.longest)
+            self.vectorizer_ = TfidfVectorizer(
+                analyzer="char", ngram_range=(1, longest), lowercase=False, sublinear_tf=True
+            )
+            return self.vectorizer_.fit_transform(sequences)
+        return self.vectorizer_.transform(sequences)
+
+    def _regression(self, strength: float) -> Any:
+        return LogisticRegression(C=strength, max_iter=_ITERATIONS)
+
+
+def _composition(sequence: str) -> np.ndarray:
+    letters = np.frombuffer(sequence.encode(), dtype=np.uint8)
+    return np.bincount(letters, minlength=128)[_ASCII] / len(letters)
+
+
+def _hydropathy(sequence: str) -> np.ndarray:
+    means = np.sort(hydropathy_profile(sequence)[1])
+    values = hydropathy_profile(sequence, window=1)[1]
+    return np.array([means[-1], means[-_BEST:].mean(), values.mean()])
+
+
+def _check_fitted(model: Any) -> None:
+    if not hasattr(model, "classes_"):
+        raise NotFittedError(f"this {type(model).__name__} is not fitted; call fit first.")

@@ -1,0 +1,132 @@
+"""The window circuit's start from a tensor network that was trained first.
+
+A classical tensor network is a circuit without its constraint: matrices for the residues that need not be
+unitary, applied to a vector that is kept at norm 1: a uniform matrix product state of bond 2^n on a window.
+It is trained as the classifier itself. Then the circuit is fitted to it: its angles maximise the fidelity of
+the two states averaged over windows of the training proteins, as a circuit is fitted to a matrix product
+state in arXiv:2208.13673. Pooling and readout are taken over as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from bondwise.qml.protein.boxes.channels import real_matrix
+from bondwise.qml.protein.boxes.scanning import scan
+from bondwise.qml.protein.classifiers.training import padded, train
+from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.windows import Windows
+from bondwise.runs import progress_bar
+
+_WINDOWS = 4096  # of the training set, on which the two states are compared
+_STEPS = 300
+_BATCH = 512
+
+
+def tensor_network_start(
+    network: nn.Module,
+    filters: Sequence[Windows],
+    sentences: Sequence[np.ndarray],
+    targets: torch.Tensor,
+    *,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    progress: bool = False,
+) -> list[float]:
+    """Put the angles of the windows, and all that follows them, where a trained tensor network suggests.
+
+    Args:
+        network: The fresh network of a classifier; changed in place.
+        filters: Its windows.
+        sentences: Tokens of the training proteins.
+        targets: Class numbers (B,).
+        epochs: Of the training of the tensor network.
+        learning_rate: Of that training and of the fit.
+        batch_size: Proteins per step of the training.
+        progress: Show bars.
+
+    Returns:
+        The mean infidelity 1 − |⟨tensor network|circuit⟩|² of each filter after the fit.
+    """
+    circuits = [part.path for part in filters]
+    free = [_FreePath(circuit.words, circuit.qubits) for circuit in circuits]
+    for part, substitute in zip(filters, free, strict=True):
+        part.path = substitute  # type: ignore[assignment]  # it has `final` and `pure`, all that is used
+    try:
+        train(
+            network,
+            sentences,
+            targets,
+            None,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            progress=progress,
+            title="tensor network",
+        )
+    finally:
+        for part, circuit in zip(filters, circuits, strict=True):
+            part.path = circuit
+    found = []
+    for part, circuit, trained in zip(filters, circuits, free, strict=True):
+        # small integers, as these are all windows of all proteins
+        cut = (part.cut(padded(sentences, np.array([i])))[0].to(torch.int32) for i in range(len(sentences)))
+        windows = torch.cat(list(cut))
+        chosen = windows[torch.randperm(len(windows))[:_WINDOWS]].long()
+        found.append(_fit(circuit, trained, chosen, learning_rate, progress))
+    return found
+
+
+class _FreePath(nn.Module):
+    """Stands in for a `Path`: complex matrices near the identity in place of unitaries."""
+
+    pure = True
+
+    def __init__(self, words: int, qubits: int) -> None:
+        super().__init__()
+        size = 2**qubits
+        matrices = torch.zeros(words, size, size, 2)
+        matrices[..., 0] = torch.eye(size)
+        self.matrices = nn.Parameter(matrices + 0.05 * torch.randn_like(matrices))
+        self.start = nn.Parameter(torch.randn(size, 2))
+
+    def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Final states of norm 1 in real form, and the log of their norm, as `Path.final`."""
+        start = self.start.T.flatten()
+        start = (start / start.norm()).expand(len(tokens), -1)
+        matrices = real_matrix(torch.view_as_complex(self.matrices))
+        states, log = scan(matrices, tokens, start, rescale=True)
+        return states[:, -1], log
+
+
+def _fit(circuit: Path, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool) -> float:
+    """Maximise the mean fidelity of the circuit's states with those of the tensor network."""
+    with torch.no_grad():
+        goal = trained.final(windows)[0]
+    optimiser = torch.optim.Adam(circuit.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5 * rate, total_steps=_STEPS)
+    with progress_bar(_STEPS, "circuit from tensor network", progress) as bar:
+        for _ in range(_STEPS):
+            chosen = torch.randint(len(windows), (_BATCH,))
+            loss = _infidelity(circuit.final(windows[chosen])[0], goal[chosen])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            bar.update()
+    with torch.no_grad():
+        return _infidelity(circuit.final(windows)[0], goal).item()
+
+
+def _infidelity(states: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+    """Mean of 1 − |⟨goal|state⟩|² over states in real form (N, 2^(n + 1))."""
+    real, imaginary = states.chunk(2, dim=-1)
+    goal_real, goal_imaginary = goal.chunk(2, dim=-1)
+    overlap = (goal_real * real + goal_imaginary * imaginary).sum(-1) ** 2
+    overlap = overlap + (goal_real * imaginary - goal_imaginary * real).sum(-1) ** 2
+    return 1 - overlap.mean()

@@ -1,0 +1,285 @@
+"""Labelled proteins from UniProt: one query for each subcellular location, page by page, resumable.
+
+The service is UniProt's REST interface, `/uniprotkb/search`: tab-separated pages of up to 500 entries, the
+cursor of the next page in a `Link` header, the number of all entries in `X-Total-Results`. Its content is
+licensed under CC BY 4.0; name the UniProt Consortium where you use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from bondwise.qml.protein.data.tables import csv_text
+from bondwise.qml.protein.data.uniprot_answers import check_address, get, in_letters
+from bondwise.runs import RunError, UsageError, progress_bar, read_json, require_within, write_atomically
+
+_PAGE = 500  # the most that the service gives at once
+_FORM = {"fields": "accession,sequence", "format": "tsv"}
+_TERM = re.compile(r"SL-[0-9]{4}")
+
+
+@dataclass(frozen=True)
+class UniProtDownload:
+    """What `fetch_uniprot` wrote.
+
+    Attributes:
+        path: The CSV file.
+        counts: Proteins by label.
+        shared: Proteins left out because they have more than one of the locations.
+        release: UniProt's release, such as "2026_03"; "" if the server did not say.
+    """
+
+    path: Path
+    counts: dict[str, int]
+    shared: int
+    release: str
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{label}: {count:,}" for label, count in self.counts.items())
+        release = f"UniProt {self.release}" if self.release else "UniProt"
+        return f"{self.path}: {held}; {self.shared:,} with more than one of the locations left out; {release}"
+
+
+def fetch_uniprot(
+    locations: Mapping[str, str],
+    path: str | os.PathLike[str],
+    *,
+    reviewed: bool = True,
+    organism: int | None = None,
+    min_length: int = 80,
+    max_length: int = 500,
+    limit: int | None = None,
+    url: str = "https://rest.uniprot.org",
+    progress: bool = True,
+) -> UniProtDownload:
+    """Download proteins by location into a CSV with the columns accession, label, sequence.
+
+    Pages are kept in a folder beside the file, `<path>.pages`, until the file is written: the same call after
+    an interruption goes on where it stopped.
+
+    Args:
+        locations: UniProt's location term by label, such as `{"cytoplasm": "SL-0086", "membrane": "SL-0039"}`
+            (SL-0039 is the cell membrane). A protein with more than one of them is left out.
+        path: The CSV file, written whole at the end; its folder must exist.
+        reviewed: Only entries of Swiss-Prot.
+        organism: NCBI taxonomy number, such as 9606 for human; None for all organisms.
+        min_length: Fewest residues.
+        max_length: Most residues.
+        limit: Most proteins for a label, those that the service ranks first; None for all.
+        url: Address of the service.
+        progress: Show bars.
+
+    Raises:
+        UsageError: An argument is wrong, a location has no protein, or the folder of pages belongs to another
+            request.
+        RunError: The service fails five times in a row or answers with something else than was asked for, or
+            the disk does. What has been fetched is kept.
+    """
+    path = Path(path)
+    _check(locations, path, organism, min_length, max_length, limit, url)
+    common = f"(length:[{min_length} TO {max_length}])"
+    common += " AND (reviewed:true)" if reviewed else ""
+    common += "" if organism is None else f" AND (organism_id:{organism})"
+    terms = {label: f"(cc_scl_term:{term})" for label, term in locations.items()}
+    queries = {}
+    for label, term in terms.items():
+        others = " OR ".join(other for name, other in terms.items() if name != label)
+        queries[label] = f"{term} AND {common} NOT ({others})"
+    pairs = [f"({a} AND {b})" for i, a in enumerate(terms.values()) for b in list(terms.values())[:i]]
+    cache = _Cache(path, {"url": url, "queries": queries})
+    table = [["accession", "label", "sequence"]]
+    counts: dict[str, int] = {}
+    for number, (label, query) in enumerate(queries.items()):
+        with progress_bar(None, label, progress) as bar:
+            rows = [row for page in _pages(cache, number, query, limit, url, bar) for row in page["rows"]]
+        if not rows:
+            cache.remove()
+            raise UsageError(f"no protein of {label!r} matches {query}; widen the lengths or the organism.")
+        table += [[accession, label, sequence] for accession, sequence in rows[:limit]]
+        counts[label] = len(rows[:limit])
+    headers, _ = get(url, {"query": f"({' OR '.join(pairs)}) AND {common}", **_FORM, "size": 1})
+    write_atomically(path, csv_text(table))
+    cache.remove()
+    return UniProtDownload(path, counts, _total(headers), cache.release or "")
+
+
+def _check(
+    locations: Mapping[str, str],
+    path: Path,
+    organism: int | None,
+    min_length: int,
+    max_length: int,
+    limit: int | None,
+    url: str,
+) -> None:
+    example = '{"cytoplasm": "SL-0086", "membrane": "SL-0039"}'
+    if len(locations) < 2 or len(set(locations.values())) < len(locations) or not all(locations):
+        raise UsageError(f"locations={dict(locations)} are no two labels or more; write {example}.")
+    for label, term in locations.items():
+        if not label.isprintable():
+            raise UsageError(f"the label {label!r} holds a control character; take it out.")
+        if not _TERM.fullmatch(str(term)):
+            raise UsageError(f"the location {term!r} of {label!r} is no term of UniProt; write {example}.")
+    if organism is not None and (not isinstance(organism, int) or organism < 1):
+        raise UsageError(f"organism={organism!r} is no taxonomy number; write 9606 for human.")
+    if not 1 <= min_length <= max_length:
+        raise UsageError(f"lengths from {min_length} to {max_length} are no range; write 80 and 500.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit={limit} is no number of proteins; write 1000, or None for all.")
+    check_address(url)
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written; give a file in a folder that exists, such as p.csv.")
+
+
+class _Cache:
+    """Pages of one request, each a JSON file that is whole or absent."""
+
+    def __init__(self, path: Path, request: dict[str, Any]) -> None:
+        self.folder = path.with_name(path.name + ".pages")
+        self.release: str | None = None  # that of the pages read or written so far
+        record = self.folder / "request.json"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            held = read_json(record) if record.exists() else None
+        except (OSError, UsageError) as error:
+            raise RunError(f"cannot use the pages in {self.folder}: {error}; delete the folder.") from error
+        if not any(self.folder.glob("*-*.json")):
+            write_atomically(record, json.dumps(request))
+        elif held != request:
+            raise UsageError(
+                f"{self.folder} holds pages of another request; repeat that one, delete the folder, or write "
+                "to another file."
+            )
+
+    def _file(self, query: int, page: int) -> Path:
+        return self.folder / f"{query}-{page:06d}.json"
+
+    def read(self, query: int, page: int) -> dict[str, Any] | None:
+        file = self._file(query, page)
+        if not file.exists():
+            return None
+        try:
+            content: dict[str, Any] = read_json(file)
+            _check_page(content)
+            return content
+        except ValueError as error:
+            raise RunError(f"the page {file} is damaged: {error}; delete it and repeat the call.") from error
+
+    def write(self, query: int, page: int, content: dict[str, Any]) -> None:
+        write_atomically(self._file(query, page), json.dumps(content))
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):  # what was fetched is written; the folder is only in the way
+            for file in self.folder.glob("*.json"):
+                file.unlink()
+            self.folder.rmdir()
+
+
+def _pages(
+    cache: _Cache, number: int, query: str, limit: int | None, url: str, bar: tqdm[Any]
+) -> Iterator[dict[str, Any]]:
+    parameters = {"query": query, **_FORM, "size": _PAGE}
+    index, count, size = 0, 0, 0
+    while True:
+        page = cache.read(number, index)
+        if page is None:
+            headers, content = get(url, parameters)
+            page = {
+                "rows": _rows(content, index),
+                "total": _total(headers),
+                "cursor": _cursor(headers.get("Link")),
+                "release": in_letters(headers.get("X-UniProt-Release") or ""),
+            }
+            if cache.release not in (None, page["release"]):
+                raise RunError(
+                    f"UniProt went from release {cache.release} to {page['release']} in between; delete "
+                    f"{cache.folder} and start again."
+                )
+            cache.write(number, index, page)
+        wanted = page["total"] if limit is None else min(limit, page["total"])
+        require_within("proteins", wanted, f"{query}, with limit={limit} (--limit),")
+        size += sum(len(sequence) for _, sequence in page["rows"])
+        require_within("protein_bytes", size, f"the answer to {query}")
+        cache.release = page["release"]
+        index, count = index + 1, count + len(page["rows"])
+        bar.total = wanted
+        bar.update(min(count, bar.total) - bar.n)
+        yield page
+        if limit is not None and count >= limit:
+            return
+        done = page["cursor"] is None
+        if count > page["total"] or done != (count == page["total"]) or not (done or page["rows"]):
+            raise RunError(
+                f"UniProt announced {page['total']} proteins and sent {count}; delete {cache.folder} and "
+                "start again."
+            )
+        if done:
+            return
+        parameters["cursor"] = page["cursor"]
+
+
+def _check_page(page: Any) -> None:
+    """Raise a ValueError unless a page from the disk holds what `_pages` wrote there."""
+    kinds = {"rows": list, "total": int, "cursor": str | None, "release": str}
+    if not isinstance(page, dict) or page.keys() != kinds.keys():
+        raise ValueError(f"it does not hold {', '.join(kinds)}")
+    for key, kind in kinds.items():
+        if not isinstance(page[key], kind):
+            raise ValueError(f"{key} is a {type(page[key]).__name__}")
+    if not all(_is_entry(row) for row in page["rows"]):
+        raise ValueError("a row is no accession and sequence")
+
+
+def _is_entry(row: Any) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 2
+        and all(isinstance(value, str) for value in row)
+        and re.fullmatch(r"[A-Z0-9]{1,20}", row[0]) is not None
+        and re.fullmatch(r"[A-Z]+", row[1]) is not None
+    )
+
+
+def _total(headers: Mapping[str, str]) -> int:
+    total = headers.get("X-Total-Results") or ""
+    if not re.fullmatch(r"[0-9]{1,12}", total):
+        raise RunError(
+            f"the answer has X-Total-Results {total[:40]!r}, not a number; is it a server of UniProt?"
+        )
+    return int(total)
+
+
+def _cursor(link: str | None) -> str | None:
+    following = re.search(r'<([^>]*)>\s*;\s*rel="next"', link or "")
+    if following is None:
+        return None
+    cursor = urllib.parse.parse_qs(urllib.parse.urlsplit(following[1]).query).get("cursor")
+    if not cursor:
+        raise RunError(
+            f"the next page's address {following[1][:80]!r} has no cursor; is it a server of UniProt?"
+        )
+    return cursor[0]
+
+
+def _rows(content: str, index: int) -> list[list[str]]:
+    """Accession and sequence of each entry."""
+    lines = [line.split("\t") for line in re.split(r"\r\n|\r|\n", content.removesuffix("\n"))]
+    if not lines or lines[0] != ["Entry", "Sequence"]:
+        raise RunError(
+            f"page {index + 1} begins with {content[:60]!r}, not with the columns Entry, Sequence."
+        )
+    for number, row in enumerate(lines[1:], 2):
+        if not _is_entry(row):
+            shown = "\t".join(row)[:60]
+            raise RunError(f"page {index + 1}, line {number}: {shown!r} is no accession and sequence.")
+    return lines[1:]

@@ -1,0 +1,248 @@
+"""Trained classifiers as Qiskit circuits: a dynamic one for a whole protein, a short one for a window.
+
+A dynamic circuit resets a qubit as soon as nothing needs its state and uses it again, as in arXiv:2210.08039,
+so that its width does not grow with the protein: a traced-out wire is a reset. Wire i of a box is the i-th
+qubit that it acts on; angles are in radians, and rotations are exp(−iθP/2) here and in Qiskit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from bondwise.qml.protein.boxes.ansatz import Gate
+from bondwise.qml.protein.classifiers.qtn import QTNClassifier
+from bondwise.qml.protein.classifiers.window_qtn import WindowNetwork, WindowQTN
+from bondwise.qml.protein.networks.latch import Latch
+from bondwise.qml.protein.networks.merging import Merging
+from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.windows import Windows
+from bondwise.runs import UsageError
+
+
+def append_gates(
+    circuit: QuantumCircuit, gates: Sequence[Gate], qubits: Sequence[int], angles: Sequence[Any]
+) -> None:
+    """Write a box into a circuit.
+
+    Args:
+        circuit: Where the gates go.
+        gates: Of the box, from `Ansatz.gates`.
+        qubits: The qubit of each wire.
+        angles: Numbers or Qiskit parameters in radians, one for each angle of the box.
+    """
+    for gate in gates:
+        angle = () if gate.parameter is None else (angles[gate.parameter],)
+        getattr(circuit, gate.name.lower())(*angle, *(qubits[wire] for wire in gate.wires))
+
+
+def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
+    """The circuit of a whole protein, its qubits reset and used again.
+
+    Args:
+        model: A fitted PathQTN, TreeQTN, RecurrentQTN, LatchQTN or WindowQTN.
+        sequence: A protein of any length.
+
+    Returns:
+        A circuit with numbers for angles, resets in the middle, and no branches. What a model reads in the
+        end is measured into a register `memory`, wire i into bit i. A WindowQTN has no memory; the qubits of
+        all its windows are measured into a register `windows`, bit (f W + w) n + i being wire i of window w
+        of W by filter f.
+
+    Raises:
+        UsageError: The model post-selects, which no shot of a long protein survives; it is no quantum tensor
+            network; or a letter is outside the alphabet.
+    """
+    network = network_of(model)
+    if isinstance(network, WindowNetwork):
+        return _windows_circuit(network, model._checked().tokenise(sequence))
+    circuit = memory_circuit(model, sequence)
+    bits = ClassicalRegister(network.core.qubits, "memory")
+    circuit.add_register(bits)
+    circuit.measure(range(len(bits)), bits)
+    return circuit
+
+
+def memory_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
+    """The circuit of `dynamic_circuit` without measurement; the memory is on the first qubits."""
+    core = network_of(model).core
+    if not model.legal_on_hardware:
+        log10 = float(model.log10_postselection([sequence])[0])
+        raise UsageError(
+            f"this {type(model).__name__} post-selects: log10 of the probability that a shot of this protein "
+            f"counts is {log10:.1f}; train it with discard=True."
+        )
+    tokens = model._checked().tokenise(sequence)
+    if isinstance(core, Latch):
+        return _latch_circuit(core, tokens)
+    return _tree_circuit(core, tokens) if isinstance(core, Merging) else _path_circuit(core, tokens)
+
+
+def network_of(model: Any) -> Any:
+    """The trained network of a model that has circuits.
+
+    Raises:
+        UsageError: The model is of another kind.
+    """
+    if not isinstance(model, QTNClassifier):
+        raise UsageError(f"a {type(model).__name__} has no circuit; pass a WindowQTN, LatchQTN or the like.")
+    model._check_fitted()
+    return model.network_
+
+
+@dataclass(frozen=True)
+class WindowCircuit:
+    """The circuit of a window, free in the angles of its words; all that windows share is bound.
+
+    Attributes:
+        circuit: Without measurements; wire i is qubit i.
+        length: Words in the window.
+        words: Angles in radians of every word of the alphabet, float64 (words, P).
+    """
+
+    circuit: QuantumCircuit
+    length: int
+    words: np.ndarray
+
+    def angles(self, tokens: np.ndarray) -> np.ndarray:
+        """Values of the circuit's parameters, float64 (windows, length · P), of windows (windows, length)."""
+        return self.words[tokens].reshape(len(tokens), -1)
+
+
+def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = None) -> WindowCircuit:
+    """The short circuit that a WindowQTN runs on every window, to be broadcast over the windows' angles.
+
+    Args:
+        model: Fitted.
+        filter: Number of the circuit.
+        length: Words in the window, where a protein is shorter than `model.window`: its circuit ends early,
+            as the boxes between the words are no identity.
+
+    Raises:
+        UsageError: There is no such filter, or the length is not from 1 to `model.window`.
+    """
+    network = network_of(model)
+    if not isinstance(network, WindowNetwork):
+        raise UsageError(f"a {type(model).__name__} has no windows to run one by one; use dynamic_circuit.")
+    if filter not in range(len(network.filters)):
+        raise UsageError(f"filter is {filter!r}; the model has {len(network.filters)}, counted from 0.")
+    length = model.window if length is None else length
+    if length not in range(1, model.window + 1):
+        raise UsageError(f"length is {length!r}; give a whole number from 1 to {model.window}.")
+    windows = cast(Windows, network.filters[filter])
+    path, words = windows.path, _numbers(windows.path.word)
+    count = words.shape[1]
+    free = ParameterVector("a", length * count)
+    circuit = QuantumCircuit(windows.qubits, name=f"window {filter}")
+    _read(circuit, path, [free[i * count : (i + 1) * count] for i in range(length)], range(windows.qubits))
+    return WindowCircuit(circuit, length, words)
+
+
+def _numbers(angles: torch.Tensor) -> np.ndarray:
+    return angles.detach().double().cpu().numpy()
+
+
+def _read(circuit: QuantumCircuit, path: Path, words: Sequence[Any], qubits: Sequence[int]) -> None:
+    """Residues as gates on qubits in |0…0⟩: START, a word and MIX in turns, END; ancillas are reset."""
+    boxes, ancillas = _numbers(path.box), qubits[path.qubits :]
+    append_gates(circuit, path.start_gates, qubits, _numbers(path.start)[0])
+    for position, angles in enumerate(words):
+        if position:
+            for ancilla in ancillas:
+                circuit.reset(ancilla)
+        append_gates(circuit, path.word_gates, qubits, angles)
+        append_gates(circuit, path.box_gates, qubits, boxes[min(position, path.boxes - 1)])
+    if path.end_gates:
+        append_gates(circuit, path.end_gates, qubits, _numbers(path.end)[0])
+
+
+def _path_circuit(path: Path, tokens: np.ndarray) -> QuantumCircuit:
+    memory, words = range(path.qubits), _numbers(path.word)[tokens]
+    if not path.states:
+        circuit = QuantumCircuit(path.qubits + path.ancillas, name="path")
+        _read(circuit, path, words, range(circuit.num_qubits))
+        return circuit
+    circuit = QuantumCircuit(2 * path.qubits, name="path")
+    both, residue, boxes = range(2 * path.qubits), range(path.qubits, 2 * path.qubits), _numbers(path.box)
+    append_gates(circuit, path.word_gates, memory, words[0])
+    for position, angles in enumerate(words[1:]):
+        if position:
+            circuit.reset(residue)
+        append_gates(circuit, path.word_gates, residue, angles)
+        append_gates(circuit, path.box_gates, both, boxes[min(position, path.boxes - 1)])
+    return circuit
+
+
+def _tree_circuit(tree: Merging, tokens: np.ndarray) -> QuantumCircuit:
+    """Depth first, so that at most one node per level waits for its partner."""
+    words, boxes = _numbers(tree.word)[tokens], _numbers(tree.box)
+    levels = max(len(tokens) - 1, 0).bit_length()
+    circuit = QuantumCircuit((levels + 1) * tree.qubits, name="tree")
+    free, used = [*reversed(range(levels + 1))], set()
+
+    def node(level: int, number: int) -> int:
+        """Prepare a node and return the wire that it is on."""
+        if level and (2 * number + 1) << (level - 1) >= len(tokens):  # no partner: it moves up
+            return node(level - 1, 2 * number)
+        if level:
+            left, right = node(level - 1, 2 * number), node(level - 1, 2 * number + 1)
+            pair = [*_wire(left), *_wire(right)]
+            append_gates(circuit, tree.box_gates, pair, boxes[min(level, tree.boxes) - 1])
+            free.append(right)
+            return left
+        wire = free.pop()
+        if wire in used:
+            circuit.reset(_wire(wire))
+        used.add(wire)
+        append_gates(circuit, tree.word_gates, _wire(wire), words[number])
+        return wire
+
+    def _wire(wire: int) -> range:
+        return range(wire * tree.qubits, (wire + 1) * tree.qubits)
+
+    node(levels, 0)  # ends on the first wire, which its leftmost leaf took
+    return circuit
+
+
+def _latch_circuit(latch: Latch, tokens: np.ndarray) -> QuantumCircuit:
+    windows = latch.windows
+    memory = range(latch.qubits)
+    qubits = range(latch.qubits, latch.qubits + windows.qubits)
+    circuit = QuantumCircuit(latch.qubits + windows.qubits, name="latch")
+    words, box = _numbers(windows.path.word), _numbers(latch.box)[0]
+    for number, window in enumerate(_cut(windows, tokens)):
+        if number:
+            circuit.reset(qubits)
+        _read(circuit, windows.path, words[window], qubits)
+        append_gates(circuit, latch.box_gates, [*memory, *qubits], box)
+    return circuit
+
+
+def _windows_circuit(network: WindowNetwork, tokens: np.ndarray) -> QuantumCircuit:
+    filters = cast(list[Windows], list(network.filters))
+    qubits, cut = range(filters[0].qubits), _cut(filters[0], tokens)
+    circuit = QuantumCircuit(len(qubits), name="windows")
+    bits = ClassicalRegister(len(filters) * len(cut) * len(qubits), "windows")
+    circuit.add_register(bits)
+    first = 0
+    for windows in filters:
+        words = _numbers(windows.path.word)
+        for window in cut:
+            if first:
+                circuit.reset(qubits)
+            _read(circuit, windows.path, words[window], qubits)
+            circuit.measure(qubits, bits[first : first + len(qubits)])
+            first += len(qubits)
+    return circuit
+
+
+def _cut(windows: Windows, tokens: np.ndarray) -> list[np.ndarray]:
+    """The tokens of each window of a protein, without padding."""
+    cut, _ = windows.cut(torch.from_numpy(tokens)[None])
+    return [window[window >= 0] for window in cut.numpy()]

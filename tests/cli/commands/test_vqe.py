@@ -1,0 +1,402 @@
+"""`bondwise vqe` from end to end on small systems, and what it says to wrong use."""
+
+import csv
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from qiskit import qasm3, qpy
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
+DEVICE = ("--backend", "fake:manila", "--mitigate", "exponential", "--shots", 500)
+LONG = ("--optimizer", "adam", "--steps", "1500")
+COMMAND = (sys.executable, "-m", "bondwise.cli.main")
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+NO_DEVICE = ("--backend", "statevector", "--mitigate", "none", "--shots", 0)
+
+
+def trace(path):
+    """The rows of a trace without their times."""
+    with path.open() as file:
+        return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One finished run for the tests that only read it."""
+    folder = tmp_path_factory.mktemp("vqe")
+    words = [
+        sys.executable,
+        "-m",
+        "bondwise.cli.main",
+        *map(str, SMALL + DEVICE),
+        "--steps",
+        "8",
+        "--out",
+        "run",
+    ]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=QUIET)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done.stdout
+
+
+def test_result(finished):
+    folder, printed = finished
+    result = json.loads((folder / "result.json").read_text())
+    assert result["schema"] == 1
+    assert result["seed"] == 3
+    assert result["versions"].keys() >= {"bondwise", "qiskit", "torch", "quimb"}
+    assert result["exact_energy"] == pytest.approx(-1.6160254037844386)  # -(3 + 2√3)/4
+    assert result["exact_energy"] <= result["dmrg_energy"]
+    stages = {stage["name"]: stage for stage in result["stages"]}
+    assert stages.keys() == {
+        "MPS as a circuit",
+        "MPS start",
+        "MPS start, trained",
+        "random start",
+        "random start, trained",
+        "fake:manila, raw",
+        "fake:manila, mitigated",
+    }
+    for stage in stages.values():
+        assert stage.keys() == {
+            *("name", "energy", "std", "infidelity", "cx", "depth2q", "shots", "seconds", "job_ids"),
+        }
+        assert stage["energy"] + 5 * stage["std"] >= result["exact_energy"]
+    assert stages["MPS as a circuit"]["cx"] == 5
+    assert stages["MPS start"]["cx"] == 11
+    assert stages["MPS start, trained"]["energy"] < stages["MPS start"]["energy"]
+    assert stages["fake:manila, raw"]["shots"] == 3 * 500  # XX, YY and ZZ are read in three bases
+    assert stages["fake:manila, raw"]["std"] > 0
+    assert stages["fake:manila, raw"]["job_ids"] == []  # nothing was submitted anywhere
+    for name in stages:
+        assert name in printed
+    assert "exact" in printed
+
+
+def test_trained_circuit_is_stored_twice(finished):
+    folder, _ = finished
+    result = json.loads((folder / "result.json").read_text())
+    energy = next(stage["energy"] for stage in result["stages"] if stage["name"] == "MPS start, trained")
+    with (folder / "trained.qpy").open("rb") as file:
+        circuits = [qpy.load(file)[0], qasm3.load(str(folder / "trained.qasm"))]
+    hamiltonian = SparsePauliOp.from_sparse_list(
+        [(2 * pauli, [site, site + 1], 0.25) for site in range(3) for pauli in "XYZ"], num_qubits=4
+    )
+    for circuit in circuits:
+        assert Statevector(circuit).expectation_value(hamiltonian).real == pytest.approx(energy, abs=1e-9)
+
+
+def test_stored_angles_fit_the_stored_circuit(finished, bondwise):
+    folder, _ = finished
+    words = ("run", folder / "ansatz.qpy", "--parameters", folder / "parameters.json", "--shots", 0)
+    done = bondwise(*words, "--observable", "0.25*IIXX + 0.25*IIYY + 0.25*IIZZ", "--json")
+    assert done.returncode == 0, done.stderr
+    bound = bondwise(
+        "run", folder / "trained.qpy", *words[4:], "--observable", "IIXX", "--out", "b", "--json"
+    )
+    assert bound.returncode == 0, bound.stderr
+
+
+def test_report_opens_offline(finished):
+    folder, _ = finished
+    text = (folder / "report.html").read_text()
+    assert text.count("<svg") == 3
+    for heading in ("Training", "Zero-noise extrapolation", "Circuit", "MPS start, trained"):
+        assert heading in text
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)", text)
+    assert "$" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+
+
+def test_the_angles_start_another_run(finished, bondwise):
+    folder, _ = finished
+    words = (
+        *SMALL,
+        *NO_DEVICE,
+        "--steps",
+        1,
+        "--start",
+        folder / "parameters.json",
+        "--out",
+        "out",
+        "--json",
+        "-q",
+    )
+    done = bondwise(*words)
+    assert done.returncode == 0, done.stderr
+    before = json.loads((folder / "result.json").read_text())["stages"]
+    after = json.loads(done.stdout)["stages"]
+    trained = next(stage["energy"] for stage in before if stage["name"] == "MPS start, trained")
+    given = next(stage["energy"] for stage in after if stage["name"] == "given start")
+    assert given == pytest.approx(trained, abs=1e-12)
+
+
+@pytest.mark.parametrize("start", ["product", "near-identity", "random"])
+def test_other_starts(bondwise, start):
+    done = bondwise(*SMALL, *NO_DEVICE, "--steps", 1, "--start", start, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    names = [stage["name"] for stage in json.loads(done.stdout)["stages"]]
+    assert f"{start} start, trained" in names
+    assert "random start, trained" in names
+    assert done.stderr == ""
+
+
+def test_complex_hamiltonian(bondwise, tmp_path):
+    """Terms with one Y have complex ground states, whose circuits need gates of 3 CX."""
+    (tmp_path / "h.txt").write_text("-1 ZII\n-1 IZI\n-1 IIZ\n0.5 YXI\n0.5 IYX\n")
+    for start in ("mps", "product"):
+        words = ("vqe", "--model", "h.txt", *NO_DEVICE, "--layers", 1, "--steps", 60, "--start", start)
+        done = bondwise(*words, "--json", "--quiet", "--out", start)
+        assert done.returncode == 0, done.stderr
+        stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+        main = stages[f"{'MPS' if start == 'mps' else start} start, trained"]
+        assert main["cx"] == 1 + 2 + 3 * 2  # fresh qubits need fewer
+        assert main["infidelity"] < 1e-6
+
+
+def test_infidelity_is_to_the_whole_ground_level(bondwise):
+    """Five spins have two ground states; training finds some mixture of them."""
+    done = bondwise("vqe", "--size", 5, *NO_DEVICE, "--seed", 1, "--steps", 150, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    stages = [stage for stage in result["stages"] if stage["infidelity"] is not None]
+    near = [stage for stage in stages if stage["energy"] < result["exact_energy"] + 1e-3]
+    assert near
+    assert all(stage["infidelity"] < 5e-3 for stage in near)
+
+
+def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
+    words = (*SMALL, *NO_DEVICE, "--optimizer", "sgd", "--learning-rate", 1.7e308, "--quiet", "--json")
+    done = bondwise(*words, "--steps", 30)
+    assert done.returncode == 0, done.stderr
+    assert any("is not finite at step" in note for note in json.loads(done.stdout)["notes"])
+
+
+def test_resume_needs_the_same_hamiltonian_and_whole_files(bondwise, tmp_path):
+    (tmp_path / "h.txt").write_text("-1 ZZI\n-1 IZZ\n-1 XII\n-1 IXI\n-1 IIX\n")
+    words = ("vqe", "--model", "h.txt", *NO_DEVICE, "--layers", 1, "--steps", 3, "--quiet", "--out", "run")
+    assert bondwise(*words).returncode == 0
+    preparation = tmp_path / "run" / "preparation.safetensors"
+    whole = preparation.read_bytes()
+    preparation.write_bytes(whole[:100])
+    done = bondwise(*words, "--resume")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "preparation" in done.stderr
+    preparation.write_bytes(whole)
+    assert bondwise(*words, "--resume").returncode == 0
+    (tmp_path / "h.txt").write_text("-1 ZZI\n-1 IZZ\n-2 XII\n-1 IXI\n-1 IIX\n")
+    done = bondwise(*words, "--resume")
+    assert done.returncode == 2
+    assert "--model" in done.stderr
+
+
+def test_overwrite_with_wrong_use_leaves_the_earlier_run(bondwise, tmp_path):
+    words = (*SMALL, *NO_DEVICE, "--steps", 2, "--quiet", "--out", "run")
+    assert bondwise(*words).returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    done = bondwise(*words, "--overwrite", "--max-bond", 0)
+    assert done.returncode == 2
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+
+def test_long_simulations_are_announced(bondwise, monkeypatch):
+    monkeypatch.setattr("bondwise.cli.commands.measurement.WARN_SECONDS", 0)
+    done = bondwise(*SMALL, *DEVICE, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert "simulating the noise of fake:manila takes about" in done.stderr
+
+
+def hear_interrupts():
+    """A process started in the background of a script ignores Ctrl-C by inheritance."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start_long_run(tmp_path):
+    words = [*map(str, SMALL + NO_DEVICE), *LONG, "--out", "run", "--quiet"]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=QUIET,
+        preexec_fn=hear_interrupts,
+    )
+    checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process, words
+
+
+def test_killed_run_resumes_bit_for_bit(bondwise, tmp_path):
+    process, words = start_long_run(tmp_path)
+    process.kill()
+    process.wait()
+    changed = [word if word != "1500" else "20" for word in words]
+    done = bondwise(*changed, "--resume")
+    assert done.returncode == 2
+    assert "--steps 1500, not 20" in done.stderr
+    done = bondwise(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    whole = [word if word != "run" else "whole" for word in words]
+    done = bondwise(*whole)
+    assert done.returncode == 0, done.stderr
+    assert trace(tmp_path / "run" / "trace.csv") == trace(tmp_path / "whole" / "trace.csv")
+
+
+def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
+    process, words = start_long_run(tmp_path)
+    in_use = bondwise(*words, "--overwrite")
+    assert in_use.returncode == 2
+    assert "in use by another run" in in_use.stderr
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "--resume" in errors
+    refused = bondwise(*words)
+    assert refused.returncode == 2
+    assert "--overwrite" in refused.stderr
+    checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    damaged = bondwise(*words, "--resume")
+    assert damaged.returncode == 2
+    assert "cut or damaged" in damaged.stderr
+    checkpoint.write_bytes(content)
+    assert bondwise(*words, "--resume").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "heisenburg", "--size", 4), "Did you mean 'heisenberg'"),
+        (("--model", "heisenberg"), "--size is missing"),
+        (("--model", "heisenberg", "--size", 1), "size '1' is no lattice"),
+        (("--model", "heisenberg", "--size", 0), "size '0' is no lattice"),
+        (("--model", "heisenberg", "--size", -3), "size '-3' is no lattice"),
+        (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
+        (("--model", "h" * 300, "--size", 4), "unknown model"),
+        (("--model", "heisenberg", "--size", 4, "--seed", -1), "--seed"),
+        (("--model", "heisenberg", "--size", 4, "--max-bond", 0), "max_bond"),
+        (("--model", "heisenberg", "--size", 4, "--backend", "statvector"), "Did you mean 'statevector'"),
+        (("--model", "heisenberg", "--size", 4, "--backend", "fake:torini"), "Did you mean"),
+        (("--model", "heisenberg", "--size", 4, "--backend", "ibm:torino"), "account"),
+        (("--model", "heisenberg", "--size", 6, "--backend", "fake:manila"), "fake:manila 5"),
+        (("--model", "heisenberg", "--size", 4, "--mitigate", "linea"), "Did you mean 'linear'"),
+        (("--model", "heisenberg", "--size", 4, "--start", "mp"), "Did you mean 'mps'"),
+        (("--model", "heisenberg", "--size", 4, "--optimizer", "adan"), "Did you mean"),
+        (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "learning_rate must be"),
+        (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps 0"),
+        (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots -1"),
+        (("--model", "no.json"), "no.json"),
+        (("--model", "broken.json"), "broken.json"),
+        (("--model", "complex.json"), "Hermitian"),
+        (("--model", "wide.json", "--backend", "fake:manila"), "fake:manila 5"),
+    ],
+)
+def test_wrong_use_is_one_line_and_leaves_nothing(bondwise, tmp_path, words, message):
+    (tmp_path / "broken.json").write_text('[["ZZ", 1.0')
+    (tmp_path / "complex.json").write_text('[["ZZ", "1j"]]')
+    (tmp_path / "wide.json").write_text(json.dumps([["Z" * 7, 1.0]]))
+    done = bondwise("vqe", *words, "--out", "deep/run")
+    assert message in done.stderr
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "deep").exists()
+
+
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    """A limit on the size of files fails like a full disk: in the midst of the first file that matters."""
+
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    words = [
+        sys.executable,
+        "-m",
+        "bondwise.cli.main",
+        *map(str, SMALL + NO_DEVICE),
+        "--quiet",
+        "--out",
+        "run",
+    ]
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=no_room,
+        env=QUIET,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot write in run: File too large" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_read_only_disk_is_one_line(bondwise):
+    done = bondwise(*SMALL, *NO_DEVICE, "--quiet", "--out", "/proc/run")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot write in /proc/run" in done.stderr
+
+
+def test_readout_alone_has_no_extrapolation_to_draw(bondwise, tmp_path):
+    words = (*SMALL, "--backend", "fake:manila", "--shots", 500, "--quiet", "--json")
+    done = bondwise(*words, "--mitigate", "readout")
+    assert done.returncode == 0, done.stderr
+    raw, undone = json.loads(done.stdout)["stages"][-2:]
+    assert undone["name"] == "fake:manila, mitigated"
+    assert undone["shots"] == raw["shots"] + 2 * 500
+    assert "Zero-noise" not in (tmp_path / "runs" / "vqe" / "report.html").read_text()
+
+
+def test_hamiltonian_from_a_file(bondwise, tmp_path):
+    (tmp_path / "h.json").write_text('[["ZI", -1.0], ["IZ", -1.0], ["XX", 0.5]]')
+    done = bondwise("vqe", "--model", "h.json", *NO_DEVICE, "--layers", 1, "--steps", 3, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["exact_energy"] == pytest.approx(-np.sqrt(4.25))
+
+
+def test_names_are_shown_in_table_and_report_as_they_are(bondwise, tmp_path, monkeypatch):
+    name = "[red]$$[/b]<script>.json"
+    (tmp_path / name).parent.mkdir()  # the slash is one of folders
+    (tmp_path / name).write_text('[["ZI", -1.0], ["IZ", -1.0], ["XX", 0.5]]')
+    monkeypatch.setenv("COLUMNS", "200")
+    done = bondwise("vqe", "--model", name, *NO_DEVICE, "--layers", 1, "--steps", 2, "--out", "$$\x1b[1m")
+    assert done.returncode == 0, done.stderr
+    assert f"{name} " in done.stdout
+    assert r"$$\x1b[1m/report.html" in done.stdout
+    report = (tmp_path / "$$\x1b[1m" / "report.html").read_text()
+    assert "[red]$$[/b]&lt;script&gt;.json" in report
+    assert "<script>" not in report
+    assert "\x1b" not in report
+
+
+def test_one_shot_is_refused_before_the_training(bondwise, tmp_path):
+    done = bondwise(*SMALL, "--shots", 1)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--shots 1 has no error bar" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_mitigation_without_noise_says_that_it_does_nothing(bondwise):
+    words = (*SMALL, "--backend", "statevector", "--shots", 0, "--steps", 1, "--json", "--quiet")
+    notes = {
+        mitigate: json.loads(bondwise(*words, *mitigate, "--out", f"run{len(mitigate)}").stdout)["notes"]
+        for mitigate in ((), ("--mitigate", "linear"))
+    }
+    assert not any("nothing to do" in note for note in notes[()])
+    assert any("nothing to do" in note for note in notes["--mitigate", "linear"])

@@ -1,0 +1,247 @@
+"""Logistic regressions and the majority: features worked out by hand, the face of scikit-learn, real data."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from bondwise.qml.protein.baselines.linear_baselines import (
+    CompositionHydropathyLR,
+    CompositionLR,
+    HydropathyLR,
+    KmerLR,
+    Majority,
+)
+from bondwise.qml.protein.data.alphabet import RESIDUES
+from bondwise.runs import UsageError
+
+ALL = [Majority, CompositionLR, HydropathyLR, CompositionHydropathyLR, KmerLR]
+REGRESSIONS = ALL[1:]
+proteins = st.text(RESIDUES, min_size=1, max_size=60)
+
+
+def planted(size, seed, classes=("soluble", "membrane")):
+    """Random proteins of 40 to 80 residues; all but the first class have a segment of their own inside."""
+    rng = np.random.default_rng(seed)
+    segments = {"soluble": "", "membrane": "ILVFILVAILVFLIVALIVF", "charged": "KRKRDEKRKEDRKRKKRDEK"}
+    labels = [classes[i % len(classes)] for i in range(size)]
+    found = []
+    for label in labels:
+        letters = "".join(rng.choice(list(RESIDUES), rng.integers(20, 60)))
+        at = rng.integers(len(letters))
+        filler = "".join(rng.choice(list(RESIDUES), 20))
+        found.append(letters[:at] + (segments[label] or filler) + letters[at:])
+    return found, labels
+
+
+def test_composition_by_hand():
+    table = CompositionLR()._features(["AAAY", "C"])
+    assert table.shape == (2, 20)
+    assert table[0, 0] == 0.75
+    assert table[0, 19] == 0.25
+    assert table[0].sum() == 1
+    np.testing.assert_array_equal(table[1], np.eye(20)[1])
+
+
+def test_hydropathy_by_hand():
+    # 19 I (4.5) before 19 R (−4.5): window i holds 19 − i of I, its mean is 4.5 (19 − 2 i) / 19
+    means = 4.5 * (19 - 2 * np.arange(20)) / 19
+    np.testing.assert_allclose(
+        HydropathyLR()._features(["I" * 19 + "R" * 19]), [[4.5, means.mean(), 0.0]], atol=1e-12
+    )
+    # 30 of I make 12 windows of only I: the best 20 are those, and 8 with 1 to 8 of R
+    best = np.concatenate([np.full(12, 4.5), 4.5 * (19 - 2 * np.arange(1, 9)) / 19])
+    row = HydropathyLR()._features(["I" * 30 + "R" * 60])[0]
+    np.testing.assert_allclose(row, [4.5, best.mean(), 4.5 * -30 / 90], atol=1e-12)
+
+
+def test_short_proteins_are_one_window():
+    np.testing.assert_allclose(HydropathyLR()._features(["AG"]), [[0.7, 0.7, 0.7]], atol=1e-12)
+
+
+@given(proteins)
+def test_hydropathy_is_ordered_and_does_not_know_direction(sequence):
+    forward, backward = HydropathyLR()._features([sequence, sequence[::-1]])
+    np.testing.assert_allclose(forward, backward, atol=1e-12)
+    assert 4.5 + 1e-12 >= forward[0] >= forward[1] - 1e-12
+    assert forward[1] >= -4.5 - 1e-12
+
+
+def test_both_are_composition_then_hydropathy():
+    sequences = planted(5, 0)[0]
+    np.testing.assert_array_equal(
+        CompositionHydropathyLR()._features(sequences),
+        np.hstack([CompositionLR()._features(sequences), HydropathyLR()._features(sequences)]),
+    )
+
+
+def test_kmers_by_hand():
+    model = KmerLR(longest=2)
+    table = model._features(["AAC", "CC"], learn=True).toarray()
+    columns = model.vectorizer_.get_feature_names_out().tolist()
+    assert columns == ["A", "AA", "AC", "C", "CC"]
+    rare = 1 + np.log(3 / 2)  # in one of the two proteins; C is in both: weight 1
+    row = np.array([(1 + np.log(2)) * rare, rare, rare, 1, 0])
+    np.testing.assert_allclose(table[0], row / np.linalg.norm(row), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "binary", "ternary"),
+    [
+        (Majority(), 0, 0),
+        (CompositionLR(), 21, 63),
+        (HydropathyLR(), 4, 12),
+        (CompositionHydropathyLR(), 24, 72),
+        (KmerLR(longest=1), 21, 63),
+    ],
+)
+def test_counts_of_parameters(model, binary, ternary):
+    assert model.fit(*planted(60, 0)).num_parameters == binary
+    assert model.fit(*planted(60, 0, ("soluble", "membrane", "charged"))).num_parameters == ternary
+
+
+@pytest.mark.parametrize("kind", REGRESSIONS)
+def test_learns_a_planted_segment(kind):
+    model = kind().fit(*planted(200, 0), validation=planted(80, 1))
+    assert model.classes_.tolist() == ["membrane", "soluble"]
+    assert model.score(*planted(200, 2)) > 0.9
+
+
+@pytest.mark.parametrize("kind", REGRESSIONS)
+def test_learns_three_classes(kind):
+    names = ("soluble", "membrane", "charged")
+    model = kind().fit(*planted(240, 0, names))
+    probabilities = model.predict_proba(planted(60, 2, names)[0])
+    assert probabilities.shape == (60, 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-12)
+    assert model.score(*planted(240, 2, names)) > 0.8
+
+
+def test_majority():
+    model = Majority().fit(["A", "C", "D"], ["x", "y", "y"])
+    np.testing.assert_allclose(model.predict_proba(["A", "A"]), [[1 / 3, 2 / 3]] * 2, atol=1e-15)
+    assert model.predict(["W"]).tolist() == ["y"]
+    assert model.score(["A", "A"], ["x", "y"]) == 0.5
+    assert Majority().fit(["A", "C"], ["y", "x"]).predict(["A"]).tolist() == ["x"]
+
+
+def test_the_strongest_of_equal_regularisations_is_taken():
+    sequences, labels = ["A" * 30, "W" * 30] * 6, ["a", "w"] * 6
+    assert CompositionLR().fit(sequences, labels, validation=(sequences, labels)).C_ == 0.03
+    assert CompositionLR().fit(sequences, labels).C_ == 0.03
+    single = CompositionLR().fit(["A", "A", "W"], ["a", "a", "w"])  # no fold could hold both parts
+    assert single.C_ == 1.0
+    assert single.predict(["AAAW", "WW"]).tolist() == ["a", "w"]
+
+
+def test_validation_chooses_what_is_best_on_it():
+    rng, grid = np.random.default_rng(0), (0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+    train, valid = [(planted(n, seed)[0], rng.integers(0, 2, n)) for n, seed in ((60, 0), (41, 5))]
+    model = CompositionLR().fit(*train, validation=valid)
+    table, held_out = model._features(train[0]), model._features(valid[0])
+    scores = [model._regression(c).fit(table, train[1]).score(held_out, valid[1]) for c in grid]
+    assert len(set(scores)) > 2
+    assert model.score(*valid) == max(scores)
+    assert model.C_ == grid[int(np.argmax(scores))]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_face_of_scikit_learn(kind):
+    model = kind()
+    assert clone(model).get_params() == model.get_params()
+    assert set(KmerLR(longest=2).get_params()) == {"longest"}
+    with pytest.raises(NotFittedError, match="call fit first"):
+        model.predict(["A"])
+    train = planted(40, 0)
+    assert model.fit(*train) is model
+    assert not hasattr(clone(model), "classes_")
+    test = planted(21, 3)
+    predicted = model.predict(test[0])
+    assert model.score(*test) == np.mean(predicted == np.array(test[1]))
+    assert (predicted == model.classes_[model.predict_proba(test[0]).argmax(1)]).all()
+    assert model.predict_proba([]).shape == (0, 2)
+    assert model.predict([]).shape == (0,)
+
+
+def test_sequences_are_standardised():
+    model = CompositionLR().fit(*planted(40, 0))
+    np.testing.assert_array_equal(model.predict_proba(["mktuX*"]), model.predict_proba(["MKTC"]))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_refuses_labels_that_do_not_fit(kind):
+    with pytest.raises(UsageError, match="2 sequences and 1 labels"):
+        kind().fit(["A", "C"], [0])
+    with pytest.raises(UsageError, match=r"one class only \(0\)"):
+        kind().fit(["A", "C"], [0, 0])
+    with pytest.raises(UsageError, match=r"one class only \(none\)"):
+        kind().fit([], [])
+
+
+@pytest.mark.parametrize("kind", REGRESSIONS)
+def test_refuses_a_wrong_validation_set(kind):
+    train = (["A", "C"], [0, 1])
+    with pytest.raises(UsageError, match="label 2 of the validation set"):
+        kind().fit(*train, validation=(["A"], [2]))
+    for wrong in ((["A"], [0, 1]), ([], [])):
+        with pytest.raises(UsageError, match="validation set has"):
+            kind().fit(*train, validation=wrong)
+    with pytest.raises(UsageError, match="'1' at position 2"):
+        kind().fit(["A1", "C"], [0, 1])
+
+
+def test_an_interrupted_fit_does_not_pass_as_fitted(monkeypatch):
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    model = KmerLR().fit(*planted(20, 0))
+    monkeypatch.setattr(KmerLR, "_regression", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*planted(30, 1))
+    with pytest.raises(NotFittedError):
+        model.predict(["A"])
+
+
+@pytest.mark.parametrize("longest", [0, 1.5, "3"])
+def test_refuses_a_length_of_kmers(longest):
+    with pytest.raises(UsageError, match="longest is"):
+        KmerLR(longest=longest).fit(["A", "C"], [0, 1])
+
+
+def membrane_or_cytoplasm():
+    """The proteins with one location and 80 to 500 residues, by split."""
+    if "BONDWISE_DATA" not in os.environ:
+        pytest.skip("BONDWISE_DATA, the folder of data sets, is not set")
+    path = Path(os.environ["BONDWISE_DATA"]) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    splits = {"train": ([], []), "valid": ([], []), "test": ([], [])}
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            if row["primary"] == "1" and 80 <= int(row["length"]) <= 500 and row["split"] in splits:
+                splits[row["split"]][0].append(row["sequence"])
+                splits[row["split"]][1].append(int(row["label"]))
+    return splits
+
+
+@pytest.mark.slow
+def test_accuracies_on_proteins_of_membrane_and_cytoplasm():
+    data = membrane_or_cytoplasm()
+    expected = {
+        Majority: (0.622, 0.641, 0),
+        CompositionLR: (0.857, 0.777, 21),
+        HydropathyLR: (0.910, 0.881, 4),
+        CompositionHydropathyLR: (0.922, 0.884, 24),
+        KmerLR: (0.897, 0.818, 8417),
+    }
+    for kind, (valid, test, size) in expected.items():
+        model = kind().fit(*data["train"], validation=data["valid"])
+        assert model.score(*data["valid"]) == pytest.approx(valid, abs=0.005), kind
+        assert model.score(*data["test"]) == pytest.approx(test, abs=0.005), kind
+        assert model.num_parameters == size

@@ -1,0 +1,328 @@
+"""Exact overlap of a circuit with a state, and its derivative with respect to every gate, in two passes.
+
+The contraction follows `bondwise.tn.overlap.contraction_order`: light cones from the leaves of the state to
+its root. Its cost is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase layers have w = L + 1.
+Nothing is truncated. The overlap is linear in each gate, hence one pass up and one down give it together with
+its derivative with respect to every gate (the gate's environment).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bondwise.runs import UsageError
+from bondwise.tn.overlap.contraction_order import ADD, DOWN, DOWN_LEFT, GATE, JOIN, LOAD, PROJECT, UP, plan
+from bondwise.tn.states.trees import Tree, chain_tree
+
+
+class Window:
+    """Overlap and environments of circuits of one layout with one state.
+
+    One object serves one thread: its buffers are used again by every call. Gates are arrays of shape
+    (M, 4, 4), gate k acts on `pairs[k] = (i, j)`, and its row and column index is
+    2 * (bit of qubit i) + (bit of qubit j), as in `numpy.kron(qubit i, qubit j)`.
+
+    Args:
+        state: One array of shape (left, 2, right) per site with outer bonds 1, at least two sites, site i
+            being qubit i; or a `Tree`.
+        pairs: Two qubits each, in the order in which the gates are applied. The exact contraction stays
+            cheap for neighbours in a chain or tree and a shallow circuit; any pairs are allowed.
+
+    Raises:
+        UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling for an
+            exact contraction.
+    """
+
+    def __init__(self, state: Sequence[NDArray[Any]] | Tree, pairs: Sequence[tuple[int, int]]) -> None:
+        self.pairs = tuple((int(a), int(b)) for a, b in pairs)
+        self._plan = plan(state, self.pairs) if isinstance(state, Tree) else _best_plan(state, self.pairs)
+        self.dtype = self._plan.arrays.dtype
+        self._tapes: dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
+
+    @property
+    def cost(self) -> int:
+        """Numbers written by one pass: twice as many, of 8 or 16 bytes, are kept."""
+        return self._plan.cost
+
+    def overlap(self, gates: NDArray[Any]) -> Any:
+        """<psi|U|0...0>, a float when state and gates are real, else a complex number."""
+        gates, arrays, tape, _ = self._cast(gates)
+        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
+        return tape[-1].item()
+
+    def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+        """The overlap and the environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
+        gates, arrays, tape, back = self._cast(gates)
+        environments = np.zeros_like(gates)
+        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
+        _down(self._plan.steps, self._plan.starts, arrays, gates, tape, back, environments)
+        return tape[-1].item(), environments
+
+    def sweep(
+        self, gates: NDArray[Any], count: int = 1, only: NDArray[np.bool_] | None = None
+    ) -> NDArray[Any]:
+        """Improve one gate after the other, from the root to the leaves and back, `count` times.
+
+        Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
+        Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates get determinant +1, which they must
+        have from the beginning.
+
+        Args:
+            gates: Shape (M, 4, 4).
+            count: Number of sweeps.
+            only: Which gates may change, shape (M,); None for all.
+
+        Returns:
+            New gates of shape (M, 4, 4).
+        """
+        gates, arrays, tape, back = self._cast(gates)
+        gates = gates.copy()
+        free = np.ones(len(gates), bool) if only is None else np.asarray(only, bool)
+        if free.shape != (len(gates),):
+            raise UsageError(
+                f"only has shape {free.shape}; give True or False for each of {len(gates)} gates."
+            )
+        real = gates.dtype == np.float64
+        schedule = self._plan
+        _up(schedule.steps, schedule.starts, arrays, gates, tape)
+        for _ in range(count):
+            _sweep(schedule.steps, schedule.starts, schedule.visits, arrays, gates, tape, back, free, real)
+        return gates
+
+    def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        if gates.shape != (len(self.pairs), 4, 4):
+            raise UsageError(
+                f"gates have shape {gates.shape}; give one 4 x 4 matrix for each of {len(self.pairs)} pairs."
+            )
+        dtype = np.result_type(self.dtype, gates)
+        if dtype not in self._tapes:  # large, so made once
+            size = self._plan.cost
+            self._tapes[dtype] = (
+                self._plan.arrays.astype(dtype),
+                np.empty(size, dtype),
+                np.empty(size, dtype),
+            )
+        return np.ascontiguousarray(gates, dtype), *self._tapes[dtype]
+
+
+def _best_plan(tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> Any:
+    """The cheapest of three roots: either end of the chain, or where a light cone begins, its middle."""
+    if len(tensors) < 2:
+        raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
+    plans, refusal = [], None
+    for root in sorted({0, (len(tensors) - 1) // 2, len(tensors) - 2}):
+        try:
+            plans.append(plan(chain_tree(tensors, root), pairs))
+        except UsageError as error:
+            refusal = error
+    if not plans:
+        assert refusal is not None
+        raise refusal
+    return min(plans, key=lambda found: found.cost)
+
+
+@njit(cache=True, fastmath=True)
+def _apply(gate: Any, x: Any, y: Any, first: int, second: int) -> None:
+    """Set y = gate x on the two bits with the given strides."""
+    high, low = max(first, second), min(first, second)
+    for a in range(0, x.size, 2 * high):
+        for b in range(a, a + high, 2 * low):
+            x0, x1 = x[b : b + low], x[b + second : b + second + low]
+            x2, x3 = x[b + first : b + first + low], x[b + first + second : b + first + second + low]
+            y0, y1 = y[b : b + low], y[b + second : b + second + low]
+            y2, y3 = y[b + first : b + first + low], y[b + first + second : b + first + second + low]
+            for i in range(low):
+                p, q, r, s = x0[i], x1[i], x2[i], x3[i]
+                y0[i] = gate[0, 0] * p + gate[0, 1] * q + gate[0, 2] * r + gate[0, 3] * s
+                y1[i] = gate[1, 0] * p + gate[1, 1] * q + gate[1, 2] * r + gate[1, 3] * s
+                y2[i] = gate[2, 0] * p + gate[2, 1] * q + gate[2, 2] * r + gate[2, 3] * s
+                y3[i] = gate[3, 0] * p + gate[3, 1] * q + gate[3, 2] * r + gate[3, 3] * s
+
+
+@njit(cache=True, fastmath=True)
+def _environment(x: Any, back: Any, first: int, second: int, out: Any) -> None:
+    """Set out[o, i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
+    out[:] = 0
+    high, low = max(first, second), min(first, second)
+    for a in range(0, x.size, 2 * high):
+        for b in range(a, a + high, 2 * low):
+            y0, y1 = back[b : b + low], back[b + second : b + second + low]
+            y2, y3 = back[b + first : b + first + low], back[b + first + second : b + first + second + low]
+            for o in range(4):
+                row = b + (o >> 1) * first + (o & 1) * second
+                xo = x[row : row + low]
+                e0, e1, e2, e3 = out[o, 0], out[o, 1], out[o, 2], out[o, 3]
+                for i in range(low):
+                    v = xo[i]
+                    e0 += v * y0[i]
+                    e1 += v * y1[i]
+                    e2 += v * y2[i]
+                    e3 += v * y3[i]
+                out[o, 0], out[o, 1], out[o, 2], out[o, 3] = e0, e1, e2, e3
+
+
+@njit(cache=True)
+def _project(x: Any, y: Any, stride: int) -> None:
+    """Set y to the half of x in which the bit is 0."""
+    for k in range(y.size // stride):
+        y[k * stride : (k + 1) * stride] = x[2 * k * stride : (2 * k + 1) * stride]
+
+
+@njit(cache=True)
+def _insert(y: Any, x: Any, stride: int) -> None:
+    """The transpose of `_project`."""
+    for k in range(y.size // stride):
+        x[2 * k * stride : (2 * k + 1) * stride] = y[k * stride : (k + 1) * stride]
+        x[(2 * k + 1) * stride : (2 * k + 2) * stride] = 0
+
+
+@njit(cache=True)
+def _spread(array: Any, right: Any, left_bond: int, right_bond: int) -> Any:
+    """The right block (rows, right bond) with the node's array on it: (left bond, rows * up)."""
+    up = array.size // (left_bond * right_bond)
+    rows = right.size // right_bond
+    out = np.empty((left_bond, rows, up), right.dtype)
+    cube, matrix = array.reshape(left_bond, right_bond, up), right.reshape(rows, right_bond)
+    for k in range(left_bond):
+        out[k] = np.dot(matrix, cube[k])
+    return out.reshape(left_bond, rows * up)
+
+
+@njit(cache=True)
+def _step_up(step: Any, starts: Any, arrays: Any, gates: Any, tape: Any, j: int) -> None:
+    kind, a, b = step[0], step[1], step[2]
+    y = tape[starts[j] : starts[j + 1]]
+    if kind == LOAD:
+        y[:] = arrays[step[3] : step[3] + step[4]]
+        return
+    x = tape[starts[a] : starts[a + 1]]
+    if kind == GATE:
+        _apply(gates[step[3]].T.copy(), x, y, step[4], step[5])
+    elif kind == PROJECT:
+        _project(x, y, step[3])
+    elif kind == ADD:
+        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
+        np.dot(x.reshape(step[4], step[5]), matrix, y.reshape(step[4], step[6]))
+    else:
+        left, right = step[6], step[7]
+        up = y.size // (step[4] * step[5])
+        other = tape[starts[b] : starts[b + 1]]
+        spread = _spread(arrays[step[3] : step[3] + left * right * up], other, left, right)
+        np.dot(x.reshape(step[4], left), spread, y.reshape(step[4], step[5] * up))
+
+
+@njit(cache=True)
+def _step_down(step: Any, starts: Any, arrays: Any, gates: Any, back: Any, j: int) -> None:
+    """The derivative with respect to the one input of a step from that with respect to its output."""
+    kind, a = step[0], step[1]
+    y, x = back[starts[j] : starts[j + 1]], back[starts[a] : starts[a + 1]]
+    if kind == GATE:
+        _apply(gates[step[3]], y, x, step[4], step[5])
+    elif kind == PROJECT:
+        _insert(y, x, step[3])
+    else:
+        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
+        np.dot(y.reshape(step[4], step[6]), matrix.T, x.reshape(step[4], step[5]))
+
+
+@njit(cache=True)
+def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
+    """The derivative of a join with respect to its left block."""
+    a, b, left, right = step[1], step[2], step[6], step[7]
+    y = back[starts[j] : starts[j + 1]]
+    up = y.size // (step[4] * step[5])
+    array = arrays[step[3] : step[3] + left * right * up]
+    spread = _spread(array, tape[starts[b] : starts[b + 1]], left, right)
+    np.dot(y.reshape(step[4], step[5] * up), spread.T, back[starts[a] : starts[a + 1]].reshape(step[4], left))
+
+
+@njit(cache=True)
+def _join_right(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
+    """The derivative of a join with respect to its right block."""
+    a, b, left, right = step[1], step[2], step[6], step[7]
+    y = back[starts[j] : starts[j + 1]]
+    up = y.size // (step[4] * step[5])
+    cube = arrays[step[3] : step[3] + left * right * up].reshape(left, right, up)
+    x = tape[starts[a] : starts[a + 1]].reshape(step[4], left)
+    slope = np.dot(x.T, y.reshape(step[4], step[5] * up)).reshape(left, step[5], up)
+    out = back[starts[b] : starts[b + 1]].reshape(step[5], right)
+    out[:] = 0
+    for k in range(left):
+        out += np.dot(slope[k], cube[k].T)
+
+
+@njit(cache=True)
+def _up(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any) -> None:
+    """Fill the tape with every block; its last number is the overlap."""
+    for j in range(len(steps)):
+        _step_up(steps[j], starts, arrays, gates, tape, j)
+
+
+@njit(cache=True)
+def _down(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any, back: Any, environments: Any) -> None:
+    """Fill `back` with the derivative of the overlap with respect to every block, and the environments."""
+    back[-1] = 1
+    for j in range(len(steps) - 1, -1, -1):
+        step = steps[j]
+        if step[0] == LOAD:
+            continue
+        if step[0] == JOIN:
+            _join_left(step, starts, arrays, tape, back, j)
+            _join_right(step, starts, arrays, tape, back, j)
+            continue
+        if step[0] == GATE:
+            x = tape[starts[step[1]] : starts[step[1] + 1]]
+            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environments[step[3]])
+        _step_down(step, starts, arrays, gates, back, j)
+
+
+@njit(cache=True)
+def _sweep(
+    steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, free: Any, real: bool
+) -> None:
+    """Walk down and up; the tape must fit the gates on entry and does so again on return."""
+    environment = np.empty((4, 4), tape.dtype)
+    back[-1] = 1
+    for v in range(len(visits)):
+        j, direction = visits[v, 0], visits[v, 1]
+        step = steps[j]
+        if step[0] == GATE and free[step[3]]:
+            x = tape[starts[step[1]] : starts[step[1] + 1]]
+            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environment)
+            _improve(gates[step[3]], environment, real)
+        if direction == UP:
+            _step_up(step, starts, arrays, gates, tape, j)
+        elif direction == DOWN:
+            _step_down(step, starts, arrays, gates, back, j)
+        elif direction == DOWN_LEFT:
+            _join_left(step, starts, arrays, tape, back, j)
+        else:
+            _join_right(step, starts, arrays, tape, back, j)
+
+
+@njit(cache=True)
+def _improve(gate: Any, environment: Any, real: bool) -> None:
+    """Replace a gate by the unitary that maximises |sum(gate * environment)|."""
+    # where the environment has no weight (columns that act on nothing) the gate stays as it was
+    weight = 0.0
+    for a in range(4):
+        for b in range(4):
+            weight = max(weight, abs(environment[a, b]))
+    if weight == 0:
+        return
+    for a in range(4):
+        for b in range(4):
+            environment[a, b] += 1e-13 * weight * np.conj(gate[a, b])
+    u, _, v = np.linalg.svd(environment)
+    # determinant +1 of real gates: two CX are enough for them
+    sign = -1 if real and (np.linalg.det(u) * np.linalg.det(v)).real < 0 else 1
+    for a in range(4):
+        for b in range(4):
+            gate[a, b] = np.conj(
+                u[a, 0] * v[0, b] + u[a, 1] * v[1, b] + u[a, 2] * v[2, b] + sign * u[a, 3] * v[3, b]
+            )

@@ -1,0 +1,111 @@
+"""Approximate overlap of a wide circuit with a matrix product state, and its derivatives, by truncation.
+
+The stand-in for `bondwise.tn.overlap.exact` where light cones are too wide: |0...0> is carried forwards
+through the gates and the state backwards, both as matrix product states whose bonds are truncated after every gate.
+Between the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates
+between distant qubits are carried there and back by swaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bondwise.tn.states.chains import Tensors, move_centre
+
+_CUTOFF = 1e-10  # of the largest singular value
+_SWAP = np.eye(4)[[0, 2, 1, 3]]
+
+
+class TruncatedWindow:
+    """As `bondwise.tn.overlap.exact.Window`, with truncation.
+
+    Args:
+        tensors: Right-canonical site tensors of norm 1.
+        pairs: Two qubits (a, b), a < b, for every gate, in time order.
+        max_bond: Largest bond kept.
+
+    Attributes:
+        lost: Weight that truncation left out of the circuit's state in the last call.
+    """
+
+    def __init__(
+        self, tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]], max_bond: int
+    ) -> None:
+        self._state = list(tensors)
+        self._max_bond = max_bond
+        self.lost = 0.0
+        self.dtype = np.result_type(np.float64, *tensors)
+        # neighbours only: (left site, gate or None for a swap)
+        self._moves: list[tuple[int, int | None]] = []
+        for k, (a, b) in enumerate(pairs):
+            there: list[tuple[int, int | None]] = [(site, None) for site in range(b - 1, a, -1)]
+            self._moves += [*there, (a, k), *reversed(there)]
+
+    def overlap(self, gates: NDArray[Any]) -> Any:
+        """<psi|U|0...0>, approximately."""
+        return _inner(self._state, self._forward(gates)[-1]).item()
+
+    def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+        """The overlap and its derivative with respect to every gate, (M, 4, 4), approximately."""
+        kets = self._forward(gates)
+        overlap = _inner(self._state, kets[-1]).item()
+        environments = np.zeros(gates.shape, np.result_type(gates, self.dtype))
+        bra, centre = list(self._state), 0
+        for (site, k), ket in zip(reversed(self._moves), kets[-2::-1], strict=True):
+            if k is not None:
+                environments[k] = _hole(bra, ket, site)
+            gate = _SWAP if k is None else gates[k]
+            centre, _ = _apply(bra, gate.conj().T, site, centre, self._max_bond)
+        return overlap, environments
+
+    def _forward(self, gates: NDArray[Any]) -> list[Tensors]:
+        """The state before the first and after every move."""
+        ket: Tensors = [np.array([1.0, 0.0]).reshape(1, 2, 1) for _ in self._state]
+        states, centre, kept = [list(ket)], 0, 1.0
+        for site, k in self._moves:
+            centre, weight = _apply(ket, _SWAP if k is None else gates[k], site, centre, self._max_bond)
+            kept *= weight
+            states.append(list(ket))  # all but a few arrays are shared
+        self.lost = max(1 - kept, 0.0)
+        return states
+
+
+def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int) -> tuple[int, float]:
+    """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
+    if not site <= centre <= site + 1:
+        move_centre(tensors, centre, site if centre < site else site + 1)
+    joint = np.tensordot(tensors[site], tensors[site + 1], 1)
+    left, _, _, right = joint.shape
+    joint = np.einsum("ab,lbr->lar", gate, joint.reshape(left, 4, right)).reshape(2 * left, 2 * right)
+    u, s, v = np.linalg.svd(joint, full_matrices=False)
+    keep = min(max_bond, max(1, int((s > _CUTOFF * s[0]).sum())))
+    kept = float((s[:keep] ** 2).sum() / (s**2).sum())
+    tensors[site] = u[:, :keep].reshape(left, 2, keep)
+    # the norm stays what it was, so that gates remain unitary in effect
+    tensors[site + 1] = (s[:keep, None] * v[:keep] / np.sqrt(kept)).reshape(keep, 2, right)
+    return site + 1, kept
+
+
+def _inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """What two states make of the sites given: (bond of bra, bond of ket)."""
+    bond = np.ones((1, 1))
+    for a, b in zip(bra, ket, strict=True):
+        bond = np.tensordot(a.conj(), np.tensordot(bond, b, 1), ((0, 1), (0, 1)))
+    return bond
+
+
+def _hole(bra: Tensors, ket: Tensors, site: int) -> NDArray[Any]:
+    """<bra| . |ket> without a gate on (site, site + 1): (4, 4), row for the bra's bits."""
+    left = _inner(bra[:site], ket[:site])
+    mirrored = [[t.transpose(2, 1, 0) for t in state[: site + 1 : -1]] for state in (bra, ket)]
+    right = _inner(*mirrored)
+    above = np.tensordot(bra[site], bra[site + 1], 1).conj()
+    below = np.tensordot(ket[site], ket[site + 1], 1)
+    below = np.tensordot(
+        np.tensordot(left, below, 1), right, (3, 1)
+    )  # bra's bonds outside, ket's bits inside
+    return np.tensordot(above, below, ((0, 3), (0, 3))).reshape(4, 4)

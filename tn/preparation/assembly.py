@@ -1,0 +1,157 @@
+"""From gates as matrices to a Qiskit circuit with angles, and the result that every preparation returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+
+from bondwise.runs import Result
+from bondwise.tn.overlap.exact import Window
+from bondwise.tn.preparation.blocks import ISOMETRY, PAIR, REAL_PAIR, SO4, SU4, Block
+from bondwise.tn.states.chains import Tensors, compress, inner
+from bondwise.tn.states.trees import Tree, leaf_overlap, leaf_product
+
+_SWAP = np.array([0, 2, 1, 3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decomposition(Result):
+    """A circuit that prepares a state from |0...0>.
+
+    Attributes:
+        value: The infidelity 1 - |<state|circuit>|^2, computed from `parameters`.
+        circuit: The circuit with free parameters; qubit i is site i.
+        parameters: Angles in radians in the order of `circuit.parameters`, float64, shape (P,).
+        cx_count: CX gates that the circuit needs, as `bondwise.circuits.cx_count` has them.
+        depth: Its depth counting two-qubit gates only.
+        history: One entry a layer with `layers`, `cx_count`, `infidelity` and `start`, the candidate that
+            won; the first is a product state. For a circuit that was given, its start and its end, with
+            `layers` None.
+        exact: Whether the infidelity is exact but for rounding; if not, `message` says what was neglected.
+        converged: Whether every target was met.
+        message: What was done, or why a target was missed.
+    """
+
+    circuit: QuantumCircuit
+    parameters: NDArray[np.float64]
+    cx_count: int
+    depth: int
+    history: tuple[dict[str, Any], ...] = field(repr=False)
+    exact: bool = True
+    converged: bool
+    message: str
+
+    @property
+    def infidelity(self) -> float:
+        """1 - |<state|circuit>|^2, the same number as `value`."""
+        return float(self.value)
+
+    def __str__(self) -> str:
+        return (
+            f"Decomposition: infidelity {self.infidelity:.3g}{'' if self.exact else ' (approximate)'}, "
+            f"{self.cx_count} CX, two-qubit depth {self.depth}, {len(self.parameters)} angles"
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the infidelity against the number of CX.
+
+        Args:
+            ax: Matplotlib Axes; None makes a figure.
+
+        Returns:
+            The Axes.
+        """
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure().subplots()
+        counts = [entry["cx_count"] for entry in self.history]
+        ax.semilogy(counts, [max(entry["infidelity"], 1e-16) for entry in self.history], marker="o")
+        ax.set_xlabel("CX")
+        ax.set_ylabel("infidelity")
+        return ax
+
+
+def blocks_of(pairs: Sequence[tuple[int, int]], real: bool) -> list[tuple[Block, bool]]:
+    """The cheapest block for each gate of a circuit that starts in |0...0>, and whether its qubits swap.
+
+    Args:
+        pairs: In time order.
+        real: Whether the gates are real.
+    """
+    touched: set[int] = set()
+    blocks = []
+    for a, b in pairs:
+        fresh = (a not in touched, b not in touched)
+        touched |= {a, b}
+        if all(fresh):
+            blocks.append((REAL_PAIR if real else PAIR, False))
+        elif any(fresh) and not real:
+            blocks.append((ISOMETRY, fresh[0]))
+        else:
+            blocks.append((SO4 if real else SU4, False))
+    return blocks
+
+
+def count_cx(pairs: Sequence[tuple[int, int]], real: bool) -> int:
+    """CX gates of the circuit that `assemble` makes."""
+    return sum(block.cx_count for block, _ in blocks_of(pairs, real))
+
+
+def assemble(
+    state: Tensors | Tree, pairs: Sequence[tuple[int, int]], gates: NDArray[Any]
+) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
+    """Circuit, angles and exact infidelity of gates (M, 4, 4) on pairs of qubits, given in time order."""
+    blocks = blocks_of(pairs, bool(np.isrealobj(gates)))
+    angles: list[tuple[int, NDArray[np.float64]]] = []
+    made = np.empty_like(gates)
+    for kind in {block.name: block for block, _ in blocks}.values():
+        where = [k for k, (block, _) in enumerate(blocks) if block.name == kind.name]
+        turned = np.array([blocks[k][1] for k in where])[:, None, None]
+        chosen = gates[where]
+        chosen = np.where(turned, chosen[:, _SWAP][:, :, _SWAP], chosen)
+        found = kind.angles(chosen)
+        matrices = kind.matrix(found)
+        made[where] = np.where(turned, matrices[:, _SWAP][:, :, _SWAP], matrices)
+        angles += [(k, row) for k, row in zip(where, found, strict=True)]
+    in_order = [row for _, row in sorted(angles, key=lambda item: item[0])]
+    theta = ParameterVector("theta", sum(map(len, in_order)))
+    circuit = QuantumCircuit(state.sites if isinstance(state, Tree) else len(state))
+    used = 0
+    for (a, b), (block, swapped) in zip(pairs, blocks, strict=True):
+        first, second = (b, a) if swapped else (a, b)
+        block.append(circuit, first, second, theta[used : used + block.size])
+        used += block.size
+    overlap = Window(state, pairs).overlap(made)
+    return circuit, np.concatenate([np.zeros(0), *in_order]), max(1 - abs(overlap) ** 2, 0.0)
+
+
+def nearest_product(state: Tensors | Tree) -> Tensors:
+    """The state truncated to bond 1."""
+    return leaf_product(state) if isinstance(state, Tree) else compress(state, 1)
+
+
+def product_circuit(state: Tensors | Tree) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
+    """Circuit of single-qubit gates, angles and exact infidelity of the state truncated to bond 1."""
+    product = nearest_product(state)
+    bits = np.array([tensor.ravel() for tensor in product])
+    angles = 2 * np.arctan2(np.abs(bits[:, 1]), np.abs(bits[:, 0]))
+    phases = np.angle(bits[:, 1]) - np.angle(bits[:, 0])
+    turns: tuple[str, ...]
+    if np.isrealobj(bits):
+        angles, turns = np.where(np.cos(phases) < 0, -angles, angles)[:, None], ("ry",)
+    else:
+        angles, turns = np.stack([angles, phases], axis=1), ("ry", "rz")
+    theta = iter(ParameterVector("theta", angles.size))
+    circuit = QuantumCircuit(len(product))
+    for qubit in range(len(product)):
+        for turn in turns:
+            getattr(circuit, turn)(next(theta), qubit)
+    overlap = leaf_overlap(state, product) if isinstance(state, Tree) else inner(state, product)
+    return circuit, angles.ravel(), max(1 - abs(overlap) ** 2, 0.0)

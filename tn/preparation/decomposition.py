@@ -1,0 +1,295 @@
+"""State to shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
+
+Every new layer enters in several ways that compete: next to |0...0> as the identity, so that the state of the
+earlier layers is not changed, the first layer as the nearest product state ("product"); next to |0...0>, read
+analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
+state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
+points. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
+by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the
+circuit before, so no layer raises it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bondwise.circuits import two_qubit_depth
+from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.tn.overlap.exact import Window
+from bondwise.tn.preparation.analytic import analytic_layer, remove_gates
+from bondwise.tn.preparation.assembly import (
+    Decomposition,
+    assemble,
+    count_cx,
+    nearest_product,
+    product_circuit,
+)
+from bondwise.tn.preparation.joint_optimization import coordinates, polish, turn
+from bondwise.tn.preparation.layouts import Layout, Pairs, layer_pairs, layer_root
+from bondwise.tn.states.chains import Order, Tensors
+from bondwise.tn.states.sources import read_state
+from bondwise.tn.states.trees import Tree
+
+_MOST_LAYERS = 8  # where no number is given; the cost doubles with every layer
+_TARGET = 1e-3  # where nothing at all is given
+_EXACT = 1e-13
+_SWEEPS = 10  # environment sweeps of every start
+_ROUNDS = (50, 150, 2000)  # L-BFGS iterations; a third of the starts is in the second round, one in the last
+_TURN = 0.1  # standard deviation of the angles of turned starts, radians
+_WORTH = 0.95  # a layer that leaves more than this part of the infidelity is not worth its CX
+
+
+def decompose(
+    state: Any,
+    *,
+    layers: int | None = None,
+    max_cx: int | None = None,
+    infidelity: float | None = None,
+    layout: Layout | None = None,
+    real: bool | Literal["auto"] = "auto",
+    restarts: int = 4,
+    max_bond: int = 32,
+    order: Order = "little",
+    seed: int | None = None,
+    progress: bool = False,
+) -> Decomposition:
+    """Find a circuit that prepares a state.
+
+    Real states get gates of 2 CX and 6 angles, complex ones of 3 CX and 15 angles; gates on qubits that are
+    still |0> need fewer (see `bondwise.tn.preparation.blocks`).
+    Layers are added until the first of the given limits is
+    reached, or, where `layers` is not given, until two in a row were not worth their CX: these two, each of
+    which leaves 95 % of the infidelity or more, are left out. With none given the
+    target is an infidelity of 1e-3. Where neither `layers` nor `max_cx` is given, at most 8 layers are used.
+
+    Args:
+        state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
+            length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
+            normalised to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, an array
+            (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; by `train_born`), an
+            observable (by `ground_state`), or a QuantumCircuit that is to become shallower. Results
+            of these functions are taken too.
+        layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
+        max_cx: Most CX gates; whole layers are used.
+        infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
+        layout: "staircase" (from one end to the other), "bidirectional" (from the middle outwards, half the
+            depth), "brickwall" (smallest depth, more CX for the same infidelity) or "tree" (gates along the
+            branches of a tree state, or along a balanced tree: log2(n) steps, but between distant qubits).
+            None: "tree" for tree states, "staircase" for others.
+        real: Whether to use real gates; "auto" does so for real states, a global phase aside (for a tree, if
+            every tensor is real but for a phase). False gives every state the gates of complex ones.
+        restarts: Number of turned starts for every layer; more can find lower infidelities.
+        max_bond: Bond dimension of a state that is yet to be found (bitstrings, operator, circuit).
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane.
+        seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
+        progress: Show a progress bar.
+
+    Returns:
+        The circuit, its angles and the infidelity, exact for the state given or found. `converged` is False
+        if `infidelity` was not reached, and `message` says why. Large circuits are truncated to `max_bond`
+        first; what this leaves out, if anything, is in `message`, `exact` is then False, and `converged`
+        counts it.
+
+    Raises:
+        UsageError: The state is not one of the above, a limit is out of range, or the circuit asked for is
+            too deep for an exact contraction.
+    """
+    _require_limits(layers, max_cx, infidelity, restarts)
+    whole_number("max_bond", max_bond)
+    if not (isinstance(real, bool) or real == "auto"):
+        raise UsageError(f'real is {real!r}; give True, False or "auto".')
+    if layout is not None:
+        layer_root(layout, 2)  # refuses a name that there is not
+    target_state, origin, lost = read_state(
+        state, max_bond=max_bond, order=order, seed=seed, progress=progress
+    )
+    target_state = _in_field(target_state, real)
+    tree = target_state if isinstance(target_state, Tree) else None
+    sites = target_state.sites if isinstance(target_state, Tree) else len(target_state)
+    layout = layout or ("staircase" if tree is None else "tree")
+    layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
+    real_gates = _is_real(target_state)
+    most = _most_layers(layer, layers, max_cx, real_gates)
+    if layers is not None and most:
+        Window(target_state, layer * most)  # refuses what is too deep before any work is done
+    target = infidelity
+    if layers is None and max_cx is None and infidelity is None:
+        target = _TARGET
+    enough = target if target is not None else (_EXACT if layers is None else -1.0)
+
+    made = [product_circuit(target_state)]
+    history: list[dict[str, Any]] = [
+        {"layers": 0, "cx_count": 0, "infidelity": made[0][2], "start": "product"}
+    ]
+    gates = np.zeros((0, 4, 4), np.float64 if real_gates else np.complex128)
+    rng = random_generator(seed)
+    stopped = ""
+    with progress_bar(most, "decompose", progress) as bar:
+        while len(history) <= most and made[-1][2] > enough:
+            count = len(history)
+            try:
+                window = Window(target_state, layer * count)
+            except UsageError as error:
+                if count == 1:
+                    raise
+                stopped = "with one layer more, " + str(error).rstrip(".")
+                break
+            starts = _starts(target_state, layout, layer, gates, restarts, rng)
+            gates, start = _compete(window, starts, max(enough, _EXACT))
+            made.append(assemble(target_state, layer * count, gates))
+            reached, cx = made[-1][2], count_cx(layer * count, real_gates)
+            history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
+            bar.set_postfix_str(f"infidelity {reached:.2e}, {cx} CX")
+            bar.update()
+            if layers is None and reached > enough and _not_worth_it(history):
+                made, history = made[:-2], history[:-2]
+                stopped = (
+                    f"two layers more were left out, as they brought it to {reached:.3g} only "
+                    f"for {cx - history[-1]['cx_count']} CX"
+                )
+                break
+
+    circuit, angles, reached = made[-1]
+    converged = target is None or max(reached, lost) <= target
+    count = len(history) - 1
+    message = f"{origin}infidelity {reached:.3g} with {count} layer{'' if count == 1 else 's'}"
+    message += f", {history[-1]['cx_count']} CX"
+    if max_cx is not None and layer and not most and layers != 0:
+        message += f"; one layer needs {count_cx(layer, real_gates)} CX"
+    if not converged:
+        message += f"; the target of {target:.3g} was not reached: {stopped or _advice(layers, max_cx)}"
+        message += f"; the state has bond {_largest_bond(target_state)}"
+        if len(history) > 1:
+            before, after = history[-2:]
+            message += (
+                f", and the last layer brought {before['infidelity']:.3g} down to "
+                f"{after['infidelity']:.3g} for {after['cx_count'] - before['cx_count']} CX"
+            )
+    elif stopped:
+        message += f"; {stopped}"
+    return Decomposition(
+        value=reached,
+        seed=seed,
+        circuit=circuit,
+        parameters=angles,
+        cx_count=history[-1]["cx_count"],
+        depth=two_qubit_depth(circuit),
+        history=tuple(history),
+        exact=not lost,
+        converged=converged,
+        message=message,
+    )
+
+
+def _starts(
+    state: Tensors | Tree,
+    layout: str,
+    layer: Pairs,
+    gates: NDArray[Any],
+    restarts: int,
+    rng: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Gates of one layer more than there are, by the name of the start."""
+    starts: dict[str, NDArray[Any]] = {}
+    root = layer_root(layout, len(layer) + 1)
+    if root is not None and not isinstance(state, Tree):
+        left = remove_gates(state, layer * (len(gates) // len(layer)), gates)
+        starts["analytic"] = np.concatenate([analytic_layer(left, root), gates])
+    if len(gates):
+        nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
+        starts["product"] = np.concatenate([nothing, gates])
+        starts["identity"] = np.concatenate([gates, nothing])
+    else:
+        starts["product"] = _product_gates(state, layer, gates.dtype)
+    turned = [name for name in ("analytic", "product") if name in starts]
+    for k in range(restarts):
+        name = turned[k % len(turned)]
+        angles = rng.normal(scale=_TURN, size=coordinates(starts[name]))
+        starts[f"{name}, turned {k + 1}"] = turn(starts[name], angles)
+    return starts
+
+
+def _product_gates(state: Tensors | Tree, layer: Pairs, dtype: Any) -> NDArray[Any]:
+    """Gates that make the product state nearest to the state, each qubit turned by the first gate on it."""
+    turns = []
+    for low, high in (vector.ravel() for vector in nearest_product(state)):
+        turns.append(np.array([[low, -np.conj(high)], [high, np.conj(low)]], dtype))
+    gates = []
+    for pair in layer:
+        first, second = (turns[qubit] for qubit in pair)
+        gates.append(np.kron(first, second))
+        for qubit in pair:
+            turns[qubit] = np.eye(2, dtype=dtype)
+    return np.array(gates)
+
+
+def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> tuple[NDArray[Any], str]:
+    """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
+    stay = -(-len(starts) // 3)
+    for count, iterations in enumerate(_ROUNDS):
+        reached = {}
+        for name, start in starts.items():
+            swept = window.sweep(start, _SWEEPS) if count == 0 else start
+            starts[name], reached[name] = polish(window, swept, iterations, enough)
+            if reached[name] <= enough:
+                return starts[name], name
+        best = sorted(reached, key=reached.__getitem__)
+        starts = {name: starts[name] for name in best[:stay]}
+        stay = 1
+    (name, found), *_ = starts.items()
+    return found, name
+
+
+def _in_field(state: Tensors | Tree, real: bool | Literal["auto"]) -> Tensors | Tree:
+    if real is True and not _is_real(state):
+        raise UsageError('the state is complex; give real=False or "auto".')
+    if real is not False:
+        return state
+    if isinstance(state, Tree):
+        return state.astype(np.complex128)
+    return [tensor.astype(np.complex128) for tensor in state]
+
+
+def _is_real(state: Tensors | Tree) -> bool:
+    return state.dtype == np.float64 if isinstance(state, Tree) else bool(np.isrealobj(state[0]))
+
+
+def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: bool) -> int:
+    if not layer:
+        return 0
+    if max_cx is None:
+        return _MOST_LAYERS if layers is None else layers
+    first = count_cx(layer, real)
+    each = count_cx(layer * 2, real) - first
+    fits = 0 if first > max_cx else 1 + (max_cx - first) // each
+    return fits if layers is None else min(fits, layers)
+
+
+def _advice(layers: int | None, max_cx: int | None) -> str:
+    given = [name for name, limit in (("layers", layers), ("max_cx", max_cx)) if limit is not None]
+    return f"raise {' or '.join(given)}" if given else f"raise layers above {_MOST_LAYERS}"
+
+
+def _largest_bond(state: Tensors | Tree) -> int:
+    return max(
+        array.shape[2]
+        for array in ([node.array for node in state.nodes] if isinstance(state, Tree) else state)
+    )
+
+
+def _not_worth_it(history: list[dict[str, Any]]) -> bool:
+    """Whether two layers in a row hardly lowered the infidelity."""
+    last = [entry["infidelity"] for entry in history[-3:]]
+    return len(last) == 3 and last[1] > _WORTH * last[0] and last[2] > _WORTH * last[1]
+
+
+def _require_limits(layers: int | None, max_cx: int | None, infidelity: float | None, restarts: int) -> None:
+    for name, limit in (("layers", layers), ("max_cx", max_cx), ("restarts", restarts)):
+        if limit is not None:
+            whole_number(name, limit, least=0)
+    if infidelity is not None and not 0 < real_number("infidelity", infidelity, zero=True) < 1:
+        raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")

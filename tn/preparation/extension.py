@@ -1,0 +1,107 @@
+"""More gates for a circuit that already means something: blocks near the identity, which hardly change it.
+
+This is the step from a circuit made by `bondwise.tn.decompose` to one that can learn more than the tensor
+network knew (Rudolph et al., arXiv:2208.13673).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+
+from bondwise.circuits import as_circuit
+from bondwise.runs import UsageError, random_generator, real_array, real_number
+from bondwise.tn.preparation.blocks import get_block
+
+
+class Extension(NamedTuple):
+    """A longer circuit and its parameters.
+
+    Attributes:
+        circuit: The given circuit followed by the new blocks.
+        parameters: Values in the order of `circuit.parameters`: the given ones, then the new ones; radians,
+            float64.
+    """
+
+    circuit: QuantumCircuit
+    parameters: NDArray[np.float64]
+
+
+def extend(
+    circuit: QuantumCircuit,
+    parameters: Any,
+    pairs: Iterable[tuple[int, int]],
+    *,
+    strength: float = 0.01,
+    gate: str = "so4",
+    seed: int | None = None,
+) -> Extension:
+    """Append two-qubit blocks near the identity to a circuit.
+
+    Args:
+        circuit: A circuit without measurements; it is not changed.
+        parameters: Its values, shape (*batch, P), radians.
+        pairs: The qubits of each block in time order; any two different qubits, neighbours or not.
+        strength: Standard deviation of the new angles in radians; at 0 the new blocks are the identity.
+        gate: "so4" (2 CX and 6 angles, keeps real states real) or "su4" (3 CX and 15 angles).
+        seed: Seed of the new angles.
+
+    Returns:
+        The longer circuit and all values, shape (*batch, P + new). Its new parameters come after the given
+        ones.
+
+    Raises:
+        UsageError: Unknown gate, a pair that is not two different qubits of the circuit, a wrong number of
+            parameters, a negative strength, or a circuit with measurements.
+    """
+    block = get_block(gate)
+    circuit = as_circuit(circuit)
+    pairs = _checked_pairs(pairs)
+    values = real_array("parameters", parameters)
+    count = circuit.num_parameters
+    if values.shape[-1:] != (count,):
+        raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
+    real_number("strength", strength, zero=True)
+    if circuit.num_clbits:
+        raise UsageError("the circuit has classical bits; extend it before measurements are added.")
+    for a, b in pairs:
+        if a == b or not (0 <= a < circuit.num_qubits and 0 <= b < circuit.num_qubits):
+            raise UsageError(
+                f"pair {(a, b)} is not two different qubits out of 0 to {circuit.num_qubits - 1}."
+            )
+    longer = circuit.copy()
+    fresh = ParameterVector(_next_name(circuit.parameters), len(pairs) * block.size)
+    for k, (a, b) in enumerate(pairs):
+        block.append(longer, a, b, fresh[k * block.size : (k + 1) * block.size])
+    noise = random_generator(seed).normal(size=(*values.shape[:-1], len(fresh)))
+    return Extension(longer, np.concatenate([values, strength * noise], axis=-1))
+
+
+def _next_name(parameters: Iterable[Parameter]) -> str:
+    """A name behind all present ones, as Qiskit sorts by name: theta, theta_x001, theta_x002, ..."""
+    names = [getattr(parameter, "vector", parameter).name for parameter in parameters]
+    if not names:
+        return "theta"
+    last = max(names)
+    numbered = re.fullmatch(r"(.*_x)(\d{3})", last)
+    if numbered and numbered[2] != "999":
+        return f"{numbered[1]}{int(numbered[2]) + 1:03}"
+    return last + "_x001"
+
+
+def _checked_pairs(pairs: Any) -> list[tuple[int, int]]:
+    """The pairs as integers."""
+    try:
+        found = [(operator.index(a), operator.index(b)) for a, b in pairs]
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"pairs is {pairs!r}; give pairs of qubits in time order, such as [(0, 1), (1, 2)]."
+        ) from None
+    return found

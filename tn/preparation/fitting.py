@@ -1,0 +1,206 @@
+"""The parameters of a given circuit that bring it nearest to a state.
+
+The fidelity |<state|circuit>|^2 and its gradient follow from one contraction forwards and backwards
+(`bondwise.tn.overlap.exact`), exact as long as the circuit's light cones are narrow, whatever its gates;
+beyond, states on the way are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimises -ln of the fidelity, whose
+gradient does not fade where the fidelity is small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from scipy.optimize import minimize
+
+from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
+from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.tn.overlap.exact import Window
+from bondwise.tn.overlap.truncated import TruncatedWindow
+from bondwise.tn.preparation.assembly import Decomposition
+from bondwise.tn.preparation.gate_matrices import Program
+from bondwise.tn.states.chains import Order, Tensors
+from bondwise.tn.states.sources import read_state
+from bondwise.tn.states.trees import Tree
+
+_SPREAD = (0.1, 1.0)  # standard deviations of the angles of random starts in turn, radians
+_FIRST = 50  # iterations after which only the best start goes on
+_EXACT = 1e-14
+_NOWHERE = 1e4  # larger than the loss of any overlap that is a number above zero
+
+
+def fit(
+    circuit: QuantumCircuit,
+    state: Any,
+    parameters: Any = None,
+    *,
+    infidelity: float | None = None,
+    iterations: int = 1000,
+    restarts: int = 4,
+    max_bond: int = 64,
+    order: Order = "little",
+    seed: int | None = None,
+    progress: bool = False,
+) -> Decomposition:
+    """Find the parameters of a circuit that maximise its fidelity with a state.
+
+    Args:
+        circuit: Any circuit of gates with free parameters on n >= 2 qubits, started in |0...0>; qubit i is
+            site i. Parameters may be shared, scaled, or stand in any differentiable expression.
+        state: As for `bondwise.tn.decompose`, on n qubits.
+        parameters: Where to start, shape (P,), radians, in the order of `circuit.parameters`; None for
+            `restarts` random starts, near zero and far from it in turn, of which the best is kept.
+        infidelity: Stop as soon as the infidelity is at most this.
+        iterations: Most L-BFGS iterations of the start that is kept; every start has the first 50 of them.
+        restarts: Number of random starts, at least 1.
+        max_bond: Bond dimension of states that are yet to be found, and of the approximation where an exact
+            contraction is too large.
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane.
+        seed: Seed of the random starts.
+        progress: Show a progress bar.
+
+    Returns:
+        The circuit as given, the parameters found and their infidelity, with the start and the end in
+        `history`. `exact` tells whether the infidelity is exact; if not, `message` names the weight that
+        truncation left out. `cx_count` is what the circuit's gates need; `depth` is its depth in gates
+        on two qubits, larger ones written out.
+
+    Raises:
+        UsageError: The circuit has nothing to fit, holds something that is not a gate, or is of another size
+            than the state; the state or a number is not accepted; or an exact contraction with a tree state
+            is too large.
+    """
+    for name, number in (("iterations", iterations), ("restarts", restarts), ("max_bond", max_bond)):
+        whole_number(name, number)
+    if infidelity is not None and not 0 < real_number("infidelity", infidelity, zero=True) < 1:
+        raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
+    circuit = as_circuit(circuit)
+    starts = _start_points(circuit, parameters, restarts, seed)
+    program = Program(circuit)
+    target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
+    sites = target.sites if isinstance(target, Tree) else len(target)
+    if sites != circuit.num_qubits:
+        raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {sites} sites.")
+    window = _window(target, program, max_bond)
+    enough = -np.log1p(-(infidelity or _EXACT))
+    losses = [_loss(window, program, start) for start in starts]
+    if np.isnan(losses).any():
+        raise UsageError(
+            "an expression of the circuit's parameters is no finite real angle at the start; "
+            "give other parameters."
+        )
+    first = min(_FIRST, iterations) if len(starts) > 1 else 0
+    begun, best = losses[0], 0
+    with progress_bar(len(starts) * first + iterations - first, "fit", progress) as bar:
+        if first:
+            found = [_descend(window, program, start, first, enough, bar) for start in starts]
+            best = int(np.argmin([loss for _, loss in found]))
+            begun, starts = losses[best], [point for point, _ in found]
+        point, loss = starts[best], _loss(window, program, starts[best])
+        if loss > enough and iterations > first:
+            point, loss = _descend(window, program, point, iterations - first, enough, bar)
+    loss = _loss(window, program, point)  # of this very point, for `window.lost` too
+    value = -float(np.expm1(-loss))
+    lost = np.isinf(loss)
+    converged = not lost and (infidelity is None or max(value, left_out) <= infidelity)
+    message = f"{origin}infidelity {value:.3g}"
+    if isinstance(window, TruncatedWindow):
+        message += f", approximate: bonds truncated at {max_bond}, a weight of {window.lost:.1e} left out"
+    if lost:
+        message += "; the start is orthogonal to the state, so there is no slope: give other parameters"
+    elif not converged:
+        ways = "iterations" if parameters is not None else "iterations or restarts"
+        message += f"; the target of {infidelity:.3g} was not reached: raise {ways}, or give more gates"
+    label = "given" if parameters is not None else f"random {best + 1}"
+    count = cx_count(circuit)
+    return Decomposition(
+        value=value,
+        seed=seed,
+        circuit=circuit.copy(),
+        parameters=point,
+        cx_count=count,
+        depth=two_qubit_depth(program.circuit),
+        history=tuple(
+            {"layers": None, "cx_count": count, "infidelity": -float(np.expm1(-number)), "start": name}
+            for number, name in ((begun, label), (loss, "fitted"))
+        ),
+        exact=not left_out and isinstance(window, Window),
+        converged=bool(converged),
+        message=message,
+    )
+
+
+def _start_points(
+    circuit: QuantumCircuit, parameters: Any, restarts: int, seed: int | None
+) -> list[NDArray[np.float64]]:
+    count = circuit.num_parameters
+    if not count:
+        raise UsageError("the circuit has no free parameters; give one with qiskit Parameters in its gates.")
+    if parameters is None:
+        rng = random_generator(seed)
+        return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
+    try:
+        given = np.asarray(parameters)
+        start = given.astype(np.float64) if given.dtype.kind in "biuf" else None
+    except (TypeError, ValueError):
+        start = None
+    if start is None or start.shape != (count,) or not np.isfinite(start).all():
+        what = f"are a {type(parameters).__name__}" if start is None else f"have shape {start.shape}"
+        raise UsageError(
+            f"parameters {what}; give {count} finite numbers in the order of circuit.parameters."
+        )
+    return [start]
+
+
+def _window(target: Tensors | Tree, program: Program, max_bond: int) -> Window | TruncatedWindow:
+    try:
+        return Window(target, program.pairs)
+    except UsageError:
+        if isinstance(target, Tree):
+            raise
+        return TruncatedWindow(target, program.pairs, max_bond)
+
+
+def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
+    """Half the work where a circuit is real: the environments do not change."""
+    return gates.real.copy() if np.abs(gates.imag).max(initial=0) < 1e-14 else gates
+
+
+def _loss(window: Window | TruncatedWindow, program: Program, parameters: NDArray[np.float64]) -> float:
+    """-ln of the fidelity, at least 0, infinite where there is none."""
+    overlap = window.overlap(_real_if_close(program.gates(parameters)))
+    return max(-2 * float(np.log(abs(overlap))), 0.0) if overlap else np.inf
+
+
+def _descend(
+    window: Window | TruncatedWindow,
+    program: Program,
+    start: NDArray[np.float64],
+    iterations: int,
+    enough: float,
+    bar: Any,
+) -> tuple[NDArray[np.float64], float]:
+    """The best point met and its loss."""
+    best: list[Any] = [np.inf, start]
+
+    def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        overlap, environments = window.environments(_real_if_close(program.gates(x)))
+        if not np.isfinite(overlap) or overlap == 0:  # an expression that is no angle here, or no slope
+            return _NOWHERE, np.zeros_like(x)
+        value = -2 * float(np.log(abs(overlap)))
+        if value < best[0]:
+            best[:] = value, x.copy()
+        return value, -2 * (program.pullback(x, environments) / overlap).real
+
+    def after(_: NDArray[np.float64]) -> None:
+        bar.set_postfix_str(f"infidelity {-np.expm1(-best[0]):.2e}", refresh=False)
+        bar.update()
+        if best[0] <= enough:
+            raise StopIteration
+
+    options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-10}
+    minimize(loss, start, jac=True, method="L-BFGS-B", options=options, callback=after)
+    return best[1], best[0]

@@ -1,0 +1,259 @@
+"""Matrix product states as plain arrays: what is accepted, the canonical form it is brought to, and back.
+
+A state of n qubits is a list of n arrays of shape (left, 2, right), the outer bonds being 1. **Site i is
+qubit i.** Dense vectors follow Qiskit's Statevector: qubit i is bit i of the index, so site 0 is the least
+significant bit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bondwise.runs import Result, UsageError
+from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.networks import chain_arrays, is_chain, numpy_array
+
+Tensors = list[NDArray[Any]]
+Order = Literal["little", "big"]
+_ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: without a word, and with a warning
+_ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"
+
+
+def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
+    """Canonical tensors of a pure state of qubits.
+
+    Args:
+        state: A quimb `MatrixProductState` with open ends or `CircuitMPS`, a sequence of arrays of shape
+            (left, 2, right), or a vector of length 2**n (array or tensor, also as a column of shape
+            (2**n, 1), or Qiskit `Statevector`), or the result of `ground_state` or `train_born`. It must be
+            normalised to 1e-4; what is left is divided out, with a warning from 1e-6 on.
+        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
+            highest bit as in quimb's kets and PennyLane. Other states have no such order: site i is qubit i.
+
+    Returns:
+        One array of shape (left, 2, right) per site: right-canonical, of norm 1, without superfluous bonds.
+        float64 if the state is real up to a global phase (the phase is dropped), else complex128.
+
+    Raises:
+        UsageError: The state is of another kind, periodic, not made of qubits, not normalised, not finite, or
+            its bonds do not fit together; or "big" is said of a state that is no vector.
+    """
+    require_order(order)
+    tensors = _read(state, order)
+    check_norm(np.linalg.norm(_right_canonical(tensors)[0]))
+    tensors = compress(tensors)
+    if np.iscomplexobj(tensors[0]):
+        tensors = _real_form(tensors) or tensors
+    return tensors
+
+
+def require_order(order: Order, vector: bool = True) -> None:
+    """Raise UsageError for an order that there is not, or that has no meaning for what is not a vector."""
+    if order not in ("little", "big"):
+        raise UsageError(
+            f'order is {order!r}; write "little" (qubit 0 is the lowest bit of a vector\'s index, as in '
+            'Qiskit) or "big" (the highest, as in quimb and PennyLane).'
+        )
+    if order == "big" and not vector:
+        raise UsageError('order="big" is for vectors; site i of any other state is qubit i, so leave it out.')
+
+
+def check_norm(norm: Any) -> None:
+    """Warn of a norm that truncation may have left, raise UsageError for others that are not 1."""
+    if not abs(norm - 1) <= _TRUNCATED:
+        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    if abs(norm - 1) > _ROUNDED:
+        warnings.warn(f"the state has norm {norm:.8g}, not 1; it is divided by it.", stacklevel=3)
+
+
+def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
+    """The nearest state with smaller bonds (up to the usual factor of successive truncation), normalised.
+
+    Args:
+        tensors: Arrays of shape (left, d, right), in any gauge.
+        max_bond: Largest bond kept, None for no limit.
+        cutoff: Singular values below this part of the largest are dropped.
+
+    Returns:
+        Right-canonical tensors of norm 1.
+    """
+    result = _right_canonical(tensors)
+    for i in range(len(result) - 1):
+        left, d, right = result[i].shape
+        u, s, v = np.linalg.svd(result[i].reshape(left * d, right), full_matrices=False)
+        keep = max(1, int((s > cutoff * s[0]).sum()))
+        keep = keep if max_bond is None else min(keep, max_bond)
+        result[i] = u[:, :keep].reshape(left, d, keep)
+        result[i + 1] = np.tensordot(s[:keep, None] * v[:keep], result[i + 1], 1)
+    result = _right_canonical(result)
+    result[0] = result[0] / np.linalg.norm(result[0])
+    return result
+
+
+def move_centre(tensors: Tensors, centre: int, site: int) -> None:
+    """Bring the weight from one site to another, in place; tensors on the way become isometries."""
+    for i in range(centre, site):
+        left, _, right = tensors[i].shape
+        q, r = np.linalg.qr(tensors[i].reshape(2 * left, right))
+        tensors[i], tensors[i + 1] = q.reshape(left, 2, -1), np.tensordot(r, tensors[i + 1], 1)
+    for i in range(centre, site, -1):
+        left, _, right = tensors[i].shape
+        q, r = np.linalg.qr(tensors[i].reshape(left, 2 * right).T)
+        tensors[i], tensors[i - 1] = q.T.reshape(-1, 2, right), np.tensordot(tensors[i - 1], r.T, 1)
+
+
+def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
+    """<bra|ket>."""
+    bond = np.ones((1, 1))
+    for a, b in zip(bra, ket, strict=True):
+        bond = np.tensordot(a.conj(), np.tensordot(bond, b, 1), ((0, 1), (0, 1)))
+    return bond.item()
+
+
+def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
+    """The state as a quimb MatrixProductState with sites 0 to n - 1.
+
+    Args:
+        tensors: One array of shape (left, 2, right) per site.
+
+    Raises:
+        UsageError: They are nothing of that kind.
+    """
+    if not isinstance(tensors, list | tuple) or not tensors or any(np.ndim(item) != 3 for item in tensors):
+        raise UsageError("to_quimb takes site tensors; give a list of (left, 2, right) arrays.")
+    arrays = [np.ascontiguousarray(tensor.transpose(0, 2, 1)) for tensor in tensors]
+    if len(arrays) == 1:
+        return qtn.MatrixProductState([arrays[0].reshape(2)])
+    arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]
+    return qtn.MatrixProductState(arrays, shape="lrp")
+
+
+def to_dense(state: Any) -> NDArray[Any]:
+    """The state as a vector of length 2**n, little-endian as Qiskit's Statevector.
+
+    Args:
+        state: Site tensors, which are taken as they are, or whatever else `site_tensors` takes.
+    """
+    tensors = state if isinstance(state, list | tuple) else site_tensors(state)
+    block = np.ones((1, 1))
+    for tensor in tensors:  # block: (bond, earlier sites); later sites are more significant
+        block = np.tensordot(tensor, block, ((0,), (0,))).transpose(1, 0, 2).reshape(tensor.shape[2], -1)
+    return block[0]
+
+
+def _read(state: Any, order: Order) -> Tensors:
+    if isinstance(state, Result):
+        state = list(getattr(state, "tensors", ()))
+    if isinstance(state, qtn.CircuitMPS):
+        state = state.psi
+    listed = isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state)
+    require_order(order, vector=not (listed or isinstance(state, qtn.TensorNetwork)))
+    if isinstance(state, qtn.MatrixProductState):
+        if state.cyclic:
+            raise UsageError(
+                "the matrix product state is periodic: a bond joins its last site to its first, which "
+                "a chain of gates with open ends cannot make; give a state with open boundaries."
+            )
+        if not is_chain(state):
+            raise UsageError(
+                "the matrix product state is no open chain: it does not have one tensor a site, each joined "
+                "to the next one only; contract or compress it to one."
+            )
+        arrays = chain_arrays(state)
+    elif listed:
+        arrays = list(state)
+    else:
+        known = isinstance(state, list | tuple) or hasattr(state, "__array__")
+        arrays = [numpy_array(state)] if known and not isinstance(state, qtn.TensorNetwork) else []
+        if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
+            raise UsageError(f"the state is a {type(state).__name__}; {_ACCEPTED}.")
+        vector = arrays[0]
+        if vector.ndim == 2 and vector.shape[0] == 1 < vector.shape[1]:
+            raise UsageError(
+                f"the state is a row of shape {vector.shape}; give its entries as a vector with .ravel(), "
+                "conjugated first if it is a bra."
+            )
+        sites = max(vector.size - 1, 0).bit_length()
+        column = vector.ndim == 2 and vector.shape[1] == 1
+        if not (vector.ndim == 1 or column) or vector.size < 2 or vector.size != 1 << sites:
+            raise UsageError(f"the state is an array of shape {vector.shape}; {_ACCEPTED}.")
+        _require_finite(vector, "the vector")
+        vector = vector.ravel().astype(_double(vector))
+        if order == "big":
+            vector = vector.reshape((2,) * sites).transpose().ravel()
+        return _split(vector, sites)
+
+    arrays = [numpy_array(array) for array in arrays]
+    if not arrays:
+        raise UsageError(f"the state has no sites; {_ACCEPTED}.")
+    for i, array in enumerate(arrays):
+        if array.ndim != 3 or array.shape[1] != 2 or array.dtype.kind not in "biufc":
+            raise UsageError(
+                f"site {i} is {array.dtype} of shape {array.shape}; give numbers of shape (left, 2, right)."
+            )
+        _require_finite(array, f"site {i}")
+        before = arrays[i - 1].shape[2] if i else 1
+        if array.shape[0] != before:
+            what = f"the right bond of site {i - 1}, {before}" if i else "1, as at an open end"
+            raise UsageError(f"the left bond of site {i} is {array.shape[0]}; it must equal {what}.")
+    if arrays[-1].shape[2] != 1:
+        raise UsageError(
+            f"the right bond of the last site is {arrays[-1].shape[2]}; it must be 1, as at an open end."
+        )
+    return [array.astype(_double(*arrays)) for array in arrays]
+
+
+def _double(*arrays: NDArray[Any]) -> Any:
+    """float64 or complex128, also for wider numbers, for which numpy has no decompositions."""
+    return np.complex128 if any(map(np.iscomplexobj, arrays)) else np.float64
+
+
+def _require_finite(array: NDArray[Any], name: str) -> None:
+    if not np.isfinite(array).all():
+        raise UsageError(f"{name} of the state contains NaN or infinity; every amplitude must be finite.")
+
+
+def _split(vector: NDArray[Any], sites: int) -> Tensors:
+    """Exact tensors of a dense little-endian vector."""
+    # site 0 is the fastest index of the vector; reverse, so that it comes first
+    rest = vector.reshape((2,) * sites).transpose().reshape(1, -1)
+    tensors = []
+    for _ in range(sites - 1):
+        left = rest.shape[0]
+        u, s, v = np.linalg.svd(rest.reshape(2 * left, -1), full_matrices=False)
+        keep = max(1, int((s > 1e-15 * s[0]).sum()))
+        tensors.append(u[:, :keep].reshape(left, 2, keep))
+        rest = s[:keep, None] * v[:keep]
+    return [*tensors, rest.reshape(-1, 2, 1)]
+
+
+def _right_canonical(tensors: Sequence[NDArray[Any]]) -> Tensors:
+    """The same state with its weight on site 0 and isometries to the right of it."""
+    result = list(tensors)
+    for i in range(len(result) - 1, 0, -1):
+        left, d, right = result[i].shape
+        q, r = np.linalg.qr(result[i].reshape(left, d * right).conj().T)
+        result[i] = q.conj().T.reshape(-1, d, right)
+        result[i - 1] = np.tensordot(result[i - 1], r.conj().T, 1)
+    return result
+
+
+def _real_form(tensors: Tensors) -> Tensors | None:
+    """Real tensors of a state that is real up to a global phase, None of another state."""
+    overlap = inner([tensor.conj() for tensor in tensors], tensors)  # exp(2 i phase) if there is but a phase
+    if abs(overlap) < 1 - 1e-13:
+        return None
+    first = tensors[0] * np.exp(-0.5j * np.angle(overlap))
+    doubled = []
+    for tensor in [first, *tensors[1:]]:  # x + iy becomes [[x, -y], [y, x]] on the bonds
+        top = np.concatenate([tensor.real, -tensor.imag], axis=2)
+        bottom = np.concatenate([tensor.imag, tensor.real], axis=2)
+        doubled.append(np.concatenate([top, bottom]))
+    doubled[0] = doubled[0][:1]  # the first row and column of the product hold its real part
+    doubled[-1] = doubled[-1][..., :1]
+    return compress(doubled)

@@ -1,0 +1,84 @@
+"""The state of a circuit as a matrix product state, by Qiskit where it is small, else by quimb."""
+
+from __future__ import annotations
+
+import numpy as np
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Barrier, CircuitError, Delay
+from qiskit.quantum_info import Operator, Statevector
+
+from bondwise.circuits import refuse_variables, true_names
+from bondwise.runs import UsageError
+from bondwise.tn.states.chains import Tensors, compress, inner, site_tensors
+from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.networks import chain_arrays
+
+_CUTOFF = 1e-12
+_DENSE_QUBITS = 18  # seconds; the cost of splitting the vector grows as 2.8^n
+_WORKING, _LEAST = 4, 128  # bonds on the way: so many times the final one, and no fewer than that
+
+
+def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, float]:
+    """Apply a circuit to |0...0> and truncate the final state to `max_bond`.
+
+    Up to 18 qubits the circuit is simulated exactly. Beyond, it is applied gate by gate to a matrix product
+    state whose bonds are truncated on the way, at four times `max_bond` and at least 128.
+
+    Args:
+        circuit: Any circuit without free parameters, resets and measurements but those at its end, which are
+            left out.
+        max_bond: Largest bond of the result.
+
+    Returns:
+        Site tensors of norm 1, site i being qubit i, and the weight lost by truncation: exact up to 18
+        qubits, beyond an estimate (the product of what every step kept, subtracted from 1).
+
+    Raises:
+        UsageError: The circuit has free parameters, or something in it is not a gate.
+    """
+    if circuit.num_parameters:
+        raise UsageError(
+            f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
+        )
+    refuse_variables(circuit)
+    plain = true_names(circuit).remove_final_measurements(inplace=False)
+    assert plain is not None
+    if not plain.num_qubits:
+        raise UsageError("the circuit has no qubits; give one on at least 1.")
+    steps = [step for step in plain.data if not isinstance(step.operation, Barrier | Delay)]
+    # what has no matrix has a definition
+    if any(len(step.qubits) > 2 or not hasattr(step.operation, "__array__") for step in steps):
+        try:
+            plain = transpile(plain, basis_gates=["u", "cx"], optimization_level=0)
+        except Exception as error:  # each pass has its own kinds
+            raise UsageError(f"the circuit cannot be written in gates of two qubits: {error}") from error
+    small = plain.num_qubits <= _DENSE_QUBITS
+    bond = max(_WORKING * max_bond, _LEAST)
+    simulation = qtn.CircuitMPS(circuit.num_qubits, max_bond=bond, cutoff=_CUTOFF, dtype="complex128")
+    dense = Statevector.from_int(0, 2**plain.num_qubits) if small else None
+    for step in plain.data:
+        if isinstance(step.operation, Barrier | Delay):
+            continue
+        name = step.operation.name
+        try:
+            matrix = step.operation.to_matrix()
+        except (AttributeError, CircuitError) as error:
+            raise UsageError(
+                f"the circuit holds '{name}', which is not a gate with a matrix; remove it."
+            ) from error
+        if not np.isfinite(matrix).all():
+            raise UsageError(f"'{name}' in the circuit has an angle that is NaN or infinite.")
+        # Qiskit's first qubit is the lowest bit, quimb's the highest
+        where = [plain.find_bit(qubit).index for qubit in reversed(step.qubits)]
+        if where and dense is not None:
+            dense = dense.evolve(Operator(matrix), where[::-1])
+        elif where:
+            simulation.apply_gate_raw(matrix, where)
+    if dense is not None:
+        whole = site_tensors(dense)
+        tensors = compress(whole, max_bond)
+        return tensors, max(0.0, 1 - float(abs(inner(whole, tensors)) ** 2))
+    whole = compress(chain_arrays(simulation.psi))
+    tensors = compress(whole, max_bond)
+    kept = float(simulation.fidelity_estimate()) * float(abs(inner(whole, tensors)) ** 2)
+    return tensors, max(0.0, 1 - kept)

@@ -1,0 +1,90 @@
+"""What `bondwise.tn.decompose` and `fit` take as a state, and how each of it becomes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+
+from bondwise.circuits import is_observable
+from bondwise.runs import Result, UsageError
+from bondwise.tn.states.bitstrings import is_bits
+from bondwise.tn.states.born import train_born
+from bondwise.tn.states.chains import Order, Tensors, require_order, site_tensors
+from bondwise.tn.states.circuit_state import circuit_tensors
+from bondwise.tn.states.dmrg import ground_state
+from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.networks import is_chain, numpy_array
+from bondwise.tn.states.trees import Tree, checked, tree_state
+
+
+def read_state(
+    state: Any, *, max_bond: int, order: Order = "little", seed: int | None = None, progress: bool = False
+) -> tuple[Tensors | Tree, str, float]:
+    """The tensors of a state, given or yet to be found.
+
+    Args:
+        state: As for `bondwise.tn.decompose`.
+        max_bond: Bond dimension of a state that is yet to be found.
+        order: Of a vector's index, "little" or "big", as for `site_tensors`.
+        seed: Of the search for it.
+        progress: Show bars.
+
+    Returns:
+        Canonical site tensors, or a tree; how the state was found, as the beginning of a message; and the
+        weight of the state asked for that is left out, 0 but for large circuits.
+
+    Raises:
+        UsageError: It is nothing of that kind, or damaged.
+    """
+    if hasattr(state, "detach"):
+        state = numpy_array(state)
+    if isinstance(state, qtn.CircuitMPS):
+        state = state.psi
+    operator = is_observable(state) and not _is_text(state)
+    bits = not operator and _is_bitstrings(state)
+    networks = qtn.TensorNetwork | Tree | Result | QuantumCircuit
+    require_order(order, vector=not (operator or bits or isinstance(state, networks)))
+    if operator:
+        found = ground_state(state, max_bond, seed=seed, progress=progress)
+        origin = f"ground state of energy {found.value:.8g} ({found.message}): "
+        return site_tensors(found), origin, 0.0
+    if isinstance(state, QuantumCircuit):
+        tensors, lost = circuit_tensors(state, max_bond)
+        lost = lost if lost > 1e-12 else 0.0  # rounding
+        note = f", which leaves out a weight of {lost:.1e} (raise max_bond)" if lost else ""
+        bond = max(tensor.shape[2] for tensor in tensors)
+        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: ", lost
+    if bits:
+        trained = train_born(state, max_bond, seed=seed, progress=progress)
+        return site_tensors(trained), f"{trained}: ", 0.0
+    if isinstance(state, qtn.TensorNetwork) and not _is_mps(state):
+        return tree_state(state), "", 0.0
+    if isinstance(state, Tree):
+        return checked(state), "", 0.0
+    known = isinstance(state, qtn.MatrixProductState | Result | list | tuple) or hasattr(state, "__array__")
+    if not known:
+        raise UsageError(
+            f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of "
+            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
+            "or a QuantumCircuit."
+        )
+    return site_tensors(state, order=order), "", 0.0
+
+
+def _is_bitstrings(state: Any) -> bool:
+    if isinstance(state, np.ndarray):
+        return is_bits(np.asarray(state))
+    return isinstance(state, list | tuple) and len(state) > 0 and all(isinstance(item, str) for item in state)
+
+
+def _is_text(state: Any) -> bool:
+    """Whether it is a path, or counts of outcomes, which an observable's label or dictionary resembles."""
+    counts = type(state) is dict and not all(set(str(key)) <= set("IXYZ") for key in state)
+    return isinstance(state, str) or counts
+
+
+def _is_mps(network: qtn.TensorNetwork) -> bool:
+    """Whether `site_tensors` reads it, or refuses it as periodic; what is left may be a tree."""
+    return isinstance(network, qtn.MatrixProductState) and (network.cyclic or is_chain(network))

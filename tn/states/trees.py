@@ -1,0 +1,283 @@
+"""States as binary trees: the form in which chains and tree tensor networks are contracted with circuits.
+
+The leaves are the qubits. Every node joins two children, each a qubit or an earlier node, by an array of
+shape (left, right, up): `left` and `right` are the bonds to the children, 2 for a qubit, and `up` is the bond
+to the parent, 1 at the root, which comes last. A matrix product state is a tree with a root at any of its
+bonds and two branches on which every node adds one site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bondwise.runs import UsageError
+from bondwise.tn.states.chains import check_norm
+from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.networks import numpy_array, site_names
+
+
+@dataclass(frozen=True)
+class Node:
+    """Two children and the array that joins them.
+
+    Attributes:
+        left: Number of a qubit if `left_is_qubit`, else the index of an earlier node.
+        right: Likewise.
+        array: Shape (left, right, up).
+        left_is_qubit: Whether the left child is a qubit.
+        right_is_qubit: Whether the right child is one.
+    """
+
+    left: int
+    right: int
+    array: NDArray[Any]
+    left_is_qubit: bool
+    right_is_qubit: bool
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A state of at least two qubits; children come before their parents.
+
+    Attributes:
+        nodes: n - 1 nodes for n qubits, the root last.
+    """
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def sites(self) -> int:
+        """Number of qubits."""
+        return len(self.nodes) + 1
+
+    @property
+    def dtype(self) -> Any:
+        """float64 or complex128."""
+        return np.result_type(np.float64, *(node.array for node in self.nodes))
+
+    def astype(self, dtype: Any) -> Tree:
+        """The same state with arrays of another dtype."""
+        return Tree(tuple(replace(node, array=node.array.astype(dtype)) for node in self.nodes))
+
+    def qubits(self) -> list[tuple[int, ...]]:
+        """The qubits below each node, in the order of the leaves."""
+        below: list[tuple[int, ...]] = []
+        for node in self.nodes:
+            left = (node.left,) if node.left_is_qubit else below[node.left]
+            right = (node.right,) if node.right_is_qubit else below[node.right]
+            below.append(left + right)
+        return below
+
+
+def chain_tree(tensors: Sequence[NDArray[Any]], root: int = 0) -> Tree:
+    """A matrix product state as a tree.
+
+    Args:
+        tensors: At least two arrays of shape (left, 2, right) with outer bonds 1.
+        root: The root joins sites 0 ... root to the others.
+
+    Returns:
+        The same state.
+    """
+    last = len(tensors) - 1
+    nodes: list[Node] = []
+
+    def branch(sites: Sequence[int], arrays: Sequence[NDArray[Any]]) -> tuple[int, bool, NDArray[Any]]:
+        """Nodes from the end of the chain inwards; the branch as a child, and its matrix if it is a qubit."""
+        if len(sites) == 1:
+            return sites[0], True, arrays[0][0]
+        first = np.tensordot(arrays[0][0], arrays[1], 1)
+        nodes.append(Node(sites[0], sites[1], first, True, True))
+        for site, array in zip(sites[2:], arrays[2:], strict=True):
+            nodes.append(Node(len(nodes) - 1, site, array, False, True))
+        return len(nodes) - 1, False, np.eye(arrays[-1].shape[2])
+
+    left = branch(range(root + 1), tensors[: root + 1])
+    right = branch(range(last, root, -1), [array.transpose(2, 1, 0) for array in tensors[:root:-1]])
+    joint = (left[2] @ right[2].T)[:, :, None]
+    return Tree((*nodes, Node(left[0], right[0], joint, left[1], right[1])))
+
+
+def tree_state(network: qtn.TensorNetwork) -> Tree:
+    """Read a quimb tree tensor network.
+
+    Args:
+        network: Any connected network without loops whose outer indices are `k0` ... `k(n-1)`, or as its
+            `site_ind_id` says, of size 2, in
+            any number per tensor; bonds of any size. It must be normalised to 1e-4.
+
+    Returns:
+        The tree, with children orthonormal towards the root and of norm 1; real if all tensors are.
+
+    Raises:
+        UsageError: The network has a loop or parts that hang apart, other outer indices, fewer than 2 qubits,
+            NaN, or another norm.
+    """
+    if not isinstance(network, qtn.TensorNetwork):
+        raise UsageError(f"the network is a {type(network).__name__}; give a quimb TensorNetwork.")
+    tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
+    if all(np.isfinite(array).all() for array in tensors.values()):
+        real = {tid: _without_phase(array) for tid, array in tensors.items()}
+        if all(map(np.isrealobj, real.values())):
+            tensors = real
+    root = min(tensors)
+    tensors[root] = tensors[root] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
+    inds = {tid: tuple(tensor.inds) for tid, tensor in network.tensor_map.items()}
+    outer = {name: site for site, name in enumerate(site_names(network))}
+    if len(outer) < 2:
+        raise UsageError("the network has one outer index; give a state of at least two qubits, or a vector.")
+    if any(len(set(names)) < len(names) for names in inds.values()):
+        raise UsageError("an index of the network stands twice on one tensor; trace over it first.")
+    if any(network.ind_size(index) != 2 for index in outer):
+        raise UsageError("a site of the network does not have dimension 2; give a state of qubits.")
+    if not all(np.isfinite(array).all() for array in tensors.values()):
+        raise UsageError("a tensor of the network contains NaN or infinity; every number must be finite.")
+    neighbours: dict[int, set[int]] = {tid: set() for tid in tensors}
+    for index, owners in network.ind_map.items():
+        tids = set(owners)
+        if len(tids) > 2:
+            raise UsageError(f"index {index} of the network joins {len(tids)} tensors; a tree has 2 at most.")
+        for tid in tids:
+            neighbours[tid] |= tids - {tid}
+    edges = sum(map(len, neighbours.values())) // 2
+    order, seen = [(root, -1)], {root}
+    for tid, _ in order:
+        for other in sorted(neighbours[tid] - seen):
+            seen.add(other)
+            order.append((other, tid))
+    if len(seen) < len(tensors):
+        raise UsageError("the network falls into parts that no index joins; give a connected tree.")
+    if edges > len(tensors) - 1:
+        raise UsageError(
+            "the network has a loop, so it is no tree; contract it to one, or give a matrix product state."
+        )
+    nodes: list[Node] = []
+    found: dict[int, tuple[int, bool, NDArray[Any]]] = {}
+    for tid, parent in reversed(order):
+        up = [index for index in inds[tid] if parent >= 0 and index in inds[parent]]
+        legs = [index for index in inds[tid] if index not in up]
+        array = tensors[tid]
+        array = np.transpose(array, [inds[tid].index(index) for index in (*legs, *up)])
+        array = array.reshape(*(array.shape[: len(legs)]), -1).astype(np.result_type(array, np.float64))
+        children: list[tuple[int, bool]] = []
+        merged: list[NDArray[Any]] = []
+        for leg in legs:
+            if leg in outer:
+                children.append((outer[leg], True))
+                merged.append(np.eye(2))
+        below = [other for other in neighbours[tid] if other != parent]
+        # several indices between the same two tensors are one bond
+        axes = [legs.index(leg) for leg in legs if leg in outer]
+        for other in sorted(below):
+            axes += [legs.index(index) for index in inds[other] if index in legs]
+            children.append(found[other][:2])
+            merged.append(found[other][2])
+        array = np.transpose(array, (*axes, len(legs)))
+        array = array.reshape(*(matrix.shape[1] for matrix in merged), -1)
+        for axis, matrix in enumerate(merged):
+            array = np.moveaxis(np.tensordot(matrix, array, (1, axis)), 0, axis)
+        bare = tuple(k for k, child in enumerate(children) if child[0] < 0)  # ends without qubits
+        array, children = np.squeeze(array, bare), [child for child in children if child[0] >= 0]
+        found[tid] = _reduce(children, array, nodes, tid == root)
+    return Tree(tuple(nodes))
+
+
+def checked(tree: Tree) -> Tree:
+    """The same tree, of norm 1.
+
+    Raises:
+        UsageError: It holds NaN or is not normalised to 1e-4.
+    """
+    grams: list[NDArray[Any]] = []
+    for node in tree.nodes:
+        if not np.isfinite(node.array).all():
+            raise UsageError("a node of the tree contains NaN or infinity; every number must be finite.")
+        left = np.eye(2) if node.left_is_qubit else grams[node.left]
+        right = np.eye(2) if node.right_is_qubit else grams[node.right]
+        half = np.tensordot(np.tensordot(left, node.array, 1), right, ((1,), (1,)))  # left, up, right
+        grams.append(np.tensordot(node.array.conj(), half, ((0, 1), (0, 2))))
+    norm = np.sqrt(grams[-1].item().real)
+    check_norm(norm)
+    *below, top = tree.nodes
+    return Tree((*below, replace(top, array=top.array / norm)))
+
+
+def leaf_product(tree: Tree) -> list[NDArray[Any]]:
+    """A product state near a tree state, site by site (1, 2, 1): the first Schmidt vector of every qubit."""
+    product: list[NDArray[Any]] = [np.zeros(0)] * tree.sites
+    # from the root down: of each child the vector of the largest weight
+    incoming: dict[int, NDArray[Any]] = {len(tree.nodes) - 1: np.ones(1)}
+    for index in range(len(tree.nodes) - 1, -1, -1):
+        node = tree.nodes[index]
+        u, _, v = np.linalg.svd(node.array @ incoming[index])
+        for child, is_qubit, vector in (
+            (node.left, node.left_is_qubit, u[:, 0]),
+            (node.right, node.right_is_qubit, v[0]),
+        ):
+            if is_qubit:
+                product[child] = vector.reshape(1, 2, 1)
+            else:
+                incoming[child] = vector
+    return product
+
+
+def leaf_overlap(tree: Tree, product: list[NDArray[Any]]) -> Any:
+    """<product|tree> for what `leaf_product` returns."""
+    blocks: list[NDArray[Any]] = []
+    for node in tree.nodes:
+        left = product[node.left].ravel().conj() if node.left_is_qubit else blocks[node.left]
+        right = product[node.right].ravel().conj() if node.right_is_qubit else blocks[node.right]
+        blocks.append(np.einsum("l,r,lru->u", left, right, node.array))
+    return blocks[-1].item()
+
+
+def _without_phase(array: NDArray[Any]) -> NDArray[Any]:
+    """A real array if there is nothing but a phase that makes it complex, else the array."""
+    if np.isrealobj(array) or not array.any():
+        return array.real
+    turned = array * np.exp(-1j * np.angle(array.flat[np.argmax(np.abs(array))]))
+    return turned.real if np.abs(turned.imag).max() <= 1e-14 * np.abs(turned).max() else array
+
+
+def _reduce(
+    children: list[tuple[int, bool]], array: NDArray[Any], nodes: list[Node], is_root: bool
+) -> tuple[int, bool, NDArray[Any]]:
+    """Append the nodes of one tensor with any number of children: (node, is it a qubit, matrix (own, up))."""
+    while len(children) > 2:  # split off the first two
+        left, right, *rest = array.shape
+        q, r = np.linalg.qr(array.reshape(left * right, -1))
+        nodes.append(_node(children[0], children[1], q.reshape(left, right, -1)))
+        children = [(len(nodes) - 1, False), *children[2:]]
+        array = r.reshape(-1, *rest)
+    if not children:  # an end without qubits
+        return -1, False, array.reshape(1, -1)
+    if len(children) < 2:  # a matrix on the way
+        if not is_root:
+            child = children[0]
+            return child[0], child[1], array
+        node = nodes.pop()  # the root of a tree hangs on one branch: its matrix joins what is below
+        array = np.tensordot(node.array, array, 1)
+        nodes.append(Node(node.left, node.right, _unit(array), node.left_is_qubit, node.right_is_qubit))
+        return len(nodes) - 1, False, np.eye(1)
+    if is_root:
+        nodes.append(_node(children[0], children[1], _unit(array)))
+        return len(nodes) - 1, False, np.eye(1)
+    left, right, up = array.shape
+    q, r = np.linalg.qr(array.reshape(left * right, up))
+    nodes.append(_node(children[0], children[1], q.reshape(left, right, -1)))
+    return len(nodes) - 1, False, r
+
+
+def _node(left: tuple[int, bool], right: tuple[int, bool], array: NDArray[Any]) -> Node:
+    return Node(left[0], right[0], array, left[1], right[1])
+
+
+def _unit(array: NDArray[Any]) -> NDArray[Any]:
+    norm = np.linalg.norm(array)
+    check_norm(norm)
+    return array / norm
