@@ -1,7 +1,8 @@
 """Exact overlap of a circuit with a state, and its derivative with respect to every gate, in two passes.
 
 The contraction follows `bondwise.tn.overlap.contraction_order`: light cones from the leaves of the state to
-its root. Its cost is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase layers have w = L + 1.
+its root. Its cost is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase
+layers have w = L + 1.
 Nothing is truncated. The overlap is linear in each gate, hence one pass up and one down give it together with
 its derivative with respect to every gate (the gate's environment).
 """

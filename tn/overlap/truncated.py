@@ -1,7 +1,8 @@
 """Approximate overlap of a wide circuit with a matrix product state, and its derivatives, by truncation.
 
 The stand-in for `bondwise.tn.overlap.exact` where light cones are too wide: |0...0> is carried forwards
-through the gates and the state backwards, both as matrix product states whose bonds are truncated after every gate.
+through the gates and the state backwards, both as matrix product states whose bonds are truncated after
+every gate.
 Between the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates
 between distant qubits are carried there and back by swaps.
 """

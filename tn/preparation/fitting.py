@@ -1,8 +1,8 @@
 """The parameters of a given circuit that bring it nearest to a state.
 
 The fidelity |<state|circuit>|^2 and its gradient follow from one contraction forwards and backwards
-(`bondwise.tn.overlap.exact`), exact as long as the circuit's light cones are narrow, whatever its gates;
-beyond, states on the way are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimises -ln of the fidelity, whose
+(`bondwise.tn.overlap.exact`), exact as long as the circuit's light cones are narrow, whatever its
+gates; beyond, states on the way are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimises -ln of the fidelity, whose
 gradient does not fade where the fidelity is small.
 """
 
