@@ -2,8 +2,8 @@
 
 The fidelity |<state|circuit>|^2 and its gradient follow from one contraction forwards and backwards
 (`bondwise.tn.overlap.exact`), exact as long as the circuit's light cones are narrow, whatever its
-gates; beyond, states on the way are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimises -ln of the fidelity, whose
-gradient does not fade where the fidelity is small.
+gates; beyond, states on the way are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimizes -ln of
+the fidelity, whose gradient does not fade where the fidelity is small.
 """
 
 from __future__ import annotations
