@@ -20,11 +20,8 @@ def with_old_names(
 
     def getattr_(name: str) -> Any:
         if name in renamed:
-            warnings.warn(
-                f"{room}.{name} is now {room}.{renamed[name]}; the old name will be removed in the next release.",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            message = f"{room}.{name} is now {room}.{renamed[name]}; the old name goes in the next release."
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
         return lookup(renamed.get(name, name))
 
     return getattr_
