@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 # One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
-# more, and the last bits of a sum, hence the path of an optimiser, depend on their number.
+# more, and the last bits of a sum, hence the path of an optimizer, depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bondwise.runs import RunError, Stopped, UsageError, printable  # noqa: E402

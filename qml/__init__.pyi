@@ -17,7 +17,7 @@ from .lambeq.conversion import from_lambeq as from_lambeq
 from .training.driver import Step as Step
 from .training.driver import StopTraining as StopTraining
 from .training.driver import Training as Training
-from .training.driver import minimise as minimise
+from .training.driver import minimize as minimize
 from .training.optimizers import check_optimizer as check_optimizer
 from .vqe import VQE as VQE
 from .vqe import VQEResult as VQEResult

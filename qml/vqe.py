@@ -1,4 +1,4 @@
-"""The variational quantum eigensolver: minimise ⟨0|U(θ)† H U(θ)|0⟩ over the angles θ of a circuit."""
+"""The variational quantum eigensolver: minimize ⟨0|U(θ)† H U(θ)|0⟩ over the angles θ of a circuit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qiskit.circuit import CircuitError
 from bondwise.backends import estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_circuit, as_operator, hermitian
-from bondwise.qml.training.driver import Step, Training, minimise
+from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.runs import UsageError
 
 
@@ -51,8 +51,8 @@ class VQE:
             qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
         circuit: With parameters and without measurements.
         backend: Where energies are evaluated: a name or any object that `get_backend` takes.
-        optimizer: As for `minimise`.
-        learning_rate: As for `minimise`.
+        optimizer: As for `minimize`.
+        learning_rate: As for `minimize`.
         gradient: As for `expectation`.
         shots: Per measured basis; None is exact where the backend can be.
 
@@ -106,7 +106,7 @@ class VQE:
             parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
             steps: Updates at most.
             seed: Of shots and of stochastic gradients; each evaluation draws anew.
-            callbacks: As for `minimise`, and so are all the following.
+            callbacks: As for `minimize`, and so are all the following.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
                 the backend and the settings, not to `parameters`.
             checkpoint_every: Steps from one checkpoint to the next.
@@ -120,7 +120,7 @@ class VQE:
             Energy, angles and trace.
 
         Raises:
-            UsageError: The number of angles is wrong, or as `minimise` says.
+            UsageError: The number of angles is wrong, or as `minimize` says.
             RunError: The checkpoint cannot be written.
         """
         if np.shape(parameters) != (self.circuit.num_parameters,):
@@ -144,7 +144,7 @@ class VQE:
                 seed=draw,
             )
 
-        training = minimise(
+        training = minimize(
             energy,
             parameters,
             optimizer=self.optimizer,
@@ -172,7 +172,7 @@ class VQE:
         return VQEResult(**content)
 
     def _fingerprint(self, seed: int | None) -> str:
-        """A hash of what is minimised; QPY would not do, it names parameters by random numbers."""
+        """A hash of what is minimized; QPY would not do, it names parameters by random numbers."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
         lines += _written_out(self.circuit, range(self.circuit.num_qubits))

@@ -201,7 +201,7 @@ def measure(
 
 
 def coupled_pairs(hamiltonian: SparsePauliOp) -> list[tuple[int, int]]:
-    """Pairs of qubits that share a two-qubit term; neighbours in line when there is none."""
+    """Pairs of qubits that share a two-qubit term; neighbors in line when there is none."""
     support = hamiltonian.paulis.x | hamiltonian.paulis.z
     pairs = {tuple(row.nonzero()[0].tolist()) for row in support if row.sum() == 2}
     return sorted(pairs) or [(site, site + 1) for site in range(hamiltonian.num_qubits - 1)]

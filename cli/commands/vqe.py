@@ -58,12 +58,12 @@ def command(
             "--start", help="mps, product, near-identity, random, or a file of angles.", metavar="NAME|FILE"
         ),
     ] = "mps",
-    steps: Annotated[int, typer.Option("--steps", help="Steps of the optimiser.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the optimizer.")] = 200,
     optimizer: Annotated[
         str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.")
     ] = "lbfgs",
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of the optimiser; each has its own default.")
+        float | None, typer.Option("--learning-rate", help="Of the optimizer; each has its own default.")
     ] = None,
     backend: options.Backend = "fake:torino",
     mitigate: options.MitigateNoise = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bondwise.qml import VQEResult
 
 _COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
-_GREY = "#7a8696"
+_GRAY = "#7a8696"
 
 
 def verdicts(
@@ -118,20 +118,20 @@ def _training(
     for name, result in trained.items():
         ax.plot((result.losses - floor).clip(smallest), label=f"{name} start")
     if dmrg - floor > smallest:
-        ax.axhline(dmrg - floor, color=_GREY, ls="--", lw=1, label="DMRG")
+        ax.axhline(dmrg - floor, color=_GRAY, ls="--", lw=1, label="DMRG")
     above = "lowest" if exact is None else "exact"
     ax.set(xlabel="iteration", ylabel=f"energy above the {above} one", yscale="log")
     ax.legend(frameon=False)
     return (
         "Training",
-        "Energy at each step of the optimiser, from every start of the same circuit.",
+        "Energy at each step of the optimizer, from every start of the same circuit.",
         ax,
     )
 
 
 def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Axes]:
     ax = extrapolation.plot(new_axes())
-    ax.axhline(noiseless, color=_GREY, ls="--", lw=1, label="same circuit without noise")
+    ax.axhline(noiseless, color=_GRAY, ls="--", lw=1, label="same circuit without noise")
     ax.set_ylabel("energy")
     ax.legend(frameon=False)
     return (

@@ -174,9 +174,9 @@ def _render(result: dict[str, Any], rows: list[list[str]], entries: list[Entry],
 def _accuracies(entries: list[Entry]) -> tuple[str, str, Axes]:
     ax = new_axes(height=1.2 + 0.3 * len(entries))
     for row, entry in enumerate(entries):
-        colour = "#c05621" if "QTN" in entry.name else "#2b6cb0"
-        ax.errorbar(entry.mean, row, xerr=entry.std, color=colour, marker="s", ms=5, capsize=3)
-        ax.plot(entry.accuracies, [row] * len(entry.trials), ".", color=colour, alpha=0.5)
+        color = "#c05621" if "QTN" in entry.name else "#2b6cb0"
+        ax.errorbar(entry.mean, row, xerr=entry.std, color=color, marker="s", ms=5, capsize=3)
+        ax.plot(entry.accuracies, [row] * len(entry.trials), ".", color=color, alpha=0.5)
     ax.set(xlabel="accuracy on the test set", yticks=range(len(entries)))
     ax.set_yticklabels([f"{entry.name} ({entry.parameters:,})" for entry in entries])
     ax.invert_yaxis()

@@ -70,7 +70,7 @@ class Entry:
 
 
 def verdicts(entries: list[Entry], control: Entry) -> list[str]:
-    """Sentences that say which method wins, what entanglers do and whether random labels can be learnt."""
+    """Sentences that say which method wins, what entanglers do and whether random labels can be learned."""
     by_name = {entry.name: entry for entry in entries}
     best = max(entries, key=lambda entry: entry.mean)
     level = [
@@ -110,12 +110,12 @@ def verdicts(entries: list[Entry], control: Entry) -> list[str]:
         f"Entanglers in windows: with {on.mean:.3f}, without {off.mean:.3f}: {effect} ({error:.3f})."
     )
     majority = by_name["majority"].mean
-    learnt = (
+    learned = (
         "something leaks"
         if control.mean > majority + 3 * _error(control, by_name["majority"])
         else "nothing to learn, as it should be"
     )
-    notes.append(f"Random labels: {control.mean:.3f} against {majority:.3f} of the majority: {learnt}.")
+    notes.append(f"Random labels: {control.mean:.3f} against {majority:.3f} of the majority: {learned}.")
     return notes
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WINDOW, STRIDE = 15, 3  # residues that are cut out, and between two cuts
 _LONGEST = 1000  # residues of a protein that is shown: the model reads it once per cut
-_GREY, _BLUE, _RED = "#7a8696", "#2b6cb0", "#c05621"
+_GRAY, _BLUE, _RED = "#7a8696", "#2b6cb0", "#c05621"
 
 Figure = tuple[str, str, "Axes"]
 
@@ -59,7 +59,7 @@ def render_training(
     figures = [
         (
             "Training",
-            "Cross-entropy and accuracy after each epoch; the grey line marks the epoch that was kept.",
+            "Cross-entropy and accuracy after each epoch; the gray line marks the epoch that was kept.",
             trial.model.history_.plot(new_axes()),
         ),
         _roc(trial, cheap, data),
@@ -106,7 +106,7 @@ def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
         if positive.any() and not positive.all():
             wrong, found, _ = roc_curve(positive, chance)
             ax.plot(wrong, found, label=figure_text(name), lw=2.2 if number == 0 else 1)
-    ax.plot([0, 1], [0, 1], color=_GREY, lw=0.8, ls=":", label="chance")
+    ax.plot([0, 1], [0, 1], color=_GRAY, lw=0.8, ls=":", label="chance")
     ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return "ROC curve", f"{caption} Test set.", ax
@@ -161,12 +161,12 @@ def _along(trial: Trial, data: Splits, index: int) -> Figure:
         trial.model, sequence, label=label.item(), window=WINDOW, stride=STRIDE
     )
     above, below = Canvas(figsize=(8, 3.6), layout="constrained").subplots(2, sharex=True)
-    for sign, colour in ((1, _BLUE), (-1, _RED)):
-        above.fill_between(at, (sign * scores).clip(0) * sign, step="mid", color=colour, lw=0)
+    for sign, color in ((1, _BLUE), (-1, _RED)):
+        above.fill_between(at, (sign * scores).clip(0) * sign, step="mid", color=color, lw=0)
     above.set(ylabel="score (nats)")
     at, means = protein.hydropathy_profile(sequence)
-    below.plot(at, means, color=_GREY)
-    below.axhline(0, color=_GREY, lw=0.6)
+    below.plot(at, means, color=_GRAY)
+    below.axhline(0, color=_GRAY, lw=0.6)
     below.set(xlabel="residue", ylabel="hydropathy", xlim=(1, max(2, len(sequence))))
     name = f"protein {index + 1}" if data.test.accessions is None else data.test.accessions[index]
     heading = (

@@ -22,7 +22,7 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
     """Read a Hamiltonian from a file of either form.
 
     Args:
-        path: The file; JSON is recognised by its first character. In the plain form empty lines and what
+        path: The file; JSON is recognized by its first character. In the plain form empty lines and what
             follows a `#` are skipped.
 
     Returns:

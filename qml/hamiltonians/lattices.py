@@ -7,7 +7,7 @@ With S = σ/2 and ⟨ij⟩ over the edges of the lattice, each edge counted once
     Ising         H = -J Σ⟨ij⟩ Z_i Z_j - h Σ_i X_i        (σ, not S; the chain is critical at h = J)
 
 Site i is qubit i, the i-th character from the right of a Pauli string. A grid is numbered by a snake that
-runs along its shorter side (down the first column, up the second when rows ≤ columns): neighbours stay near
+runs along its shorter side (down the first column, up the second when rows ≤ columns): neighbors stay near
 each other on the line, which is what a matrix product state needs. The 3×4 grid:
 
     0  5  6 11
@@ -138,7 +138,7 @@ def lattice_size(size: Size | str) -> Size:
 
 
 def lattice_edges(size: Size, *, periodic: bool = False) -> list[tuple[int, int]]:
-    """Pairs of neighbouring sites, each once, as (smaller, larger), sorted.
+    """Pairs of neighboring sites, each once, as (smaller, larger), sorted.
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid, numbered by the snake shown above.

@@ -1,4 +1,4 @@
-"""The optimisation driver: a trace, callbacks, early stop, checkpoints and bit-identical resumption.
+"""The optimization driver: a trace, callbacks, early stop, checkpoints and bit-identical resumption.
 
 Row k of every trace belongs to the parameters after k updates: a run of `steps` updates has steps + 1 rows.
 A checkpoint holds all that the next update depends on, the loss and gradient just computed included; a run
@@ -86,7 +86,7 @@ class Training(Result):
         return ax
 
 
-def minimise(
+def minimize(
     loss: Callable[[torch.Tensor], torch.Tensor],
     parameters: Any,
     *,
@@ -103,7 +103,7 @@ def minimise(
     progress: bool | str = False,
     run: str = "",
 ) -> Training:
-    """Minimise a differentiable function.
+    """Minimize a differentiable function.
 
     Args:
         loss: Maps a float64 tensor of the shape of `parameters` to a scalar tensor.
@@ -121,14 +121,14 @@ def minimise(
         tolerance: See `patience`; in units of the loss.
         generator: The source of randomness that `loss` draws from, if any: it is part of the checkpoint.
         progress: Show a bar, with this title if it is text.
-        run: Fingerprint of what is minimised; a checkpoint with another one is refused.
+        run: Fingerprint of what is minimized; a checkpoint with another one is refused.
 
     Returns:
         The training. A point, loss or gradient that is not finite ends it with `converged` False, the step in
         `message`, and the parameters that were good.
 
     Raises:
-        UsageError: An unknown optimiser, a number out of range, a loss that is no differentiable number, or a
+        UsageError: An unknown optimizer, a number out of range, a loss that is no differentiable number, or a
             checkpoint that is there when it must not be, damaged, or of another run.
         RunError: The checkpoint cannot be written.
     """

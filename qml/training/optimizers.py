@@ -1,6 +1,6 @@
-"""One function, one point, one torch optimiser, and everything that its next update depends on.
+"""One function, one point, one torch optimizer, and everything that its next update depends on.
 
-All optimisers are driven alike, by `step(closure)`. L-BFGS calls the closure several times: a point that it
+All optimizers are driven alike, by `step(closure)`. L-BFGS calls the closure several times: a point that it
 comes back to is not evaluated again, and neither is the end of a line search, where the next update starts.
 """
 
@@ -23,7 +23,7 @@ _LBFGS = {
     "history_size": 20,
     "line_search_fn": "strong_wolfe",
 }
-# Name: the optimiser, its default learning rate, its settings.
+# Name: the optimizer, its default learning rate, its settings.
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, dict[str, Any]]] = {
     "adam": (torch.optim.Adam, 0.02, {}),
     "nadam": (torch.optim.NAdam, 0.02, {}),
@@ -38,17 +38,17 @@ class NotFiniteError(ArithmeticError):
 
 
 def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float:
-    """Refuse an optimiser that there is not, or a learning rate that it cannot take.
+    """Refuse an optimizer that there is not, or a learning rate that it cannot take.
 
     Args:
-        optimizer: A name, as for `minimise`.
-        learning_rate: None takes the optimiser's default.
+        optimizer: A name, as for `minimize`.
+        learning_rate: None takes the optimizer's default.
 
     Returns:
         The learning rate that will be used.
 
     Raises:
-        UsageError: There is no such optimiser, or the learning rate is not a finite number above zero.
+        UsageError: There is no such optimizer, or the learning rate is not a finite number above zero.
     """
     if optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", optimizer, OPTIMIZERS)
@@ -66,7 +66,7 @@ class Descent:
         loss: Maps a float64 tensor of the shape of `start` to a scalar tensor.
         start: The first point, float64.
         optimizer: A key of `OPTIMIZERS`.
-        learning_rate: None takes the optimiser's default.
+        learning_rate: None takes the optimizer's default.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Descent:
         make, _, settings = OPTIMIZERS[optimizer]
         self._loss = loss
         self._point = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-        self._optimiser = make([self._point], lr=self.learning_rate, **settings)
+        self._optimizer = make([self._point], lr=self.learning_rate, **settings)
         self._known: dict[bytes, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
@@ -97,9 +97,9 @@ class Descent:
         return float(value), float(torch.linalg.vector_norm(gradient))
 
     def update(self) -> bool:
-        """Take one step of the optimiser; False if it led nowhere. The point must have been evaluated."""
+        """Take one step of the optimizer; False if it led nowhere. The point must have been evaluated."""
         before = self._point.detach().clone()
-        self._optimiser.step(self._closure)  # type: ignore[arg-type] # torch types it as returning float
+        self._optimizer.step(self._closure)  # type: ignore[arg-type] # torch types it as returning float
         return not torch.equal(before, self._point)
 
     def state(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Descent:
         return {
             "point": self._point.detach().clone(),
             "evaluation": evaluation,
-            "optimiser": self._optimiser.state_dict()["state"],
+            "optimiser": self._optimizer.state_dict()["state"],  # spelled so in the files of earlier releases
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class Descent:
             self._point.copy_(state["point"])
         self._known = {self._point.detach().numpy().tobytes(): tuple(state["evaluation"])}
         # not by load_state_dict, which casts: NAdam keeps a float32 product beside float64 moments
-        self._optimiser.state[self._point] = state["optimiser"].get(0, {})
+        self._optimizer.state[self._point] = state["optimiser"].get(0, {})
 
     def _closure(self) -> torch.Tensor:
         key = self._point.detach().numpy().tobytes()

@@ -1,4 +1,4 @@
-"""The optimisation driver on functions whose minima are known, killed, interrupted and resumed."""
+"""The optimization driver on functions whose minima are known, killed, interrupted and resumed."""
 
 import math
 import os
@@ -13,15 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bondwise.qml import StopTraining, Training, check_optimizer, minimise
+from bondwise import qml
+from bondwise.qml import StopTraining, Training, check_optimizer, minimize
 from bondwise.qml.training.optimizers import OPTIMIZERS
 from bondwise.runs import UsageError, load_checkpoint
 
-# Minimises a bumpy function with a little noise from a generator; kills itself, rudely, when told to.
+# Minimizes a bumpy function with a little noise from a generator; kills itself, rudely, when told to.
 SCRIPT = """
 import os, signal, sys
 import numpy as np, torch
-from bondwise.qml import minimise
+from bondwise.qml import minimize
 
 def train(folder, optimizer, deadly=None, resume=False):
     generator = torch.Generator().manual_seed(5)
@@ -35,7 +36,7 @@ def train(folder, optimizer, deadly=None, resume=False):
         if step.step == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return minimise(loss, np.linspace(-1, 1, 12), optimizer=optimizer, steps=30, callbacks=[kill],
+    return minimize(loss, np.linspace(-1, 1, 12), optimizer=optimizer, steps=30, callbacks=[kill],
                     checkpoint=folder + "/c", checkpoint_every=7, resume=resume, generator=generator)
 
 if __name__ == "__main__":
@@ -48,8 +49,8 @@ def quadratic(x):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_optimiser_finds_the_minimum(optimizer):
-    result = minimise(quadratic, np.ones((2, 2)), optimizer=optimizer, steps=600)
+def test_every_optimizer_finds_the_minimum(optimizer):
+    result = minimize(quadratic, np.ones((2, 2)), optimizer=optimizer, steps=600)
     assert result.parameters == pytest.approx(np.full((2, 2), 3.0), abs=0.02)
     assert result.value == result.losses.min() <= result.losses[0] / 1e3
     assert result.parameters.dtype == np.float64
@@ -62,7 +63,7 @@ def test_lbfgs_solves_a_quadratic_to_machine_precision(seed, size):
     root = rng.standard_normal((size, size))
     matrix = torch.tensor(root @ root.T + np.eye(size))
     solution = torch.tensor(rng.standard_normal(size))
-    result = minimise(lambda x: (x - solution) @ matrix @ (x - solution), np.zeros(size), optimizer="lbfgs")
+    result = minimize(lambda x: (x - solution) @ matrix @ (x - solution), np.zeros(size), optimizer="lbfgs")
     assert result.parameters == pytest.approx(solution.numpy(), abs=1e-7)
     assert result.converged
     assert "no step left" in result.message
@@ -70,7 +71,7 @@ def test_lbfgs_solves_a_quadratic_to_machine_precision(seed, size):
 
 def test_sgd_trace_by_hand():
     seen = []
-    result = minimise(
+    result = minimize(
         lambda x: (x**2).sum(), [1.0], optimizer="sgd", learning_rate=0.25, steps=3, callbacks=[seen.append]
     )
     assert result.losses.tolist() == [1, 1 / 4, 1 / 16, 1 / 64]
@@ -83,12 +84,12 @@ def test_sgd_trace_by_hand():
 
 
 def test_no_steps_evaluate_the_start():
-    result = minimise(quadratic, [1.0], steps=0)
+    result = minimize(quadratic, [1.0], steps=0)
     assert (result.value, result.losses.tolist()) == (4, [4])
 
 
 def test_best_is_kept_when_the_end_is_worse():
-    result = minimise(lambda x: (x**2).sum(), [1.0], optimizer="sgd", learning_rate=1.1, steps=5)
+    result = minimize(lambda x: (x**2).sum(), [1.0], optimizer="sgd", learning_rate=1.1, steps=5)
     assert result.parameters.tolist() == [1]
     assert result.value == 1
     assert result.last[0] == pytest.approx(-(1.2**5))
@@ -101,19 +102,19 @@ def test_a_revisited_point_is_not_evaluated_again():
         points.append(tuple(x.tolist()))
         return ((x**2).sum() - 1) ** 2 + x.sum()
 
-    minimise(loss, [1.0, 2.0, -1.0], optimizer="lbfgs", steps=15)
+    minimize(loss, [1.0, 2.0, -1.0], optimizer="lbfgs", steps=15)
     assert len(points) == len(set(points))
 
 
 def test_patience_and_tolerance():
     settings = {"optimizer": "sgd", "learning_rate": 0.25, "steps": 500}
-    result = minimise(quadratic, [1.0], patience=3, tolerance=1e-3, **settings)
+    result = minimize(quadratic, [1.0], patience=3, tolerance=1e-3, **settings)
     # losses 4, 1, 1/4, …: the last three steps gained 63/64 of the loss four rows back
     gained = result.losses[-4] - result.losses[-1]
     assert result.converged
     assert gained <= 1e-3 < result.losses[-5] - result.losses[-2]
     assert (
-        minimise(quadratic, [1.0], patience=600, tolerance=1e-3, **settings).losses.size > result.losses.size
+        minimize(quadratic, [1.0], patience=600, tolerance=1e-3, **settings).losses.size > result.losses.size
     )
 
 
@@ -122,7 +123,7 @@ def test_a_callback_stops():
         if step.loss < 1:
             raise StopTraining("good enough")
 
-    result = minimise(quadratic, [1.0], callbacks=[enough])
+    result = minimize(quadratic, [1.0], callbacks=[enough])
     assert (result.message, result.converged) == ("good enough", False)
     assert result.losses[-1] < 1 <= result.losses[-2]
 
@@ -131,7 +132,7 @@ def test_a_callback_stops():
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_not_finite_loss_stops_with_the_step(optimizer, wrong):
     # infinite as soon as x falls below 1/2
-    result = minimise(
+    result = minimize(
         lambda x: torch.where(x > 0.5, x, wrong).sum(), [1.0], optimizer=optimizer, learning_rate=0.2
     )
     step = len(result.losses)
@@ -150,7 +151,7 @@ def test_a_step_that_leaves_float64_stops(optimizer):
         seen.append(x.detach().numpy().copy())
         return torch.atan(x - 1e9).sum() * 1e30
 
-    result = minimise(loss, [2.0], optimizer=optimizer, learning_rate=1.7e308, steps=50)
+    result = minimize(loss, [2.0], optimizer=optimizer, learning_rate=1.7e308, steps=50)
     assert not result.converged
     assert f"the point is not finite at step {len(result.losses)}" in result.message
     assert np.isfinite(seen).all()
@@ -159,7 +160,7 @@ def test_a_step_that_leaves_float64_stops(optimizer):
 
 
 def test_not_finite_gradient_and_start():
-    result = minimise(lambda x: x.abs().sqrt().sum(), [0.0])
+    result = minimize(lambda x: x.abs().sqrt().sum(), [0.0])
     assert "the gradient is not finite at step 0" in result.message
     assert result.parameters.tolist() == [0]
     assert math.isnan(result.value)
@@ -185,10 +186,10 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, optimizer):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_more_steps_continue_a_finished_run(tmp_path, optimizer):
     start = np.linspace(-1, 1, 5)
-    whole = minimise(quadratic, start, optimizer=optimizer, steps=12)
-    minimise(quadratic, start, optimizer=optimizer, steps=5, checkpoint=tmp_path / "c")
-    more = minimise(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
-    again = minimise(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
+    whole = minimize(quadratic, start, optimizer=optimizer, steps=12)
+    minimize(quadratic, start, optimizer=optimizer, steps=5, checkpoint=tmp_path / "c")
+    more = minimize(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
+    again = minimize(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
     for result in (more, again):
         assert result.last.tobytes() == whole.last.tobytes()
         assert result.losses.tobytes() == whole.losses.tobytes()
@@ -203,37 +204,37 @@ def test_interrupt_leaves_a_valid_checkpoint(tmp_path):
     start = np.ones(3)
     options = {"steps": 30, "checkpoint": tmp_path / "c", "checkpoint_every": 5, "run": "r"}
     with pytest.raises(KeyboardInterrupt):
-        minimise(quadratic, start, callbacks=[interrupt], **options)
+        minimize(quadratic, start, callbacks=[interrupt], **options)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
-    resumed = minimise(quadratic, start, resume=True, **options)
-    assert resumed.last.tobytes() == minimise(quadratic, start, steps=30).last.tobytes()
+    resumed = minimize(quadratic, start, resume=True, **options)
+    assert resumed.last.tobytes() == minimize(quadratic, start, steps=30).last.tobytes()
 
 
 def test_resume_starts_where_there_is_nothing_yet(tmp_path):
-    result = minimise(quadratic, np.ones(3), steps=3, checkpoint=tmp_path / "c", resume=True)
+    result = minimize(quadratic, np.ones(3), steps=3, checkpoint=tmp_path / "c", resume=True)
     assert result.losses.size == 4
     assert (tmp_path / "c").exists()
 
 
 def test_checkpoints_of_others_are_refused(tmp_path):
     path = tmp_path / "c"
-    minimise(quadratic, np.ones(3), steps=3, checkpoint=path, run="this")
+    minimize(quadratic, np.ones(3), steps=3, checkpoint=path, run="this")
     content = path.read_bytes()
     with pytest.raises(UsageError, match="exists; write resume=True"):
-        minimise(quadratic, np.ones(3), checkpoint=path, run="this")
+        minimize(quadratic, np.ones(3), checkpoint=path, run="this")
     for change in ({"run": "that"}, {"optimizer": "lbfgs"}, {"learning_rate": 0.5}):
         with pytest.raises(UsageError, match="another run"):
-            minimise(quadratic, np.ones(3), checkpoint=path, resume=True, **{"run": "this", **change})
+            minimize(quadratic, np.ones(3), checkpoint=path, resume=True, **{"run": "this", **change})
     with pytest.raises(UsageError, match="another run"):
-        minimise(quadratic, np.ones(4), checkpoint=path, resume=True, run="this")
+        minimize(quadratic, np.ones(4), checkpoint=path, resume=True, run="this")
     assert path.read_bytes() == content
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UsageError, match="damaged"):
-        minimise(quadratic, np.ones(3), checkpoint=path, resume=True, run="this")
+        minimize(quadratic, np.ones(3), checkpoint=path, resume=True, run="this")
 
 
 def test_a_failing_loss_leaves_the_last_checkpoint(tmp_path):
-    result = minimise(
+    result = minimize(
         lambda x: torch.where(x > 0.5, x, math.nan).sum(),
         [1.0],
         checkpoint=tmp_path / "c",
@@ -259,10 +260,15 @@ def test_a_failing_loss_leaves_the_last_checkpoint(tmp_path):
 )
 def test_wrong_settings(options, message):
     with pytest.raises(UsageError, match=message):
-        minimise(quadratic, [1.0], **options)
+        minimize(quadratic, [1.0], **options)
 
 
-def test_optimiser_checked_beforehand():
+def test_old_spelling():
+    with pytest.warns(DeprecationWarning, match="qml.minimise is now bondwise.qml.minimize"):
+        assert qml.minimise is minimize
+
+
+def test_optimizer_checked_beforehand():
     assert check_optimizer("lbfgs") == 1
     assert check_optimizer("sgd", 0.3) == 0.3
     with pytest.raises(UsageError, match="unknown optimizer 'adma'. Did you mean 'adam'"):
@@ -274,17 +280,17 @@ def test_optimiser_checked_beforehand():
 @pytest.mark.parametrize("start", [[], [math.nan], [[1.0, math.inf]]])
 def test_wrong_starts(start):
     with pytest.raises(UsageError, match="finite numbers"):
-        minimise(quadratic, start)
+        minimize(quadratic, start)
 
 
 @pytest.mark.parametrize("loss", [lambda x: x, lambda x: (x.detach() ** 2).sum(), lambda x: 1.0])
 def test_wrong_losses(loss):
     with pytest.raises(UsageError, match="the loss must return one number"):
-        minimise(loss, [1.0, 2.0])
+        minimize(loss, [1.0, 2.0])
 
 
 def test_result_saves_and_plots(tmp_path):
-    result = minimise(quadratic, np.ones(2), steps=4)
+    result = minimize(quadratic, np.ones(2), steps=4)
     result.save(tmp_path / "r")
     back = Training.load(tmp_path / "r")
     assert back.losses.tobytes() == result.losses.tobytes()
@@ -293,9 +299,9 @@ def test_result_saves_and_plots(tmp_path):
 
 
 def test_progress_bar_on_standard_error(capsys):
-    minimise(quadratic, [1.0], steps=3, progress="going down")
+    minimize(quadratic, [1.0], steps=3, progress="going down")
     captured = capsys.readouterr()
     assert "going down" in captured.err
     assert not captured.out
-    minimise(quadratic, [1.0], steps=3)
+    minimize(quadratic, [1.0], steps=3)
     assert not capsys.readouterr().err
