@@ -5,11 +5,9 @@ More threads than cores wait for each other: on two cores the suite then takes s
 """
 
 import functools
-import importlib.util
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -29,9 +27,8 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture
 def assert_robust(tmp_path):
     """`assert_robust` of `fuzzing.py`, in a folder of the test."""
-    spec = importlib.util.spec_from_file_location("fuzzing", Path(__file__).with_name("fuzzing.py"))
-    fuzzing = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fuzzing)
+    import fuzzing  # loads numpy
+
     (tmp_path / "mutated").mkdir()
     return functools.partial(fuzzing.assert_robust, folder=tmp_path / "mutated")
 

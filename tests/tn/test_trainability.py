@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quimb as qu
+from helpers import heisenberg, random_tensors, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -11,10 +12,6 @@ from qiskit.quantum_info import Pauli, SparsePauliOp, Statevector
 from bondwise.runs import UsageError
 from bondwise.tn import extend, get_block, ground_state, to_dense, to_quimb
 from bondwise.tn.trainability import GradientProfile, gradient_profile
-
-
-def chain(sites):
-    return [(i, i + 1) for i in range(sites - 1)]
 
 
 def drawn_angles(gate, pairs, strength, samples, seed):
@@ -60,14 +57,14 @@ def layers(draw):
     real=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_any_layer_equals_shifted_circuits(layer, gate, strength, letters, real, seed, random_tensors):
+def test_any_layer_equals_shifted_circuits(layer, gate, strength, letters, real, seed):
     sites, pairs = layer
     operator = mirrored(sites, letters, seed)
     rng = np.random.default_rng(seed)
     tensors = random_tensors(sites, int(rng.integers(1, 4)), rng, real=real)
     options = {"gate": gate, "pairs": pairs, "strength": strength, "samples": 2, "seed": seed}
     found = gradient_profile(operator, tensors, **options)
-    pairs = chain(sites) if pairs is None else pairs
+    pairs = staircase(sites) if pairs is None else pairs
     vector = to_dense(tensors)
     draws = drawn_angles(gate, pairs, strength, 2, seed)[: len(found.gradients)]
     energies = [dense_energy(operator, vector, gate, pairs, angles) for angles in draws]
@@ -85,7 +82,7 @@ def test_any_layer_equals_shifted_circuits(layer, gate, strength, letters, real,
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 @pytest.mark.parametrize("gate", ["so4", "su4"])
-def test_all_derivatives_equal_finite_differences(gate, strength, random_tensors):
+def test_all_derivatives_equal_finite_differences(gate, strength):
     pairs = [(1, 2), (3, 0), (0, 1), (2, 3)]
     tensors = random_tensors(4, 4, np.random.default_rng(1), real=gate == "so4")
     operator = mirrored(4, "IXYZ", 2)
@@ -116,25 +113,25 @@ def test_single_rotations_and_the_order_of_letters():
             np.testing.assert_allclose(found.gradients[0, 0], expected, atol=1e-15)
 
 
-def test_the_neel_state_has_the_same_gradient_on_every_bond_of_any_chain(heisenberg):
+def test_the_neel_state_has_the_same_gradient_on_every_bond_of_any_chain():
     # on its bond XY turns up-down towards down-up: <[S.S, XY]> = i, slope 1/2; likewise YX
     for sites in (6, 100):
         neel = [np.eye(2)[i % 2].reshape(1, 2, 1) for i in range(sites)]
-        found = gradient_profile(heisenberg(chain(sites), sites), neel)
+        found = gradient_profile(heisenberg(staircase(sites), sites), neel)
         np.testing.assert_allclose(found.per_bond, np.full(sites - 1, 1 / 30), rtol=1e-12)
         assert found.energy == pytest.approx(-(sites - 1) / 4, rel=1e-12)
         assert found.std == 0
 
 
-def test_an_eigenstate_has_no_gradient_until_the_blocks_leave_it(heisenberg):
-    operator = heisenberg(chain(8), 8)
+def test_an_eigenstate_has_no_gradient_until_the_blocks_leave_it():
+    operator = heisenberg(staircase(8), 8)
     state = ground_state(operator, 16, seed=0).state
     assert np.abs(gradient_profile(operator, state).gradients).max() < 1e-6
     assert gradient_profile(operator, state, strength=0.1, seed=0).value > 1e-4
 
 
-def test_a_hundred_qubits_against_quimb(random_tensors, heisenberg):
-    sites, pairs = 100, chain(100)
+def test_a_hundred_qubits_against_quimb():
+    sites, pairs = 100, staircase(100)
     tensors = random_tensors(sites, 4, np.random.default_rng(4))
     operator = heisenberg(pairs, sites) + SparsePauliOp.from_sparse_list([("X", [7], 0.3)], sites)
     spin = sum(np.kron(qu.spin_operator(s), qu.spin_operator(s)) for s in "xyz")
@@ -162,7 +159,7 @@ def test_a_hundred_qubits_against_quimb(random_tensors, heisenberg):
         assert abs(slope) > 1e-3
 
 
-def test_draws_give_the_error_and_seeds_reproduce(random_tensors, tmp_path):
+def test_draws_give_the_error_and_seeds_reproduce(tmp_path):
     operator, tensors = mirrored(4, "IXYZ", 0), random_tensors(4, 2, np.random.default_rng(0))
     first, second, other = (
         gradient_profile(operator, tensors, strength=0.2, samples=5, seed=seed) for seed in (1, 1, 2)
@@ -183,14 +180,14 @@ def test_draws_give_the_error_and_seeds_reproduce(random_tensors, tmp_path):
     assert str(again) == str(first)
 
 
-def test_a_constant_hamiltonian_has_no_gradient(random_tensors):
+def test_a_constant_hamiltonian_has_no_gradient():
     tensors = random_tensors(3, 2, np.random.default_rng(0))
     found = gradient_profile(SparsePauliOp(["III"], [1.5]), tensors)
     assert found.value == 0
     assert found.energy == 1.5
 
 
-def test_bonds_beyond_the_limit_are_refused_and_up_to_it_accepted(random_tensors):
+def test_bonds_beyond_the_limit_are_refused_and_up_to_it_accepted():
     operator, tensors = mirrored(6, "IXYZ", 0), random_tensors(6, 3, np.random.default_rng(0))
     pairs = [(0, 5), (2, 3), (4, 1)]  # three blocks pass between 2 and 3
     gradient_profile(operator, tensors, pairs=pairs, max_bond=1)

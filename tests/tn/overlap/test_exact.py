@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import applied, random_gates, random_tensors, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,25 +11,8 @@ from bondwise.tn import Window
 from bondwise.tn.states.chains import to_dense
 
 
-def staircase(sites, layers):
-    return [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
-
-
 def brickwall(sites, rows):
     return [(i, i + 1) for row in range(rows) for i in range(row % 2, sites - 1, 2)]
-
-
-def dense(gates, pairs, sites):
-    """U|0...0>, little-endian, by reshapes."""
-    state = np.zeros((2,) * sites, complex)
-    state[(0,) * sites] = 1
-    for gate, (a, b) in zip(gates, pairs, strict=True):
-        # axis of qubit q is sites - 1 - q
-        axes = (sites - 1 - a, sites - 1 - b)
-        moved = np.moveaxis(state, axes, (0, 1))
-        moved = (gate @ moved.reshape(4, -1)).reshape(moved.shape)
-        state = np.moveaxis(moved, (0, 1), axes)
-    return state.ravel()
 
 
 LAYOUTS = st.one_of(
@@ -44,9 +28,7 @@ LAYOUTS = st.one_of(
 
 @settings(max_examples=40, deadline=None)
 @given(layout=LAYOUTS, bond=st.integers(1, 6), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_overlap_and_environments_equal_the_dense_state(
-    random_tensors, random_gates, layout, bond, real, seed
-):
+def test_overlap_and_environments_equal_the_dense_state(layout, bond, real, seed):
     sites, pairs = layout
     rng = np.random.default_rng(seed)
     tensors = random_tensors(sites, bond, rng, real=real)
@@ -54,7 +36,7 @@ def test_overlap_and_environments_equal_the_dense_state(
     window = Window(tensors, pairs)
 
     target = to_dense(tensors).conj()
-    exact = target @ dense(gates, pairs, sites)
+    exact = target @ applied(gates, pairs, sites)
     overlap, environments = window.environments(gates)
     assert overlap == pytest.approx(exact, abs=1e-13)
     assert window.overlap(gates) == pytest.approx(exact, abs=1e-13)
@@ -63,13 +45,13 @@ def test_overlap_and_environments_equal_the_dense_state(
         for row, column in rng.integers(0, 4, (3, 2)):
             unit = gates.copy()
             unit[k] = np.eye(16).reshape(4, 4, 4, 4)[row, column]
-            derivative = target @ dense(unit, pairs, sites)
+            derivative = target @ applied(unit, pairs, sites)
             assert environments[k, row, column] == pytest.approx(derivative, abs=1e-13)
 
 
 @settings(max_examples=10, deadline=None)
 @given(real=st.booleans(), seed=st.integers(0, 2**16))
-def test_sweeps_never_lower_the_overlap(random_tensors, random_gates, real, seed):
+def test_sweeps_never_lower_the_overlap(real, seed):
     rng = np.random.default_rng(seed)
     pairs = staircase(6, 2)
     window = Window(random_tensors(6, 4, rng, real=real), pairs)
@@ -87,7 +69,7 @@ def test_sweeps_never_lower_the_overlap(random_tensors, random_gates, real, seed
         np.testing.assert_allclose(np.linalg.det(gates), 1, atol=1e-12)
 
 
-def test_cost_is_linear_in_the_number_of_sites(random_tensors):
+def test_cost_is_linear_in_the_number_of_sites():
     """The length of the tape counts the numbers that one pass handles."""
     rng = np.random.default_rng(0)
     lengths = [Window(random_tensors(n, 4, rng), staircase(n, 3)).cost for n in (40, 80, 120)]
@@ -95,19 +77,19 @@ def test_cost_is_linear_in_the_number_of_sites(random_tensors):
 
 
 @pytest.mark.parametrize("pair", [(1, 1), (2, 3), (-1, 0)])
-def test_pairs_that_are_not_two_qubits_are_refused(random_tensors, pair):
+def test_pairs_that_are_not_two_qubits_are_refused(pair):
     tensors = random_tensors(3, 2, np.random.default_rng(0))
     with pytest.raises(UsageError, match="is not two different qubits out of 0 to 2"):
         Window(tensors, [pair])
 
 
-def test_gates_of_another_number_are_refused(random_tensors):
+def test_gates_of_another_number_are_refused():
     window = Window(random_tensors(3, 2, np.random.default_rng(0)), [(0, 1)])
     with pytest.raises(UsageError, match="one 4 x 4 matrix for each of 1 pairs"):
         window.overlap(np.zeros((2, 4, 4)))
 
 
-def test_too_deep_a_circuit_is_refused_before_memory_is_asked_for(random_tensors):
+def test_too_deep_a_circuit_is_refused_before_memory_is_asked_for():
     tensors = random_tensors(60, 16, np.random.default_rng(0))
     with pytest.raises(UsageError, match="give fewer layers, a smaller bond"):
         Window(tensors, staircase(60, 30))

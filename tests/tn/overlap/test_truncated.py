@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import applied, random_gates, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bondwise.tn import Window, site_tensors, to_dense
 from bondwise.tn.overlap.truncated import TruncatedWindow
-
-
-def dense(gates, pairs, sites):
-    """U|0...0>, little-endian, by reshapes."""
-    state = np.zeros((2,) * sites, gates.dtype)
-    state[(0,) * sites] = 1
-    for gate, (a, b) in zip(gates, pairs, strict=True):
-        axes = (sites - 1 - a, sites - 1 - b)  # axis of qubit q is sites - 1 - q
-        moved = np.moveaxis(state, axes, (0, 1))
-        state = np.moveaxis((gate @ moved.reshape(4, -1)).reshape(moved.shape), (0, 1), axes)
-    return state.ravel()
 
 
 @st.composite
@@ -38,9 +28,7 @@ def far_pairs(draw):
     mixed=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_equals_the_exact_window_where_nothing_is_truncated(
-    random_tensors, random_gates, layout, bond, real, mixed, seed
-):
+def test_equals_the_exact_window_where_nothing_is_truncated(layout, bond, real, mixed, seed):
     sites, pairs = layout
     rng = np.random.default_rng(seed)
     tensors = site_tensors(random_tensors(sites, bond, rng, real=real))
@@ -53,10 +41,10 @@ def test_equals_the_exact_window_where_nothing_is_truncated(
     np.testing.assert_allclose(environments, derivatives, atol=1e-9)
     assert truncated.lost == pytest.approx(0, abs=1e-12)
     assert truncated.dtype == window.dtype == tensors[0].dtype
-    assert overlap == pytest.approx(to_dense(tensors).conj() @ dense(gates, pairs, sites), abs=1e-9)
+    assert overlap == pytest.approx(to_dense(tensors).conj() @ applied(gates, pairs, sites), abs=1e-9)
 
 
-def test_what_is_lost_is_what_the_bond_does_not_hold(random_gates):
+def test_what_is_lost_is_what_the_bond_does_not_hold():
     """One gate in the middle of |0000>: the second Schmidt value is left out at bond 1."""
     gates = random_gates(1, np.random.default_rng(0), real=False)
     zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * 4
@@ -72,13 +60,13 @@ def test_what_is_lost_is_what_the_bond_does_not_hold(random_gates):
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**16))
-def test_larger_bonds_come_nearer(random_gates, seed):
+def test_larger_bonds_come_nearer(seed):
     """The weight kept bounds the fidelity with the exact state; at the full bond there is no error."""
     rng = np.random.default_rng(seed)
     sites = 8
     pairs = [(i, i + 1) for _ in range(4) for i in range(sites - 1)]
     gates = random_gates(len(pairs), rng, real=False)
-    exact = dense(gates, pairs, sites)
+    exact = applied(gates, pairs, sites)
     target = site_tensors(exact)
     lost, infidelities = [], []
     for bond in (2, 4, 8, 16):
@@ -92,7 +80,7 @@ def test_larger_bonds_come_nearer(random_gates, seed):
     assert all(0 <= weight <= 1 for weight in lost[:3])
 
 
-def test_environments_are_near_the_exact_ones(random_tensors, random_gates):
+def test_environments_are_near_the_exact_ones():
     rng = np.random.default_rng(1)
     pairs = [(i, j) for i in range(8) for j in range(i + 1, 8)]
     angles = 0.1 * rng.normal(size=(len(pairs), 4, 4))
@@ -106,7 +94,7 @@ def test_environments_are_near_the_exact_ones(random_tensors, random_gates):
     assert np.abs(environments - derivatives).max() < 0.02
 
 
-def test_without_gates_the_overlap_is_the_first_amplitude(random_tensors):
+def test_without_gates_the_overlap_is_the_first_amplitude():
     tensors = site_tensors(random_tensors(5, 3, np.random.default_rng(2), real=False))
     window = TruncatedWindow(tensors, [], 2)
     overlap, environments = window.environments(np.zeros((0, 4, 4)))
@@ -115,7 +103,7 @@ def test_without_gates_the_overlap_is_the_first_amplitude(random_tensors):
     assert window.lost == 0
 
 
-def test_the_state_given_is_not_changed(random_tensors, random_gates):
+def test_the_state_given_is_not_changed():
     rng = np.random.default_rng(3)
     tensors = site_tensors(random_tensors(6, 4, rng))
     before = [tensor.copy() for tensor in tensors]

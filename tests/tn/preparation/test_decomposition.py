@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers import prepared, random_gates, random_tensors, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import transpile
-from qiskit.quantum_info import Statevector, random_statevector
+from qiskit.quantum_info import random_statevector
 
 from bondwise.runs import UsageError
 from bondwise.tn import (
@@ -22,17 +23,9 @@ from bondwise.tn.preparation.joint_optimization import coordinates, polish, turn
 from bondwise.tn.states.chains import inner
 
 
-def staircase(sites, layers=1):
-    return [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
-
-
 def chain_cx(sites, layers, real):
     """One CX for the first gate, two for others on a fresh qubit, two or three for the rest."""
     return 1 + 2 * (sites - 2) + (2 if real else 3) * (sites - 1) * (layers - 1)
-
-
-def prepared(found):
-    return Statevector(found.circuit.assign_parameters(found.parameters)).data
 
 
 def check(found, dense, *, cx):
@@ -51,7 +44,7 @@ def check(found, dense, *, cx):
 
 @pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
 @pytest.mark.parametrize("sites", [2, 3, 6])
-def test_circuits_are_what_they_say(random_tensors, real, sites):
+def test_circuits_are_what_they_say(real, sites):
     tensors = random_tensors(sites, 4, np.random.default_rng(sites), real=real)
     found = decompose(tensors, layers=2, seed=0)
     check(found, to_dense(tensors), cx=chain_cx(sites, 2, real))
@@ -60,7 +53,7 @@ def test_circuits_are_what_they_say(random_tensors, real, sites):
 
 @pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
 @pytest.mark.parametrize("sites", [2, 5, 8])
-def test_one_exact_layer_is_recovered(random_gates, real, sites):
+def test_one_exact_layer_is_recovered(real, sites):
     gates = random_gates(sites - 1, np.random.default_rng(sites), real=real)
     state = np.zeros((2,) * sites, gates.dtype)
     state[(0,) * sites] = 1
@@ -76,7 +69,7 @@ def test_one_exact_layer_is_recovered(random_gates, real, sites):
 
 @settings(max_examples=8, deadline=None)
 @given(sites=st.integers(3, 7), bond=st.integers(2, 8), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_no_layer_raises_the_infidelity(random_tensors, sites, bond, real, seed):
+def test_no_layer_raises_the_infidelity(sites, bond, real, seed):
     tensors = random_tensors(sites, bond, np.random.default_rng(seed), real=real)
     found = decompose(tensors, layers=2, seed=seed)
     reached = [entry["infidelity"] for entry in found.history]
@@ -100,7 +93,7 @@ def test_transpiling_keeps_the_number_of_cx(heisenberg12):
     assert basis.count_ops()["cx"] == found.cx_count
 
 
-def test_seeds_reproduce(random_tensors):
+def test_seeds_reproduce():
     state = to_quimb(random_tensors(6, 6, np.random.default_rng(0)))
     first, second, other = (decompose(state, layers=2, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(first.parameters, second.parameters)
@@ -124,17 +117,17 @@ class TestLimits:
         )
         assert len(found.history) == 2
 
-    def test_the_smaller_limit_holds(self, random_tensors):
+    def test_the_smaller_limit_holds(self):
         tensors = random_tensors(4, 4, np.random.default_rng(1))
         assert decompose(tensors, layers=3, max_cx=10, seed=0).cx_count == 5
         assert decompose(tensors, layers=1, max_cx=100, seed=0).cx_count == 5
 
-    def test_too_few_cx_for_a_layer_give_a_product_state(self, random_tensors):
+    def test_too_few_cx_for_a_layer_give_a_product_state(self):
         tensors = random_tensors(4, 4, np.random.default_rng(1))
         found = decompose(tensors, max_cx=4, seed=0)
         check(found, to_dense(tensors), cx=0)
 
-    def test_the_default_is_a_target_of_one_in_a_thousand(self, random_tensors):
+    def test_the_default_is_a_target_of_one_in_a_thousand(self):
         found = decompose(random_tensors(5, 2, np.random.default_rng(1)), seed=0)
         assert found.infidelity <= 1e-3
         assert len(found.history) == 2
@@ -159,13 +152,13 @@ class TestLimits:
 class TestSimpleStates:
     @pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
     @pytest.mark.parametrize("sites", [1, 2, 5])
-    def test_product_states_need_no_cx(self, random_tensors, real, sites):
+    def test_product_states_need_no_cx(self, real, sites):
         tensors = random_tensors(sites, 1, np.random.default_rng(7), real=real)
         found = decompose(tensors, seed=0)
         check(found, to_dense(tensors), cx=0)
         assert found.infidelity < 1e-13
 
-    def test_layers_that_are_asked_for_are_made(self, random_tensors):
+    def test_layers_that_are_asked_for_are_made(self):
         tensors = random_tensors(4, 1, np.random.default_rng(7))
         found = decompose(tensors, layers=2, seed=0)
         check(found, to_dense(tensors), cx=11)
@@ -192,7 +185,7 @@ class TestSimpleStates:
             decompose_analytically(np.array([1.0, 0, 0, 0]), 0)
 
 
-def test_results_are_stored(random_tensors, tmp_path):
+def test_results_are_stored(tmp_path):
     found = decompose(random_tensors(4, 3, np.random.default_rng(2)), layers=1, seed=9)
     found.save(tmp_path / "found")
     again = Decomposition.load(tmp_path / "found")
@@ -205,7 +198,7 @@ def test_results_are_stored(random_tensors, tmp_path):
 
 @settings(max_examples=10, deadline=None)
 @given(real=st.booleans(), seed=st.integers(0, 2**16))
-def test_removing_a_layer_leaves_what_the_layer_lacks(random_tensors, random_gates, real, seed):
+def test_removing_a_layer_leaves_what_the_layer_lacks(real, seed):
     """<0|U^dagger|psi> is the overlap, however the gates are put."""
     rng = np.random.default_rng(seed)
     tensors = random_tensors(6, 4, rng, real=real)
@@ -218,7 +211,7 @@ def test_removing_a_layer_leaves_what_the_layer_lacks(random_tensors, random_gat
 
 @settings(max_examples=10, deadline=None)
 @given(real=st.booleans(), seed=st.integers(0, 2**16))
-def test_states_of_bond_two_are_one_analytic_layer(random_tensors, real, seed):
+def test_states_of_bond_two_are_one_analytic_layer(real, seed):
     tensors = site_tensors(random_tensors(6, 2, np.random.default_rng(seed), real=real))
     gates = analytic_layer(tensors)
     assert abs(Window(tensors, staircase(6)).overlap(gates)) == pytest.approx(1, abs=1e-12)
@@ -227,7 +220,7 @@ def test_states_of_bond_two_are_one_analytic_layer(random_tensors, real, seed):
 
 
 @pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
-def test_polish_ends_at_a_stationary_point_and_stays_unitary(random_tensors, random_gates, real):
+def test_polish_ends_at_a_stationary_point_and_stays_unitary(real):
     rng = np.random.default_rng(4)
     tensors = random_tensors(5, 4, rng, real=real)
     window = Window(tensors, staircase(5, 1))
@@ -262,7 +255,7 @@ class TestWorth:
         assert (found.cx_count, len(found.history)) == (0, 1)
         assert "two layers more were left out, as they brought it to 0.5 only" in found.message
 
-    def test_a_random_state_is_not_promised(self, random_tensors):
+    def test_a_random_state_is_not_promised(self):
         tensors = random_tensors(12, 16, np.random.default_rng(0))
         found = decompose(tensors, max_cx=66, infidelity=1e-2, restarts=1, seed=0)
         assert not found.converged

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -57,7 +58,7 @@ def test_small_strength_moves_the_state_little(strength, gate, seed):
     assert lost <= (np.abs(values[len(parameters) :]).sum() / 2) ** 2
 
 
-def test_a_decomposed_state_stays_real_and_the_given_circuit_as_it_was(random_tensors):
+def test_a_decomposed_state_stays_real_and_the_given_circuit_as_it_was():
     found = decompose(random_tensors(5, 4, np.random.default_rng(0)), layers=1, seed=0)
     copy = found.circuit.copy()
     longer, values = extend(found.circuit, found.parameters, [(0, 4), (1, 2)], strength=0.3, seed=1)

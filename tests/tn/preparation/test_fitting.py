@@ -5,12 +5,13 @@ import re
 import numpy as np
 import pytest
 import quimb.tensor as qtn
+from helpers import dense_state, prepared, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2
-from qiskit.quantum_info import Statevector, random_statevector, random_unitary
+from qiskit.quantum_info import random_statevector, random_unitary
 
 import bondwise.tn.overlap.contraction_order as schedule
 from bondwise.runs import UsageError
@@ -51,15 +52,10 @@ def all_to_all(sites, layers, kind="rzz"):
     return circuit
 
 
-def prepared(circuit, parameters):
-    bound = circuit.remove_final_measurements(inplace=False).assign_parameters(parameters)
-    return Statevector(bound).data
-
-
 def check(found, state):
     """The result is what it says, by Qiskit's simulator."""
     assert isinstance(found, Decomposition)
-    exact = 1 - abs(np.vdot(state, prepared(found.circuit, found.parameters))) ** 2
+    exact = 1 - abs(np.vdot(state, prepared(found))) ** 2
     assert found.infidelity == pytest.approx(exact, abs=1e-12)
     assert found.parameters.shape == (found.circuit.num_parameters,)
     assert found.parameters.dtype == np.float64
@@ -73,7 +69,7 @@ def check(found, state):
 @pytest.mark.parametrize("truncated", [False, True], ids=["exact", "truncated"])
 @settings(max_examples=8, deadline=None)
 @given(sites=st.integers(2, 6), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_gradient_of_the_fidelity_equals_differences(random_tensors, truncated, sites, real, seed):
+def test_gradient_of_the_fidelity_equals_differences(truncated, sites, real, seed):
     """Program and window together, as the fit uses them."""
     rng = np.random.default_rng(seed)
     circuit = ansatz(sites)
@@ -83,7 +79,7 @@ def test_gradient_of_the_fidelity_equals_differences(random_tensors, truncated, 
     x = rng.normal(size=circuit.num_parameters)
 
     def fidelity(x):
-        return abs(np.vdot(to_dense(tensors), prepared(circuit, x))) ** 2
+        return abs(np.vdot(to_dense(tensors), dense_state(circuit, x))) ** 2
 
     overlap, environments = window.environments(program.gates(x))
     assert abs(overlap) ** 2 == pytest.approx(fidelity(x), abs=1e-12)
@@ -100,7 +96,7 @@ def test_a_state_made_by_the_circuit_is_recovered(sites, form):
     rng = np.random.default_rng(sites)
     circuit = ansatz(sites)
     right = rng.normal(size=circuit.num_parameters)
-    vector = prepared(circuit, right)
+    vector = dense_state(circuit, right)
     state = vector
     if form == "chain":
         state = site_tensors(vector)
@@ -121,7 +117,7 @@ def test_a_state_made_by_the_circuit_is_recovered(sites, form):
 def test_the_right_parameters_stay():
     circuit = ansatz(4)
     right = np.random.default_rng(0).normal(size=circuit.num_parameters)
-    found = fit(circuit, prepared(circuit, right), right)
+    found = fit(circuit, dense_state(circuit, right), right)
     assert found.infidelity < 1e-13
     np.testing.assert_allclose(found.parameters, right, atol=1e-5)
 
@@ -135,7 +131,7 @@ def test_what_is_reported_is_what_qiskit_simulates(sites, seed):
     start = np.random.default_rng(seed).normal(size=circuit.num_parameters)
     found = fit(circuit, state, start, iterations=30)
     check(found, state)
-    begin = 1 - abs(np.vdot(state, prepared(circuit, start))) ** 2
+    begin = 1 - abs(np.vdot(state, dense_state(circuit, start))) ** 2
     assert found.history[0]["infidelity"] == pytest.approx(begin, abs=1e-12)
     assert found.infidelity <= begin + 1e-12
 
@@ -219,7 +215,7 @@ class TestLimits:
         circuit = ansatz(4)
         rng = np.random.default_rng(0)
         right = rng.normal(size=circuit.num_parameters)
-        state = prepared(circuit, right)
+        state = dense_state(circuit, right)
         start = right + 0.1 * rng.normal(size=len(right))
         loose, tight = (fit(circuit, state, start, infidelity=target) for target in (1e-2, 1e-8))
         assert 1e-8 < loose.infidelity <= 1e-2
@@ -227,7 +223,7 @@ class TestLimits:
         assert loose.converged
         assert tight.converged
 
-    def test_a_target_that_cannot_be_met_says_why(self, random_tensors):
+    def test_a_target_that_cannot_be_met_says_why(self):
         tensors = random_tensors(12, 16, np.random.default_rng(0))
         circuit = QuantumCircuit(12)
         for qubit, angle in enumerate(ParameterVector("t", 12)):
@@ -272,19 +268,19 @@ class TestLimits:
 class TestWide:
     """Beyond an exact contraction."""
 
-    def test_truncation_is_said(self, monkeypatch, random_tensors):
+    def test_truncation_is_said(self, monkeypatch):
         monkeypatch.setattr(schedule, "LARGEST", 2**9)
         circuit = all_to_all(8, 2)
         rng = np.random.default_rng(0)
         right = 0.3 * rng.normal(size=circuit.num_parameters)
-        state = prepared(circuit, right)
+        state = dense_state(circuit, right)
         start = right + 0.05 * rng.normal(size=len(right))
         found = fit(circuit, state, start, iterations=5, max_bond=8)
         assert not found.exact
         assert "approximate: bonds truncated at 8" in found.message
-        exact = 1 - abs(np.vdot(state, prepared(circuit, found.parameters))) ** 2
+        exact = 1 - abs(np.vdot(state, dense_state(circuit, found.parameters))) ** 2
         assert found.infidelity == pytest.approx(exact, abs=5e-3)
-        begin = 1 - abs(np.vdot(state, prepared(circuit, start))) ** 2
+        begin = 1 - abs(np.vdot(state, dense_state(circuit, start))) ** 2
         assert exact < begin
 
     def test_a_bond_that_holds_all_is_as_good_as_exact(self, monkeypatch):
@@ -318,7 +314,7 @@ class TestWide:
         assert not found.exact
         assert "approximate: bonds truncated at 4" in found.message
         if sites == 20:
-            overlap = prepared(circuit, found.parameters)[0]
+            overlap = dense_state(circuit, found.parameters)[0]
         else:
             overlap = TruncatedWindow(zero, program.pairs, 8).overlap(program.gates(found.parameters))
         assert 0 < found.infidelity < 0.9 * found.history[0]["infidelity"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import applied
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -31,17 +32,6 @@ GATES = {
 }
 
 
-def prepared(program, parameters, sites):
-    """|0...0> after the program's matrices, little-endian, by reshapes."""
-    state = np.zeros((2,) * sites, complex)
-    state[(0,) * sites] = 1
-    for gate, (a, b) in zip(program.gates(parameters), program.pairs, strict=True):
-        axes = (sites - 1 - a, sites - 1 - b)  # axis of qubit q is sites - 1 - q
-        moved = np.moveaxis(state, axes, (0, 1))
-        state = np.moveaxis((gate @ moved.reshape(4, -1)).reshape(moved.shape), (0, 1), axes)
-    return state.ravel()
-
-
 def check(circuit, seed=0, *, parameters=None):
     """State and derivative at one point."""
     rng = np.random.default_rng(seed)
@@ -53,7 +43,7 @@ def check(circuit, seed=0, *, parameters=None):
     assert gates.shape == (len(program.pairs), 4, 4)
     bound = circuit.remove_final_measurements(inplace=False).assign_parameters(parameters)
     exact = Statevector(bound).data
-    state = prepared(program, parameters, circuit.num_qubits)
+    state = applied(gates, program.pairs, circuit.num_qubits)
     assert abs(np.vdot(exact, state)) == pytest.approx(1, abs=1e-12)
 
     weights = rng.normal(size=gates.shape) + 1j * rng.normal(size=gates.shape)
@@ -139,7 +129,8 @@ def test_evolutions_are_the_product_formula_that_a_device_runs(sites):
         [("ZZ", [0, sites - 1], 1.0), *(("X", [i], 1.0) for i in range(sites))], sites
     )
     circuit = dressed(lambda c: c.append(PauliEvolutionGate(words, T[0]), range(sites)))
-    state = prepared(Program(circuit), np.array([0.7]), 3)
+    program = Program(circuit)
+    state = applied(program.gates(np.array([0.7])), program.pairs, 3)
     formula = Statevector(circuit.assign_parameters([0.7]).decompose("PauliEvolution", reps=3)).data
     assert abs(np.vdot(formula, state)) == pytest.approx(1, abs=1e-12)
     assert abs(np.vdot(Statevector(circuit.assign_parameters([0.7])).data, state)) < 1 - 1e-4

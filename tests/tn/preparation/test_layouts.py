@@ -7,10 +7,11 @@ import numpy as np
 import pennylane as qml
 import pytest
 import quimb.tensor as qtn
+from helpers import applied, dense_state, prepared, random_gates, random_tensors, up_to_phase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import transpile
-from qiskit.quantum_info import Operator, Statevector
+from qiskit.quantum_info import Operator
 
 from bondwise.backends import to_pennylane
 from bondwise.runs import UsageError
@@ -18,17 +19,6 @@ from bondwise.tn import Window, decompose, site_tensors, to_dense, tree_state
 from bondwise.tn.preparation.layouts import layer_pairs, layer_root
 
 LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
-
-
-def dense(gates, pairs, sites):
-    """U|0...0>, little-endian, by reshapes."""
-    state = np.zeros((2,) * sites, gates.dtype)
-    state[(0,) * sites] = 1
-    for gate, (a, b) in zip(gates, pairs, strict=True):
-        axes = (sites - 1 - a, sites - 1 - b)  # axis of qubit q is sites - 1 - q
-        moved = np.moveaxis(state, axes, (0, 1))
-        state = np.moveaxis((gate @ moved.reshape(4, -1)).reshape(moved.shape), (0, 1), axes)
-    return state.ravel()
 
 
 def random_tree(sites, bond, rng, *, real=True, degree=None):
@@ -56,14 +46,6 @@ def random_tree(sites, bond, rng, *, real=True, degree=None):
 
 def vector_of(network, sites):
     return network.to_dense([f"k{i}" for i in reversed(range(sites))]).ravel()
-
-
-def prepared(found):
-    return Statevector(found.circuit.assign_parameters(found.parameters)).data
-
-
-def up_to_phase(found, wanted):
-    return abs(abs(np.vdot(found, wanted)) - 1)
 
 
 class TestPairs:
@@ -149,7 +131,7 @@ class TestPairs:
     seed=st.integers(0, 2**20),
 )
 def test_overlap_and_environments_equal_the_dense_state(
-    random_tensors, random_gates, layout, shape, sites, layers, bond, real, degree, seed
+    layout, shape, sites, layers, bond, real, degree, seed
 ):
     rng = np.random.default_rng(seed)
     if shape == "chain":
@@ -167,7 +149,7 @@ def test_overlap_and_environments_equal_the_dense_state(
     gates = random_gates(len(pairs), rng, real=real != mixed)
     window = Window(state, pairs)
 
-    exact = target @ dense(gates, pairs, sites)
+    exact = target @ applied(gates, pairs, sites)
     overlap, environments = window.environments(gates)
     assert overlap == pytest.approx(exact, abs=1e-12)
     assert window.overlap(gates) == pytest.approx(exact, abs=1e-12)
@@ -178,14 +160,14 @@ def test_overlap_and_environments_equal_the_dense_state(
             unit = gates.copy()
             unit[k] = np.eye(16).reshape(4, 4, 4, 4)[row, column]
             assert environments[k, row, column] == pytest.approx(
-                target @ dense(unit, pairs, sites), abs=1e-12
+                target @ applied(unit, pairs, sites), abs=1e-12
             )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @settings(max_examples=8, deadline=None)
 @given(sites=st.integers(3, 8), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_sweeps_never_lower_the_overlap(random_tensors, random_gates, layout, sites, real, seed):
+def test_sweeps_never_lower_the_overlap(layout, sites, real, seed):
     rng = np.random.default_rng(seed)
     pairs = layer_pairs(layout, sites) * 2
     window = Window(random_tensors(sites, 4, rng, real=real), pairs)
@@ -206,14 +188,14 @@ SHAPES = [(shape, layout) for shape in ("chain", "tree") for layout in LAYOUTS]
 @pytest.mark.parametrize(("shape", "layout"), SHAPES)
 @settings(max_examples=4, deadline=None)
 @given(sites=st.integers(3, 7), bond=st.integers(2, 4), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_no_layer_raises_the_infidelity(random_tensors, layout, shape, sites, bond, real, seed):
+def test_no_layer_raises_the_infidelity(layout, shape, sites, bond, real, seed):
     rng = np.random.default_rng(seed)
     chain = shape == "chain"
     state = random_tensors(sites, bond, rng, real=real) if chain else random_tree(sites, bond, rng, real=real)
     found = decompose(state, layers=2, layout=layout, restarts=1, seed=seed)
     exact = [entry["infidelity"] for entry in found.history]
-    dense_state = to_dense(state) if chain else vector_of(state, sites)
-    reached = [*exact[:-1], 1 - abs(np.vdot(dense_state, prepared(found))) ** 2]
+    target = to_dense(state) if chain else vector_of(state, sites)
+    reached = [*exact[:-1], 1 - abs(np.vdot(target, prepared(found))) ** 2]
     assert len(reached) == 3
     assert reached[-1] == pytest.approx(exact[-1], abs=1e-12)
     assert all(after <= before + 1e-12 for before, after in pairwise(reached))
@@ -239,10 +221,6 @@ def test_a_tree_gets_as_many_layers_as_the_default_target_needs():
     assert found.cx_count > 0
 
 
-def qiskit_state(circuit, parameters):
-    return Statevector(circuit.assign_parameters(parameters)).data
-
-
 def pennylane_state(circuit, parameters):
     sites = circuit.num_qubits
     device = qml.device("lightning.qubit", wires=sites)
@@ -266,7 +244,7 @@ def quimb_state(circuit, parameters):
 
 @pytest.mark.parametrize(("shape", "layout"), SHAPES)
 @pytest.mark.parametrize(("sites", "real"), [(2, False), (3, True), (6, False), (7, True)])
-def test_three_simulators_make_the_same_state(random_tensors, layout, shape, sites, real):
+def test_three_simulators_make_the_same_state(layout, shape, sites, real):
     rng = np.random.default_rng(sites)
     if shape == "chain":
         state = random_tensors(sites, 4, rng, real=real)
@@ -275,7 +253,7 @@ def test_three_simulators_make_the_same_state(random_tensors, layout, shape, sit
         state = random_tree(sites, 3, rng, real=real)
         target = vector_of(state, sites)
     found = decompose(state, layers=2, layout=layout, restarts=0, seed=0)
-    states = [make(found.circuit, found.parameters) for make in (qiskit_state, pennylane_state, quimb_state)]
+    states = [make(found.circuit, found.parameters) for make in (dense_state, pennylane_state, quimb_state)]
     for other in states[1:]:
         np.testing.assert_allclose(other, states[0], atol=1e-10)
     assert found.infidelity == pytest.approx(1 - abs(np.vdot(target, states[0])) ** 2, abs=1e-10)
@@ -291,9 +269,9 @@ def test_three_simulators_make_the_same_state(random_tensors, layout, shape, sit
 @pytest.mark.parametrize("layout", ["staircase", "bidirectional", "tree"])
 @pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
 @pytest.mark.parametrize("sites", [2, 3, 6, 9])
-def test_one_exact_layer_is_recovered(random_gates, layout, real, sites):
+def test_one_exact_layer_is_recovered(layout, real, sites):
     pairs = layer_pairs(layout, sites)
-    state = dense(random_gates(len(pairs), np.random.default_rng(sites), real=real), pairs, sites)
+    state = applied(random_gates(len(pairs), np.random.default_rng(sites), real=real), pairs, sites)
     found = decompose(state, layers=1, layout=layout, seed=1)
     assert found.infidelity < 1e-12
     assert up_to_phase(prepared(found), state) < 1e-10
@@ -310,13 +288,13 @@ def test_one_layer_makes_every_tree_of_bond_two(real, sites):
     assert found.cx_count == 2 * sites - 3
 
 
-def test_one_layer_of_a_brickwall_is_recovered(random_gates):
+def test_one_layer_of_a_brickwall_is_recovered():
     pairs = layer_pairs("brickwall", 6)
-    state = dense(random_gates(len(pairs), np.random.default_rng(0)), pairs, 6)
+    state = applied(random_gates(len(pairs), np.random.default_rng(0)), pairs, 6)
     assert decompose(state, layers=1, layout="brickwall", seed=1).infidelity < 1e-12
 
 
-def test_layers_of_the_bidirectional_layout_are_half_as_deep(random_tensors):
+def test_layers_of_the_bidirectional_layout_are_half_as_deep():
     tensors = random_tensors(10, 2, np.random.default_rng(0))
     depths = {
         layout: decompose(tensors, layers=1, layout=layout, restarts=0, seed=0).depth
@@ -334,7 +312,7 @@ def test_ghz_states_are_one_layer_of_every_tree():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_targets_that_cannot_be_met_say_why(random_tensors, layout):
+def test_targets_that_cannot_be_met_say_why(layout):
     """A random state of bond 16 does not fit in a few layers."""
     tensors = random_tensors(12, 16, np.random.default_rng(0))
     found = decompose(tensors, layers=1, infidelity=1e-3, layout=layout, restarts=0, seed=0)
@@ -343,7 +321,7 @@ def test_targets_that_cannot_be_met_say_why(random_tensors, layout):
     assert re.search("the target of 0.001 .*raise layers", found.message)
 
 
-def test_layers_that_are_not_worth_their_cx_end_the_search(random_tensors):
+def test_layers_that_are_not_worth_their_cx_end_the_search():
     tensors = random_tensors(12, 16, np.random.default_rng(0))
     found = decompose(tensors, max_cx=44, infidelity=1e-3, restarts=0, seed=0)
     assert not found.converged
@@ -352,7 +330,7 @@ def test_layers_that_are_not_worth_their_cx_end_the_search(random_tensors):
     assert "raise max_cx" in found.message or "not worth their CX" in found.message
 
 
-def test_layers_beyond_an_exact_contraction_say_so(random_tensors, monkeypatch):
+def test_layers_beyond_an_exact_contraction_say_so(monkeypatch):
     import bondwise.tn.overlap.contraction_order as schedule
 
     monkeypatch.setattr(schedule, "LARGEST", 2**12)

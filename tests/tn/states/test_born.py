@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import bars_and_stripes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Statevector
@@ -23,11 +24,6 @@ def all_strings(sites):
 def weight_strings(sites, ones):
     strings = all_strings(sites)
     return strings[strings.sum(axis=1) == ones]
-
-
-def bars_and_stripes(side):
-    lines = all_strings(side)
-    return np.unique(np.concatenate([np.repeat(lines, side, axis=1), np.tile(lines, side)]), axis=0)
 
 
 def dense_probabilities(tensors):

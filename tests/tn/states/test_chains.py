@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quimb.tensor as qtn
+from helpers import random_tensors, up_to_phase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Statevector, random_statevector
@@ -10,10 +11,6 @@ from qiskit.quantum_info import Statevector, random_statevector
 from bondwise.runs import UsageError
 from bondwise.tn import site_tensors, to_dense, to_quimb
 from bondwise.tn.states.chains import compress
-
-
-def up_to_phase(found, wanted):
-    return abs(abs(np.vdot(found, wanted)) - 1)
 
 
 @settings(max_examples=15, deadline=None)
@@ -39,7 +36,7 @@ def test_site_is_qubit():
 
 @settings(max_examples=10, deadline=None)
 @given(sites=st.integers(1, 7), bond=st.integers(1, 5), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_quimb_goes_round(random_tensors, sites, bond, real, seed):
+def test_quimb_goes_round(sites, bond, real, seed):
     tensors = random_tensors(sites, bond, np.random.default_rng(seed), real=real)
     state = to_quimb(tensors)
     assert isinstance(state, qtn.MatrixProductState)
@@ -60,7 +57,7 @@ def test_other_orders_of_indices_in_quimb_are_read():
 
 @settings(max_examples=10, deadline=None)
 @given(phase=st.floats(0, 6.3), sites=st.integers(1, 6), seed=st.integers(0, 2**16))
-def test_a_real_state_is_found_behind_a_phase_and_a_gauge(random_tensors, phase, sites, seed):
+def test_a_real_state_is_found_behind_a_phase_and_a_gauge(phase, sites, seed):
     rng = np.random.default_rng(seed)
     real = random_tensors(sites, 3, rng)
     hidden = [tensor.astype(complex) for tensor in real]
@@ -76,7 +73,7 @@ def test_a_real_state_is_found_behind_a_phase_and_a_gauge(random_tensors, phase,
     assert up_to_phase(to_dense(found), to_dense(real)) < 1e-12
 
 
-def test_compression_keeps_a_state_that_fits_and_truncates_one_that_does_not(random_tensors):
+def test_compression_keeps_a_state_that_fits_and_truncates_one_that_does_not():
     rng = np.random.default_rng(3)
     tensors = random_tensors(8, 4, rng)
     padded = [np.pad(tensor, ((0, i > 0), (0, 0), (0, i < 7))) for i, tensor in enumerate(tensors)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quimb.tensor as qtn
+from helpers import heisenberg, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.circuit import Parameter
@@ -12,10 +13,6 @@ from scipy.sparse.linalg import eigsh
 from bondwise.runs import UsageError
 from bondwise.tn import GroundState, ground_state, to_dense
 from bondwise.tn.states.operators import matrix_product, read_operator
-
-
-def chain(sites):
-    return [(i, i + 1) for i in range(sites - 1)]
 
 
 @st.composite
@@ -52,8 +49,8 @@ def test_the_matrix_product_operator_is_the_sum_of_words(operator):
     np.testing.assert_allclose(matrix, operator.to_matrix(), atol=1e-11)
 
 
-def test_bonds_of_the_operator_are_as_small_as_possible(heisenberg):
-    operator = heisenberg(chain(30), 30)
+def test_bonds_of_the_operator_are_as_small_as_possible():
+    operator = heisenberg(staircase(30), 30)
     words, coefficients, _ = read_operator(operator)
     shuffled = np.random.default_rng(0).permutation(len(words))
     tensors = matrix_product(words[shuffled], coefficients[shuffled])
@@ -63,16 +60,16 @@ def test_bonds_of_the_operator_are_as_small_as_possible(heisenberg):
     assert max(tensor.shape[1] for tensor in matrix_product(*read_operator(everywhere)[:2])) == 5
 
 
-def test_heisenberg_chains(heisenberg, heisenberg12):
+def test_heisenberg_chains(heisenberg12):
     assert heisenberg12.value == pytest.approx(-5.1420906328, abs=2e-9)
     assert heisenberg12.converged
     assert heisenberg12.std == 0
     assert all(tensor.dtype == np.float64 for tensor in heisenberg12.tensors)
-    longer = ground_state(heisenberg(chain(20), 20), 32, seed=0)
+    longer = ground_state(heisenberg(staircase(20), 20), 32, seed=0)
     assert longer.value == pytest.approx(-8.6824733, abs=1e-6)
 
 
-def test_snake_of_a_grid_long_range_and_complex_operators(heisenberg):
+def test_snake_of_a_grid_long_range_and_complex_operators():
     grid = [(3 * r + c, 3 * r + c + 1) for r in range(4) for c in range(2)]
     grid += [(3 * r + c, 3 * r + c + 3) for r in range(3) for c in range(3)]
     long_range = [("ZZ", [a, b], (b - a) ** -2.0) for a in range(12) for b in range(a + 1, 12)]
@@ -95,15 +92,15 @@ def test_single_words(word):
     assert ground_state(SparsePauliOp([word], [0.7]), 32, seed=0).value == pytest.approx(-0.7, abs=1e-10)
 
 
-def test_large_constants_and_small_scales_do_not_spoil_the_accuracy(heisenberg):
-    operator = heisenberg(chain(10), 10)
+def test_large_constants_and_small_scales_do_not_spoil_the_accuracy():
+    operator = heisenberg(staircase(10), 10)
     exact = eigsh(operator.to_matrix(sparse=True), 1, which="SA")[0][0]
     shifted = (1e-6 * operator + SparsePauliOp(["I" * 10], [100.0])).simplify(atol=0)
     assert ground_state(shifted, 32, seed=0).value == pytest.approx(100 + 1e-6 * exact, abs=1e-13)
 
 
-def test_the_bond_is_kept_and_the_energy_is_that_of_the_state(heisenberg):
-    operator = heisenberg(chain(10), 10)
+def test_the_bond_is_kept_and_the_energy_is_that_of_the_state():
+    operator = heisenberg(staircase(10), 10)
     energies = []
     for bond in (1, 2, 4, 8):
         found = ground_state(operator, bond, seed=0)
@@ -116,8 +113,8 @@ def test_the_bond_is_kept_and_the_energy_is_that_of_the_state(heisenberg):
     assert energies == sorted(energies, reverse=True)
 
 
-def test_seeds_reproduce_and_results_are_stored(heisenberg, tmp_path):
-    operator = heisenberg(chain(9), 9)
+def test_seeds_reproduce_and_results_are_stored(tmp_path):
+    operator = heisenberg(staircase(9), 9)
     first, second = (ground_state(operator, 8, seed=5) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first.tensors, second.tensors, strict=True))
     first.save(tmp_path / "ground")
@@ -127,8 +124,8 @@ def test_seeds_reproduce_and_results_are_stored(heisenberg, tmp_path):
     assert abs(again.state.H @ first.state) == pytest.approx(1, abs=1e-12)
 
 
-def test_too_few_sweeps_are_said_not_raised(heisenberg):
-    found = ground_state(heisenberg(chain(12), 12), 32, sweeps=2, seed=0)
+def test_too_few_sweeps_are_said_not_raised():
+    found = ground_state(heisenberg(staircase(12), 12), 32, sweeps=2, seed=0)
     assert not found.converged
     assert "not converged after 2 sweeps; raise sweeps" in found.message
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import heisenberg, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -76,7 +77,7 @@ def test_information_is_that_of_qiskit(sites, real, seed):
 
 @settings(max_examples=10, deadline=None)
 @given(sites=st.integers(2, 7), bond=st.integers(1, 4), real=st.booleans(), seed=SEEDS)
-def test_information_does_not_depend_on_how_the_state_is_given(random_tensors, sites, bond, real, seed):
+def test_information_does_not_depend_on_how_the_state_is_given(sites, bond, real, seed):
     tensors = random_tensors(sites, bond, np.random.default_rng(seed), real=real)
     found = mutual_information(tensors)
     np.testing.assert_allclose(mutual_information(to_quimb(tensors)), found, atol=1e-12)
@@ -99,7 +100,7 @@ def test_information_of_known_states():
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), sites=st.integers(1, 8), real=st.booleans(), seed=SEEDS)
-def test_permutation_is_that_of_the_vector(random_tensors, data, sites, real, seed):
+def test_permutation_is_that_of_the_vector(data, sites, real, seed):
     order = data.draw(st.permutations(range(sites)))
     tensors = random_tensors(sites, 3, np.random.default_rng(seed), real=real)
     found = permute(tensors, order)
@@ -132,7 +133,7 @@ def test_neighbours_are_exchanged_as_often_as_there_are_inversions(data, sites):
     assert len(count) == inversions
 
 
-def test_truncation(random_tensors):
+def test_truncation():
     rng = np.random.default_rng(5)
     # the GHZ state is the same in every order and needs bond 2, also on the way
     order = rng.permutation(40).tolist()
@@ -158,7 +159,7 @@ def test_truncation(random_tensors):
 # ---------------------------------------------------------------- search
 
 
-def test_chains_come_back_as_they_are(heisenberg, heisenberg12):
+def test_chains_come_back_as_they_are(heisenberg12):
     assert order_qubits(heisenberg12.tensors, seed=0) == list(range(12))
     ladder = [(i, i + 2) for i in range(8)] + [(2 * i, 2 * i + 1) for i in range(5)]
     ground = ground_state(heisenberg(ladder, 10), 32, seed=0)
@@ -241,13 +242,13 @@ def test_where_no_order_is_better_the_given_one_comes_back():
     assert order_qubits(np.array([1.0, 0.0])) == [0]
 
 
-def test_a_state_and_its_information_give_the_same_order(random_tensors):
+def test_a_state_and_its_information_give_the_same_order():
     tensors = random_tensors(7, 3, np.random.default_rng(8))
     order = order_qubits(tensors, seed=1)
     assert order_qubits(mutual_information(tensors), seed=1) == order
 
 
-def test_the_circuit_of_an_ordered_state_is_better_and_prepares_the_given_one(heisenberg):
+def test_the_circuit_of_an_ordered_state_is_better_and_prepares_the_given_one():
     chain = ground_state(heisenberg([(i, i + 1) for i in range(7)], 8), 16, seed=0)
     shuffled = permute(chain.tensors, [3, 6, 0, 5, 2, 7, 1, 4])
     order = order_qubits(shuffled, seed=0)

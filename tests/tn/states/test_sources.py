@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quimb.tensor as qtn
+from helpers import prepared, random_tensors, up_to_phase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -34,14 +35,6 @@ RING = qtn.MPS_rand_state(5, 3, cyclic=True)
 
 def quick(state, **options):
     return decompose(state, **{"layers": 1, "restarts": 0, "seed": 0, **options})
-
-
-def prepared(found):
-    return Statevector(found.circuit.assign_parameters(found.parameters)).data
-
-
-def up_to_phase(found, wanted):
-    return abs(abs(np.vdot(found, wanted)) - 1)
 
 
 def dense_of(state, max_bond=32):
@@ -367,7 +360,7 @@ class TestTrees:
 
 
 class TestChains:
-    def test_all_forms_are_one_state(self, random_tensors):
+    def test_all_forms_are_one_state(self):
         tensors = random_tensors(5, 4, np.random.default_rng(0), real=False)
         vector = to_dense(tensors)
         forms = [tensors, tuple(tensors), to_quimb(tensors), vector, list(vector), Statevector(vector)]

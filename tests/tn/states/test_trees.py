@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import quimb.tensor as qtn
+from helpers import random_gates, random_tensors, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.quantum_info import Statevector, random_statevector
@@ -58,10 +59,6 @@ def dense_tree(tree):
     order = tree.qubits()[-1]
     axes = [order.index(qubit) for qubit in reversed(range(tree.sites))]
     return blocks[-1].reshape((2,) * tree.sites).transpose(axes).ravel()
-
-
-def staircase(sites, layers=1):
-    return [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
 
 
 def check(tree, sites):
@@ -201,7 +198,7 @@ class TestOddTrees:
 
 
 @pytest.mark.parametrize("bond", [1, 3])
-def test_matrix_product_states_and_tree_agree(random_tensors, bond):
+def test_matrix_product_states_and_tree_agree(bond):
     tensors = random_tensors(6, bond, np.random.default_rng(bond), real=False)
     network = qtn.TensorNetwork(to_quimb(tensors).tensors)
     np.testing.assert_allclose(dense_tree(tree_state(network)), to_dense(tensors), atol=1e-12)
@@ -293,7 +290,7 @@ class TestRefused:
 
 @settings(max_examples=30, deadline=None)
 @given(sites=st.integers(2, 8), bond=st.integers(1, 6), real=st.booleans(), seed=st.integers(0, 2**16))
-def test_chains_have_a_root_at_every_bond(random_tensors, sites, bond, real, seed):
+def test_chains_have_a_root_at_every_bond(sites, bond, real, seed):
     tensors = random_tensors(sites, bond, np.random.default_rng(seed), real=real)
     for root in range(sites - 1):
         tree = chain_tree(tensors, root)
@@ -350,7 +347,7 @@ def test_the_product_near_two_qubits_is_the_first_schmidt_pair(real, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(sites=st.integers(3, 8), tensors=st.integers(1, 6), real=st.booleans(), seed=st.integers(0, 2**20))
-def test_sweeps_never_lower_the_overlap_on_trees(random_gates, sites, tensors, real, seed):
+def test_sweeps_never_lower_the_overlap_on_trees(sites, tensors, real, seed):
     """With joins of branches, and with some gates held."""
     rng = np.random.default_rng(seed)
     state = tree_state(random_network(sites, tensors, rng, real=real))

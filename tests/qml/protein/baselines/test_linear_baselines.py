@@ -1,11 +1,8 @@
 """Logistic regressions and the majority: features worked out by hand, the face of scikit-learn, real data."""
 
-import csv
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers import membrane_or_cytoplasm
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -212,22 +209,6 @@ def test_an_interrupted_fit_does_not_pass_as_fitted(monkeypatch):
 def test_refuses_a_length_of_kmers(longest):
     with pytest.raises(UsageError, match="longest is"):
         KmerLR(longest=longest).fit(["A", "C"], [0, 1])
-
-
-def membrane_or_cytoplasm():
-    """The proteins with one location and 80 to 500 residues, by split."""
-    if "BONDWISE_DATA" not in os.environ:
-        pytest.skip("BONDWISE_DATA, the folder of data sets, is not set")
-    path = Path(os.environ["BONDWISE_DATA"]) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    splits = {"train": ([], []), "valid": ([], []), "test": ([], [])}
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            if row["primary"] == "1" and 80 <= int(row["length"]) <= 500 and row["split"] in splits:
-                splits[row["split"]][0].append(row["sequence"])
-                splits[row["split"]][1].append(int(row["label"]))
-    return splits
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
 """Small networks: their equations, padding that never enters, the face of scikit-learn, real data."""
 
-import csv
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers import membrane_or_cytoplasm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -207,22 +204,6 @@ def test_face_of_scikit_learn(kind, tmp_path):
 def test_refuses_settings(model, message):
     with pytest.raises(UsageError, match=message):
         model.fit(["A", "C"], [0, 1])
-
-
-def membrane_or_cytoplasm():
-    """The proteins with one location and 80 to 500 residues, by split."""
-    if "BONDWISE_DATA" not in os.environ:
-        pytest.skip("BONDWISE_DATA, the folder of data sets, is not set")
-    path = Path(os.environ["BONDWISE_DATA"]) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    splits = {"train": ([], []), "valid": ([], []), "test": ([], [])}
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            if row["primary"] == "1" and 80 <= int(row["length"]) <= 500 and row["split"] in splits:
-                splits[row["split"]][0].append(row["sequence"])
-                splits[row["split"]][1].append(int(row["label"]))
-    return splits
 
 
 @pytest.mark.slow

@@ -1,0 +1,115 @@
+"""Circuits, states, Hamiltonians and data that several tests build."""
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from bondwise.tn import Decomposition
+
+Pairs = list[tuple[int, int]]
+
+
+def staircase(sites: int, layers: int = 1) -> Pairs:
+    """Neighboring qubits from the first to the last, once per layer."""
+    return [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
+
+
+def heisenberg(edges: Pairs, sites: int) -> SparsePauliOp:
+    """Sum of S·S over edges, written out rather than taken from `bondwise.qml`."""
+    terms = [(letter * 2, list(edge), 0.25) for edge in edges for letter in "XYZ"]
+    return SparsePauliOp.from_sparse_list(terms, sites)
+
+
+def real_circuit(qubits: int, layers: int) -> QuantumCircuit:
+    """Layers of ry and cx, with new parameters at each call."""
+    angles = iter(ParameterVector("a", qubits * (layers + 1)))
+    circuit = QuantumCircuit(qubits)
+    for layer in range(layers + 1):
+        for qubit in range(qubits):
+            circuit.ry(next(angles), qubit)
+        for qubit in range(layer % 2, qubits - 1, 2):
+            if layer < layers:
+                circuit.cx(qubit, qubit + 1)
+    return circuit
+
+
+def random_tensors(sites: int, bond: int, rng: np.random.Generator, *, real: bool = True) -> list[np.ndarray]:
+    """A normalized matrix product state with random tensors."""
+    bonds = [min(bond, 2**i, 2 ** (sites - i)) for i in range(sites + 1)]
+    tensors = []
+    for left, right in zip(bonds, bonds[1:], strict=False):
+        tensor = rng.normal(size=(left, 2, right))
+        if not real:
+            tensor = tensor + 1j * rng.normal(size=tensor.shape)
+        tensors.append(tensor)
+    environment = np.ones((1, 1))
+    for tensor in tensors:
+        environment = np.einsum("ab,asc,bsd->cd", environment, tensor.conj(), tensor)
+    tensors[0] = tensors[0] / np.sqrt(environment.item().real)
+    return tensors
+
+
+def random_gates(count: int, rng: np.random.Generator, *, real: bool = True) -> np.ndarray:
+    """Random orthogonal matrices of determinant +1, or random unitary ones."""
+    matrices = rng.normal(size=(count, 4, 4))
+    if not real:
+        return np.linalg.qr(matrices + 1j * rng.normal(size=matrices.shape))[0]
+    gates = np.linalg.qr(matrices)[0]
+    gates[:, :, 0] *= np.linalg.det(gates)[:, None]
+    return gates
+
+
+def applied(gates: Iterable[np.ndarray], pairs: Pairs, sites: int) -> np.ndarray:
+    """Two-qubit gates on |0…0⟩, little-endian, by reshapes."""
+    state = np.zeros((2,) * sites, complex)
+    state[(0,) * sites] = 1
+    for gate, (a, b) in zip(gates, pairs, strict=True):
+        axes = (sites - 1 - a, sites - 1 - b)  # axis of qubit q is sites - 1 - q
+        moved = np.moveaxis(state, axes, (0, 1))
+        state = np.moveaxis((gate @ moved.reshape(4, -1)).reshape(moved.shape), (0, 1), axes)
+    return state.ravel()
+
+
+def dense_state(circuit: QuantumCircuit, parameters: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The state of a circuit before its measurements, by Qiskit, little-endian."""
+    bound = circuit.remove_final_measurements(inplace=False).assign_parameters(parameters)
+    return Statevector(bound).data
+
+
+def prepared(found: Decomposition) -> np.ndarray:
+    """The state of a decomposition's circuit, by Qiskit, little-endian."""
+    return dense_state(found.circuit, found.parameters)
+
+
+def up_to_phase(found: np.ndarray, wanted: np.ndarray) -> float:
+    """How far two normalized states are from being the same up to a phase."""
+    return abs(abs(np.vdot(found, wanted)) - 1)
+
+
+def bars_and_stripes(side: int) -> np.ndarray:
+    """All images of full rows or of full columns, one per row."""
+    lines = (np.arange(2**side)[:, None] >> np.arange(side)) & 1
+    return np.unique(np.concatenate([np.repeat(lines, side, axis=1), np.tile(lines, side)]), axis=0)
+
+
+def membrane_or_cytoplasm() -> dict[str, tuple[list[str], list[int]]]:
+    """The proteins with one location and 80 to 500 residues, by split."""
+    if "BONDWISE_DATA" not in os.environ:
+        pytest.skip("BONDWISE_DATA, the folder of data sets, is not set")
+    path = Path(os.environ["BONDWISE_DATA"]) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
+    if not path.exists():
+        pytest.skip(f"{path} does not exist")
+    splits: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "valid": ([], []), "test": ([], [])}
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            if row["primary"] == "1" and 80 <= int(row["length"]) <= 500 and row["split"] in splits:
+                splits[row["split"]][0].append(row["sequence"])
+                splits[row["split"]][1].append(int(row["label"]))
+    return splits
