@@ -16,11 +16,10 @@ from bondwise.backends.inputs import (
     as_operators,
     as_parameters,
     finite_angles,
-    without_measurements,
 )
 from bondwise.backends.names import get_backend
 from bondwise.backends.primitives import check_shots
-from bondwise.circuits import Observable, is_observable
+from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.runs import Result
 
 

@@ -11,15 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from bondwise.circuits import (
-    Observable,
-    as_circuit,
-    as_operator,
-    hermitian,
-    is_matrix,
-    is_observable,
-    true_names,
-)
+from bondwise.circuits import Observable, as_operator, hermitian, is_matrix, is_observable
 from bondwise.runs import UsageError
 
 NOT_FINITE = (
@@ -53,20 +45,6 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
     if not operators:
         raise UsageError("the list of observables is empty; pass a SparsePauliOp or a list of them.")
     return operators
-
-
-def without_measurements(circuit: Any) -> QuantumCircuit:
-    """The circuit before its final measurements, whose outcome no expectation value depends on.
-
-    Raises:
-        UsageError: It is no circuit.
-    """
-    circuit = true_names(as_circuit(circuit))  # Qiskit removes whatever is called "measure" or "barrier"
-    if not circuit.clbits or circuit.num_identifiers or circuit.has_control_flow_op():
-        return circuit  # Qiskit also removes measurements that a branch or a variable depends on
-    bare = circuit.copy()
-    bare.remove_final_measurements()
-    return bare
 
 
 def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:

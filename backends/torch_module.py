@@ -20,10 +20,10 @@ from qiskit.circuit.library import Initialize
 
 from bondwise.backends.gradients.differentiation import Gradient, choose_method, expectation
 from bondwise.backends.gradients.statevector import adjoint_states, backprop_states
-from bondwise.backends.inputs import NOT_FINITE, as_operators, check_tensor, without_measurements
+from bondwise.backends.inputs import NOT_FINITE, as_operators, check_tensor
 from bondwise.backends.names import get_backend
 from bondwise.backends.pennylane.conversion import steps
-from bondwise.circuits import Observable, as_circuit, is_observable
+from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
 

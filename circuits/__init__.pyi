@@ -4,6 +4,8 @@ from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
 from .files import declared_parameters as declared_parameters
 from .files import read_circuit as read_circuit
+from .fingerprint import fingerprint as fingerprint
+from .measurements import without_measurements as without_measurements
 from .naming import true_names as true_names
 from .paulis import Observable as Observable
 from .paulis import as_operator as as_operator

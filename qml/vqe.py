@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitError
 
 from bondwise.backends import estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
-from bondwise.circuits import Observable, as_circuit, as_operator, hermitian
+from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, hermitian
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.runs import UsageError
 
@@ -158,7 +157,7 @@ class VQE:
             tolerance=tolerance,
             generator=generator,
             progress="VQE" if progress is True else progress,
-            run=f"{self._fingerprint(seed)} {run}".rstrip(),
+            run="" if checkpoint is None else f"{self._fingerprint(seed)} {run}".rstrip(),
         )
         content = {field.name: getattr(training, field.name) for field in fields(training)}
         content["seed"] = seed
@@ -172,27 +171,7 @@ class VQE:
         return VQEResult(**content)
 
     def _fingerprint(self, seed: int | None) -> str:
-        """A hash of what is minimized; QPY would not do, it names parameters by random numbers."""
+        """A hash of what is minimized."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
-        lines += _written_out(self.circuit, range(self.circuit.num_qubits))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _written_out(circuit: QuantumCircuit, places: Sequence[int]) -> Iterator[str]:
-    """The standard gates of a circuit; of others the name says nothing, it may be a running number."""
-    for instruction in circuit.data:
-        operation = instruction.operation
-        qubits = [places[circuit.find_bit(qubit).index] for qubit in instruction.qubits]
-        definition = None if instruction.is_standard_gate() else _definition(operation)
-        if definition is None:
-            yield f"{operation.name} {qubits} {', '.join(map(str, operation.params))}"
-        else:
-            yield from _written_out(definition, qubits)
-
-
-def _definition(operation: Any) -> QuantumCircuit | None:
-    try:
-        return getattr(operation, "definition", None)
-    except (CircuitError, TypeError):  # needs numbers where the parameters are
-        return None
+        return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()

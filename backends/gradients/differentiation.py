@@ -26,11 +26,10 @@ from bondwise.backends.inputs import (
     NOT_FINITE,
     as_operators,
     as_parameters,
-    without_measurements,
 )
 from bondwise.backends.names import get_backend
 from bondwise.backends.primitives import check_shots, observables_array
-from bondwise.circuits import Observable, is_observable
+from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
 

@@ -68,9 +68,7 @@ def command(
     result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out, overwrite=overwrite) as folder:
         if observables:
-            from bondwise.backends.inputs import without_measurements
-
-            bare = without_measurements(program)
+            bare = circuits.without_measurements(program)
             result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
             result["observables"] = observable
         else:

@@ -16,7 +16,7 @@ from qiskit.circuit import Barrier, CircuitError, Delay, Measure, Parameter, Par
 from qiskit.exceptions import QiskitError
 from scipy.sparse import csr_array
 
-from bondwise.circuits import refuse_variables, true_names
+from bondwise.circuits import refuse_variables, without_measurements
 from bondwise.runs import UsageError
 
 _WORDS = {"rx": "X", "ry": "Y", "rz": "Z", "p": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "rzx": "XZ"}
@@ -201,8 +201,7 @@ def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
     if circuit.num_qubits < 2:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits; give one on at least 2.")
     refuse_variables(circuit)
-    plain = true_names(circuit).remove_final_measurements(inplace=False)
-    assert plain is not None
+    plain = without_measurements(circuit)
     for step in plain.data:
         if not hasattr(step.operation, "inverse") or isinstance(step.operation, Measure | Reset):
             raise UsageError(f"the circuit holds '{step.operation.name}', which is not a gate; remove it.")

@@ -7,7 +7,7 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, CircuitError, Delay
 from qiskit.quantum_info import Operator, Statevector
 
-from bondwise.circuits import refuse_variables, true_names
+from bondwise.circuits import refuse_variables, without_measurements
 from bondwise.runs import UsageError
 from bondwise.tn.states.chains import Tensors, compress, inner, site_tensors
 from bondwise.tn.states.imported_quimb import qtn
@@ -41,8 +41,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
             f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
         )
     refuse_variables(circuit)
-    plain = true_names(circuit).remove_final_measurements(inplace=False)
-    assert plain is not None
+    plain = without_measurements(circuit)
     if not plain.num_qubits:
         raise UsageError("the circuit has no qubits; give one on at least 1.")
     steps = [step for step in plain.data if not isinstance(step.operation, Barrier | Delay)]

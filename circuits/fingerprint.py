@@ -1,0 +1,165 @@
+"""Everything a circuit says, as one exact value.
+
+Qiskit's own comparison is not exact: it leaves out labels, and takes matrices for equal up to 1e-6 and angles
+up to 1e-11, so finite differences of a fixed angle would vanish. Here two circuits are equal only if their
+gates, labels and numbers are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import (
+    Barrier,
+    CircuitError,
+    ClassicalRegister,
+    Clbit,
+    ControlFlowOp,
+    Delay,
+    Gate,
+    Instruction,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    Reset,
+)
+from qiskit.circuit.library import UnitaryGate
+
+from bondwise.runs import UsageError
+
+_Places: TypeAlias = dict[Any, int]
+
+
+class UnknownContent(UsageError):
+    """A circuit holds something whose content its fields do not tell."""
+
+
+def fingerprint(circuit: QuantumCircuit) -> str:
+    """A text that two circuits share only if they are equal, the same in every process.
+
+    Qubits, classical bits, gates, labels, definitions, parameter names, and numbers to the last bit count.
+    Names and metadata of circuits, names of registers, and the running numbers that Qiskit puts into names do
+    not.
+
+    Args:
+        circuit: Any circuit without classical variables.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        UsageError: The circuit holds an operation whose content cannot be read; it is named.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import fingerprint
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.rx(0.5, 0)
+        >>> fingerprint(circuit)[:16]
+        'f1f2be998f8b3fe6'
+    """
+    # to_gate() and to_instruction() name their results after a counter of the process
+    return sha256(re.sub(r"circuit-\d+(-\d+)?", "circuit", repr(content(circuit))).encode()).hexdigest()
+
+
+def content(
+    circuit: QuantumCircuit, qubits: _Places | None = None, clbits: _Places | None = None
+) -> Hashable:
+    """Nested tuples that two circuits share only if their operations are equal; parameters stay objects.
+
+    Args:
+        circuit: The circuit.
+        qubits: Number of each qubit, by default its index.
+        clbits: Number of each classical bit, likewise.
+
+    Raises:
+        UnknownContent: The circuit has classical variables, or an operation whose content cannot be read.
+    """
+    if circuit.num_identifiers:
+        raise UnknownContent("a circuit with classical variables or stretches has no fingerprint.")
+    if qubits is None or clbits is None:
+        qubits = {bit: index for index, bit in enumerate(circuit.qubits)}
+        clbits = {bit: index for index, bit in enumerate(circuit.clbits)}
+    steps: list[Hashable] = []
+    for step in circuit.data:
+        wires = tuple([qubits[bit] for bit in step.qubits])
+        if step.is_standard_gate():  # described by its name, label and numbers
+            params = step.params
+            steps.append((step.name, step.label, tuple(map(_value, params)) if params else (), wires))
+            continue
+        bits = tuple([clbits[bit] for bit in step.clbits])
+        if isinstance(step.operation, ControlFlowOp):
+            steps.append(_branches(step.operation, wires, bits, clbits))
+        else:
+            steps.append((_operation(step.operation), wires, bits))
+    return len(qubits), len(clbits), _value(circuit.global_phase), tuple(steps)
+
+
+def _operation(operation: Any) -> Hashable:
+    kind = type(operation)
+    definition: QuantumCircuit | None = None
+    try:
+        values = tuple(map(_value, operation.params))
+        # the definition of these adds nothing to their class and numbers
+        if not isinstance(operation, Barrier | Delay | Measure | Reset | UnitaryGate):
+            definition = operation.definition
+            if definition is None and kind not in (Gate, Instruction):
+                raise TypeError
+    except (AttributeError, CircuitError, TypeError):  # some definitions need numbers in place of parameters
+        raise UnknownContent(f"the circuit holds '{operation.name}', which has no fingerprint.") from None
+    return (
+        getattr(operation, "base_class", kind),
+        operation.name,
+        operation.label,
+        operation.num_qubits,
+        getattr(operation, "unit", None),
+        getattr(operation, "ctrl_state", None),
+        values,
+        None if definition is None else content(definition),
+    )
+
+
+def _branches(operation: Any, wires: tuple[int, ...], bits: tuple[int, ...], clbits: _Places) -> Hashable:
+    """Control flow; its own order of bits varies between processes, so blocks are told by the circuit's."""
+    cases = [label for label, _ in operation.cases_specifier()] if operation.name == "switch_case" else []
+    fields = ("condition", "target", "duration", "unit", "annotations")
+    said = [getattr(operation, field, None) for field in fields]
+    blocks = [
+        content(
+            block, dict(zip(block.qubits, wires, strict=True)), dict(zip(block.clbits, bits, strict=True))
+        )
+        for block in operation.blocks
+    ]
+    numbers = [_value(value) for value in operation.params if not isinstance(value, QuantumCircuit)]
+    return operation.name, operation.label, _condition([*said, cases], clbits), (*numbers, *blocks)
+
+
+def _condition(node: Any, clbits: _Places) -> Hashable:
+    if isinstance(node, Clbit):
+        return clbits[node]
+    if isinstance(node, list | tuple | ClassicalRegister):
+        return tuple(_condition(part, clbits) for part in node)
+    return int(node) if isinstance(node, int) else repr(node)
+
+
+def _value(value: Any) -> Hashable:
+    if isinstance(value, ParameterExpression):
+        if isinstance(value, Parameter):
+            return value
+        if not value.parameters:
+            return value.numeric()
+        return tuple((str(step.op), step.lhs, step.rhs) for step in value._qpy_replay)
+    if isinstance(value, np.number):  # numpy's float64 is a float that is printed differently
+        return value.item()
+    if value is None or isinstance(value, float | int | complex | str | range):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, list | tuple):
+        return tuple(map(_value, value))
+    raise TypeError

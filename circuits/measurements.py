@@ -1,0 +1,40 @@
+"""Measurements at the end of a circuit, which no expectation value and no state vector depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qiskit import QuantumCircuit
+
+from bondwise.circuits.naming import true_names
+from bondwise.circuits.sources import as_circuit
+
+
+def without_measurements(circuit: Any) -> QuantumCircuit:
+    """The circuit without its final measurements.
+
+    Args:
+        circuit: A circuit or a gate.
+
+    Returns:
+        A copy, with true names (`true_names`), or the circuit itself if there is nothing to change. Circuits
+        with branches or classical variables keep their measurements.
+
+    Raises:
+        UsageError: It is not a circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import without_measurements
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.cx(0, 1)
+        >>> circuit.measure_all()
+        >>> dict(without_measurements(circuit).count_ops())
+        {'cx': 1}
+    """
+    circuit = true_names(as_circuit(circuit))  # Qiskit removes whatever is called "measure" or "barrier"
+    if not circuit.clbits or circuit.num_identifiers or circuit.has_control_flow_op():
+        return circuit  # Qiskit also removes measurements that a branch or a variable depends on
+    bare = circuit.copy()
+    bare.remove_final_measurements()
+    return bare
