@@ -1,11 +1,12 @@
 """Small neural networks as baselines: a convolution of width 9 and a gated recurrent unit.
 
-Both embed a word in 16 numbers and see the sentence through the maximum and the mean over its words of what
-they make of each word. Padding never enters: embeddings are zero beyond the ends, as they are before the
-beginning, and neither pooling looks there.
+Both embed a word in 16 numbers, compute features of each word, and pool them by maximum and mean over the
+protein. Padding has no effect: embeddings are zero beyond both ends, and the pooling ignores these positions.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -13,85 +14,57 @@ from torch import nn
 from bondwise.qml.protein.classifiers.classifier import ProteinClassifier
 
 _EMBEDDING = 16
-_SPREAD = 0.3  # of the embeddings that the convolution starts from; with 1 it overfits sooner
+_SPREAD = 0.3  # of the initial embeddings of the convolution, which overfits sooner with 1
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CNN(ProteinClassifier):
     """One convolution with ReLU, then maximum and mean over the protein: 5,025 parameters for two classes.
 
+    The settings of `ProteinClassifier` apply, too.
+
     Args:
-        channels: Filters of the convolution.
+        channels: Number of filters of the convolution.
         width: Words that a filter sees.
-        alphabet: See `Alphabet`.
-        k: See `Alphabet`.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
-        seed: Of start and batches.
+
+    Example:
+        >>> from bondwise.qml.protein import CNN, synthetic_proteins
+        >>> proteins = synthetic_proteins(20)
+        >>> train, test = proteins.select("train"), proteins.select("test")
+        >>> model = CNN(epochs=1).fit(train.sequences, train.labels)
+        >>> model.num_parameters, model.predict_proba(test.sequences).shape
+        (5025, (4, 2))
     """
 
+    channels: int = 32
+    width: int = 9
+    learning_rate: float = 0.01
     _counts = {"channels": 100_000, "width": 100_000}
-
-    def __init__(
-        self,
-        *,
-        channels: int = 32,
-        width: int = 9,
-        alphabet: str = "residues",
-        k: int = 1,
-        epochs: int = 12,
-        learning_rate: float = 0.01,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.channels = channels
-        self.width = width
-        self.alphabet = alphabet
-        self.k = k
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.seed = seed
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         return _Convolution(words, outputs, self.channels, self.width)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GRU(ProteinClassifier):
     """One gated recurrent unit, then maximum and mean of its states: 5,185 parameters for two classes.
 
-    The unit of Cho et al., arXiv:1406.1078, reads the protein from its beginning to its end.
+    The unit of Cho et al., arXiv:1406.1078, reads the protein from its beginning to its end. The settings of
+    `ProteinClassifier` apply, too.
 
     Args:
-        hidden: Numbers in the state.
-        alphabet: See `Alphabet`.
-        k: See `Alphabet`.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
-        seed: Of start and batches.
+        hidden: Size of the state.
+
+    Example:
+        >>> from bondwise.qml.protein import GRU, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> GRU(epochs=1).fit(train.sequences, train.labels).num_parameters
+        5185
     """
 
+    hidden: int = 32
+    learning_rate: float = 0.01
     _counts = {"hidden": 100_000}
-
-    def __init__(
-        self,
-        *,
-        hidden: int = 32,
-        alphabet: str = "residues",
-        k: int = 1,
-        epochs: int = 12,
-        learning_rate: float = 0.01,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.hidden = hidden
-        self.alphabet = alphabet
-        self.k = k
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.seed = seed
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         return _Recurrence(words, outputs, self.hidden)
@@ -104,7 +77,7 @@ class _Convolution(nn.Module):
         with torch.no_grad():
             self.embedding.weight.mul_(_SPREAD)
         self.convolution = nn.Conv1d(_EMBEDDING, channels, width)
-        self.ends = ((width - 1) // 2, width // 2)  # zeros, so that each word has its own features
+        self.ends = ((width - 1) // 2, width // 2)  # zeros on either side, so that every word has features
         self.readout = nn.Linear(2 * channels, outputs)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -128,13 +101,13 @@ class _Recurrence(nn.Module):
 
 
 def _max_and_mean(features: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Features (B, T, F) pooled over the words that are real (B, T), to (B, 2F)."""
+    """Features (B, T, F) pooled over the words, where `real` (B, T) is True, to (B, 2F)."""
     real = real[..., None]
     highest = features.masked_fill(~real, -torch.inf).amax(1)
-    # masked rather than multiplied, so that the mean is right whatever stands beyond the end
+    # masked, not multiplied by 0, because the features of padding may be infinite
     return torch.cat([highest, features.masked_fill(~real, 0).sum(1) / real.sum(1)], 1)
 
 
 def as_logits(values: torch.Tensor) -> torch.Tensor:
-    """Logits (B, C) as they are, (B, 1) as (B,)."""
+    """Logits (B, C) unchanged, or (B, 1) as (B,)."""
     return values[:, 0] if values.shape[1] == 1 else values

@@ -1,4 +1,4 @@
-"""A classifier of sequences: the face of scikit-learn over a torch network, kept as safetensors and JSON."""
+"""Base class of the sequence classifiers: scikit-learn's interface to a torch network, and its files."""
 
 from __future__ import annotations
 
@@ -7,54 +7,76 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from safetensors.torch import save
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from bondwise.qml import protein
 from bondwise.qml.protein.classifiers.model_files import MODEL, WEIGHTS, ModelFile, read_model, read_weights
 from bondwise.qml.protein.classifiers.training import History, logits_of, train
 from bondwise.qml.protein.data.alphabet import Alphabet
-from bondwise.qml.protein.data.labels import check_sequences, training_labels, validation_labels
-from bondwise.qml.protein.settings import plain
+from bondwise.qml.protein.data.labels import (
+    check_fitted,
+    check_sequences,
+    training_labels,
+    validation_labels,
+)
 from bondwise.runs import RunError, UsageError, real_number, whole_number, write_atomically
 
-_MAX_SEED = 2**64 - 1  # what torch takes
+_MAX_SEED = 2**64 - 1  # of torch
 
 
+@dataclass(kw_only=True, eq=False, repr=False)  # comparison and repr are scikit-learn's
 class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
-    """Base of the classifiers; subclasses say what network they train.
+    """Base class of the trained classifiers; subclasses define the network.
 
-    As in scikit-learn, settings are given to the constructor and kept under their own names, `fit` returns
-    the classifier, and what is learnt ends in an underscore.
+    As in scikit-learn, settings are keyword arguments of the constructor and attributes of the same name,
+    `fit` returns the classifier, and the names of what it learns end in an underscore.
+
+    Args:
+        alphabet: Name of the `Alphabet`.
+        k: Letters per word of the `Alphabet`.
+        epochs: Passes over the training set.
+        learning_rate: Peak of the one-cycle schedule.
+        batch_size: Proteins per step.
+        seed: Random seed for the initial parameters and the batches.
 
     Attributes:
         classes_: Labels in sorted order; column i of `predict_proba` belongs to `classes_[i]`.
-        network_: The trained torch module.
+        network_: Trained torch module.
         history_: Losses and accuracies by epoch.
+        num_parameters: Number of trained parameters.
+        vocabulary: The `Alphabet` of the settings.
+
+    Example:
+        >>> from bondwise.qml.protein import CNN, ProteinClassifier, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = CNN(epochs=1).fit(train.sequences, train.labels)
+        >>> ProteinClassifier.load(model.save("model"))
+        CNN(epochs=1)
     """
 
-    alphabet: str
-    k: int
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    seed: int
-    network_: Any
-    classes_: np.ndarray
-    history_: History
-    _counts: Mapping[str, int] = {}  # settings of a subclass that are whole numbers from 1 on, and the most
+    alphabet: str = "residues"
+    k: int = 1
+    epochs: int = 12
+    learning_rate: float = 0.02
+    batch_size: int = 64
+    seed: int = 0
+    classes_: np.ndarray = field(init=False)
+    network_: Any = field(init=False)
+    history_: History = field(init=False)
+    _counts: ClassVar[Mapping[str, int]] = {}  # upper bounds of a subclass's settings that are whole numbers
 
     @abstractmethod
     def _network(self, words: int, outputs: int) -> nn.Module:
-        """A fresh network for a vocabulary, with one logit per sentence (outputs = 1) or several."""
+        """An untrained network for a vocabulary of this size, with `outputs` logits per sentence."""
 
     def fit(
         self,
@@ -69,25 +91,25 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Train on labelled sequences.
 
         Args:
-            sequences: Proteins in one-letter code; see `standardise` for the letters.
-            labels: Their classes, two or more; all text or all whole numbers.
-            validation: Sequences and labels by which the epoch is chosen; None keeps the last epoch.
-            checkpoint: File that holds the state of the training after each epoch.
-            resume: Go on from it.
-            progress: Show a bar.
+            sequences: Proteins in one-letter code; `standardize` lists the accepted letters.
+            labels: Their classes, at least two; all text or all whole numbers.
+            validation: Sequences and labels that select the best epoch; None keeps the last epoch.
+            checkpoint: File for the state of the training after each epoch.
+            resume: Whether to continue from the checkpoint.
+            progress: Show a progress bar.
 
         Raises:
-            UsageError: A setting is out of range, numbers of sequences and labels differ, there is one class
-                only, a validation label is not among the classes, a letter is outside the alphabet, or the
-                checkpoint is not given or of another model or other data.
-            RunError: The training diverged.
+            UsageError: A setting is out of range, the numbers of sequences and labels differ, there is only
+                one class, a validation label is not among the classes, a letter is outside the alphabet, or
+                the checkpoint is missing or belongs to another model or other data.
+            RunError: The training diverges.
         """
         if resume and checkpoint is None:
             raise UsageError(
-                "resume=True goes on from a checkpoint; give checkpoint= the file, or resume=False."
+                "resume=True continues from a checkpoint; give checkpoint=FILE, or write resume=False."
             )
         own = type(self)(**self._settings())
-        alphabet = own._checked()
+        words = len(own.vocabulary)
         classes, numbers = training_labels(sequences, labels)
         sentences, targets = own._sentences(sequences), torch.from_numpy(numbers)
         valid = None
@@ -96,7 +118,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             valid = (own._sentences(validation[0]), torch.from_numpy(numbers))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own.seed)
-            network = own._network(len(alphabet), 1 if len(classes) == 2 else len(classes))
+            network = own._network(words, 1 if len(classes) == 2 else len(classes))
             history = train(
                 network,
                 sentences,
@@ -112,21 +134,21 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
                 progress=progress,
                 title=type(self).__name__,
             )
-        # only now and all together: what was interrupted must not pass as fitted
+        # set together at the end, so that an interrupted fit does not look like a fitted model
         self.network_, self.classes_, self.history_ = network, classes, history
         return self
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes, float64 (N, C), rows summing to 1.
+        """Class probabilities, float64 (N, C); each row sums to 1.
 
         Raises:
-            UsageError: A letter is outside the alphabet, or the sequences are one text.
+            UsageError: A letter is outside the alphabet, or `sequences` is a single string.
         """
         return probabilities_of(self.decision_function(sequences))
 
     def decision_function(self, sequences: Sequence[str]) -> np.ndarray:
-        """Logits, float64: (N,) for two classes, of the second one; (N, C) for more."""
-        self._check_fitted()
+        """Logits, float64: (N,) of the second class if there are two, else (N, C)."""
+        check_fitted(self)
         sentences = self._sentences(sequences)
         if not sentences:
             return np.empty((0,) if len(self.classes_) == 2 else (0, len(self.classes_)))
@@ -139,20 +161,23 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that were trained."""
-        self._check_fitted()
+        """Number of trained parameters."""
+        check_fitted(self)
         return sum(parameter.numel() for parameter in self.network_.parameters())
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write `model.json` (settings, classes, history) and `weights.safetensors` into a folder.
 
         Args:
-            folder: Made if need be; a model in it is replaced.
+            folder: Created if it does not exist; a model in it is replaced.
+
+        Returns:
+            The folder.
 
         Raises:
             RunError: The folder cannot be written.
         """
-        self._check_fitted()
+        check_fitted(self)
         weights = save({name: tensor.contiguous() for name, tensor in self.network_.state_dict().items()})
         text = ModelFile(
             kind=type(self).__name__,
@@ -166,42 +191,40 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"cannot make {folder}: {error.strerror}. Choose another folder.") from error
+            raise RunError(f"cannot create {folder}: {error.strerror}; choose another folder.") from error
         write_atomically(folder / WEIGHTS, weights)
         write_atomically(folder / MODEL, text)
         return folder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ProteinClassifier:
-        """Read back what `save` wrote, on the class that was saved or on `ProteinClassifier` itself.
+        """Read a model that `save` wrote; call it on `ProteinClassifier` or on the class of the model.
 
         Raises:
-            UsageError: There is no model, its files are cut or do not belong together, its weights are for
-                another alphabet, or it is of another class.
+            UsageError: There is no model, its files are damaged or do not belong together, its weights are
+                for another alphabet, or it is a model of another class.
         """
         folder = Path(folder)
         found = read_model(folder)
         kind = getattr(protein, found.kind, None)
         if not isinstance(kind, type) or not issubclass(kind, cls):
             raise UsageError(
-                f"{folder} holds a {found.kind[:40]}, not a {cls.__name__}; load it as what it is."
+                f"{folder} holds a {found.kind[:40]}, not a {cls.__name__}; use ProteinClassifier.load."
             )
         defaults = signature(kind).parameters
         for name in [*(found.settings.keys() - defaults.keys()), *(defaults.keys() - found.settings.keys())]:
-            said = "has not" if name in found.settings else "needs, and it is missing"
-            raise UsageError(
-                f"{folder / MODEL} is damaged: {name[:40]!r} is a setting that {found.kind} {said}."
-            )
+            wrong = "is not a setting of" if name in found.settings else "is missing from the settings of"
+            raise UsageError(f"{folder / MODEL} is damaged: {name[:40]!r} {wrong} {found.kind}.")
         for name, value in found.settings.items():
             if isinstance(defaults[name].default, bool) != isinstance(value, bool):
                 raise UsageError(f"{folder / MODEL}: {name} is {str(value)[:40]!r}; train the model again.")
         try:
             model = kind(**found.settings)
-            words, outputs = len(model._checked()), len(found.classes) if len(found.classes) > 2 else 1
+            words, outputs = len(model.vocabulary), len(found.classes) if len(found.classes) > 2 else 1
         except (UsageError, TypeError) as error:
             raise UsageError(f"{folder / MODEL}: {error}") from None
         model.classes_, model.history_ = np.array(found.classes), found.history
-        with torch.device("meta"):  # shapes without memory: settings may ask for more than there is
+        with torch.device("meta"):  # no memory yet: the settings may ask for more than there is
             outline = model._network(words, outputs)
         weights = read_weights(folder, outline, found.checksum)
         model.network_ = model._network(words, outputs)
@@ -209,37 +232,44 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         model.network_.eval()
         return model
 
+    @property
+    def vocabulary(self) -> Alphabet:
+        """The alphabet of the settings.
+
+        Raises:
+            UsageError: A setting is out of range.
+        """
+        self._check()
+        return Alphabet(self.alphabet, self.k)
+
     def _prepare(
         self, network: Any, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool
     ) -> list[float]:
-        """Change a fresh network before its training, by default not; returns `History.start_infidelity`."""
+        """Change an untrained network before its training; returns `History.start_infidelity`."""
         return []
 
-    def _checked(self) -> Alphabet:
-        """The alphabet, after a look at the settings."""
+    def _check(self) -> None:
+        """Raise a UsageError if a setting is out of range."""
         for name in ("epochs", "batch_size"):
             whole_number(name, getattr(self, name))
         for name, most in self._counts.items():
             whole_number(name, getattr(self, name), most=most)
         whole_number("seed", self.seed, least=0, most=_MAX_SEED)
         real_number("learning_rate", self.learning_rate)
-        return Alphabet(self.alphabet, self.k)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first.")
 
     def _settings(self) -> dict[str, Any]:
-        return plain(self.get_params(deep=False))
+        """The settings with Python's numbers in place of NumPy's, as JSON takes them."""
+        settings = self.get_params(deep=False)
+        return {name: v.item() if isinstance(v, np.generic) else v for name, v in settings.items()}
 
     def _sentences(self, sequences: Sequence[str]) -> list[np.ndarray]:
         """Tokens of each sequence."""
         check_sequences(sequences)
-        alphabet = self._checked()
-        return [alphabet.tokenise(sequence) for sequence in sequences]
+        vocabulary = self.vocabulary
+        return [vocabulary.tokenise(sequence) for sequence in sequences]
 
     def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
-        """Of the model and of the tokens and class numbers of the sets; None is a set that is not there."""
+        """Fingerprint of the model and of the tokens and class numbers of the sets, None for no set."""
         digest = hashlib.sha256(
             json.dumps([type(self).__name__, self._settings(), classes.tolist()]).encode()
         )
@@ -253,7 +283,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
-    """Class probabilities (N, C) of logits (N,) or (N, C)."""
+    """Class probabilities (N, C) from logits (N,) or (N, C)."""
     if logits.ndim == 1:
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     weights = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))

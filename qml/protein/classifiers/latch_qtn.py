@@ -1,10 +1,10 @@
-"""A classifier that is one circuit per protein, pooling included: windows that turn a memory qubit."""
+"""A classifier that is one circuit per protein, pooling included: windows rotate a memory qubit."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from bondwise.qml.protein.classifiers.qtn import SentenceNetwork
@@ -14,82 +14,51 @@ from bondwise.qml.protein.networks.windows import Windows
 from bondwise.runs import UsageError
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LatchQTN(WindowedQTN):
-    """Reads window after window with the same qubits; a memory qubit keeps what they found.
+    """Reads window after window with the same qubits, while memory qubits keep what they find.
 
-    All-quantum: a dynamic circuit of `qubits + memory` qubits with resets reads a protein of any length, and
-    only ⟨Z⟩ of the memory is measured, once. Nothing is pooled classically.
+    The whole model is one dynamic circuit: with resets, `qubits + memory` qubits read a protein of any
+    length, and only ⟨Z⟩ of the memory is measured, once, at the end. The settings of `QTNClassifier` and
+    `ProteinClassifier` apply, too.
 
     Args:
         qubits: Qubits that read a window.
-        memory: Qubits that keep what windows leave.
-        window: Residues in a window.
-        stride: Residues from one window to the next.
-        latch_layers: Of the box that couples window and memory.
-        entangle: False leaves the entanglers within windows out (an ablation).
-        start: `"angles"`, drawn at random, or `"tensor-network"`: a classical tensor network is trained first
-            for as many epochs and turned into the circuit's start, see `tensor_network_start`.
-        spread: Standard deviation of the initial angles, radians.
-        alphabet: See `Alphabet`.
-        k: See `Alphabet`.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
-        seed: Of start and batches.
+        memory: Qubits of the memory, from 1 to 5.
+        window: Words in a window.
+        stride: Words from the beginning of one window to the next.
+        latch_layers: Layers of the box that couples window and memory.
+        entangle: Whether the windows have entangling gates; False is an ablation.
+        start: `"angles"` starts from random angles; `"tensor-network"` first trains a classical tensor
+            network for as many epochs and fits the circuit to it, see `tensor_network_start`.
+
+    Example:
+        >>> from bondwise.qml.protein import LatchQTN, dynamic_circuit, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = LatchQTN(epochs=1).fit(train.sequences, train.labels)
+        >>> dynamic_circuit(model, train.sequences[0]).num_qubits
+        3
     """
 
+    stride: int = 3
+    memory: int = 1
+    latch_layers: int = 2
+    start: str = "angles"
     _counts = {"window": 100_000, "stride": 100_000, "memory": 5, "latch_layers": 1_000}
-
-    def __init__(
-        self,
-        *,
-        qubits: int = 2,
-        memory: int = 1,
-        window: int = 15,
-        stride: int = 3,
-        latch_layers: int = 2,
-        entangle: bool = True,
-        start: str = "angles",
-        spread: float = 0.1,
-        alphabet: str = "residues",
-        k: int = 1,
-        epochs: int = 12,
-        learning_rate: float = 0.02,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.qubits = qubits
-        self.memory = memory
-        self.window = window
-        self.stride = stride
-        self.latch_layers = latch_layers
-        self.entangle = entangle
-        self.start = start
-        self.spread = spread
-        self.alphabet = alphabet
-        self.k = k
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.seed = seed
 
     @property
     def num_qubits(self) -> int:
-        """Window and memory."""
+        """Qubits of window and memory."""
         return self.qubits + self.memory
 
-    def angles(self) -> dict[str, torch.Tensor]:
-        """Trained angles in radians by the name of the box in the diagrams."""
-        return self.network_.core.angles(self._checked().words)
-
     def lambeq_circuit(self, sequence: str) -> tuple[Any, dict[Any, float]]:
-        """There is none.
+        """Not available: lambeq has no counterpart of the box LATCH.
 
         Raises:
             UsageError: Always.
         """
         raise UsageError(
-            "a LatchQTN has no lambeq circuit, as its box LATCH is none of lambeq's; use dynamic_circuit."
+            "a LatchQTN has no lambeq circuit, because lambeq has no box LATCH; use dynamic_circuit."
         )
 
     def _windows(self, network: Any) -> list[Windows]:

@@ -1,11 +1,12 @@
-"""What the quantum tensor network classifiers share: what they ask of hardware, and their lambeq circuits."""
+"""What the quantum tensor network classifiers share: circuits, readout, and what they need on hardware."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,31 +16,45 @@ from bondwise.qml.protein.boxes.ansatz import Ansatz
 from bondwise.qml.protein.boxes.channels import z_values
 from bondwise.qml.protein.classifiers.classifier import ProteinClassifier
 from bondwise.qml.protein.classifiers.training import batches, padded
-from bondwise.qml.protein.data.alphabet import Alphabet
+from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.runs import real_number, whole_number
 
 _CALIBRATION = 256  # sentences by which the readout is scaled before the training
 _STEEPEST = 30.0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QTNClassifier(ProteinClassifier):
-    """Base of PathQTN, TreeQTN, RecurrentQTN, WindowQTN and LatchQTN.
+    """Base class of PathQTN, TreeQTN, RecurrentQTN, WindowQTN and LatchQTN.
+
+    The settings of `ProteinClassifier` apply, too.
+
+    Args:
+        qubits: Qubits of the memory, of a wire or of a window, from 1 to 5.
+        spread: Standard deviation of the initial angles, radians.
 
     Attributes:
-        num_qubits: Qubits that one run of the circuit needs, however long the sequence; of a TreeQTN for up
-            to 1,024 words.
-        legal_on_hardware: Whether every shot counts: no wire is post-selected.
+        num_qubits: Qubits of one run of the circuit, however long the sequence; for a TreeQTN, of a sequence
+            of up to 1,024 words.
+        legal_on_hardware: Whether every shot counts, since no wire is post-selected.
+
+    Example:
+        >>> from bondwise.qml.protein import LatchQTN, PathQTN, QTNClassifier
+        >>> model: QTNClassifier = LatchQTN(qubits=2, memory=1)
+        >>> model.num_qubits, model.legal_on_hardware
+        (3, True)
+        >>> PathQTN(discard=False).legal_on_hardware
+        False
     """
 
-    ansatz: str
-    layers: int
-    qubits: int
-    spread: float
+    qubits: int = 1
+    spread: float = 0.1
+    ancillas: ClassVar[int] = 0
 
     @property
     @abstractmethod
     def num_qubits(self) -> int:
-        """Qubits that one run of the circuit needs, with those that were measured used again."""
+        """Qubits of one run of the circuit; measured qubits are used again."""
 
     @property
     @abstractmethod
@@ -48,18 +63,23 @@ class QTNClassifier(ProteinClassifier):
 
     @abstractmethod
     def reader(self) -> Any:
-        """The reader that draws the diagrams of this model; importing lambeq takes some seconds."""
+        """The reader that draws the diagrams of this model; importing lambeq takes a few seconds."""
 
     @abstractmethod
+    def _ansatz(self) -> Ansatz:
+        """The circuits of the boxes."""
+
     def angles(self) -> dict[str, torch.Tensor]:
         """Trained angles in radians by the name of the box in the diagrams."""
+        check_fitted(self)
+        return self.network_.core.angles(self.vocabulary.words)
 
     def log10_postselection(self, sequences: Sequence[str]) -> np.ndarray:
         """log10 of the probability (N,) that one run of a protein's circuit passes all its post-selections.
 
-        Zeros where the model is legal on hardware. At −12 one shot in 10^12 counts.
+        Zeros if the model is legal on hardware. At −12 one shot in 10¹² counts.
         """
-        self._check_fitted()
+        check_fitted(self)
         sentences = self._sentences(sequences)
         if self.legal_on_hardware:
             return np.zeros(len(sentences))
@@ -70,23 +90,22 @@ class QTNClassifier(ProteinClassifier):
         return found
 
     def lambeq_circuit(self, sequence: str) -> tuple[Any, dict[Any, float]]:
-        """The circuit of a protein in lambeq's terms, and the values of its symbols in turns.
+        """The circuit of a protein as a lambeq diagram, and the values of its symbols in turns.
 
         Args:
-            sequence: One protein, better a short one: lambeq takes seconds for some hundred residues.
+            sequence: A protein, preferably short: lambeq takes seconds for a few hundred residues.
 
         Returns:
             A `lambeq.backend.quantum.Diagram` whose open wires hold the outcome, and a dict from its symbols
             to the trained values.
         """
-        self._check_fitted()
         return self._drawn(sequence, self.angles())
 
     def _drawn(self, sequence: str, angles: dict[str, torch.Tensor]) -> tuple[Any, dict[Any, float]]:
-        """The lambeq circuit of a protein, and its symbols' values by the angles of the boxes."""
+        """The lambeq circuit of a protein, and the values of its symbols, from the angles of the boxes."""
         from bondwise.qml.protein.boxes.readers import A, S
 
-        qubits = {S: self.qubits, A: getattr(self, "ancillas", 0)}
+        qubits = {S: self.qubits, A: self.ancillas}
         circuit = self._ansatz().to_lambeq(qubits, discard=self.legal_on_hardware)(
             self.reader().sentence2diagram(sequence)
         )
@@ -99,33 +118,61 @@ class QTNClassifier(ProteinClassifier):
     def _prepare(
         self, network: Any, sentences: list[np.ndarray], targets: torch.Tensor, progress: bool
     ) -> list[float]:
-        # drawn, as files are often sorted by label
+        # at random, because files are often sorted by label
         chosen = torch.randperm(len(sentences))[:_CALIBRATION].tolist()
         network.calibrate([sentences[number] for number in chosen])
         return []
 
-    def _ansatz(self) -> Ansatz:
-        return Ansatz(self.ansatz, self.layers)
-
-    def _checked(self) -> Alphabet:
+    def _check(self) -> None:
         whole_number("qubits", self.qubits, most=5)
         real_number("spread", self.spread, zero=True)
         self._ansatz()
-        return super()._checked()
+        super()._check()
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BoxQTN(QTNClassifier):
+    """Base class of PathQTN and TreeQTN, whose boxes are circuits of a chosen ansatz."""
+
+    boxes: int = 1
+    discard: bool = True
+    ansatz: str = "sim14"
+    layers: int = 1
+    _counts = {"boxes": 10_000}
+
+    def _ansatz(self) -> Ansatz:
+        return Ansatz(self.ansatz, self.layers)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ReuploadQTN(QTNClassifier):
+    """Base class of RecurrentQTN, WindowQTN and LatchQTN, whose residues are gates on the same qubits."""
+
+    entangle: bool = True
+    ansatz: ClassVar[str] = "reupload"
+    layers: ClassVar[int] = 1
+
+    @property
+    def legal_on_hardware(self) -> bool:
+        """Always True: nothing is post-selected."""
+        return True
+
+    def _ansatz(self) -> Ansatz:
+        return Ansatz(self.ansatz, self.layers, self.entangle)
 
 
 class Readout(nn.Module):
     """Logits from ⟨Z⟩ of n qubits: an affine map, one output (B,) or several (B, C).
 
-    The values are first centred and scaled by constants that `calibrate` takes from the training data; in a
-    LatchQTN, which is not calibrated, they stay as they are.
+    The values are first centered and scaled by constants that `calibrate` takes from the training data; a
+    LatchQTN is not calibrated and uses them unchanged.
 
     Args:
         features: Number of values per sentence.
-        outputs: Logits per sentence.
+        outputs: Number of logits per sentence.
     """
 
-    centre: torch.Tensor
+    centre: torch.Tensor  # under this name in saved models
     scale: torch.Tensor
 
     def __init__(self, features: int, outputs: int) -> None:
@@ -136,12 +183,12 @@ class Readout(nn.Module):
         self.register_buffer("scale", torch.ones(features))
 
     def calibrate(self, values: torch.Tensor) -> None:
-        """Bring these values (B, features) to mean 0 and spread 1, as far as a scale of 30 does."""
+        """Shift and scale these values (B, features) to mean 0 and deviation 1, by a factor of 30 at most."""
         self.centre.copy_(values.mean(0))
         self.scale.copy_(1 / values.std(0).clamp(min=1 / _STEEPEST))
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Slopes (outputs, features) and offsets (outputs,) with those constants in them."""
+        """Slopes (outputs, features) and offsets (outputs,), the constants included."""
         slopes = self.weight * self.scale
         return slopes, self.bias - slopes @ self.centre
 
@@ -153,12 +200,12 @@ class Readout(nn.Module):
 
 
 class SentenceNetwork(nn.Module):
-    """A contraction of whole sentences and the readout of what it leaves.
+    """A contraction of whole sentences and its readout.
 
     Args:
         core: Maps tokens (B, T) to outcome probabilities (B, 2^qubits) and log10 of the post-selection
             probability (B,).
-        outputs: Logits per sentence.
+        outputs: Number of logits per sentence.
     """
 
     core: Any
@@ -169,7 +216,7 @@ class SentenceNetwork(nn.Module):
         self.readout = Readout(core.qubits, outputs)
 
     def calibrate(self, sentences: Sequence[np.ndarray]) -> None:
-        """Scale the readout by the tokens of some sentences."""
+        """Scale the readout to what these tokenized sentences give."""
         groups = batches([len(s) for s in sentences], _CALIBRATION, shuffle=False)
         with torch.no_grad():
             values = [z_values(self.core(padded(sentences, numbers))[0]) for numbers in groups]

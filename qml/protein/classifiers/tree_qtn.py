@@ -2,68 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
-from bondwise.qml.protein.classifiers.qtn import QTNClassifier, SentenceNetwork
+from bondwise.qml.protein.classifiers.qtn import BoxQTN, SentenceNetwork
 from bondwise.qml.protein.networks.merging import Merging
 
 
-class TreeQTN(QTNClassifier):
-    """Merges neighbouring residues level by level; ⟨Z⟩ of the qubits at the root decide.
+@dataclass(kw_only=True, eq=False, repr=False)
+class TreeQTN(BoxQTN):
+    """Merges neighboring residues level by level; ⟨Z⟩ of the qubits at the root decides.
+
+    The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
 
     Args:
         qubits: Qubits of every wire.
-        boxes: 1 is uniform (uCTN); n > 1 hierarchical (hCTN): one box per level, the last for all above.
-        discard: Trace out the wire that a merge leaves over. False post-selects it on |0⟩ as the paper does:
-            of no use on hardware, see `log10_postselection`.
+        boxes: 1 is uniform (uCTN); n > 1 is hierarchical (hCTN): one box per level, the last one for all
+            higher levels.
+        discard: Whether the wire left over by a merge is traced out. False post-selects it on |0⟩ as in the
+            paper, which is useless on hardware, see `log10_postselection`.
         ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
-        layers: Of the ansatz.
-        spread: Standard deviation of the initial angles, radians.
-        alphabet: See `Alphabet`.
-        k: See `Alphabet`.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
-        seed: Of start and batches.
+        layers: Layers of the ansatz.
+
+    Example:
+        >>> from bondwise.qml.protein import TreeQTN, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = TreeQTN(epochs=1, discard=False).fit(train.sequences, train.labels)
+        >>> bool(model.log10_postselection(train.sequences).max() < 0)  # some shots are lost
+        True
     """
-
-    _counts = {"boxes": 10_000}
-
-    def __init__(
-        self,
-        *,
-        qubits: int = 1,
-        boxes: int = 1,
-        discard: bool = True,
-        ansatz: str = "sim14",
-        layers: int = 1,
-        spread: float = 0.1,
-        alphabet: str = "residues",
-        k: int = 1,
-        epochs: int = 12,
-        learning_rate: float = 0.02,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.qubits = qubits
-        self.boxes = boxes
-        self.discard = discard
-        self.ansatz = ansatz
-        self.layers = layers
-        self.spread = spread
-        self.alphabet = alphabet
-        self.k = k
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.seed = seed
 
     @property
     def num_qubits(self) -> int:
-        """Qubits for sequences of up to 1,024 words, one wire per level and one more, each used again."""
+        """Qubits for up to 1,024 words: one reused wire per level and one more."""
         return 11 * self.qubits
 
     @property
@@ -75,11 +48,7 @@ class TreeQTN(QTNClassifier):
         """A `TreeReader`."""
         from bondwise.qml.protein.boxes.readers import TreeReader
 
-        return TreeReader(self._checked(), boxes=self.boxes)
-
-    def angles(self) -> dict[str, torch.Tensor]:
-        """Trained angles in radians by the name of the box in the diagrams."""
-        return self.network_.core.angles(self._checked().words)
+        return TreeReader(self.vocabulary, boxes=self.boxes)
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         core = Merging(

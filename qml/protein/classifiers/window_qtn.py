@@ -1,73 +1,50 @@
-"""The recommended classifier: short re-uploading circuits on windows, pooled over the protein."""
+"""The recommended classifier: short circuits on windows of residues, pooled over the protein."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from bondwise.qml.protein.classifiers.windowed import WindowedQTN
+from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.qml.protein.networks.pooling import TwoSidedPooling
 from bondwise.qml.protein.networks.windows import Windows
 from bondwise.runs import whole_number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WindowQTN(WindowedQTN):
-    """Runs a circuit of a few qubits on every window of residues; the pooled Z and ZZ values decide.
+    """Runs a circuit of a few qubits on every window of residues and pools the measured ⟨Z⟩ and ⟨ZZ⟩.
 
-    The circuits are short, need no post-selection and no qubit more for longer proteins. Pooling them is
-    classical post-processing.
+    The circuits are short, need no post-selection, and do not grow with the protein. Pooling is classical
+    post-processing. The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
 
     Args:
         qubits: Qubits of a circuit.
-        window: Residues in a window.
-        stride: Residues from one window to the next.
-        filters: Number of circuits with angles of their own, as channels of a convolution.
-        entangle: False leaves the entanglers out (an ablation).
-        start: `"tensor-network"`: a classical tensor network is trained first for as many epochs and turned
-            into the circuit's start, see `tensor_network_start`. `"angles"`: they are drawn at random.
-        spread: Standard deviation of the initial angles, radians.
-        alphabet: See `Alphabet`.
-        k: See `Alphabet`.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
-        seed: Of start and batches.
+        window: Words in a window.
+        stride: Words from the beginning of one window to the next.
+        filters: Number of circuits with angles of their own, like the channels of a convolution.
+        entangle: Whether the circuits have entangling gates; False is an ablation.
+        start: `"tensor-network"` first trains a classical tensor network for as many epochs and fits the
+            circuit to it, see `tensor_network_start`; `"angles"` starts from random angles.
+
+    Example:
+        >>> from bondwise.qml.protein import WindowQTN, synthetic_proteins
+        >>> proteins = synthetic_proteins(20)
+        >>> train, test = proteins.select("train"), proteins.select("test")
+        >>> model = WindowQTN(epochs=1, start="angles").fit(train.sequences, train.labels)
+        >>> model.num_qubits, model.num_parameters, model.predict_proba(test.sequences).shape
+        (2, 113, (4, 2))
     """
 
+    stride: int = 2
+    filters: int = 1
+    start: str = "tensor-network"
+    epochs: int = 9
     _counts = {"window": 100_000, "stride": 100_000, "filters": 1_000}
-
-    def __init__(
-        self,
-        *,
-        qubits: int = 2,
-        window: int = 15,
-        stride: int = 2,
-        filters: int = 1,
-        entangle: bool = True,
-        start: str = "tensor-network",
-        spread: float = 0.1,
-        alphabet: str = "residues",
-        k: int = 1,
-        epochs: int = 9,
-        learning_rate: float = 0.02,
-        batch_size: int = 64,
-        seed: int = 0,
-    ) -> None:
-        self.qubits = qubits
-        self.window = window
-        self.stride = stride
-        self.filters = filters
-        self.entangle = entangle
-        self.start = start
-        self.spread = spread
-        self.alphabet = alphabet
-        self.k = k
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.seed = seed
 
     @property
     def num_qubits(self) -> int:
@@ -81,17 +58,17 @@ class WindowQTN(WindowedQTN):
             filter: Number of the circuit.
 
         Raises:
-            UsageError: There is no such circuit.
+            UsageError: `filter` is out of range.
         """
-        self._check_fitted()
+        check_fitted(self)
         filter = whole_number("filter", filter, least=0, most=len(self.network_.filters) - 1)
-        return self.network_.filters[filter].path.angles(self._checked().words)
+        return self.network_.filters[filter].path.angles(self.vocabulary.words)
 
     def lambeq_circuit(self, sequence: str, filter: int = 0) -> tuple[Any, dict[Any, float]]:
-        """The circuits of all windows of a protein in lambeq's terms, and their symbols' values in turns.
+        """The circuits of all windows of a protein as a lambeq diagram, and their symbols' values in turns.
 
         Args:
-            sequence: One protein, better a short one: every window is a circuit of its own in the diagram.
+            sequence: A protein, preferably short: the diagram has a circuit for every window.
             filter: Number of the circuit that reads the windows.
 
         Returns:
@@ -99,7 +76,7 @@ class WindowQTN(WindowedQTN):
             before pooling; and a dict from its symbols to the trained values.
 
         Raises:
-            UsageError: There is no such circuit, or a letter is outside the alphabet.
+            UsageError: `filter` is out of range, or a letter is outside the alphabet.
         """
         return self._drawn(sequence, self.angles(filter))
 
@@ -122,11 +99,11 @@ class WindowQTN(WindowedQTN):
 
 
 class WindowNetwork(nn.Module):
-    """Windows, pooling and the readout of the pooled values.
+    """Windows, their pooling, and the readout of the pooled values.
 
     Args:
-        filters: Circuits, all with windows of the same length and stride.
-        outputs: Logits per sentence.
+        filters: Circuits on windows of the same length and stride.
+        outputs: Number of logits per sentence.
     """
 
     def __init__(self, filters: list[Windows], outputs: int) -> None:
@@ -147,7 +124,7 @@ class WindowNetwork(nn.Module):
     def logits(
         self, values: torch.Tensor, present: torch.Tensor, variance: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits of window values (B, W, O) that were computed or measured; see `TwoSidedPooling`."""
+        """Logits from computed or measured values of windows (B, W, O); see `TwoSidedPooling`."""
         pooled = self.pooling(values, present, variance)
         logits = torch.einsum("bpo,cpo->bc", pooled, self.weight) + self.bias
         return logits[:, 0] if len(self.bias) == 1 else logits

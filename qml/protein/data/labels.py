@@ -6,8 +6,15 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
 from bondwise.runs import UsageError
+
+
+def check_fitted(model: Any) -> None:
+    """Raise scikit-learn's NotFittedError unless a classifier has its `classes_`."""
+    if not hasattr(model, "classes_"):
+        raise NotFittedError(f"this {type(model).__name__} is not fitted; call fit first.")
 
 
 def check_sequences(sequences: Any) -> None:

@@ -19,6 +19,7 @@ from qiskit.circuit import ParameterVector
 from bondwise.qml.protein.boxes.ansatz import Gate
 from bondwise.qml.protein.classifiers.qtn import QTNClassifier
 from bondwise.qml.protein.classifiers.window_qtn import WindowNetwork, WindowQTN
+from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.qml.protein.networks.latch import Latch
 from bondwise.qml.protein.networks.merging import Merging
 from bondwise.qml.protein.networks.path import Path
@@ -61,7 +62,7 @@ def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
     """
     network = network_of(model)
     if isinstance(network, WindowNetwork):
-        return _windows_circuit(network, model._checked().tokenise(sequence))
+        return _windows_circuit(network, model.vocabulary.tokenise(sequence))
     circuit = memory_circuit(model, sequence)
     bits = ClassicalRegister(network.core.qubits, "memory")
     circuit.add_register(bits)
@@ -78,7 +79,7 @@ def memory_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
             f"this {type(model).__name__} post-selects: log10 of the probability that a shot of this protein "
             f"counts is {log10:.1f}; train it with discard=True."
         )
-    tokens = model._checked().tokenise(sequence)
+    tokens = model.vocabulary.tokenise(sequence)
     if isinstance(core, Latch):
         return _latch_circuit(core, tokens)
     return _tree_circuit(core, tokens) if isinstance(core, Merging) else _path_circuit(core, tokens)
@@ -92,7 +93,7 @@ def network_of(model: Any) -> Any:
     """
     if not isinstance(model, QTNClassifier):
         raise UsageError(f"a {type(model).__name__} has no circuit; pass a WindowQTN, LatchQTN or the like.")
-    model._check_fitted()
+    check_fitted(model)
     return model.network_
 
 

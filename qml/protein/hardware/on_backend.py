@@ -84,7 +84,7 @@ def predict_on_backend(
     """
     network = network_of(model)
     place = get_backend(backend)
-    sentences = [model._checked().tokenise(sequence) for sequence in sequences]
+    sentences = [model.vocabulary.tokenise(sequence) for sequence in sequences]
     if not isinstance(network, WindowNetwork):
         return _by_proteins(model, sequences, place, shots, seed, progress)
     if shots == 1:

@@ -47,7 +47,7 @@ def changed(trained, tmp_path):
         ({"settings": {"seed": "1"}}, "seed is '1'; give"),
         ({"settings": {"entangle": "no"}}, "entangle is 'no'"),
         ({"settings": {"stride": True}}, "stride is 'True'"),
-        ({"settings": {"unheard": 1}}, "'unheard' is a setting that WindowQTN has not"),
+        ({"settings": {"unheard": 1}}, "'unheard' is not a setting of WindowQTN"),
         ({"settings": {"k": 12}}, "k = 12 of residues makes"),
         ({"settings": []}, "settings is a list"),
         ({"classes": []}, "damaged"),
@@ -82,7 +82,7 @@ def test_a_setting_that_is_missing_is_not_guessed(changed):
     document = json.loads(path.read_text())
     del document["settings"]["stride"]
     path.write_text(json.dumps(document))
-    with pytest.raises(UsageError, match="'stride' is a setting that WindowQTN needs"):
+    with pytest.raises(UsageError, match="'stride' is missing from the settings of WindowQTN"):
         ProteinClassifier.load(path.parent)
 
 

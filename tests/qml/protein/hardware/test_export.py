@@ -83,7 +83,7 @@ def memory_distribution(circuit):
 
 
 def tokens_of(model, sequence):
-    return torch.from_numpy(model._checked().tokenise(sequence))[None]
+    return torch.from_numpy(model.vocabulary.tokenise(sequence))[None]
 
 
 @pytest.mark.parametrize("name", [*PARAMETRISED, "H", "CX"])
