@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import torch
-from qiskit.circuit import CircuitError, Parameter, ParameterExpression
+from qiskit.circuit import Parameter, ParameterExpression
 
+from bondwise.circuits.expressions import affine, operation
 from bondwise.runs import UsageError
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
@@ -42,7 +43,6 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "RDIV": lambda left, right: right / left,
     "RPOW": lambda left, right: right**left,
 }
-_AFFINE = {"ADD", "SUB", "MUL", "DIV", "RSUB", "CONJ"}
 
 
 class Angles:
@@ -61,16 +61,16 @@ class Angles:
     ) -> None:
         column = {parameter: index for index, parameter in enumerate(parameters)}
         rows: list[tuple[dict[Parameter, float], float]] = []
-        affine: list[int] = []
+        plain: list[int] = []
         curved: list[int] = []
         self._curved: list[Callable[[Any], Any]] = []
         for index, expression in enumerate(expressions):
-            row = _affine(expression)
+            row = affine(expression)
             if row is None:
                 curved.append(index)
                 self._curved.append(_function(expression, column))
             else:
-                affine.append(index)
+                plain.append(index)
                 rows.append(row)
         # rows are padded to the longest sum: nearly always one parameter an angle
         width = max((len(slopes) for slopes, _ in rows), default=0)
@@ -81,7 +81,7 @@ class Angles:
             scales[index, : len(slopes)] = list(slopes.values())
         self._affine: list[Any] = [columns, scales, np.array([offset for _, offset in rows])]
         self._torch = [torch.from_numpy(array) for array in self._affine]
-        self._order = np.argsort(affine + curved)
+        self._order = np.argsort(plain + curved)
         self.count = len(expressions)
 
     def __call__(self, parameters: Any) -> Any:
@@ -97,40 +97,13 @@ class Angles:
         if isinstance(parameters, torch.Tensor):
             columns, slopes, offsets = self._torch  # the same, converted once
         if columns.shape[1] == 1:  # the common case, without the sum over one element
-            affine = parameters[..., columns[:, 0]] * slopes[:, 0] + offsets
+            values = parameters[..., columns[:, 0]] * slopes[:, 0] + offsets
         else:
-            affine = qml.math.sum(parameters[..., columns] * slopes, axis=-1) + offsets
+            values = qml.math.sum(parameters[..., columns] * slopes, axis=-1) + offsets
         if not self._curved:
-            return affine
+            return values
         curved = qml.math.stack([function(parameters) for function in self._curved], axis=-1)
-        return qml.math.concatenate([affine, curved], axis=-1)[..., self._order]
-
-
-def _affine(expression: ParameterExpression | float) -> tuple[dict[Parameter, float], float] | None:
-    """Slopes and offset of an expression, or None where a slope is not a constant."""
-    if not isinstance(expression, ParameterExpression):
-        return {}, float(expression)
-    if isinstance(expression, Parameter):
-        return {expression: 1.0}, 0.0
-    if any(_name(step) not in _AFFINE for step in expression._qpy_replay):
-        return None  # a sign has slope 0 and is no constant
-    slopes = {}
-    try:
-        for parameter in expression.parameters:
-            slope = expression.gradient(parameter)
-            if isinstance(slope, ParameterExpression) and slope.parameters:
-                return None
-            slopes[parameter] = _real(slope, expression)
-        return slopes, _real(expression.bind(dict.fromkeys(slopes, 0.0)), expression)
-    except (RuntimeError, ArithmeticError, CircuitError):  # no derivative, or no value at zero
-        return None
-
-
-def _real(number: Any, expression: ParameterExpression) -> float:
-    value = complex(number)
-    if value.imag:
-        raise UsageError(f"the angle '{expression}' is complex; gate angles are real numbers in radians.")
-    return value.real
+        return qml.math.concatenate([values, curved], axis=-1)[..., self._order]
 
 
 def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> Callable[[Any], Any]:
@@ -140,7 +113,7 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
     translation to sympy lacks some operations. An operand that is not written beside its operation is the
     result before.
     """
-    program = [(_name(step), step.lhs, step.rhs) for step in expression._qpy_replay]
+    program = [(operation(step), step.lhs, step.rhs) for step in expression._qpy_replay]
     if unknown := {name for name, _, _ in program} - _UNARY.keys() - _BINARY.keys():
         raise UsageError(
             f"the angle '{expression}' uses {', '.join(sorted(unknown))}, which has no gradient."
@@ -163,10 +136,6 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
         return _real_values(stack.pop(), expression)
 
     return evaluate
-
-
-def _name(step: Any) -> str:
-    return str(step.op).rpartition(".")[2]
 
 
 def _real_values(values: Any, expression: ParameterExpression) -> Any:

@@ -17,6 +17,7 @@ from qiskit.exceptions import QiskitError
 from scipy.sparse import csr_array
 
 from bondwise.circuits import refuse_variables, without_measurements
+from bondwise.circuits.expressions import affine
 from bondwise.runs import UsageError
 
 _WORDS = {"rx": "X", "ry": "Y", "rz": "Z", "p": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "rzx": "XZ"}
@@ -150,26 +151,21 @@ class _Angles:
 
     def __init__(self, expressions: list[ParameterExpression], parameters: list[Parameter]) -> None:
         column = {parameter: j for j, parameter in enumerate(parameters)}
-        rows, columns, slopes = [], [], []
+        entries: dict[tuple[int, int], float] = {}
         self._offsets = np.zeros(len(expressions))
         self._parameters = parameters
         self._curved: list[tuple[int, ParameterExpression, dict[int, Any]]] = []
-        zeros: dict[Parameter, float]
         for i, expression in enumerate(expressions):
-            if not isinstance(expression, ParameterExpression) or not expression.parameters:
-                self._offsets[i] = float(expression)
-                continue
-            derivatives = {column[p]: expression.gradient(p) for p in expression.parameters}
-            if any(isinstance(d, ParameterExpression) and d.parameters for d in derivatives.values()):
+            row = affine(expression)
+            if row is None:
+                derivatives = {column[p]: expression.gradient(p) for p in expression.parameters}
                 self._curved.append((i, expression, derivatives))
                 continue
-            zeros = dict.fromkeys(expression.parameters, 0.0)
-            self._offsets[i] = float(expression.bind(zeros))
-            for j, slope in derivatives.items():
-                rows.append(i)
-                columns.append(j)
-                slopes.append(float(slope))
-        self._matrix = csr_array((slopes, (rows, columns)), shape=(len(expressions), len(parameters)))
+            slopes, self._offsets[i] = row
+            entries |= {(i, column[p]): slope for p, slope in slopes.items()}
+        rows, columns = np.array([*entries], int).reshape(-1, 2).T
+        shape = (len(expressions), len(parameters))
+        self._matrix = csr_array((list(entries.values()), (rows, columns)), shape=shape)
 
     def __call__(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         angles = self._matrix @ parameters + self._offsets
