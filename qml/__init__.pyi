@@ -1,7 +1,4 @@
 from .ansatz import brickwall as brickwall
-from .ansatz import near_identity_start as near_identity_start
-from .ansatz import product_start as product_start
-from .ansatz import random_start as random_start
 from .hamiltonians.exact import exact_ground_state as exact_ground_state
 from .hamiltonians.files import read_hamiltonian as read_hamiltonian
 from .hamiltonians.files import write_hamiltonian as write_hamiltonian
@@ -14,6 +11,10 @@ from .hamiltonians.lattices import xxz as xxz
 from .lambeq.batched_model import BatchedModel as BatchedModel
 from .lambeq.conversion import LambeqCircuit as LambeqCircuit
 from .lambeq.conversion import from_lambeq as from_lambeq
+from .starts import mps_start as mps_start
+from .starts import near_identity_start as near_identity_start
+from .starts import product_start as product_start
+from .starts import random_start as random_start
 from .training.driver import Step as Step
 from .training.driver import StopTraining as StopTraining
 from .training.driver import Training as Training

@@ -9,12 +9,13 @@ from bondwise.qml import (
     heisenberg,
     ising,
     lattice_edges,
+    mps_start,
     near_identity_start,
     product_start,
     random_start,
 )
 from bondwise.runs import UsageError
-from bondwise.tn import decompose, extend, ground_state
+from bondwise.tn import decompose, extend, ground_state, to_dense
 
 
 def state_of(circuit, angles):
@@ -70,8 +71,8 @@ def test_product_start_has_the_energy_of_the_best_product(hamiltonian, energy):
 
 def test_product_start_shares_the_circuit_of_larger_bonds():
     hamiltonian, pairs = heisenberg((2, 3)), lattice_edges((2, 3))
-    mps = decompose(ground_state(hamiltonian, max_bond=4, seed=0).state, layers=2, seed=0)
-    circuit, _ = extend(mps.circuit, mps.parameters, pairs, seed=0)
+    state = ground_state(hamiltonian, max_bond=4, seed=0)
+    circuit, _ = mps_start(2, state, pairs=pairs, seed=0)
     product, angles = product_start(hamiltonian, layers=2, pairs=pairs, seed=0)
 
     def gates(circuit):
@@ -84,9 +85,38 @@ def test_product_start_shares_the_circuit_of_larger_bonds():
     assert angles.shape == (circuit.num_parameters,)
 
 
+def test_mps_start_is_a_decomposition_with_room_to_learn():
+    state, pairs = ground_state(heisenberg(5), max_bond=4, seed=0), [(0, 3), (1, 4)]
+    found = decompose(state, layers=2, seed=1)
+    circuit, angles = mps_start(2, state, pairs=pairs, strength=0.02, seed=1)
+    longer, start = extend(found.circuit, found.parameters, pairs, strength=0.02, seed=1)
+    assert circuit.assign_parameters(angles) == longer.assign_parameters(start)
+    assert angles.tobytes() == start.tobytes()
+
+
+def test_mps_start_fits_a_circuit_of_ones_own():
+    state = ground_state(ising(4), max_bond=4, seed=0)
+    circuit, angles = mps_start(brickwall(4, 4), state, pairs=[(0, 3)], strength=0.0, seed=1)
+    assert circuit.num_parameters == brickwall(4, 4).num_parameters + 6
+    overlap = np.vdot(to_dense(state.state), state_of(circuit, angles).data)
+    assert abs(overlap) ** 2 > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("vector", "gate", "cx"),
+    [([1, 0, 0, 1], "so4", 1 + 2), ([1j, 0, 0, 1j], "so4", 1 + 2), ([1, 0, 0, 1j], "su4", 1 + 3)],
+)
+def test_mps_start_keeps_real_states_real(vector, gate, cx):
+    vector = np.array(vector) / np.sqrt(2)
+    circuit, angles = mps_start(1, vector, pairs=[(0, 1)], seed=0)
+    assert circuit.count_ops()["cx"] == cx
+    again = mps_start(1, vector, pairs=[(0, 1)], gate=gate, seed=0)
+    assert again[1].tobytes() == angles.tobytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((1, 2), "num_qubits must be 2 or more"), ((4, 0), "layers must be 1 or more")],
+    [((1, 2), "num_qubits is 1; give a whole number of at least 2"), ((4, 0), "layers is 0")],
 )
 def test_no_brickwall(arguments, message):
     with pytest.raises(UsageError, match=message):
