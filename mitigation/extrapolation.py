@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import Result, UsageError, real_array
+from bondwise.runs import Result, UsageError, axes_or_new, real_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,9 +106,7 @@ class Extrapolation(Result):
         Returns:
             The Axes.
         """
-        from matplotlib.figure import Figure
-
-        axes: Axes = Figure().subplots() if ax is None else ax
+        axes = axes_or_new(ax)
         curves = self.curve.reshape(-1, self.curve_at.size)
         points = self.measured.reshape(-1, self.scale_factors.size)
         bars = self.measured_std.reshape(points.shape)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bondwise.runs import UsageError, real_array
+from bondwise.runs import UsageError, axes_or_new, real_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,9 +121,7 @@ class NoiseScan:
         Returns:
             The Axes.
         """
-        from matplotlib.figure import Figure
-
-        axes: Axes = Figure().subplots() if ax is None else ax
+        axes = axes_or_new(ax)
         flat_values = self.values.reshape(-1, self.scale_factors.size)
         for values, stds in zip(flat_values, self.stds.reshape(flat_values.shape), strict=True):
             axes.errorbar(self.scale_factors, values, stds, fmt="o", capsize=3)

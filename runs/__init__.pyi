@@ -4,6 +4,10 @@ from .errors import RunError as RunError
 from .errors import Stopped as Stopped
 from .errors import UsageError as UsageError
 from .errors import unknown_name as unknown_name
+from .figures import axes_or_new as axes_or_new
+from .figures import figure_text as figure_text
+from .figures import inline_svg as inline_svg
+from .figures import new_axes as new_axes
 from .files import FileSet as FileSet
 from .files import require_room as require_room
 from .files import write_atomically as write_atomically
@@ -23,7 +27,6 @@ from .reading import read_bytes as read_bytes
 from .reading import read_json as read_json
 from .reading import read_text as read_text
 from .result import Result as Result
-from .text import figure_text as figure_text
 from .text import json_text as json_text
 from .text import printable as printable
 from .trial import try_apart as try_apart

@@ -25,13 +25,6 @@ def printable(text: object) -> str:
     )
 
 
-def figure_text(text: object) -> str:
-    r"""Text for matplotlib that is drawn as it stands: `$` begins no formula, `_` hides no label."""
-    shown = printable(text).replace("$", r"\$")
-    # matplotlib leaves lines whose label begins with an underscore out of the legend
-    return "\N{ZERO WIDTH SPACE}" + shown if shown.startswith("_") else shown
-
-
 def json_text(content: Any) -> str:
     """JSON as every reader takes it: NaN and infinity, which JSON has not, are null.
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bondwise.cli.documents.report import draw_skeleton, new_axes, render_report
+from bondwise.cli.documents.report import draw_skeleton, render_report
 from bondwise.cli.documents.stages import Stage, cells
+from bondwise.runs import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

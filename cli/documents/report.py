@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from bondwise.runs import printable
+from bondwise.runs import inline_svg, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +46,7 @@ def render_report(
         table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
         notes="".join(f"<p>{_text(note)}</p>" for note in notes),
         figures="".join(
-            f"<h2>{_text(heading)}</h2><figure>{_svg(axes)}<figcaption>{_text(caption)}</figcaption></figure>"
+            f"<h2>{_text(heading)}</h2><figure>{inline_svg(axes)}<figcaption>{_text(caption)}</figcaption></figure>"
             for heading, caption, axes in figures
         ),
         command=_text(command),
@@ -58,13 +56,6 @@ def render_report(
 
 def _text(text: str) -> str:
     return html.escape(printable(text))
-
-
-def new_axes(width: float = 8.0, height: float = 3.6) -> Axes:
-    """Axes of a figure of their own that needs no display."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
 def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
@@ -89,16 +80,3 @@ def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-def _svg(axes: Axes) -> str:
-    """The figure of the axes as inline SVG; text stays text and identifiers do not clash between figures."""
-    import matplotlib
-
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    buffer = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(id(figure))}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return re.sub(r"^.*?<svg", "<svg", text, flags=re.DOTALL)

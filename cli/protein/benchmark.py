@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bondwise.cli import options
-from bondwise.cli.documents.report import new_axes, render_report
+from bondwise.cli.documents.report import render_report
 from bondwise.cli.documents.stages import versions
 from bondwise.cli.protein.data import Data, MaxLength, MinLength, Splits, Where, labels_of, read_splits
 from bondwise.cli.protein.entries import COLUMNS, CONTROL, LATCH, UNENTANGLED, WINDOW, Entry, verdicts
@@ -21,7 +21,7 @@ from bondwise.cli.protein.report import marked
 from bondwise.cli.protein.trials import BASELINES, baseline, fit
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import RunFolder, Stopped, UsageError
+from bondwise.runs import RunFolder, Stopped, UsageError, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

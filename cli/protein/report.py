@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bondwise.cli.documents.report import new_axes, render_report
+from bondwise.cli.documents.report import render_report
 from bondwise.cli.protein.data import SYNTHETIC, Splits, labels_of
 from bondwise.qml import protein
-from bondwise.runs import figure_text
+from bondwise.runs import figure_text, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,15 @@ import numpy as np
 import torch
 
 from bondwise.qml.training.optimizers import Descent, NotFiniteError
-from bondwise.runs import Result, UsageError, load_checkpoint, progress_bar, real_array, save_checkpoint
+from bondwise.runs import (
+    Result,
+    UsageError,
+    axes_or_new,
+    load_checkpoint,
+    progress_bar,
+    real_array,
+    save_checkpoint,
+)
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
@@ -76,10 +84,7 @@ class Training(Result):
         Returns:
             The Axes.
         """
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure().subplots()
+        ax = axes_or_new(ax)
         ax.plot(np.arange(len(self.losses)), self.losses)
         ax.set_xlabel("step")
         ax.set_ylabel("loss")

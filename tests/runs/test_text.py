@@ -1,16 +1,13 @@
 """Text from outside is shown as it is, whatever is in it, and JSON is what every reader takes."""
 
 import json
-import xml.etree.ElementTree as ET
-from io import StringIO
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 
-from bondwise.runs import figure_text, json_text, printable
+from bondwise.runs import json_text, printable
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=20)
 
@@ -36,24 +33,6 @@ def test_anything_becomes_one_line_that_can_be_encoded(text):
     assert shown.isprintable()
     shown.encode()
     assert printable(shown) == shown
-
-
-@pytest.mark.parametrize(
-    "text", ["$$", "$x^$", r"a\$b$", r"\frac{$", "_hidden", "<b>&", "a\x00\x1b\n", "\udcff"]
-)
-def test_figures_draw_any_label(text):
-    figure = Figure()
-    ax = figure.subplots()
-    ax.plot([0, 1], label=figure_text(text))
-    ax.set_title(figure_text(text))
-    assert len(ax.legend().get_texts()) == 1
-    buffer = StringIO()
-    from matplotlib import rc_context
-
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg")
-    words = [node.text for node in ET.fromstring(buffer.getvalue()).iter("{http://www.w3.org/2000/svg}text")]
-    assert len([word for word in words if word.strip("\u200b") == printable(text)]) == 2
 
 
 def test_json_has_no_nan():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
-from bondwise.runs import Result
+from bondwise.runs import Result, axes_or_new
 from bondwise.tn.overlap.exact import Window
 from bondwise.tn.preparation.blocks import ISOMETRY, PAIR, REAL_PAIR, SO4, SU4, Block
 from bondwise.tn.states.chains import Tensors, compress, inner
@@ -67,10 +67,7 @@ class Decomposition(Result):
         Returns:
             The Axes.
         """
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure().subplots()
+        ax = axes_or_new(ax)
         counts = [entry["cx_count"] for entry in self.history]
         ax.semilogy(counts, [max(entry["infidelity"], 1e-16) for entry in self.history], marker="o")
         ax.set_xlabel("CX")

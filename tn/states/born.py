@@ -23,7 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.runs import (
+    Result,
+    UsageError,
+    axes_or_new,
+    progress_bar,
+    random_generator,
+    real_number,
+    whole_number,
+)
 from bondwise.tn.states.bitstrings import as_bits
 from bondwise.tn.states.chains import Tensors, compress, to_quimb
 from bondwise.tn.states.imported_quimb import qtn
@@ -127,10 +135,7 @@ class BornState(Result):
         Returns:
             The Axes.
         """
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure().subplots()
+        ax = axes_or_new(ax)
         sweeps = [entry["sweep"] for entry in self.history]
         ax.plot(sweeps, [entry["nll"] for entry in self.history], label="train")
         if self.validation_nll is not None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bondwise.runs import RunError, load_checkpoint, progress_bar, save_checkpoint
+from bondwise.runs import RunError, axes_or_new, load_checkpoint, progress_bar, save_checkpoint
 
 _MAX_TOKENS = 100_000  # in a batch, padding included: bounds the memory of long sequences
 _JITTER = 60  # words by which the order of lengths is blurred, so that batches differ between epochs
@@ -54,10 +54,7 @@ class History:
         Returns:
             The Axes.
         """
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure().subplots()
+        ax = axes_or_new(ax)
         epochs = np.arange(1, len(self.loss) + 1)
         ax.plot(epochs, self.loss, label="loss, training")
         if self.valid_loss:

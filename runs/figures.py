@@ -1,0 +1,85 @@
+"""Figures that need no display: axes to draw on, labels that are drawn as they are, and inline SVG."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from bondwise.runs.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """The given axes, or those of a new figure.
+
+    Args:
+        ax: Matplotlib Axes; None makes a figure.
+
+    Example:
+        >>> from bondwise.runs import axes_or_new
+        >>> ax = axes_or_new(None)
+        >>> axes_or_new(ax) is ax
+        True
+    """
+    from matplotlib.figure import Figure
+
+    return Figure().subplots() if ax is None else ax
+
+
+def new_axes(width: float = 8.0, height: float = 3.6) -> Axes:
+    """The axes of a new figure for a report.
+
+    Args:
+        width: Width of the figure in inches.
+        height: Height of the figure in inches.
+
+    Example:
+        >>> from bondwise.runs import new_axes
+        >>> new_axes(height=2.5).figure.get_size_inches().tolist()
+        [8.0, 2.5]
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def figure_text(text: object) -> str:
+    r"""Text that matplotlib draws as it is: `$` starts no formula, and `_` hides no label from the legend.
+
+    Args:
+        text: Any object; its string is used.
+
+    Example:
+        >>> from bondwise.runs import figure_text
+        >>> print(figure_text("cost in $"))
+        cost in \$
+    """
+    shown = printable(text).replace("$", r"\$")
+    # matplotlib leaves lines whose label begins with an underscore out of the legend
+    return "\N{ZERO WIDTH SPACE}" + shown if shown.startswith("_") else shown
+
+
+def inline_svg(axes: Axes) -> str:
+    """The figure of some axes as an SVG element for an HTML page, with text as text.
+
+    Identifiers in it do not clash with those of another figure on the page.
+
+    Args:
+        axes: Axes of the figure.
+
+    Example:
+        >>> from bondwise.runs import inline_svg, new_axes
+        >>> inline_svg(new_axes())[:4]
+        '<svg'
+    """
+    import matplotlib
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    buffer = StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(id(figure))}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return re.sub(r"^.*?<svg", "<svg", buffer.getvalue(), flags=re.DOTALL)
