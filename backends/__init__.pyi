@@ -4,6 +4,7 @@ from .estimation import estimate as estimate
 from .gradients.differentiation import expectation as expectation
 from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends
+from .names import BackendLike as BackendLike
 from .names import get_backend as get_backend
 from .pennylane.conversion import to_pennylane as to_pennylane
 from .sampling import Samples as Samples

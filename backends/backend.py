@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
-from bondwise.backends.measurement import Plan
+from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
@@ -56,6 +56,7 @@ class Backend:
         target: Target | None = None,
         exact: bool = False,
         noisy: bool = False,
+        differentiable: bool = False,
         optimization_level: int = 3,
         default_shots: int | None = DEFAULT_SHOTS,
     ) -> None:
@@ -67,8 +68,9 @@ class Backend:
         self.target = target
         self.exact = exact
         self.noisy = noisy
+        self.differentiable = differentiable
         self.num_qubits: int | None = target.num_qubits if target is not None else None
-        self.origin: tuple[Any, Any] | None = None  # what `get_backend` made it of, for pickles
+        self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle what `get_backend` made
         self._level = optimization_level
         self._default_shots = default_shots
         self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
@@ -77,20 +79,8 @@ class Backend:
         return f"Backend({self.name!r})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """A pickle holds what the backend is made of, a name or the objects given, and nothing remembered."""
-        if self.origin is None:
-            return super().__reduce_ex__(protocol)
-        given = self.origin[0]
-        if type(given).__module__.startswith("qiskit_ibm_runtime.") and ".fake_provider" not in str(
-            type(given)
-        ):
-            raise UsageError(
-                f"{self.name} holds the connection of an account, which goes into no file or process; "
-                "call get_backend('ibm:…') there."
-            )
-        from bondwise.backends.names import again
-
-        return again, self.origin
+        """A pickle holds the name or the objects that the backend was made from, without its caches."""
+        return super().__reduce_ex__(protocol) if self.reduce is None else self.reduce()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self  # nothing of it changes but what it remembers
@@ -269,7 +259,7 @@ def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:
     """Shots of a PUB that an estimator made elsewhere took: its shots per circuit, times the circuits."""
     precision = metadata.get("target_precision") or 0.0
     each = metadata.get("shots") or (round(precision**-2) if precision else 0)
-    return each * sum(map(len, Plan(pub).needed)) if each else 0
+    return each * sum(map(len, Tally(pub).needed)) if each else 0
 
 
 def _with_error(part: PubResult) -> PubResult:

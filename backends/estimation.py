@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends.backend import Backend, placed
+from bondwise.backends.backend import placed
 from bondwise.backends.inputs import (
     as_operators,
     as_parameters,
     finite_angles,
 )
-from bondwise.backends.names import get_backend
+from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.runs import Result
@@ -37,7 +36,7 @@ def estimate(
     parameters: ArrayLike | None = None,
     *,
     shots: int | None = None,
-    backend: str | Backend | Any = "statevector",
+    backend: BackendLike = "statevector",
     seed: int | None = None,
 ) -> Estimate:
     """Expectation values of a circuit's final state, in one job.

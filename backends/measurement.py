@@ -50,7 +50,7 @@ class Basis:
         return spectrum
 
 
-class Plan:
+class Tally:
     """How one estimator PUB is measured: its N parameter sets, K observables, bases, and what needs what.
 
     Attributes:

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any
+import sys
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qiskit.primitives import (
     BackendSamplerV2,
     BaseEstimatorV2,
-    BasePrimitiveJob,
     BaseSamplerV2,
     PrimitiveResult,
     SamplerPubResult,
 )
-from qiskit.primitives.containers.sampler_pub import SamplerPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.primitives import Sampler, sampler_pub
+from bondwise.backends.primitives import Sampler
 from bondwise.runs import UsageError, unknown_name
 
+if TYPE_CHECKING:
+    from qiskit_aer.noise import NoiseModel
 
-def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
+BackendLike: TypeAlias = str | Backend | BackendV2 | BaseEstimatorV2 | BaseSamplerV2
+
+
+# classes of packages that are imported only when needed
+_AER = "qiskit_aer.backends.aerbackend.AerBackend"
+_FAKE = "qiskit_ibm_runtime.fake_provider.fake_backend.FakeBackendV2"
+_IBM = "qiskit_ibm_runtime.ibm_backend.IBMBackend"
+
+
+def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None) -> Backend:
     """The backend of a name or of a Qiskit object.
 
     Args:
@@ -51,16 +61,34 @@ def get_backend(name_or_object: Any, *, noise: Any = None) -> Backend:
     if isinstance(given, Backend) and noise is None:
         return given
     backend = _made(given, noise)
-    backend.origin = (given, noise)
+    backend.reduce = partial(_reduced, given, noise, backend.name)
     return backend
 
 
-def again(given: Any, noise: Any) -> Backend:
-    """The backend of a pickle, by the way it was made."""
-    return get_backend(given, noise=noise)
+def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[Any, ...]:
+    if _is_a(_IBM, _device_of(given)):
+        raise UsageError(
+            f"{name} holds the connection of an account, which must not leave this process; "
+            "call get_backend('ibm:…') in the other one."
+        )
+    return partial(get_backend, noise=noise), (given,)
 
 
-def _made(given: Any, noise: Any) -> Backend:
+def _is_a(path: str, given: object) -> bool:
+    """Whether an object is of a class that may not be imported; its objects exist only where it is."""
+    module, _, name = path.rpartition(".")
+    return isinstance(given, getattr(sys.modules.get(module), name, ()))
+
+
+def _device_of(given: BackendLike) -> object:
+    """The device that a primitive runs on, where it says so; what is not a primitive is returned as is."""
+    if not isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
+        return given
+    device = getattr(given, "backend", None)
+    return device() if callable(device) else device
+
+
+def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
     if isinstance(given, str):
         kind, _, rest = given.partition(":")
         if noise is not None and kind != "aer":
@@ -76,11 +104,10 @@ def _made(given: Any, noise: Any) -> Backend:
         raise UsageError(f"noise= belongs to 'aer'; {type(given).__name__} brings its own.")
     if isinstance(given, BackendV2):
         # options of Aer may change between calls, its noise model among them
-        return _device(given) if type(given).__module__.startswith("qiskit_aer") else _kept(given)
+        return _device(given) if _is_a(_AER, given) else _kept(given)
     if isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
         # primitives of a device know it: their circuits have to be compiled for it
-        device = getattr(given, "backend", None)
-        device = device() if callable(device) else device
+        device = _device_of(given)
         target = device.target if isinstance(device, BackendV2) else None
         name, noisy = type(given).__name__, isinstance(device, BackendV2) and _noisy(device)
         if isinstance(given, BaseSamplerV2):
@@ -121,15 +148,15 @@ def _kept(device: BackendV2) -> Backend:
 
 
 def _device(device: BackendV2) -> Backend:
-    if type(device).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
+    if _is_a(_FAKE, device):
         from bondwise.backends.simulators.fake import on_snapshot
 
         return on_snapshot(device)
-    if type(device).__module__.startswith("qiskit_ibm_runtime"):
+    if _is_a(_IBM, device):
         from bondwise.backends.ibm.service import on_device
 
         return on_device(device)
-    if type(device).__module__.startswith("qiskit_aer"):
+    if _is_a(_AER, device):
         from bondwise.backends.simulators.aer import on_simulator
 
         return on_simulator(device)
@@ -141,7 +168,7 @@ def _noisy(device: BackendV2) -> bool:
     if isinstance(device, GenericBackendV2 | BasicSimulator):
         reported = (error for where in device.target.values() for error in (where or {}).values())
         return any(error is not None and bool(error.error) for error in reported)
-    if type(device).__module__.startswith("qiskit_aer"):
+    if _is_a(_AER, device):
         noise = device.options.noise_model
         return noise is not None and not noise.is_ideal()
     return True
@@ -153,12 +180,7 @@ class _DeviceSampler(Sampler):
     def __init__(self, device: BackendV2) -> None:
         self._device = device
 
-    def run(
-        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
-    ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
-        """Sample the PUBs in one job, 4096 shots unless told."""
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         seeded = seed is not None and "seed_simulator" in self._device.options
         options = {"seed_simulator": seed} if seeded else {}
-        return BackendSamplerV2(backend=self._device, options=options).run(
-            [sampler_pub(pub, shots) for pub in pubs]
-        )
+        return BackendSamplerV2(backend=self._device, options=options).run(pubs).result()

@@ -5,13 +5,22 @@ Qiskit drops every term of an observable below 1e-8, whatever the others are; he
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2, DataBin, PrimitiveResult, SamplerPubResult
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    BaseSamplerV2,
+    DataBin,
+    PrimitiveJob,
+    PrimitiveResult,
+    PubResult,
+    SamplerPubResult,
+)
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.object_array import object_array
 from qiskit.primitives.containers.observables_array import ObservablesArray, ObservablesArrayLike
@@ -44,31 +53,58 @@ class SamplerOptions:
 
 
 class Estimator(BaseEstimatorV2):
-    """An estimator that tells its default precision."""
+    """An estimator that says which precision it defaults to and takes a seed."""
 
     @property
     def default_precision(self) -> float:
-        """Standard error asked of PUBs without one of their own: 0, exact values."""
+        """Target standard error of PUBs that do not set one: 0, exact values."""
         return 0.0
 
     @property
     def options(self) -> EstimatorOptions:
-        """The same, where algorithms of Qiskit look for it."""
+        """The default precision, where Qiskit's algorithms look for it."""
         return EstimatorOptions(self.default_precision)
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate each PUB with 1/precision² shots per basis and parameter set.
+
+        For precision 0, or None on an estimator with exact values, the values are exact.
+        """
+        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
+        job._submit()
+        return job
+
+    @abstractmethod
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        """Evaluate the PUBs."""
 
 
 class Sampler(BaseSamplerV2):
-    """A sampler that tells its default number of shots."""
+    """A sampler that says how many shots it defaults to and takes a seed."""
 
     @property
     def default_shots(self) -> int:
-        """Shots of PUBs that do not ask for any."""
+        """Number of shots of PUBs that do not set one."""
         return DEFAULT_SHOTS
 
     @property
     def options(self) -> SamplerOptions:
-        """The same, where algorithms of Qiskit look for it."""
+        """The default number of shots, where Qiskit's algorithms look for it."""
         return SamplerOptions(self.default_shots)
+
+    def run(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
+        """Sample each PUB, with 4096 shots by default."""
+        job = PrimitiveJob(self._run, [sampler_pub(pub, shots) for pub in pubs], seed)
+        job._submit()
+        return job
+
+    @abstractmethod
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
+        """Sample the PUBs."""
 
 
 def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> EstimatorPub:

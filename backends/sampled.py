@@ -20,7 +20,7 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.transpiler import Target
 
-from bondwise.backends.measurement import Plan
+from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_PRECISION, DEFAULT_SHOTS, NOT_EXACT, Estimator, estimator_pub
 from bondwise.circuits import readable
 from bondwise.runs import UsageError
@@ -56,40 +56,38 @@ class SampledEstimator(Estimator):
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
     ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Measure each PUB with 1/precision^2 shots per basis and parameter set, 4096 unless told.
+        """Measure each PUB with 1/precision² shots per basis and parameter set, 4096 by default.
 
         Raises:
-            UsageError: The precision is 0, which no number of shots reaches.
+            UsageError: If a precision is 0, which no number of shots reaches.
         """
         coerced = [estimator_pub(pub, precision) for pub in pubs]
         for pub in coerced:
             shots_of(pub.precision)
-        job = PrimitiveJob(self._run, coerced, seed)
-        job._submit()
-        return job
+        return super().run(coerced, seed=seed)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        plans = [Plan(pub) for pub in pubs]
-        return estimator_result(plans, job_ids=self.fill(plans, seed))
+        tallies = [Tally(pub) for pub in pubs]
+        return estimator_result(tallies, job_ids=self.fill(tallies, seed))
 
-    def fill(self, plans: list[Plan], seed: int | None) -> tuple[str, ...]:
-        """Measure what the plans need, in one job; returns its identifier where one was submitted."""
+    def fill(self, tallies: list[Tally], seed: int | None) -> tuple[str, ...]:
+        """Measure what the tallies need, in one job; returns its identifier where one was submitted."""
         where, tasks = [], []
-        for plan in plans:
-            for index, basis in enumerate(plan.bases):
-                if len(plan.needed[index]):
-                    circuit = self._measured(plan.pub.circuit, basis.letters)
-                    where.append((plan, index, circuit.cregs[-1].name))
-                    tasks.append((circuit, plan.sets[plan.needed[index]], shots_of(plan.pub.precision)))
+        for tally in tallies:
+            for index, basis in enumerate(tally.bases):
+                if len(tally.needed[index]):
+                    circuit = self._measured(tally.pub.circuit, basis.letters)
+                    where.append((tally, index, circuit.cregs[-1].name))
+                    tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
         if not tasks:
             return ()
         job = seeded(self._sampler.run, seed)(tasks)
         results = job.result()
-        for (plan, index, name), result in zip(where, results, strict=True):
-            needed, bits = plan.needed[index], result.data[name].to_bool_array(order="little")
+        for (tally, index, name), result in zip(where, results, strict=True):
+            needed, bits = tally.needed[index], result.data[name].to_bool_array(order="little")
             # IBM's sampler returns no batch axis for circuits without parameters
             for which, shots in zip(needed, bits.reshape(len(needed), -1, bits.shape[-1]), strict=True):
-                plan.add_counts(index, which, *np.unique(shots, axis=0, return_counts=True))
+                tally.add_counts(index, which, *np.unique(shots, axis=0, return_counts=True))
         return tuple(results.metadata.get("job_ids", (job.job_id(),)))
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
@@ -176,17 +174,17 @@ def seeded(run: Callable[..., Any], seed: int | None) -> Callable[..., Any]:
     return lambda *args, **keywords: run(*args, seed=seed, **keywords)
 
 
-def estimator_result(plans: list[Plan], *, job_ids: tuple[str, ...] = ()) -> PrimitiveResult[PubResult]:
-    """The result of an estimator job from its filled plans."""
+def estimator_result(tallies: list[Tally], *, job_ids: tuple[str, ...] = ()) -> PrimitiveResult[PubResult]:
+    """The result of an estimator job from its filled tallies."""
     results, total = [], 0
-    for plan in plans:
-        evs, stds, shots = plan.arrays()
+    for tally in tallies:
+        evs, stds, shots = tally.arrays()
         total += shots
-        asked = plan.pub.precision
+        asked = tally.pub.precision
         metadata = {
             "target_precision": (DEFAULT_PRECISION if shots else 0.0) if asked is None else asked,
             "shots": shots,
-            "circuit_metadata": plan.pub.circuit.metadata,
+            "circuit_metadata": tally.pub.circuit.metadata,
         }
         results.append(PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata))
     return PrimitiveResult(results, metadata={"version": 2, "shots": total, "job_ids": job_ids})

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.backend import Backend
 from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
-from bondwise.backends.names import get_backend
+from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots
 from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
@@ -65,7 +64,7 @@ def sample(
     parameters: ArrayLike | None = None,
     *,
     shots: int = DEFAULT_SHOTS,
-    backend: str | Backend | Any = "statevector",
+    backend: BackendLike = "statevector",
     seed: int | None = None,
     post_select: Mapping[str, str | Sequence[int]] | None = None,
 ) -> Samples:

@@ -22,7 +22,7 @@ from bondwise.backends.gradients.differentiation import Gradient, choose_method,
 from bondwise.backends.gradients.statevector import adjoint_states, backprop_states
 from bondwise.backends.inputs import NOT_FINITE, as_operators, check_tensor
 from bondwise.backends.names import get_backend
-from bondwise.backends.pennylane.conversion import steps
+from bondwise.backends.pennylane.conversion import translated
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
@@ -127,7 +127,7 @@ class CircuitModule(torch.nn.Module):
             self._refuse_what_has_no_state(circuit)
             self.circuit, self.observables = circuit.copy(), None
             self._parts = split(self.circuit)
-            steps(self._parts)  # names what is no gate
+            translated(self._parts)  # names what is no gate
         else:
             self.circuit = without_measurements(circuit).copy()
             single, operators = is_observable(observables), as_operators(observables, circuit.num_qubits)
@@ -244,7 +244,7 @@ class CircuitModule(torch.nn.Module):
         )
 
     def _refuse_what_has_no_state(self, circuit: QuantumCircuit) -> None:
-        if self.backend.name != "statevector" or self.shots is not None:
+        if not self.backend.differentiable or self.shots is not None:
             where = f"backend={self.backend.name!r}" if self.shots is None else f"shots={self.shots}"
             raise UsageError(
                 f"the state is not to be had with {where}; pass observables, or write backend='statevector' "
@@ -269,8 +269,8 @@ class CircuitModule(torch.nn.Module):
 
 def _constant_phase(parts: SplitCircuit) -> float:
     """The global phase of the gates without parameters, which the adjoint method skips."""
-    phases = [gate for step in steps(parts) if not step.qubits for gate in step.make(0.0, [])]
-    return -sum(float(gate.data[0]) for gate in phases)
+    phases = [made for gate in translated(parts) if not gate.qubits for made in gate.make(0.0, [])]
+    return -sum(float(phase.data[0]) for phase in phases)
 
 
 def _complex(dtype: torch.dtype) -> torch.dtype:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from bondwise.backends.inputs import (
     as_operators,
     as_parameters,
 )
-from bondwise.backends.names import get_backend
+from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots, observables_array
 from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
@@ -41,7 +41,7 @@ def expectation(
     circuit: QuantumCircuit,
     observables: Observable | Sequence[Observable],
     parameters: torch.Tensor | ArrayLike | None = None,
-    backend: Any = "statevector",
+    backend: BackendLike = "statevector",
     *,
     gradient: Gradient = "auto",
     shots: int | None = None,
@@ -78,8 +78,8 @@ def expectation(
     given = _as_tensor(parameters, circuit)
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
-    method = choose_method(gradient, backend, check_shots(shots), circuit.num_qubits, len(flat))
     place = get_backend(backend)
+    method = choose_method(gradient, place, check_shots(shots), circuit.num_qubits, len(flat))
     parts = split(circuit, keep_cp=method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
     if not bool(torch.isfinite(angles).all()):
@@ -147,12 +147,12 @@ def _runs_cp(backend: Backend) -> bool:
     return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
-def choose_method(gradient: str, backend: Any, shots: int | None, num_qubits: int, batch: int) -> str:
+def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits: int, batch: int) -> str:
     """The way to a gradient that "auto" stands for, or the one that was asked for.
 
     Args:
         gradient: As for `expectation`.
-        backend: As for `expectation`.
+        backend: Where the circuit runs.
         shots: As for `expectation`.
         num_qubits: Of the circuit.
         batch: Number of parameter sets.
@@ -162,17 +162,16 @@ def choose_method(gradient: str, backend: Any, shots: int | None, num_qubits: in
     """
     if gradient not in get_args(Gradient):
         raise unknown_name("gradient", str(gradient), get_args(Gradient))
-    name = backend.name if isinstance(backend, Backend) else backend
-    simulated = isinstance(name, str) and name == "statevector" and shots is None
-    if gradient in _FROM_STATE and not simulated:
-        where = f"backend={name!r}" if shots is None else f"shots={shots}"
+    from_state = backend.differentiable and shots is None
+    if gradient in _FROM_STATE and not from_state:
+        where = f"backend={backend.name!r}" if shots is None else f"shots={shots}"
         raise UsageError(
             f"gradient={gradient!r} needs the exact state and does not go with {where}; write "
             "gradient='parameter-shift', or backend='statevector' without shots."
         )
     if gradient != "auto":
         return gradient
-    if not simulated:
+    if not from_state:
         return "parameter-shift"
     # on few qubits a set costs the adjoint method 3 µs a gate, and a whole batch costs broadcasting 350 µs a
     # gate; from 8 qubits on the intermediate states leave the cache and broadcasting loses at any size

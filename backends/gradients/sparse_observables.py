@@ -1,7 +1,7 @@
 """Observables as sparse matrices and their expectation values in given states, in torch.
 
-<psi|H|psi> is built from H psi, whose gradient is again H applied to something, so it can be differentiated
-any number of times.
+⟨ψ|H|ψ⟩ is built from Hψ, whose gradient is again H applied to a vector, so it can be differentiated any
+number of times.
 """
 
 from __future__ import annotations
@@ -18,50 +18,68 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.runs import UsageError
 
-_MEMORY = 8 * 2**30  # bytes that the sparse matrices of one call may take
-_KEPT = 2**28  # bytes of matrices that wait for another call
 _Key: TypeAlias = tuple[int, bytes, bytes, bytes]
-_remembered: OrderedDict[_Key, scipy.sparse.csr_matrix] = OrderedDict()
-_lock = Lock()
 
 
-def sparse_matrices(operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.csr_matrix, ...]:
-    """The matrices of K Pauli sums, complex128 (2^n, 2^n), qubit 0 the lowest bit of the indices.
+class SparseMatrices:
+    """Matrices of Pauli sums, complex128 (2^n, 2^n) with qubit 0 the lowest bit of the indices.
 
-    They are remembered for the next call: those used last, up to 256 MiB, or this call's alone where they
-    take more, so that a training on many qubits does not build its Hamiltonian at every step.
+    The matrices used last are kept for the next call, so that training on many qubits does not rebuild its
+    Hamiltonian at every step. Where one call needs more than `kept` bytes, its matrices alone are kept.
 
-    Raises:
-        UsageError: The matrices would take more than 8 GiB.
+    Args:
+        kept: Bytes of matrices to keep between calls.
+        memory: Bytes that the matrices of one call may take.
     """
-    keys = [
-        (op.num_qubits, op.paulis.x.tobytes(), op.paulis.z.tobytes(), op.coeffs.tobytes()) for op in operators
-    ]
-    with _lock:
-        found = {key: _remembered.pop(key) for key in dict.fromkeys(keys) if key in _remembered}
-        missing = [key for key in dict.fromkeys(keys) if key not in found]
-        _remembered.update(found)  # the last used at the end
-    needed = sum(map(_size, found.values())) + sum(_expected_size(*key) for key in missing)
-    if needed > _MEMORY:
-        raise UsageError(
-            f"the matrices of the observables on {keys[0][0]} qubits take {needed / 2**30:.0f} GiB; write "
-            "backend='aer', which evaluates the terms one by one."
-        )
-    if missing:
-        found |= {key: _matrix(*key) for key in missing}
-        with _lock:
-            _remembered.update(found)
-            kept = sum(map(_size, _remembered.values()))
-            while kept > _KEPT and next(iter(_remembered)) not in found:
-                kept -= _size(_remembered.popitem(last=False)[1])
-    return tuple(found[key] for key in keys)
+
+    def __init__(self, *, kept: int = 2**28, memory: int = 8 * 2**30) -> None:
+        self._kept, self._memory = kept, memory
+        self._matrices: OrderedDict[_Key, scipy.sparse.csr_matrix] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the matrices that are kept."""
+        return sum(map(_size, self._matrices.values()))
+
+    def __call__(self, operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.csr_matrix, ...]:
+        """The matrices of K Pauli sums on n qubits.
+
+        Raises:
+            UsageError: If they would take more than `memory` bytes.
+        """
+        keys = [
+            (op.num_qubits, op.paulis.x.tobytes(), op.paulis.z.tobytes(), op.coeffs.tobytes())
+            for op in operators
+        ]
+        with self._lock:
+            found = {key: self._matrices.pop(key) for key in dict.fromkeys(keys) if key in self._matrices}
+            missing = [key for key in dict.fromkeys(keys) if key not in found]
+            self._matrices.update(found)  # the last used at the end
+        needed = sum(map(_size, found.values())) + sum(_expected_size(*key) for key in missing)
+        if needed > self._memory:
+            raise UsageError(
+                f"the matrices of the observables on {keys[0][0]} qubits take {needed / 2**30:.0f} GiB; "
+                "write backend='aer', which evaluates the terms one by one."
+            )
+        if missing:
+            found |= {key: _matrix(*key) for key in missing}
+            with self._lock:
+                self._matrices.update(found)
+                surplus = self.num_bytes - self._kept
+                while surplus > 0 and next(iter(self._matrices)) not in found:
+                    surplus -= _size(self._matrices.popitem(last=False)[1])
+        return tuple(found[key] for key in keys)
+
+
+sparse_matrices = SparseMatrices()  # shared by all calls of this process
 
 
 def expectation_values(states: torch.Tensor, matrices: Sequence[scipy.sparse.csr_matrix]) -> torch.Tensor:
     """Expectation values of all observables in all states.
 
     Args:
-        states: complex128 (B, 2^n), normalised.
+        states: complex128 (B, 2^n), normalized.
         matrices: K Hermitian matrices (2^n, 2^n).
 
     Returns:

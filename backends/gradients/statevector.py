@@ -24,7 +24,7 @@ from pennylane_lightning.lightning_base._serialize import QuantumScriptSerialize
 from pennylane_lightning.lightning_qubit_ops import StateVectorC128
 from pennylane_lightning.lightning_qubit_ops.algorithms import VectorJacobianProductC128, create_ops_listC128
 
-from bondwise.backends.pennylane.conversion import build, steps
+from bondwise.backends.pennylane.conversion import build, translated
 from bondwise.circuits.splitting import SplitCircuit
 from bondwise.runs import UsageError
 
@@ -53,7 +53,7 @@ def backprop_states(parts: SplitCircuit, angles: torch.Tensor) -> torch.Tensor:
     num_qubits = parts.circuit.num_qubits
     wires = range(num_qubits)[::-1]
     operators = [qml.Identity(wire) for wire in wires]  # a wire without gates is left out otherwise
-    operators += build(steps(parts), angles, wires)
+    operators += build(translated(parts), angles, wires)
     state, _ = get_final_state(qml.tape.QuantumScript(operators), interface="torch")
     state = torch.as_tensor(state, dtype=torch.complex128).reshape(-1, 2**num_qubits)
     return state.expand(len(angles), -1)
@@ -87,11 +87,11 @@ class _Program:
         wires = range(self._num_qubits)[::-1]  # lightning's first wire is the highest bit
         operators: list[Any] = []
         slots: list[int | None] = []
-        for step in steps(parts):
-            made = step.make(0.0, [wires[qubit] for qubit in step.qubits])
+        for gate in translated(parts):
+            made = gate.make(0.0, [wires[qubit] for qubit in gate.qubits])
             made = [one for one in made if not isinstance(one, qml.GlobalPhase | qml.Identity)]
             operators += made
-            slots += [step.angle if one.num_params else None for one in made]
+            slots += [gate.angle if one.num_params else None for one in made]
         serializer = QuantumScriptSerializer("lightning.qubit")
         (
             (

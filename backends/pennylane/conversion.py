@@ -64,7 +64,7 @@ _FIXED: dict[type, Callable[[Wires], Operator]] = {
 
 
 @dataclass(frozen=True)
-class Step:
+class TranslatedGate:
     """One gate, waiting for its angle and its wires.
 
     Attributes:
@@ -106,7 +106,7 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
     source = as_circuit(source)
     num_qubits, expected = source.num_qubits, len(source.parameters)
     parts = split(source)
-    program = steps(parts)
+    program = translated(parts)
     phase = float(parts.circuit.global_phase)
 
     def circuit(parameters: Any = (), wires: Wires | None = None) -> None:
@@ -129,11 +129,11 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
     return circuit
 
 
-def build(program: Sequence[Step], angles: Any, wires: Wires) -> list[Operator]:
+def build(program: Sequence[TranslatedGate], angles: Any, wires: Wires) -> list[Operator]:
     """Build the operators of a circuit.
 
     Args:
-        program: From `steps`.
+        program: From `translated`.
         angles: (*batch, G) of any interface, radians.
         wires: Labels of qubits 0 … n-1.
 
@@ -141,14 +141,14 @@ def build(program: Sequence[Step], angles: Any, wires: Wires) -> list[Operator]:
         The operators in order of application.
     """
     operators = []
-    for step in program:
-        angle = None if step.angle is None else angles[..., step.angle]
-        operators += step.make(angle, [wires[qubit] for qubit in step.qubits])
+    for gate in program:
+        angle = None if gate.angle is None else angles[..., gate.angle]
+        operators += gate.make(angle, [wires[qubit] for qubit in gate.qubits])
     return operators
 
 
 @lru_cache(maxsize=64)
-def steps(parts: SplitCircuit) -> tuple[Step, ...]:
+def translated(parts: SplitCircuit) -> tuple[TranslatedGate, ...]:
     """The PennyLane form of a split circuit, made once.
 
     Raises:
@@ -157,35 +157,35 @@ def steps(parts: SplitCircuit) -> tuple[Step, ...]:
     circuit = parts.circuit
     index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
     return tuple(
-        step
+        gate
         for instruction in circuit.data
-        for step in _translate(instruction.operation, tuple(index[qubit] for qubit in instruction.qubits))
+        for gate in _translate(instruction.operation, tuple(index[qubit] for qubit in instruction.qubits))
     )
 
 
-def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") -> Iterator[Step]:
+def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") -> Iterator[TranslatedGate]:
     kind = closed_kind(operation)
     if isinstance(operation, Barrier | Delay):
         return
     if kind in _ROTATIONS:
         angle = operation.params[0]
         if isinstance(angle, ParameterVectorElement):
-            yield Step(_ROTATIONS[kind], qubits, angle.index)
+            yield TranslatedGate(_ROTATIONS[kind], qubits, angle.index)
         else:
-            yield Step(_constant(_ROTATIONS[kind], float(angle)), qubits)
+            yield TranslatedGate(_constant(_ROTATIONS[kind], float(angle)), qubits)
     elif kind in _FIXED:
-        yield Step(_fixed(_FIXED[kind]), qubits)
+        yield TranslatedGate(_fixed(_FIXED[kind]), qubits)
     elif kind is gates.GlobalPhaseGate:
-        yield Step(_phase(float(operation.params[0])), ())
+        yield TranslatedGate(_phase(float(operation.params[0])), ())
     elif (matrix := _matrix(operation)) is not None:
-        yield Step(_unitary(matrix), qubits)
+        yield TranslatedGate(_unitary(matrix), qubits)
     elif (definition := getattr(operation, "definition", None)) is not None:
         place = dict(zip(definition.qubits, qubits, strict=True))
         for step in definition.data:
             wires = tuple(place[qubit] for qubit in step.qubits)
             yield from _translate(step.operation, wires, inside or f" (inside '{operation.name}')")
         if definition.global_phase:
-            yield Step(_phase(float(definition.global_phase)), ())
+            yield TranslatedGate(_phase(float(definition.global_phase)), ())
     else:
         raise UsageError(
             f"'{operation.name}'{inside} on qubits {list(qubits)} is not a gate with a matrix or a "

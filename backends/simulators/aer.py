@@ -72,7 +72,13 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             raise unknown_name("option of aer", option, [*methods(), "depolarizing=0.01"])
     if noise is None or noise.is_ideal():
         aer = simulator(method or "statevector")
-        return Backend(name, estimator=SimulatorEstimator(aer), sampler=SimulatorSampler(aer), exact=True)
+        return Backend(
+            name,
+            estimator=SimulatorEstimator(aer),
+            sampler=SimulatorSampler(aer),
+            exact=True,
+            differentiable=name == "statevector",
+        )
     sampler = SimulatorSampler(simulator(method or "automatic", noise))
     sampled = SampledEstimator(sampler, _errorless_rotations)
     readout = _confusion(noise)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, Delay, Qubit, Reset
 from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
-from qiskit.primitives import (
-    PrimitiveJob,
-    PrimitiveResult,
-    PubResult,
-    SamplerPubResult,
-)
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
-from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.primitives import PrimitiveResult, PubResult, SamplerPubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 from qiskit.transpiler import TranspilerError
 from qiskit_aer import AerSimulator
 
-from bondwise.backends.measurement import Plan
+from bondwise.backends.measurement import Tally
 from bondwise.backends.pauli_values import pauli_values
-from bondwise.backends.primitives import Estimator, Sampler, estimator_pub, sampler_pub, sampler_result
+from bondwise.backends.primitives import Estimator, Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
 from bondwise.backends.simulators.aer_runs import Shots, evolve
 from bondwise.backends.simulators.reduced_device import active_qubits, reduced_circuit
@@ -43,15 +36,6 @@ class SimulatorSampler(Sampler):
         self._translate = Translator(aer)
         self._seed = aer.options.seed_simulator  # of a simulator that somebody set up
 
-    def run(
-        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
-        """Sample each PUB, 4096 shots unless told."""
-        coerced = [sampler_pub(pub, shots) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced, seed)
-        job._submit()
-        return job
-
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = random_generator(self._seed if seed is None else seed)
         return sampler_result(
@@ -67,27 +51,19 @@ class SimulatorEstimator(Estimator):
         self._translate = Translator(aer)
         self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
-        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
-        job._submit()
-        return job
-
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        plans = [Plan(pub) for pub in pubs]
-        for plan in plans:
-            if not plan.pub.precision:
-                plan.set_values(self._values(plan))
-        self._sampled.fill([plan for plan in plans if plan.pub.precision], seed)
-        return estimator_result(plans)
+        tallies = [Tally(pub) for pub in pubs]
+        for tally in tallies:
+            if not tally.pub.precision:
+                tally.set_values(self._values(tally))
+        self._sampled.fill([tally for tally in tallies if tally.pub.precision], seed)
+        return estimator_result(tallies)
 
-    def _values(self, plan: Plan) -> np.ndarray:
+    def _values(self, tally: Tally) -> np.ndarray:
         """Exact values (N, T) of all terms in all parameter sets."""
-        if not plan.terms:
-            return np.zeros((len(plan.sets), 0))
-        circuit, terms = self._translate(plan.pub.circuit), PauliList(plan.terms)
+        if not tally.terms:
+            return np.zeros((len(tally.sets), 0))
+        circuit, terms = self._translate(tally.pub.circuit), PauliList(tally.terms)
         qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
         if len(qubits) < circuit.num_qubits:  # idle qubits of a wide device stay out of the state
             circuit = reduced_circuit(circuit, qubits)
@@ -102,12 +78,12 @@ class SimulatorEstimator(Estimator):
                 f"a circuit with {min(random)} has no single final state; "
                 f"pass shots=, such as shots=4096{exact}."
             )
-        column = {parameter: index for index, parameter in enumerate(plan.pub.circuit.parameters)}
+        column = {parameter: index for index, parameter in enumerate(tally.pub.circuit.parameters)}
         used = [column[parameter] for parameter in circuit.parameters]
-        sets = plan.sets[:, used] if used else plan.sets[:1]
+        sets = tally.sets[:, used] if used else tally.sets[:1]
         dense = self._aer.options.method == "statevector" and circuit.num_qubits <= _DENSE
         values = (self._from_states if dense else self._saved)(circuit, terms, sets)
-        return np.broadcast_to(values, (len(plan.sets), len(terms)))
+        return np.broadcast_to(values, (len(tally.sets), len(terms)))
 
     def _from_states(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
         """All values from one final state a set, several times faster than as many instructions to Aer."""

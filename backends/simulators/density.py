@@ -6,17 +6,17 @@ matrix into outcome probabilities, p(b) = tr(rho E_b1 x ... x E_bm), with one 2x
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import PrimitiveJob, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives import PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_aer import AerSimulator
 
-from bondwise.backends.measurement import Plan
-from bondwise.backends.primitives import Estimator, estimator_pub
+from bondwise.backends.measurement import Tally
+from bondwise.backends.primitives import Estimator
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
 from bondwise.backends.simulators.aer_runs import evolve
 from bondwise.backends.simulators.reduced_device import active_qubits
@@ -73,64 +73,56 @@ class DensityEstimator(Estimator):
         self._prepare = prepare
         self._sampled = sampled
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Evaluate each PUB: exactly for precision None or 0, else with 1/precision^2 shots per basis."""
-        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
-        job._submit()
-        return job
-
     def estimate_seconds(self, pub: EstimatorPub) -> float:
         """About how long a PUB takes on one core, from times measured on an ordinary machine."""
-        plan = Plan(pub)
-        prepared = self._prepare(pub.circuit, _observed(plan))
+        tally = Tally(pub)
+        prepared = self._prepare(pub.circuit, _observed(tally))
         if prepared is not None:
             pairs = sum(len(instruction.qubits) == 2 for instruction in pub.circuit.data)
-            return len(plan.sets) * pairs * 2e-8 * 4**prepared.circuit.num_qubits
-        size = len(active_qubits(pub.circuit, _observed(plan)))
+            return len(tally.sets) * pairs * 2e-8 * 4**prepared.circuit.num_qubits
+        size = len(active_qubits(pub.circuit, _observed(tally)))
         each = len(pub.circuit.data) * (6e-5 + 6e-9 * 2 ** min(size, 30))
-        return sum(map(len, plan.needed)) * shots_of(pub.precision) * each
+        return sum(map(len, tally.needed)) * shots_of(pub.precision) * each
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         rng = random_generator(seed)
-        plans, sampled = [], []
+        tallies, sampled = [], []
         for pub in pubs:
-            plan = Plan(pub)
-            prepared = self._prepare(pub.circuit, _observed(plan))
+            tally = Tally(pub)
+            prepared = self._prepare(pub.circuit, _observed(tally))
             if prepared is None:
-                sampled.append(plan)
+                sampled.append(tally)
             else:
-                _fill(plan, prepared, shots_of(pub.precision) if pub.precision else None, rng)
-            plans.append(plan)
+                _fill(tally, prepared, shots_of(pub.precision) if pub.precision else None, rng)
+            tallies.append(tally)
         if sampled:
             self._sampled.fill(sampled, int(rng.integers(2**31)) if seed is not None else None)
-        return estimator_result(plans)
+        return estimator_result(tallies)
 
 
-def _observed(plan: Plan) -> tuple[int, ...]:
-    return tuple(sorted({qubit for basis in plan.bases for qubit in basis.letters}))
+def _observed(tally: Tally) -> tuple[int, ...]:
+    return tuple(sorted({qubit for basis in tally.bases for qubit in basis.letters}))
 
 
-def _fill(plan: Plan, prepared: Prepared, shots: int | None, rng: np.random.Generator) -> None:
+def _fill(tally: Tally, prepared: Prepared, shots: int | None, rng: np.random.Generator) -> None:
     circuit = prepared.circuit.copy()
     circuit.save_density_matrix()
     chunk = max(1, _MEMORY // (16 * 4**circuit.num_qubits))
-    needed = [set(which.tolist()) for which in plan.needed]
-    effects = [prepared.effects(basis.letters) for basis in plan.bases]
-    for start in range(0, len(plan.sets), chunk):
-        sets = plan.sets[start : start + chunk]
-        saved = evolve(prepared.simulator, circuit, plan.pub.circuit.parameters, sets)
+    needed = [set(which.tolist()) for which in tally.needed]
+    effects = [prepared.effects(basis.letters) for basis in tally.bases]
+    for start in range(0, len(tally.sets), chunk):
+        sets = tally.sets[start : start + chunk]
+        saved = evolve(prepared.simulator, circuit, tally.pub.circuit.parameters, sets)
         for offset in range(len(sets)):
             state = np.asarray(saved[offset]["density_matrix"])
-            for index in range(len(plan.bases)):
+            for index in range(len(tally.bases)):
                 if start + offset not in needed[index]:
                     continue
                 probabilities = outcome_distribution(state, effects[index])
                 if shots is None:
-                    plan.add_distribution(index, start + offset, probabilities)
+                    tally.add_distribution(index, start + offset, probabilities)
                 else:
-                    plan.add_counts(index, start + offset, *_draw(probabilities, shots, rng))
+                    tally.add_counts(index, start + offset, *_draw(probabilities, shots, rng))
 
 
 def outcome_distribution(state: np.ndarray, effects: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -11,22 +11,21 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Iterable
 from functools import cache, lru_cache
 from statistics import median
 
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction
-from qiskit.primitives import PrimitiveJob, PrimitiveResult, SamplerPubResult
-from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.primitives import PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SuperOp
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import fake_provider
 from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.primitives import Sampler, sampler_pub, sampler_result
+from bondwise.backends.primitives import Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, native_rotations
 from bondwise.backends.simulators.aer_runs import Shots, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
@@ -93,15 +92,6 @@ class DeviceSampler(Sampler):
 
     def __init__(self, device: EmulatedDevice) -> None:
         self._device = device
-
-    def run(
-        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
-        """Sample each PUB, 4096 shots unless told."""
-        coerced = [sampler_pub(pub, shots) for pub in pubs]
-        job = PrimitiveJob(self._run, coerced, seed)
-        job._submit()
-        return job
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = random_generator(seed)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_statevector
+from qiskit.quantum_info import Operator, PauliList, SparsePauliOp, Statevector, random_statevector
 
 from bondwise.backends import get_backend
-from bondwise.backends.measurement import Plan
+from bondwise.backends.measurement import Tally
 from bondwise.backends.sampled import ideal_rotations, native_rotations
 from bondwise.backends.simulators.density import outcome_distribution
 from bondwise.runs import UsageError
@@ -31,11 +31,11 @@ def prepared(state: Statevector) -> QuantumCircuit:
 def test_bases_hold_every_term_and_give_the_exact_mean(terms: dict[str, float], seed: int) -> None:
     operator = SparsePauliOp.from_list(list(terms.items()))
     state = random_statevector(8, seed=seed)
-    plan = Plan(EstimatorPub.coerce((prepared(state), operator)))
-    for index, basis in enumerate(plan.bases):
+    tally = Tally(EstimatorPub.coerce((prepared(state), operator)))
+    for index, basis in enumerate(tally.bases):
         rotated = state.evolve(ideal_rotations(basis.letters, 3))
-        plan.add_distribution(index, 0, rotated.probabilities(list(basis.letters)))
-    values, stds, shots = plan.arrays()
+        tally.add_distribution(index, 0, rotated.probabilities(list(basis.letters)))
+    values, stds, shots = tally.arrays()
     assert values == pytest.approx(state.expectation_value(operator).real, abs=1e-12)
     assert stds == 0
     assert shots == 0
@@ -44,8 +44,8 @@ def test_bases_hold_every_term_and_give_the_exact_mean(terms: dict[str, float], 
 @given(sums)
 @settings(max_examples=25, deadline=None)
 def test_table_lists_the_values_of_all_outcomes(terms: dict[str, float]) -> None:
-    plan = Plan(EstimatorPub.coerce((QuantumCircuit(3), SparsePauliOp.from_list(list(terms.items())))))
-    for basis in plan.bases:
+    tally = Tally(EstimatorPub.coerce((QuantumCircuit(3), SparsePauliOp.from_list(list(terms.items())))))
+    for basis in tally.bases:
         size = len(basis.letters)
         bits = (np.arange(2**size)[:, None] >> np.arange(size)) & 1
         np.testing.assert_allclose(basis.table, basis.values(bits), atol=1e-12)
@@ -82,8 +82,8 @@ def test_only_the_sets_that_need_a_basis_are_measured_in_it() -> None:
     circuit = QuantumCircuit(1)
     circuit.ry(angle, 0)
     pub = (circuit, [SparsePauliOp("Z"), SparsePauliOp("X")], [[0.1], [0.2]])
-    plan = Plan(EstimatorPub.coerce(pub))
-    assert [len(needed) for needed in plan.needed] == [1, 1]
+    tally = Tally(EstimatorPub.coerce(pub))
+    assert [len(needed) for needed in tally.needed] == [1, 1]
     result = get_backend("statevector").run([pub], shots=100, seed=0)
     assert result.metadata["shots"] == 200
     assert result[0].data.evs.shape == (2,)
@@ -128,11 +128,8 @@ def test_basis_changes_turn_z_into_the_letter(letter: str) -> None:
 
 
 def test_exact_values_group_no_bases(monkeypatch) -> None:
-    from bondwise.backends import measurement
-
-    asked = []
-    grouped = measurement._bases
-    monkeypatch.setattr(measurement, "_bases", lambda *terms: asked.append(1) or grouped(*terms))
+    asked, grouped = [], PauliList.group_commuting
+    monkeypatch.setattr(PauliList, "group_commuting", lambda *a, **kw: asked.append(1) or grouped(*a, **kw))
     circuit = QuantumCircuit(2)
     pubs = [(circuit, SparsePauliOp(["XX", "ZZ"]))]
     assert get_backend("statevector").run(pubs)[0].data.evs == pytest.approx(1)

@@ -14,6 +14,8 @@ from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
+from qiskit_ibm_runtime import IBMBackend
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from bondwise.backends import Backend, estimate, get_backend, sample, to_torch
 from bondwise.mitigation import MitigatedEstimator
@@ -73,10 +75,15 @@ def test_a_name_arrives_as_the_backend_of_that_name():
 
 
 def test_no_account_is_written():
-    backend = Backend("ibm:somewhere", sampler=StatevectorSampler())
-    connection = type("IBMBackend", (), {"__module__": "qiskit_ibm_runtime.ibm_backend"})()
-    backend.origin = (connection, None)
-    with pytest.raises(UsageError, match="goes into no file"):
+    snapshot = FakeManilaV2()
+    device = IBMBackend(snapshot.configuration(), service=None, api_client=None)
+    device._properties, device._target = (
+        snapshot.properties(),
+        snapshot.target,
+    )  # else it would ask the service
+    backend = get_backend(device)
+    assert backend.name == "ibm:fake_manila"
+    with pytest.raises(UsageError, match="must not leave this process"):
         pickle.dumps(backend)
 
 

@@ -394,18 +394,6 @@ def test_arrays_of_any_layout():
     np.testing.assert_array_equal(backwards, expectation(circuit, observables, angles[::-1].copy()))
 
 
-def test_matrices_are_bound_by_bytes(monkeypatch):
-    from bondwise.backends import observables
-
-    monkeypatch.setattr(observables, "_MEMORY", 24 * 16 * 5)
-    terms = [SparsePauliOp(["XXXX", "ZZZZ"], [1.0, weight]) for weight in (1.0, 2.0, 3.0)]
-    for operator in terms:
-        matrix = observables.sparse_matrices([operator, operator])[0]
-        np.testing.assert_array_equal(matrix.toarray(), operator.to_matrix())
-    with pytest.raises(UsageError, match="matrices of the observables on 4 qubits"):
-        observables.sparse_matrices(terms)
-
-
 def test_spsa_is_unbiased_up_to_its_step():
     circuit = QuantumCircuit(4)
     theta = ParameterVector("t", 4)

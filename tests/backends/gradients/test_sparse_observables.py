@@ -1,16 +1,11 @@
-"""What is remembered of observables, and what is forgotten."""
+"""Which matrices of observables are kept, which are dropped again, and which are too large."""
 
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, random_pauli_list
 
-from bondwise.backends.gradients import sparse_observables as observables
-from bondwise.backends.gradients.sparse_observables import sparse_matrices
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observables, "_remembered", type(observables._remembered)())
+from bondwise.backends.gradients.sparse_observables import SparseMatrices
+from bondwise.runs import UsageError
 
 
 def operator(seed: int, num_qubits: int = 13) -> SparsePauliOp:
@@ -18,25 +13,31 @@ def operator(seed: int, num_qubits: int = 13) -> SparsePauliOp:
     return SparsePauliOp(random_pauli_list(num_qubits, 12, seed=seed, phase=False), np.ones(12))
 
 
-def remembered() -> int:
-    kept = observables._remembered.values()
-    return sum(one.data.nbytes + one.indices.nbytes + one.indptr.nbytes for one in kept)
-
-
 def test_many_observables_are_forgotten_again() -> None:
     """The oldest first; what was used last is still there."""
-    first = sparse_matrices([operator(0)])[0]
+    matrices = SparseMatrices()
+    first = matrices([operator(0)])[0]
     for seed in range(1, 150):
-        sparse_matrices([operator(seed)])
-        assert sparse_matrices([operator(0)])[0] is first
-    assert 2**27 < remembered() <= 2**28
-    last = sparse_matrices([operator(149)])[0]
-    assert sparse_matrices([operator(149)])[0] is last
+        matrices([operator(seed)])
+        assert matrices([operator(0)])[0] is first
+    assert 2**27 < matrices.num_bytes <= 2**28
+    last = matrices([operator(149)])[0]
+    assert matrices([operator(149)])[0] is last
 
 
-def test_a_hamiltonian_in_use_is_not_built_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observables, "_KEPT", 1000)  # as if it were larger than what is kept
-    sparse_matrices([operator(0)])
-    several = sparse_matrices([operator(1), operator(2)])
-    assert all(a is b for a, b in zip(sparse_matrices([operator(1), operator(2)]), several, strict=True))
-    assert len(observables._remembered) == 2
+def test_a_hamiltonian_in_use_is_not_built_twice() -> None:
+    matrices = SparseMatrices(kept=1000)  # less than a single one takes
+    matrices([operator(0)])
+    several = matrices([operator(1), operator(2)])
+    assert all(a is b for a, b in zip(matrices([operator(1), operator(2)]), several, strict=True))
+    assert matrices.num_bytes == sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in several)
+
+
+def test_matrices_are_bound_by_bytes() -> None:
+    matrices = SparseMatrices(memory=24 * 16 * 5)
+    terms = [SparsePauliOp(["XXXX", "ZZZZ"], [1.0, weight]) for weight in (1.0, 2.0, 3.0)]
+    for term in terms:
+        matrix = matrices([term, term])[0]
+        np.testing.assert_array_equal(matrix.toarray(), term.to_matrix())
+    with pytest.raises(UsageError, match="matrices of the observables on 4 qubits"):
+        matrices(terms)
