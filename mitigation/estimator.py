@@ -1,23 +1,21 @@
-"""An estimator that mitigates: readout errors undone, noise amplified, values taken at zero noise."""
+"""An estimator that undoes readout errors, amplifies noise, and extrapolates to zero noise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, Delay, Measure
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives import DataBin, PrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArrayLike
-from qiskit.providers import BackendV2
-from qiskit.quantum_info import SparseObservable, SparsePauliOp
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
-from bondwise.backends import Backend, get_backend
+from bondwise.backends import BackendLike, get_backend
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
@@ -28,6 +26,7 @@ from bondwise.mitigation.extrapolations.linear import extrapolate_linear
 from bondwise.mitigation.extrapolations.polynomial import extrapolate_polynomial
 from bondwise.mitigation.extrapolations.richardson import extrapolate_richardson
 from bondwise.mitigation.folding import fold_gates, fold_global
+from bondwise.mitigation.prepared import PreparedPub, pauli_sums
 from bondwise.mitigation.readout import ReadoutCalibration
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, unknown_name
@@ -41,55 +40,67 @@ _EXTRAPOLATIONS: dict[str, Callable[[NoiseScan], Extrapolation]] = {
 
 
 class MitigatedEstimator(Estimator):
-    """Wraps a backend or an estimator; itself an estimator, to be used wherever Qiskit's are.
+    """Wraps a backend or an estimator; itself an estimator, for use wherever Qiskit's are.
 
-    For each PUB the circuit is transpiled once, folded to each scale factor and run untouched; all scale
-    factors of all PUBs travel in one job, which follows a calibration job of two circuits whenever qubits
-    are measured that were not calibrated before. Readout errors are undone first, then the values are
-    extrapolated to zero noise, against the scale factors that folding really reached.
+    For each PUB the circuit is transpiled once, folded to each scale factor, and run without further changes.
+    All scale factors of all PUBs travel in one job; a calibration job of two circuits precedes it whenever
+    qubits are measured that have not been calibrated yet. Readout errors are undone first; the values are
+    then extrapolated to zero noise, against the scale factors that folding actually reached.
 
-    A circuit that carries a layout counts as transpiled: it is left as it is, and its observables must be
-    those of the device's qubits. Other circuits are transpiled by the backend; a bare estimator that does
-    not know its device has no target, so they are transpiled for `target` or, without it, folded as they
-    stand. Which of these took place is part of `repr` and of each result's metadata, under `"transpiled"`.
+    A circuit with a layout counts as transpiled: it is not changed, and its observables must act on the
+    qubits of the device. Other circuits are transpiled by the backend. A bare estimator that does not know
+    its device has no target; its circuits are transpiled for `target` if given, and otherwise folded without
+    being transpiled. `repr` and the metadata of each result, under `"transpiled"`, tell which.
 
-    Each PUB result has, beside `evs` and `stds`, `evs_noise_factors` and `stds_noise_factors` with the
-    scale factor as last axis (readout undone, before extrapolation); its metadata has `scale_factors`
-    (achieved), `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them
-    for other extrapolations, and for `extrapolate`, which repeats the estimator's own with its curve. `stds`
-    joins the errors of the fit with an upper bound on what the readout calibration's own errors contribute,
-    `readout_std`; it is therefore conservative where readout is undone, in measurements 6 to 25 % above the
-    true spread. The calibration is kept for the life of the object: make a new one when the device has
-    drifted.
+    Besides `evs` and `stds`, each PUB result has `evs_noise_factors` and `stds_noise_factors`, with the scale
+    factor as last axis (readout undone, not extrapolated). Its metadata holds `scale_factors` (achieved),
+    `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them for other
+    extrapolations, and for `extrapolate`, which repeats the estimator's own and returns the curve. `stds`
+    combines the errors of the fit with `readout_std`, an upper bound on what the errors of the readout
+    calibration contribute; where readout is undone it is therefore conservative, in our measurements 6 to
+    25 % above the true spread. Calibrations are kept for the life of the object: create a new one when the
+    device has drifted.
 
-    With `extrapolation=None` circuits are not folded: readout errors are undone and that is all. The same
-    holds for circuits in which transpilation leaves no gate: no noise is there to be scaled.
+    With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
+    circuits that have no gates after transpilation: there is no noise to scale.
 
     Args:
-        backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2` or any `BaseEstimatorV2`.
+        backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
         extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
             function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
-            leading shape, or an `Extrapolation`; None leaves the noise of the gates as it is.
-        scale_factors: Two or more distinct noise strengths, at least 1; (1, 3, 5) unless told. Without
+            leading shape, or an `Extrapolation`. None keeps the noise of the gates.
+        scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
             extrapolation it is 1 alone.
-        folding: `"global"` (the whole circuit, one-qubit gates too) or `"gates"` (each two-qubit gate by
-            itself).
+        folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
+            by itself).
         readout: Whether to undo readout errors; harmless where there are none.
-        target: What to transpile for, where the backend has no target of its own, or instead of it.
-        shots: Per measured basis and scale factor; None takes exact values where the backend has them,
-            else what it does by default. A PUB's precision p replaces it by 1/p²; the largest number asked
-            for in one run is used for all of its PUBs.
-        seed: For sampling, random folding and transpilation; every run starts from it.
+        target: Target to transpile for, if the backend has none or another one.
+        shots: Number of shots per measured basis and scale factor. None: exact values where the backend has
+            them, else the backend's default. A PUB's precision p overrides it with 1/p²; the largest number
+            requested in one run is used for all of its PUBs.
+        seed: Random seed for sampling, random folding and transpilation; every run starts from it.
 
     Raises:
-        UsageError: An unknown name, fewer than two scale factors, scale factors below 1 or not distinct,
-            any without an extrapolation, nothing to mitigate, or shots that are no whole number above 1: a
-            single shot has no error bar.
+        UsageError: If a name is unknown, there are fewer than two scale factors, scale factors are below 1 or
+            not distinct, or given without an extrapolation, there is nothing to mitigate, or `shots` is not a
+            whole number above 1 (a single shot has no error bar).
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import MitigatedEstimator
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> estimator = MitigatedEstimator("aer:depolarizing=0.1")
+        >>> [result] = estimator.run([(bell, "ZZ")]).result()
+        >>> [round(float(value), 3) for value in result.data.evs_noise_factors]  # at noise scales 1, 3, 5
+        [0.9, 0.729, 0.59]
+        >>> round(float(result.data.evs), 3)
+        1.0
     """
 
     def __init__(
         self,
-        backend: str | Backend | BackendV2 | BaseEstimatorV2,
+        backend: BackendLike,
         *,
         extrapolation: str | Callable[[NoiseScan], Any] | None = "exponential",
         scale_factors: Sequence[float] | None = None,
@@ -134,7 +145,7 @@ class MitigatedEstimator(Estimator):
         elif self.target is not None:
             self.transpiled = f"by {self.backend.name}"
         else:
-            self.transpiled = "not at all: folded as it stands"
+            self.transpiled = "not at all, folded as passed"
         self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
         self._calibrations: list[ReadoutCalibration] = []
 
@@ -148,7 +159,7 @@ class MitigatedEstimator(Estimator):
 
     @property
     def default_precision(self) -> float:
-        """Standard error asked of each scale factor by PUBs without one of their own; 0 for exact values."""
+        """Target standard error at each scale factor of PUBs that do not set one; 0 for exact values."""
         return self._backend_precision() if self.shots is None else self.shots**-0.5
 
     def run(
@@ -158,23 +169,20 @@ class MitigatedEstimator(Estimator):
 
         Args:
             pubs: Estimator PUBs; observables and parameter sets broadcast as in any estimator.
-            precision: Standard error asked of each scale factor by PUBs without one of their own; 0 asks for
+            precision: Target standard error at each scale factor of PUBs that do not set one; 0 asks for
                 exact values.
-            seed: Instead of the object's own.
+            seed: Random seed; overrides the estimator's own.
 
         Returns:
-            A job that is done: the work takes place in this call, so that it can be interrupted. Its result's
-            metadata has `shots`, the calibration's included, and `job_ids`.
+            A finished job: the work is done in this call, so that it can be interrupted. The metadata of its
+            result holds `shots`, including those of the calibration, and `job_ids`.
 
         Raises:
-            UsageError: A circuit that cannot be folded, or not to distinct scale factors; an extrapolation
-                that returns no finite real number; a PUB that cannot be read.
-            RunError: A qubit's readout tells nothing.
+            UsageError: If a circuit cannot be folded, or not to distinct scale factors, an extrapolation does
+                not return a finite real number, or a PUB cannot be read.
+            RunError: If a qubit reads 0 and 1 almost alike.
         """
-        coerced = estimator_pubs(pubs, precision)
-        seed = self.seed if seed is None else seed
-        prepared = [self._prepare(pub, seed) for pub in coerced]
-        result = self._run(prepared, self._shots_for(coerced), seed)
+        result = self._run(estimator_pubs(pubs, precision), self.seed if seed is None else seed)
         job: PrimitiveJob[PrimitiveResult[PubResult]] = PrimitiveJob(lambda: result)
         job._submit()
         return job
@@ -183,11 +191,11 @@ class MitigatedEstimator(Estimator):
         """Extrapolate a scan the way `run` does.
 
         Args:
-            scan: Such as `NoiseScan.from_pub_result` takes from a PUB result.
+            scan: A noise scan, such as `NoiseScan.from_pub_result` makes from a PUB result.
 
         Returns:
-            The fit, whose `value` is the PUB result's `evs`; its `std` is without `readout_std`. Without an
-            extrapolation, or with one scale factor, they are those of the first scale factor.
+            The fit. Its `value` is the `evs` of the PUB result; its `std` does not include `readout_std`.
+            Without an extrapolation, or with one scale factor, both are those at the first scale factor.
         """
         fit: Any = (scan.values[..., 0], scan.stds[..., 0])
         if self._function is not None and scan.scale_factors.size > 1:
@@ -205,14 +213,14 @@ class MitigatedEstimator(Estimator):
     def estimate_seconds(
         self, circuit: QuantumCircuit | EstimatorPub, observables: ObservablesArrayLike | None = None
     ) -> float:
-        """About how long the first `run` will take for one parameter set on one core, calibration included.
+        """Estimate how long the first `run` takes for one parameter set on one core, calibration included.
 
         Args:
-            circuit: Before or after transpilation, or a PUB, which has its own observables and precision.
-            observables: On the qubits of the circuit.
+            circuit: A circuit, before or after transpilation, or a PUB with observables and precision.
+            observables: Observables on the qubits of the circuit.
 
         Returns:
-            Seconds; 0 where simulation is no matter.
+            Seconds; 0 if the backend does not simulate on this machine.
 
         Raises:
             UsageError: As for `run`.
@@ -233,7 +241,7 @@ class MitigatedEstimator(Estimator):
             seconds += 2 * backend.estimate_seconds(flips, readings, shots=shots)
         return seconds
 
-    def _prepare(self, pub: EstimatorPub, seed: int | None) -> _Prepared:
+    def _prepare(self, pub: EstimatorPub, seed: int | None) -> PreparedPub:
         """Transpile, fold to each scale factor, and move the observables to the qubits of the device."""
         (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
         if circuit.layout is not None and pub.circuit.layout is None:
@@ -252,17 +260,8 @@ class MitigatedEstimator(Estimator):
                 f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
                 "take them further apart, such as (1, 3, 5)."
             )
-        values = pub.parameter_values.as_array(pub.circuit.parameters)
-        columns = {parameter: column for column, parameter in enumerate(pub.circuit.parameters)}
-        return _Prepared(
-            pub=pub,
-            transpiled=transpiled,
-            observables=_map(_paulis, observables.sparse_observables_array()),
-            circuits=[folded for folded, _ in folds],
-            factors=achieved,
-            # a transpiler may have found that a parameter does not matter
-            parameters=values[..., [columns[parameter] for parameter in circuit.parameters]],
-        )
+        circuits = [folded for folded, _ in folds]
+        return PreparedPub(pub, transpiled, circuits, achieved, pauli_sums(observables))
 
     def _transpile(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, str]:
         """The circuit to fold, and who transpiled it."""
@@ -290,18 +289,15 @@ class MitigatedEstimator(Estimator):
             return 0.0
         return getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
 
-    def _run(
-        self, prepared: list[_Prepared], shots: int | None, seed: int | None
-    ) -> PrimitiveResult[PubResult]:
-        """Calibrate what is measured for the first time, run all scale factors of all PUBs, extrapolate."""
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        """Calibrate newly measured qubits, run all scale factors of all PUBs, extrapolate."""
+        prepared = [self._prepare(pub, seed) for pub in pubs]
+        shots = self._shots_for(pubs)
         seeds = [None, None] if seed is None else np.random.SeedSequence(seed).generate_state(2).tolist()
         known = len(self._calibrations)
         calibration = self._calibration(prepared, shots, seeds[0])
         new = self._calibrations[known:]
-        tasks = []
-        for item in prepared:
-            observables = _map(calibration.correct, item.observables) if calibration else item.observables
-            tasks += [(circuit, observables, item.parameters) for circuit in item.circuits]
+        tasks = [task for item in prepared for task in item.tasks(calibration)]
         result = self.backend.run(tasks, shots=shots, seed=seeds[1])
         if result.metadata["shots"] and any(item.pub.precision == 0 for item in prepared):
             raise UsageError(NOT_EXACT)  # more qubits than a density matrix holds
@@ -320,7 +316,7 @@ class MitigatedEstimator(Estimator):
         return PrimitiveResult(pub_results, metadata=metadata)
 
     def _calibration(
-        self, prepared: list[_Prepared], shots: int | None, seed: int | None
+        self, prepared: list[PreparedPub], shots: int | None, seed: int | None
     ) -> ReadoutCalibration | None:
         """The calibration of all qubits that are measured, made if there is none yet."""
         measured = self._to_calibrate(prepared)
@@ -336,37 +332,29 @@ class MitigatedEstimator(Estimator):
         self._calibrations.append(made)
         return made
 
-    def _to_calibrate(self, prepared: list[_Prepared]) -> set[int]:
-        """The qubits that are measured; none where readout errors are not to be undone."""
+    def _to_calibrate(self, prepared: list[PreparedPub]) -> set[int]:
+        """The measured qubits; none if readout errors are not to be undone."""
         if not self.readout or (self.backend.exact and not self.backend.noisy):
             return set()
-        return {
-            qubit
-            for item in prepared
-            for observable in item.observables.flat
-            for qubit in _support(observable)
-        }
+        return set().union(*(item.measured_qubits() for item in prepared))
 
     def _calibration_shots(self, shots: int | None) -> int | None:
         """As many as for a whole scan, so that the calibration does not limit the precision."""
         return None if shots is None else shots * len(self.scale_factors)
 
     def _pub_result(
-        self, item: _Prepared, parts: list[PubResult], calibration: ReadoutCalibration | None
+        self, item: PreparedPub, parts: list[PubResult], calibration: ReadoutCalibration | None
     ) -> PubResult:
         shape = item.pub.shape
-        identities = _map(_identity, item.observables).astype(np.float64)
         scan = NoiseScan(
             values=np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1),
             stds=np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1),
             scale_factors=np.array(item.factors),
             shots=sum(part.metadata.get("shots", 0) for part in parts),
-            asymptote=np.broadcast_to(identities, shape),
+            asymptote=item.identities(),
         )
         fit = self.extrapolate(scan)
-        bound = np.zeros(shape)
-        if calibration is not None:
-            bound = np.broadcast_to(_map(calibration.error_bound, item.observables).astype(np.float64), shape)
+        bound = item.error_bounds(calibration)
         data = DataBin(
             evs=np.asarray(fit.value),
             stds=np.hypot(fit.std, bound),
@@ -392,18 +380,6 @@ class MitigatedEstimator(Estimator):
         return PubResult(data, metadata)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A PUB ready to run; its observables are an array of SparsePauliOp on the device's qubits."""
-
-    pub: EstimatorPub
-    transpiled: str
-    circuits: list[QuantumCircuit]
-    factors: tuple[float, ...]
-    observables: np.ndarray
-    parameters: np.ndarray
-
-
 def _with_error(shots: int | None) -> int | None:
     if shots == 1:
         raise UsageError("shots is 1, which says nothing about the error of a value; give at least 2.")
@@ -419,26 +395,3 @@ def _has_gates(circuit: QuantumCircuit) -> bool:
 
 def _shots(precision: float) -> int | None:
     return ceil(precision**-2 * (1 - 1e-9)) if precision else None
-
-
-def _map(function: Callable[[SparsePauliOp], Any], observables: np.ndarray) -> np.ndarray:
-    """Apply a function to each observable; numpy would take the operators themselves for matrices."""
-    mapped = np.empty(observables.shape, dtype=object)
-    for index, observable in np.ndenumerate(observables):
-        mapped[index] = function(observable)
-    return mapped
-
-
-def _support(observable: SparsePauliOp) -> list[int]:
-    return np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0)).tolist()
-
-
-def _identity(observable: SparsePauliOp) -> float:
-    """Coefficient of the identity, `Tr(O) / 2^n`."""
-    constant = ~(observable.paulis.x | observable.paulis.z).any(axis=1)
-    return float(observable.coeffs[constant].real.sum())
-
-
-def _paulis(observable: SparseObservable) -> SparsePauliOp:
-    """Projectors written out: they cannot be corrected qubit by qubit."""
-    return SparsePauliOp.from_sparse_observable(observable.as_paulis())
