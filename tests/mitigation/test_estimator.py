@@ -248,7 +248,7 @@ def test_says_who_transpiled():
     isa = transpile(circuit, DEVICE, initial_layout=[3, 2], seed_transpiler=0)
     assert "by BackendEstimatorV2" in repr(MitigatedEstimator(BackendEstimatorV2(backend=DEVICE)))
     cases = [
-        (MitigatedEstimator(StatevectorEstimator()), circuit, "ZI", "not at all: folded as it stands"),
+        (MitigatedEstimator(StatevectorEstimator()), circuit, "ZI", "not at all, folded as passed"),
         (
             MitigatedEstimator(StatevectorEstimator(), target=DEVICE.target),
             circuit,
