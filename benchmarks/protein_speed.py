@@ -23,7 +23,7 @@ import torch
 from lambeq import AtomicType, PytorchQuantumModel
 from lambeq.training.tn_path_optimizer import TnPathOptimizer
 
-from bondwise.qml.protein import RESIDUES, Alphabet, Ansatz, Merging, Path, PathReader, TreeReader
+from bondwise.qml.protein import RESIDUES, Alphabet, Ansatz, Merging, PathNetwork, PathReader, TreeReader
 
 BATCH = 64
 ANSATZ = Ansatz("sim14")
@@ -38,7 +38,7 @@ def circuits_of(shape: str, proteins: list[str], discard: bool) -> list:
 def network_of(shape: str, discard: bool) -> torch.nn.Module:
     torch.manual_seed(0)
     kinds = {"ansatz": ANSATZ, "qubits": 1, "discard": discard, "spread": 1.0}
-    return Path(20, residues="states", **kinds) if shape == "path" else Merging(20, **kinds)
+    return PathNetwork(20, residues="states", **kinds) if shape == "path" else Merging(20, **kinds)
 
 
 def seconds(step, repeats: int) -> float:
@@ -54,7 +54,7 @@ def seconds(step, repeats: int) -> float:
 def row_of(shape: str, length: int, discard: bool, lambeq_batch: int, repeats: int) -> dict:
     rng = np.random.default_rng(length)
     proteins = ["".join(rng.choice(list(RESIDUES), length)) for _ in range(BATCH)]
-    tokens = torch.tensor(np.array([Alphabet().tokenise(protein) for protein in proteins]))
+    tokens = torch.tensor(np.array([Alphabet().tokenize(protein) for protein in proteins]))
     network = network_of(shape, discard)
 
     def ours() -> torch.Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def with_old_names(
@@ -25,3 +29,20 @@ def with_old_names(
         return lookup(renamed.get(name, name))
 
     return getattr_
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """A decorator for a function whose keyword argument `new` was called `old`."""
+
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
+        @functools.wraps(function)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            if old in kwargs:
+                message = f"{old}= is now {new}=; the old name goes in the next release."
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    return decorate

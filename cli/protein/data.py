@@ -131,7 +131,7 @@ def read_splits(
         name = f"{SYNTHETIC} proteins"
     else:
         proteins = protein.read_proteins(
-            data, where=asked, min_length=min_length, max_length=max_length, labelled=True
+            data, where=asked, min_length=min_length, max_length=max_length, labeled=True
         )
         name = data.name
     if proteins.synthetic and SYNTHETIC not in name:

@@ -65,7 +65,7 @@ def command(
     classifier = protein.ProteinClassifier.load(model)
     machine = None if backend is None else backends.get_backend(backend)
     proteins = protein.read_proteins(
-        data, where=conditions(where), min_length=min_length, max_length=max_length, labelled=False
+        data, where=conditions(where), min_length=min_length, max_length=max_length, labeled=False
     )
     sequences = proteins.sequences[:limit]
     found = {"exact": classifier.predict_proba(sequences)}

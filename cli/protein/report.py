@@ -138,7 +138,7 @@ def _residues(trial: Trial, data: Splits) -> list[Figure]:
     """The surest right and the surest wrong call for each of the first two classes, if any."""
     classes = trial.model.classes_
     predicted = trial.probabilities.argmax(1)
-    lengths = np.array([len(protein.standardise(sequence)) for sequence in data.test.sequences])
+    lengths = np.array([len(protein.standardize(sequence)) for sequence in data.test.sequences])
     shown = (lengths > WINDOW) & (lengths <= _LONGEST)
     figures = []
     for right in (True, False):

@@ -21,6 +21,7 @@ from bondwise.qml.lambeq.checkpoint import read_lambeq_checkpoint
 from bondwise.qml.lambeq.contraction_plan import plan_contraction
 from bondwise.qml.lambeq.networks import Reading, read_circuit
 from bondwise.runs import UsageError, load_checkpoint, save_checkpoint, unchanged_process, unknown_name
+from bondwise.runs.renames import renamed_keyword
 
 with unchanged_process():
     from lambeq import PytorchQuantumModel
@@ -36,7 +37,7 @@ class BatchedModel(PytorchQuantumModel):
 
     The output for a list of circuits is real, of shape (circuits, 2, ..., 2): one axis an open wire, bits
     before qubits; each circuit's entries are >= 0 and sum to 1. A circuit whose post-selection has
-    probability 0 gives zeros; one without open wires gives its probability itself, not renormalised.
+    probability 0 gives zeros; one without open wires gives its probability itself, not renormalized.
 
     Weights are in turns (1 is the angle 2π). All is in their precision: float32 after `initialise_weights`,
     which agrees with the targets of lambeq's `Dataset`, and float64 after `.double()`. lambeq's class returns
@@ -44,18 +45,19 @@ class BatchedModel(PytorchQuantumModel):
 
     Args:
         tn_path_optimizer: Taken, so that scripts run as they are; the contraction is chosen here.
-        legacy_normalisation: Return what lambeq's class returns, shape and float64 included, to compare with
+        legacy_normalization: Return what lambeq's class returns, shape and float64 included, to compare with
             old results.
     """
 
+    @renamed_keyword("legacy_normalisation", "legacy_normalization")
     def __init__(
-        self, tn_path_optimizer: TnPathOptimizer | None = None, *, legacy_normalisation: bool = False
+        self, tn_path_optimizer: TnPathOptimizer | None = None, *, legacy_normalization: bool = False
     ) -> None:
         super().__init__(tn_path_optimizer)
-        self.legacy_normalisation = legacy_normalisation
-        if legacy_normalisation:
+        self.legacy_normalization = legacy_normalization
+        if legacy_normalization:
             warnings.warn(
-                "legacy_normalisation: outputs are not probabilities for circuits with discards and vanish "
+                "legacy_normalization: outputs are not probabilities for circuits with discards and vanish "
                 "for long post-selected sentences; use it to compare with old results only.",
                 stacklevel=2,
             )
@@ -71,7 +73,7 @@ class BatchedModel(PytorchQuantumModel):
 
         Raises:
             UsageError: There is no circuit, one is not a lambeq circuit, their open wires differ, a symbol is
-                not the model's, or the weights were not initialised.
+                not the model's, or the weights were not initialized.
         """
         weights: torch.Tensor = self.weights
         if not self.symbols:  # circuits without symbols need no weights; rotations by numbers look one up
@@ -85,7 +87,7 @@ class BatchedModel(PytorchQuantumModel):
         for row, reading in enumerate(readings):
             structures.setdefault(id(reading.network), []).append(row)
         made = [
-            (plan_contraction(readings[rows[0]].network, not self.legacy_normalisation), rows)
+            (plan_contraction(readings[rows[0]].network, not self.legacy_normalization), rows)
             for rows in structures.values()
         ]
         made.sort(key=lambda pair: pair[0].number)  # one schedule for all batches of the same structures
@@ -109,17 +111,17 @@ class BatchedModel(PytorchQuantumModel):
         output = parts[0] if len(parts) == 1 else torch.cat(parts)
         if order != sorted(order):
             output = output.index_select(0, torch.as_tensor(np.argsort(order), device=output.device))
-        return output if self.legacy_normalisation else output.to(weights.dtype)
+        return output if self.legacy_normalization else output.to(weights.dtype)
 
     def _probabilities(self, value: torch.Tensor, exponent: torch.Tensor, mixed: bool) -> torch.Tensor:
         value, shift = rescaled(value)
         value, exponent = value.to(torch.complex128), (exponent + shift).double()
         if mixed:
-            positive = value.abs() if self.legacy_normalisation else value.real.clamp(min=0)
+            positive = value.abs() if self.legacy_normalization else value.real.clamp(min=0)
         else:
             positive = torch.view_as_real(value.resolve_conj()).square().sum(-1)
             exponent = 2 * exponent
-        if self.legacy_normalisation or positive.ndim == 1:
+        if self.legacy_normalization or positive.ndim == 1:
             positive = positive * torch.exp2(exponent).view(-1, *(1,) * (positive.ndim - 1))
             if positive.ndim == 1:
                 return positive
@@ -136,7 +138,7 @@ class BatchedModel(PytorchQuantumModel):
             checkpoint_path: The file, customarily ending in `.safetensors`.
 
         Raises:
-            UsageError: The weights were not initialised.
+            UsageError: The weights were not initialized.
             RunError: The disk is full or read-only.
         """
         if not isinstance(self.weights, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Neighbouring gates contracted with each other before any parameter is known.
+"""Neighboring gates contracted with each other before any parameter is known.
 
 A rotation is a constant tensor with an axis for its numbers (1, cos, sin). Gates are merged as such
 constants, the axes of the numbers kept, while the result has no more labels than the larger of both and not
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bondwise.qml.lambeq.greedy_merging import Neighbours
+from bondwise.qml.lambeq.greedy_merging import Neighbors
 from bondwise.qml.lambeq.networks import Tensor, gate_tensor
 
 _MAX_NUMBERS = 96  # products of parameters' numbers in one leaf
@@ -83,7 +83,7 @@ class _Folding:
     """Constant tensors on their way to leaves."""
 
     def __init__(self, external: set[int]) -> None:
-        self.index = Neighbours(external)
+        self.index = Neighbors(external)
         self.labels: dict[int, Sequence[int]] = {}
         self.nodes: dict[int, tuple[np.ndarray, list[int]]] = {}
         self.count = 0

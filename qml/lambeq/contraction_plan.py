@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from bondwise.qml.lambeq.contraction_leaves import Leaf, fixed_leaf, fold
-from bondwise.qml.lambeq.greedy_merging import Neighbours
+from bondwise.qml.lambeq.greedy_merging import Neighbors
 from bondwise.qml.lambeq.networks import Network, gate_tensor
 from bondwise.runs import UsageError
 
@@ -25,7 +25,7 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
-class Step:
+class Contraction:
     """One pairwise contraction: values are numbered, first the leaves, then the steps' results.
 
     Attributes:
@@ -61,7 +61,7 @@ class Plan:
 
     number: int
     leaves: tuple[Leaf, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Contraction, ...]
     axes: tuple[int, ...]
     mixed: bool
 
@@ -116,12 +116,12 @@ class _Steps:
         self.labels: list[Sequence[int]] = [labels for _, labels in leaves]
         self.levels = [0] * len(leaves)
         self.weights = [1] * len(leaves)
-        self.steps: list[Step] = []
+        self.steps: list[Contraction] = []
         self.external = external
 
     def shrink(self, values: list[int]) -> list[int]:
         """Contract ket values with each other while no result has more labels than the larger operand."""
-        index = Neighbours(self.external)
+        index = Neighbors(self.external)
         labels = {value: self.labels[value] for value in values}
         for value in values:
             index.insert(value, labels[value])
@@ -144,7 +144,7 @@ class _Steps:
             term: [_bra(label, joined) if bra else label for label in self.labels[value]]
             for term, (value, bra) in terms.items()
         }
-        index = Neighbours(set(output))
+        index = Neighbors(set(output))
         for term, names in labels.items():
             index.insert(term, names)
 
@@ -188,7 +188,7 @@ class _Steps:
         rescale = weight > _RESCALE_AFTER
         level = 1 + max(self.levels[left[0]], self.levels[right[0]])
         self.steps.append(
-            Step(
+            Contraction(
                 left[0],
                 right[0],
                 (left[1], right[1]),

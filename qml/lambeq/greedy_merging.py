@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 
-class Neighbours:
+class Neighbors:
     """Who has which label.
 
     Args:
@@ -41,7 +41,7 @@ class Neighbours:
         allowed: Callable[[int, int, list[int]], bool],
         join: Callable[[int, int, list[int]], int],
     ) -> None:
-        """Join pairs until no two neighbours may be joined.
+        """Join pairs until no two neighbors may be joined.
 
         Args:
             labels: Labels of each node; nodes that were joined vanish from it.

@@ -1,3 +1,15 @@
+"""Proteins classified as sentences: residues are words, and a quantum tensor network reads them.
+
+Reads sequences from CSV, TSV, FASTA or UniProt, divides them without parting homologous families, and trains
+classifiers with scikit-learn's interface: the quantum tensor networks `WindowQTN`, `LatchQTN`, `PathQTN`,
+`TreeQTN` and `RecurrentQTN` beside classical baselines. Trained models become Qiskit circuits that run on any
+backend, and `score_predictions` and `window_scores` tell how good a prediction is and what it rests on.
+"""
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from bondwise.runs.renames import with_old_names
+
+_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_OLD = {"Path": "PathNetwork", "Windows": "WindowNetwork", "standardise": "standardize"}
+__getattr__ = with_old_names(__name__, _getattr, _OLD)

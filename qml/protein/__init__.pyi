@@ -23,7 +23,7 @@ from .classifiers.tree_qtn import TreeQTN as TreeQTN
 from .classifiers.window_qtn import WindowQTN as WindowQTN
 from .data.alphabet import RESIDUES as RESIDUES
 from .data.alphabet import Alphabet as Alphabet
-from .data.alphabet import standardise as standardise
+from .data.alphabet import standardize as standardize
 from .data.dataset import ProteinSet as ProteinSet
 from .data.dataset import read_proteins as read_proteins
 from .data.homology import homology_split as homology_split
@@ -38,7 +38,7 @@ from .hardware.on_backend import HardwarePrediction as HardwarePrediction
 from .hardware.on_backend import predict_on_backend as predict_on_backend
 from .networks.latch import Latch as Latch
 from .networks.merging import Merging as Merging
-from .networks.path import Path as Path
-from .networks.windows import Windows as Windows
+from .networks.path import PathNetwork as PathNetwork
+from .networks.windows import WindowNetwork as WindowNetwork
 from .scores import Scores as Scores
 from .scores import score_predictions as score_predictions

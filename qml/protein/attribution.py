@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bondwise.qml.protein.data.alphabet import standardise
+from bondwise.qml.protein.data.alphabet import standardize
 from bondwise.runs import UsageError, whole_number
 
 _LEAST = 1e-12  # probability: bounds the log-odds of a classifier that is sure
@@ -41,7 +41,7 @@ def window_scores(
     """
     for name, value in (("window", window), ("stride", stride)):
         whole_number(name, value)
-    residues = standardise(sequence)
+    residues = standardize(sequence)
     if len(residues) <= window:
         raise UsageError(
             f"the protein has {len(residues)} residues, a window {window}; nothing would be left. "

@@ -1,7 +1,7 @@
 """Baselines without a network: the most frequent class, and logistic regression on features of a protein.
 
 Whatever a sequence model learns should be held against these. For membrane proteins hydropathy is the bar:
-averaged over 19 neighbours, enough residues to cross a membrane, it found the crossing segments already in
+averaged over 19 neighbors, enough residues to cross a membrane, it found the crossing segments already in
 Kyte and Doolittle, J. Mol. Biol. 157, 105 (1982), whose scale is used here.
 """
 
@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bondwise.qml.protein.data.alphabet import RESIDUES, standardise
+from bondwise.qml.protein.data.alphabet import RESIDUES, standardize
 from bondwise.qml.protein.data.hydropathy import hydropathy_profile
 from bondwise.qml.protein.data.labels import check_sequences, training_labels, validation_labels
 from bondwise.runs import progress_bar, whole_number
@@ -91,7 +91,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
-        """Features (N, F) of standardised proteins; `learn` is set for the training set."""
+        """Features (N, F) of standardized proteins; `learn` is set for the training set."""
 
     def _regression(self, strength: float) -> Any:
         """An unfitted estimator with C = strength."""
@@ -105,13 +105,13 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         validation: tuple[Sequence[str], Sequence[Hashable]] | None = None,
         progress: bool = False,
     ) -> Self:
-        """Fit to labelled sequences.
+        """Fit to labeled sequences.
 
         Args:
-            sequences: Proteins in one-letter code; see `standardise` for the letters.
+            sequences: Proteins in one-letter code; see `standardize` for the letters.
             labels: Their classes, two or more; all text or all whole numbers.
             validation: Sequences and labels by which C is chosen. None chooses it by stratified 5-fold
-                cross-validation, which favours too large a C where the training set holds relatives; fewer
+                cross-validation, which favors too large a C where the training set holds relatives; fewer
                 folds where a class has fewer members, and C = 1 where one has a single member.
             progress: Show a bar.
 
@@ -125,9 +125,9 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         if hasattr(self, "classes_"):
             del self.classes_  # what is interrupted from here on must not pass as fitted
         targets = classes[numbers]
-        table = self._features([standardise(s) for s in sequences], learn=True, progress=progress)
+        table = self._features([standardize(s) for s in sequences], learn=True, progress=progress)
         if validation is not None:
-            held_out = self._features([standardise(s) for s in validation[0]], progress=progress)
+            held_out = self._features([standardize(s) for s in validation[0]], progress=progress)
         folds = min(_FOLDS, np.bincount(numbers).min())
         grid = _GRID if validation is not None or folds > 1 else (1.0,)
         best, chosen = -1.0, grid[0]
@@ -158,7 +158,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         check_sequences(sequences)
         if len(sequences) == 0:
             return np.empty((0, len(self.classes_)))
-        return self.regression_.predict_proba(self._features([standardise(s) for s in sequences]))
+        return self.regression_.predict_proba(self._features([standardize(s) for s in sequences]))
 
     def predict(self, sequences: Sequence[str]) -> np.ndarray:
         """The most probable class of each sequence, (N,)."""

@@ -22,7 +22,7 @@ from typing import Any
 from bondwise.runs import UsageError, unknown_name, whole_number
 
 _MAX_LAYERS = 1_000
-PARAMETRISED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
+PARAMETERIZED = ("Rx", "Ry", "Rz", "CRx", "CRz", "Rzz", "Rxx", "Ryy")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _numbered(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """The gates with their angles numbered in order."""
     numbers = count()
     return tuple(
-        Gate(gate.name, gate.wires, next(numbers)) if gate.name in PARAMETRISED else gate for gate in gates
+        Gate(gate.name, gate.wires, next(numbers)) if gate.name in PARAMETERIZED else gate for gate in gates
     )
 
 

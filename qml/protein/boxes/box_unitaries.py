@@ -107,7 +107,7 @@ def _complex(angles: torch.Tensor) -> Any:
 
 @njit(cache=True)
 def _gate(matrix: Any, angle: float, constant: bool, size: int, out: Any) -> None:
-    """The matrix of a gate; for a parametrised one `matrix` is its generator."""
+    """The matrix of a gate; for a parametrized one `matrix` is its generator."""
     if constant:
         for i in range(size):
             for j in range(size):

@@ -52,7 +52,7 @@ def pauli_vector(amplitudes: torch.Tensor) -> torch.Tensor:
 
 
 def probabilities(state: torch.Tensor, *, pure: bool) -> torch.Tensor:
-    """Outcome probabilities (..., 2^n) of measuring all qubits, normalised to sum 1."""
+    """Outcome probabilities (..., 2^n) of measuring all qubits, normalized to sum 1."""
     if pure:
         real, imaginary = state.chunk(2, dim=-1)
         weights = real**2 + imaginary**2

@@ -60,7 +60,7 @@ class _ProteinReader(Reader):
 
     def _words(self, sentence: Any, tokenised: bool) -> list[str]:
         if not tokenised:
-            return [self.alphabet.words[token] for token in self.alphabet.tokenise(sentence)]
+            return [self.alphabet.words[token] for token in self.alphabet.tokenize(sentence)]
         if not sentence:
             raise UsageError("the sentence has no words; give at least one.")
         known = set(self.alphabet.words)
@@ -124,7 +124,7 @@ class PathReader(_ProteinReader):
 
 
 class TreeReader(_ProteinReader):
-    """Merges neighbours level by level, as convolutional networks do; a word without a partner moves up.
+    """Merges neighbors level by level, as convolutional networks do; a word without a partner moves up.
 
     Args:
         alphabet: What counts as a word; None is one residue per word.
@@ -136,7 +136,14 @@ class TreeReader(_ProteinReader):
         super().__init__(alphabet, residues="states", boxes=boxes)
 
     def _diagram(self, words: list[str]) -> Diagram:
-        return merged(Id().tensor(*(self._leaf(word) for word in words)), self._name)
+        wires = Id().tensor(*(self._leaf(word) for word in words))
+        level = 0
+        while len(wires.cod) > 1:
+            pairs, odd = divmod(len(wires.cod), 2)
+            box = Box(self._name("MERGE", level), S @ S, S)
+            wires >>= Id().tensor(*[box] * pairs, *[Id(S)] * odd)
+            level += 1
+        return wires
 
 
 class WindowReader(_ProteinReader):
@@ -148,7 +155,6 @@ class WindowReader(_ProteinReader):
         stride: Words from the beginning of one window to the next; words that do not fill a last window are
             left out.
         residues: As for `PathReader`, within the windows; with `"gates"`, each ends in a box END.
-        pool: None leaves one open wire per window; `"tree"` merges them as `TreeReader` does words.
     """
 
     def __init__(
@@ -158,12 +164,9 @@ class WindowReader(_ProteinReader):
         window: int = 15,
         stride: int = 3,
         residues: str = "gates",
-        pool: str | None = None,
     ) -> None:
         super().__init__(alphabet, residues=residues)
-        if pool not in (None, "tree"):
-            raise UsageError(f"pool is {pool!r}; write None for open wires or 'tree'.")
-        self.window, self.stride, self.pool = window, stride, pool
+        self.window, self.stride = window, stride
         self._end = residues == "gates"
 
     def windows(self, sentence: Any, tokenised: bool = False) -> list[Diagram]:
@@ -173,16 +176,4 @@ class WindowReader(_ProteinReader):
         return [self._path(words[i : i + self.window]) for i in range(0, last + 1, self.stride)]
 
     def _diagram(self, words: list[str]) -> Diagram:
-        wires = Id().tensor(*self.windows(words, tokenised=True))
-        return wires if self.pool is None else merged(wires, self._name)
-
-
-def merged(wires: Diagram, name: Any) -> Diagram:
-    """A diagram with its open wires merged as a balanced tree; `name(stem, level)` names the boxes."""
-    level = 0
-    while len(wires.cod) > 1:
-        pairs, odd = divmod(len(wires.cod), 2)
-        box = Box(name("MERGE", level), S @ S, S)
-        wires >>= Id().tensor(*[box] * pairs, *[Id(S)] * odd)
-        level += 1
-    return wires
+        return Id().tensor(*self.windows(words, tokenised=True))

@@ -1,6 +1,6 @@
 """A batch of balanced binary trees, contracted level by level: parent_c = sum_ab M[c, a, b] left_a right_b.
 
-Neighbours are paired from the left, and a node without a partner moves up as it is, so a sentence of L words
+Neighbors are paired from the left, and a node without a partner moves up as it is, so a sentence of L words
 has ceil(log2 L) levels. Sentences of unequal length share a batch: padding is a missing partner. As in `scan`
 nodes are rescaled where asked for, with the logarithm of the norm kept.
 """

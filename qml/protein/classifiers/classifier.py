@@ -88,7 +88,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         resume: bool = False,
         progress: bool = False,
     ) -> Self:
-        """Train on labelled sequences.
+        """Train on labeled sequences.
 
         Args:
             sequences: Proteins in one-letter code; `standardize` lists the accepted letters.
@@ -266,7 +266,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Tokens of each sequence."""
         check_sequences(sequences)
         vocabulary = self.vocabulary
-        return [vocabulary.tokenise(sequence) for sequence in sequences]
+        return [vocabulary.tokenize(sequence) for sequence in sequences]
 
     def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
         """Fingerprint of the model and of the tokens and class numbers of the sets, None for no set."""

@@ -10,7 +10,7 @@ from torch import nn
 from bondwise.qml.protein.classifiers.qtn import SentenceNetwork
 from bondwise.qml.protein.classifiers.windowed import WindowedQTN
 from bondwise.qml.protein.networks.latch import Latch
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import UsageError
 
 
@@ -61,7 +61,7 @@ class LatchQTN(WindowedQTN):
             "a LatchQTN has no lambeq circuit, because lambeq has no box LATCH; use dynamic_circuit."
         )
 
-    def _windows(self, network: Any) -> list[Windows]:
+    def _windows(self, network: Any) -> list[WindowNetwork]:
         return [network.core.windows]
 
     def _network(self, words: int, outputs: int) -> nn.Module:

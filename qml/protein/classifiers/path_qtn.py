@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from bondwise.qml.protein.classifiers.qtn import BoxQTN, SentenceNetwork
-from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.runs import unknown_name
 
 _RESIDUES = ("states", "gates")
@@ -62,7 +62,7 @@ class PathQTN(BoxQTN):
         super()._check()
 
     def _network(self, words: int, outputs: int) -> nn.Module:
-        core = Path(
+        core = PathNetwork(
             words,
             qubits=self.qubits,
             ansatz=self._ansatz(),

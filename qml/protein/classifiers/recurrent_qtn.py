@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from bondwise.qml.protein.classifiers.qtn import ReuploadQTN, SentenceNetwork
-from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.path import PathNetwork
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,7 +50,7 @@ class RecurrentQTN(ReuploadQTN):
         return PathReader(self.vocabulary, residues="gates", ancilla=True)
 
     def _network(self, words: int, outputs: int) -> nn.Module:
-        core = Path(
+        core = PathNetwork(
             words,
             qubits=self.qubits,
             ansatz=self._ansatz(),

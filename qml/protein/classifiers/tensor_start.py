@@ -18,8 +18,8 @@ from torch import nn
 from bondwise.qml.protein.boxes.channels import real_matrix
 from bondwise.qml.protein.boxes.scanning import scan
 from bondwise.qml.protein.classifiers.training import padded, train
-from bondwise.qml.protein.networks.path import Path
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.path import PathNetwork
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import progress_bar
 
 _WINDOWS = 4096  # of the training set, on which the two states are compared
@@ -29,7 +29,7 @@ _BATCH = 512
 
 def tensor_network_start(
     network: nn.Module,
-    filters: Sequence[Windows],
+    filters: Sequence[WindowNetwork],
     sentences: Sequence[np.ndarray],
     targets: torch.Tensor,
     *,
@@ -83,7 +83,7 @@ def tensor_network_start(
 
 
 class _FreePath(nn.Module):
-    """Stands in for a `Path`: complex matrices near the identity in place of unitaries."""
+    """Stands in for a `PathNetwork`: complex matrices near the identity in place of unitaries."""
 
     pure = True
 
@@ -96,7 +96,7 @@ class _FreePath(nn.Module):
         self.start = nn.Parameter(torch.randn(size, 2))
 
     def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final states of norm 1 in real form, and the log of their norm, as `Path.final`."""
+        """Final states of norm 1 in real form, and the log of their norm, as `PathNetwork.final`."""
         start = self.start.T.flatten()
         start = (start / start.norm()).expand(len(tokens), -1)
         matrices = real_matrix(torch.view_as_complex(self.matrices))
@@ -104,19 +104,21 @@ class _FreePath(nn.Module):
         return states[:, -1], log
 
 
-def _fit(circuit: Path, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool) -> float:
+def _fit(
+    circuit: PathNetwork, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool
+) -> float:
     """Maximise the mean fidelity of the circuit's states with those of the tensor network."""
     with torch.no_grad():
         goal = trained.final(windows)[0]
-    optimiser = torch.optim.Adam(circuit.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5 * rate, total_steps=_STEPS)
+    optimizer = torch.optim.Adam(circuit.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5 * rate, total_steps=_STEPS)
     with progress_bar(_STEPS, "circuit from tensor network", progress) as bar:
         for _ in range(_STEPS):
             chosen = torch.randint(len(windows), (_BATCH,))
             loss = _infidelity(circuit.final(windows[chosen])[0], goal[chosen])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             bar.update()
     with torch.no_grad():

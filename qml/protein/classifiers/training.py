@@ -161,18 +161,18 @@ def train(
         RunError: The loss is no longer finite.
         UsageError: The checkpoint cannot be used.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     steps = epochs * sum(1 for _ in batches([len(s) for s in sentences], batch_size, shuffle=False))
     # batches that are cut short by memory can make an epoch longer; the schedule then stays at its end
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=steps + 1, pct_start=0.15
+        optimizer, learning_rate, total_steps=steps + 1, pct_start=0.15
     )
     history, first, before = History(start_infidelity=list(start_infidelity)), 0, 0.0
     best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if resume and checkpoint is not None:
         state = load_checkpoint(checkpoint, run=run)
         network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         history, best, first = History(**state["history"]), state["best"], state["epoch"]
         before = history.seconds[-1] if history.seconds else 0.0
@@ -190,10 +190,10 @@ def train(
                         f"the loss is {loss.item()} in epoch {epoch + 1}; "
                         f"lower the learning rate, which is {learning_rate:g}."
                     )
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT)
-                optimiser.step()
+                optimizer.step()
                 if schedule.last_epoch < steps:
                     schedule.step()
                 total += loss.item() * len(numbers)
@@ -212,7 +212,7 @@ def train(
             if checkpoint is not None:
                 state = {
                     "network": dict(network.state_dict()),
-                    "optimiser": optimiser.state_dict(),
+                    "optimiser": optimizer.state_dict(),
                     "schedule": _plain(schedule.state_dict()),
                     "history": dict(vars(history)),
                     "best": best,

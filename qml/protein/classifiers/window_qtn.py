@@ -11,7 +11,7 @@ from torch import nn
 from bondwise.qml.protein.classifiers.windowed import WindowedQTN
 from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.qml.protein.networks.pooling import TwoSidedPooling
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import whole_number
 
 
@@ -80,12 +80,12 @@ class WindowQTN(WindowedQTN):
         """
         return self._drawn(sequence, self.angles(filter))
 
-    def _windows(self, network: Any) -> list[Windows]:
+    def _windows(self, network: Any) -> list[WindowNetwork]:
         return list(network.filters)
 
     def _network(self, words: int, outputs: int) -> nn.Module:
         filters = [
-            Windows(
+            WindowNetwork(
                 words,
                 qubits=self.qubits,
                 window=self.window,
@@ -95,10 +95,10 @@ class WindowQTN(WindowedQTN):
             )
             for _ in range(self.filters)
         ]
-        return WindowNetwork(filters, outputs)
+        return PooledWindows(filters, outputs)
 
 
-class WindowNetwork(nn.Module):
+class PooledWindows(nn.Module):
     """Windows, their pooling, and the readout of the pooled values.
 
     Args:
@@ -106,7 +106,7 @@ class WindowNetwork(nn.Module):
         outputs: Number of logits per sentence.
     """
 
-    def __init__(self, filters: list[Windows], outputs: int) -> None:
+    def __init__(self, filters: list[WindowNetwork], outputs: int) -> None:
         super().__init__()
         self.filters = nn.ModuleList(filters)
         values = sum(part.num_values for part in filters)

@@ -11,7 +11,7 @@ import torch
 
 from bondwise.qml.protein.classifiers.qtn import ReuploadQTN
 from bondwise.qml.protein.classifiers.tensor_start import tensor_network_start
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import unknown_name
 
 _STARTS = ("angles", "tensor-network")
@@ -27,7 +27,7 @@ class WindowedQTN(ReuploadQTN):
     start: str
 
     @abstractmethod
-    def _windows(self, network: Any) -> list[Windows]:
+    def _windows(self, network: Any) -> list[WindowNetwork]:
         """The windows of a network, one for each circuit with angles of its own."""
 
     def reader(self) -> Any:

@@ -8,6 +8,7 @@ A word is a residue, a group of residues (a reduced alphabet) or a run of k of t
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -30,7 +31,7 @@ _OTHER = re.compile(rf"[^{RESIDUES}UOBZJX{RESIDUES.lower()}uobzjx]")  # str.uppe
 _MAX_WORDS = 160_000  # 4-mers of 20 residues
 
 
-def standardise(sequence: str) -> str:
+def standardize(sequence: str) -> str:
     """A sequence in the 20 standard residues.
 
     Lower case is raised. Selenocysteine U becomes C, pyrrolysine O becomes K; of the ambiguous letters B
@@ -103,15 +104,21 @@ class Alphabet:
             table[np.frombuffer(group.encode(), dtype=np.uint8)] = number
         return table
 
-    def tokenise(self, sequence: str) -> np.ndarray:
+    def tokenize(self, sequence: str) -> np.ndarray:
         """Numbers of the words of a sequence, int64 of shape (words,), at least one.
 
         Raises:
-            UsageError: As for `standardise`.
+            UsageError: As for `standardize`.
         """
-        letters = self._group_of[np.frombuffer(standardise(sequence).encode(), dtype=np.uint8)]
+        letters = self._group_of[np.frombuffer(standardize(sequence).encode(), dtype=np.uint8)]
         if len(letters) < self.k:
             letters = np.pad(letters, (0, self.k - len(letters)), mode="edge")
         base = len(_GROUPS[self.name])
         words = letters[: len(letters) // self.k * self.k].reshape(-1, self.k)
         return words @ base ** np.arange(self.k - 1, -1, -1)
+
+    def tokenise(self, sequence: str) -> np.ndarray:
+        """Deprecated name of `tokenize`."""
+        message = "Alphabet.tokenise is now Alphabet.tokenize; the old name goes in the next release."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.tokenize(sequence)

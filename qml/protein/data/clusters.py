@@ -27,7 +27,7 @@ from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bondwise.qml.protein.data.alphabet import RESIDUES, standardise
+from bondwise.qml.protein.data.alphabet import RESIDUES, standardize
 from bondwise.runs import UsageError, progress_bar
 
 _WORD = 4
@@ -87,7 +87,7 @@ def homology_clusters(
         raise UsageError("sequences must be a list of at least one protein, such as ['MKTAYIAK', 'MLSDEDF'].")
     if not 0.2 <= identity <= 1:
         raise UsageError(f"identity={identity} is out of range; give a share from 0.2 to 1, such as 0.3.")
-    search = _Search([standardise(sequence) for sequence in sequences])
+    search = _Search([standardize(sequence) for sequence in sequences])
     with progress_bar(len(sequences), "homologues", progress) as bar:
         for first in range(0, len(sequences), _BLOCK):
             last = min(first + _BLOCK, len(sequences))

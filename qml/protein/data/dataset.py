@@ -20,10 +20,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from bondwise.qml.protein.data.alphabet import standardise
+from bondwise.qml.protein.data.alphabet import standardize
 from bondwise.qml.protein.data.fasta import fasta_rows
 from bondwise.qml.protein.data.tables import table_rows
 from bondwise.runs import UsageError, limit, require_within, unknown_name
+from bondwise.runs.renames import renamed_keyword
 
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _SPLITS["test"] = "test"
@@ -107,13 +108,14 @@ class ProteinSet:
         return f"{len(self):,} {kind}: {shown}"
 
 
+@renamed_keyword("labelled", "labeled")
 def read_proteins(
     path: str | os.PathLike[str],
     *,
     where: Mapping[str, str] | None = None,
     min_length: int | None = None,
     max_length: int | None = None,
-    labelled: bool = True,
+    labeled: bool = True,
 ) -> ProteinSet:
     """Read proteins from CSV, TSV or FASTA, gzipped or not.
 
@@ -122,15 +124,15 @@ def read_proteins(
     `@`, by which a spreadsheet tells text from a formula, is taken off. In FASTA the accession is the first
     word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and `ref|…`; `label=`, `split=` and
     any other `key=` hold all up to the next key. Lines end at \\n, \\r\\n or \\r. Splits are train, valid (or
-    validation, val, dev) and test. Sequences are standardised. Proteins alike in accession, label, sequence
+    validation, val, dev) and test. Sequences are standardized. Proteins alike in accession, label, sequence
     and split are kept once.
 
     Args:
         path: The file.
         where: Value that a column must have, such as `{"primary": "1"}`; other rows are left out unread.
-        min_length: Fewest residues, after standardising; shorter proteins are left out.
+        min_length: Fewest residues, after standardizing; shorter proteins are left out.
         max_length: Most residues; longer proteins are left out. None takes up to 100,000 and refuses more.
-        labelled: Labels are needed, of two classes at least. False reads proteins to be predicted; labels
+        labeled: Labels are needed, of two classes at least. False reads proteins to be predicted; labels
             are then given if every protein has one, else None.
 
     Returns:
@@ -169,19 +171,19 @@ def read_proteins(
                 "proteins out, or a greater one to take them."
             )
         try:
-            sequence = standardise(row["sequence"])
+            sequence = standardize(row["sequence"])
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from None
         if not (min_length or 0) <= len(sequence) <= (max_length or len(sequence)):
             continue
-        if labelled and not label:
+        if labeled and not label:
             raise UsageError(
                 f"{place} has no label; training needs a column 'label', in FASTA headers label=membrane."
             )
         split = _split(place, row.get("split", ""))
         if accession and label and label_of.setdefault(accession, label) != label:
             before = label_of[accession]
-            raise UsageError(f"{place} is labelled {label[:40]!r} and before {before[:40]!r}; keep one.")
+            raise UsageError(f"{place} is labeled {label[:40]!r} and before {before[:40]!r}; keep one.")
         if split_of.setdefault(sequence, split) != split:
             raise UsageError(
                 f"{place}: the same sequence is in split {split_of[sequence] or 'none'!r} and in "
@@ -212,7 +214,7 @@ def read_proteins(
     )
     if proteins.splits is None and any(split for _, _, _, split in found):
         raise UsageError(f"{path}: some proteins have a split and some have none; give all or none a split.")
-    if labelled and len(proteins.classes) < 2:
+    if labeled and len(proteins.classes) < 2:
         raise UsageError(
             f"{path} has only the label {proteins.classes[0][:40]!r}; training needs two classes."
         )

@@ -60,7 +60,7 @@ def homology_split(
     used = np.flatnonzero(shares)
     for name, count in zip(names, (members > 0).sum(axis=0), strict=True):
         if count < len(used):
-            what = "the proteins form" if labels is None else f"the proteins labelled {name!r} form"
+            what = "the proteins form" if labels is None else f"the proteins labeled {name!r} form"
             raise UsageError(
                 f"{what} {count} families at identity={identity}, too few for {len(used)} sets; give more "
                 "proteins, splits of your own, or a higher identity."
@@ -69,7 +69,7 @@ def homology_split(
     if not counts.all():
         empty, name = np.argwhere(counts == 0)[0]
         raise UsageError(
-            f"no protein labelled {names[name]!r} is left for {SPLITS[used[empty]]} at identity={identity}; "
+            f"no protein labeled {names[name]!r} is left for {SPLITS[used[empty]]} at identity={identity}; "
             "give more proteins or a higher identity."
         )
     return tuple(SPLITS[used[index]] for index in place[family])

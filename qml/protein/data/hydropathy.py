@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bondwise.qml.protein.data.alphabet import standardise
+from bondwise.qml.protein.data.alphabet import standardize
 from bondwise.runs import whole_number
 
 KYTE_DOOLITTLE = {
@@ -29,7 +29,7 @@ def hydropathy_profile(sequence: str, *, window: int = 19) -> tuple[np.ndarray, 
     Raises:
         UsageError: The window is not positive, or a letter is outside the alphabet.
     """
-    values = _BY_CODE[np.frombuffer(standardise(sequence).encode(), dtype=np.uint8)]
+    values = _BY_CODE[np.frombuffer(standardize(sequence).encode(), dtype=np.uint8)]
     window = min(whole_number("window", window), len(values))
     means = np.convolve(values, np.full(window, 1 / window), "valid")
     return np.arange(len(means)) + (window + 1) / 2, means

@@ -33,7 +33,7 @@ def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -
         noise: Share of labels that are swapped, below 0.5: no classifier can be right on more than 1 − noise.
 
     Returns:
-        Proteins labelled "membrane-like" and "soluble-like", 60 % of each in train, 20 % in valid and in
+        Proteins labeled "membrane-like" and "soluble-like", 60 % of each in train, 20 % in valid and in
         test, with `synthetic=True`.
 
     Raises:

@@ -18,12 +18,12 @@ from qiskit.circuit import ParameterVector
 
 from bondwise.qml.protein.boxes.ansatz import Gate
 from bondwise.qml.protein.classifiers.qtn import QTNClassifier
-from bondwise.qml.protein.classifiers.window_qtn import WindowNetwork, WindowQTN
+from bondwise.qml.protein.classifiers.window_qtn import PooledWindows, WindowQTN
 from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.qml.protein.networks.latch import Latch
 from bondwise.qml.protein.networks.merging import Merging
-from bondwise.qml.protein.networks.path import Path
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.path import PathNetwork
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import UsageError
 
 
@@ -61,8 +61,8 @@ def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
             network; or a letter is outside the alphabet.
     """
     network = network_of(model)
-    if isinstance(network, WindowNetwork):
-        return _windows_circuit(network, model.vocabulary.tokenise(sequence))
+    if isinstance(network, PooledWindows):
+        return _windows_circuit(network, model.vocabulary.tokenize(sequence))
     circuit = memory_circuit(model, sequence)
     bits = ClassicalRegister(network.core.qubits, "memory")
     circuit.add_register(bits)
@@ -79,7 +79,7 @@ def memory_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
             f"this {type(model).__name__} post-selects: log10 of the probability that a shot of this protein "
             f"counts is {log10:.1f}; train it with discard=True."
         )
-    tokens = model.vocabulary.tokenise(sequence)
+    tokens = model.vocabulary.tokenize(sequence)
     if isinstance(core, Latch):
         return _latch_circuit(core, tokens)
     return _tree_circuit(core, tokens) if isinstance(core, Merging) else _path_circuit(core, tokens)
@@ -129,14 +129,14 @@ def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = No
         UsageError: There is no such filter, or the length is not from 1 to `model.window`.
     """
     network = network_of(model)
-    if not isinstance(network, WindowNetwork):
+    if not isinstance(network, PooledWindows):
         raise UsageError(f"a {type(model).__name__} has no windows to run one by one; use dynamic_circuit.")
     if filter not in range(len(network.filters)):
         raise UsageError(f"filter is {filter!r}; the model has {len(network.filters)}, counted from 0.")
     length = model.window if length is None else length
     if length not in range(1, model.window + 1):
         raise UsageError(f"length is {length!r}; give a whole number from 1 to {model.window}.")
-    windows = cast(Windows, network.filters[filter])
+    windows = cast(WindowNetwork, network.filters[filter])
     path, words = windows.path, _numbers(windows.path.word)
     count = words.shape[1]
     free = ParameterVector("a", length * count)
@@ -149,7 +149,7 @@ def _numbers(angles: torch.Tensor) -> np.ndarray:
     return angles.detach().double().cpu().numpy()
 
 
-def _read(circuit: QuantumCircuit, path: Path, words: Sequence[Any], qubits: Sequence[int]) -> None:
+def _read(circuit: QuantumCircuit, path: PathNetwork, words: Sequence[Any], qubits: Sequence[int]) -> None:
     """Residues as gates on qubits in |0…0⟩: START, a word and MIX in turns, END; ancillas are reset."""
     boxes, ancillas = _numbers(path.box), qubits[path.qubits :]
     append_gates(circuit, path.start_gates, qubits, _numbers(path.start)[0])
@@ -163,7 +163,7 @@ def _read(circuit: QuantumCircuit, path: Path, words: Sequence[Any], qubits: Seq
         append_gates(circuit, path.end_gates, qubits, _numbers(path.end)[0])
 
 
-def _path_circuit(path: Path, tokens: np.ndarray) -> QuantumCircuit:
+def _path_circuit(path: PathNetwork, tokens: np.ndarray) -> QuantumCircuit:
     memory, words = range(path.qubits), _numbers(path.word)[tokens]
     if not path.states:
         circuit = QuantumCircuit(path.qubits + path.ancillas, name="path")
@@ -225,8 +225,8 @@ def _latch_circuit(latch: Latch, tokens: np.ndarray) -> QuantumCircuit:
     return circuit
 
 
-def _windows_circuit(network: WindowNetwork, tokens: np.ndarray) -> QuantumCircuit:
-    filters = cast(list[Windows], list(network.filters))
+def _windows_circuit(network: PooledWindows, tokens: np.ndarray) -> QuantumCircuit:
+    filters = cast(list[WindowNetwork], list(network.filters))
     qubits, cut = range(filters[0].qubits), _cut(filters[0], tokens)
     circuit = QuantumCircuit(len(qubits), name="windows")
     bits = ClassicalRegister(len(filters) * len(cut) * len(qubits), "windows")
@@ -243,7 +243,7 @@ def _windows_circuit(network: WindowNetwork, tokens: np.ndarray) -> QuantumCircu
     return circuit
 
 
-def _cut(windows: Windows, tokens: np.ndarray) -> list[np.ndarray]:
+def _cut(windows: WindowNetwork, tokens: np.ndarray) -> list[np.ndarray]:
     """The tokens of each window of a protein, without padding."""
     cut, _ = windows.cut(torch.from_numpy(tokens)[None])
     return [window[window >= 0] for window in cut.numpy()]

@@ -21,9 +21,9 @@ from bondwise.backends import Backend, Estimate, estimate, get_backend
 from bondwise.qml.protein.classifiers.classifier import probabilities_of
 from bondwise.qml.protein.classifiers.qtn import QTNClassifier, Readout
 from bondwise.qml.protein.classifiers.training import batches
-from bondwise.qml.protein.classifiers.window_qtn import WindowNetwork, WindowQTN
+from bondwise.qml.protein.classifiers.window_qtn import PooledWindows, WindowQTN
 from bondwise.qml.protein.hardware.export import memory_circuit, network_of, window_circuit
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import Result, UsageError, progress_bar
 
 _CHUNK = 5000  # parameter sets in a job
@@ -84,8 +84,8 @@ def predict_on_backend(
     """
     network = network_of(model)
     place = get_backend(backend)
-    sentences = [model.vocabulary.tokenise(sequence) for sequence in sequences]
-    if not isinstance(network, WindowNetwork):
+    sentences = [model.vocabulary.tokenize(sequence) for sequence in sequences]
+    if not isinstance(network, PooledWindows):
         return _by_proteins(model, sequences, place, shots, seed, progress)
     if shots == 1:
         raise UsageError("shots is 1, which does not tell how shots scatter; give 2 or more, better 256.")
@@ -130,14 +130,14 @@ def _observables(readout: Readout, num_qubits: int) -> list[SparsePauliOp]:
 
 def _by_windows(
     model: WindowQTN,
-    network: WindowNetwork,
+    network: PooledWindows,
     sentences: list[np.ndarray],
     place: Backend,
     shots: int | None,
     seed: int | None,
     progress: bool,
 ) -> HardwarePrediction:
-    first = cast(Windows, network.filters[0])
+    first = cast(WindowNetwork, network.filters[0])
     cut = [first.cut(torch.from_numpy(sentence)[None])[0].numpy() for sentence in sentences]
     empty = np.empty((0, model.window), dtype=np.int64)
     windows, numbers = np.unique(np.concatenate([empty, *cut]), axis=0, return_inverse=True)
@@ -205,7 +205,7 @@ def _covariances(
 
 
 def _pooled(
-    network: WindowNetwork, own: list[np.ndarray], values: np.ndarray, covariances: np.ndarray
+    network: PooledWindows, own: list[np.ndarray], values: np.ndarray, covariances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits, those without correction, and standard errors (B, C) of some proteins, given their windows."""
     table, distinct, place = torch.zeros(3, len(own), max(map(len, own)), dtype=torch.int64)

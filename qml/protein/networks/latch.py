@@ -15,7 +15,7 @@ from bondwise.qml.protein.boxes.ansatz import Ansatz, count_parameters, latch_ga
 from bondwise.qml.protein.boxes.box_unitaries import unitaries
 from bondwise.qml.protein.boxes.channels import kraus, pauli_vector, probabilities, transfer_matrix
 from bondwise.qml.protein.boxes.scanning import scan
-from bondwise.qml.protein.networks.windows import Windows
+from bondwise.qml.protein.networks.windows import WindowNetwork
 
 
 class Latch(nn.Module):
@@ -47,7 +47,7 @@ class Latch(nn.Module):
         latch_spread: float = 0.02,
     ) -> None:
         super().__init__()
-        self.windows = Windows(
+        self.windows = WindowNetwork(
             words, qubits=qubits, window=window, stride=stride, ansatz=ansatz, spread=spread
         )
         self.qubits = memory  # what is read in the end

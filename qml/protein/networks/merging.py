@@ -1,6 +1,6 @@
 """Sentences merged as balanced trees: the convolutional quantum tensor network of arXiv:2308.07865.
 
-Residues are states at the leaves; a two-in, one-out box merges neighbours level by level. The box is uniform,
+Residues are states at the leaves; a two-in, one-out box merges neighbors level by level. The box is uniform,
 or hierarchical: one per level, the last one for all levels above.
 """
 

@@ -26,7 +26,7 @@ from bondwise.qml.protein.boxes.scanning import scan
 MEMORY = 0.07  # radians of swap per residue: what is read fades over some (1 / 0.07)² = 200 residues
 
 
-class Path(nn.Module):
+class PathNetwork(nn.Module):
     """The contraction of sentences on one memory.
 
     Args:

@@ -13,10 +13,10 @@ from torch import nn
 
 from bondwise.qml.protein.boxes.ansatz import Ansatz
 from bondwise.qml.protein.boxes.channels import probabilities
-from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.path import PathNetwork
 
 
-class Windows(nn.Module):
+class WindowNetwork(nn.Module):
     """Values measured on every window of every protein of a batch.
 
     Args:
@@ -33,7 +33,9 @@ class Windows(nn.Module):
     ) -> None:
         super().__init__()
         self.qubits, self.window, self.stride = qubits, window, stride
-        self.path = Path(words, qubits=qubits, ansatz=ansatz, residues="gates", end=True, spread=spread)
+        self.path = PathNetwork(
+            words, qubits=qubits, ansatz=ansatz, residues="gates", end=True, spread=spread
+        )
         # between the poles, where <Z> has a slope, whatever the residues do at first
         nn.init.constant_(self.path.start, 0.8)
 

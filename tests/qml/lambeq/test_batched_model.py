@@ -271,8 +271,8 @@ def test_gradcheck(discard):
 def test_legacy_mode_is_lambeq(discard):
     build = IQPAnsatz({N: 1, SENTENCE: 1}, n_layers=1, discard=discard)
     circuits = [build(diagram) for diagram in KINDS["stairs"]]
-    with pytest.warns(UserWarning, match="legacy_normalisation"):
-        ours = model_of(circuits, legacy_normalisation=True)
+    with pytest.warns(UserWarning, match="legacy_normalization"):
+        ours = model_of(circuits, legacy_normalization=True)
     theirs = PytorchQuantumModel.from_diagrams(circuits, tn_path_optimizer=GREEDY)
     theirs.weights = ours.weights
     expected = theirs(circuits)
@@ -283,8 +283,8 @@ def test_legacy_mode_is_lambeq(discard):
 def test_legacy_mode_vanishes_where_lambeq_does():
     """24 words: the norm falls below lambeq's 1e-9, which also shows that powers of 2 are accounted for."""
     circuits = [Sim14Ansatz({SENTENCE: 1}, n_layers=1)(stairs_reader.sentence2diagram("a b c " * 8))]
-    with pytest.warns(UserWarning, match="legacy_normalisation"):
-        legacy = model_of(circuits, legacy_normalisation=True)
+    with pytest.warns(UserWarning, match="legacy_normalization"):
+        legacy = model_of(circuits, legacy_normalization=True)
     theirs = PytorchQuantumModel.from_diagrams(circuits, tn_path_optimizer=GREEDY)
     theirs.weights = legacy.weights
     expected = theirs(circuits)

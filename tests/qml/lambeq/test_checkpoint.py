@@ -69,7 +69,7 @@ def test_what_either_class_saves(kind, tmp_path):
     model.save(tmp_path / "model.lt")
     loaded = BatchedModel()
     loaded.load(tmp_path / "model.lt")
-    for one in (loaded, BatchedModel.from_checkpoint(tmp_path / "model.lt", legacy_normalisation=False)):
+    for one in (loaded, BatchedModel.from_checkpoint(tmp_path / "model.lt", legacy_normalization=False)):
         assert one.symbols == model.symbols
         assert torch.equal(one.weights, model.weights)
 

@@ -131,7 +131,7 @@ def weights_of(circuit, seed=0):
 
 
 def contracted(circuit, weights) -> np.ndarray:
-    """Unnormalised probabilities of the outputs by lambeq, first wire first."""
+    """Unnormalized probabilities of the outputs by lambeq, first wire first."""
     if weights:
         circuit = circuit.lambdify(*weights)(*weights.values())
     tensor, size = np.asarray(circuit.eval(mixed=True)), len(circuit.cod)

@@ -296,7 +296,7 @@ def test_calibration_sees_all_of_a_sorted_file(monkeypatch):
     sequences, labels = ["A" * 10] * 256 + ["W" * 10] * 256, [0] * 256 + [1] * 256
     monkeypatch.setattr(training, "_MAX_TOKENS", 500)
     model = PathQTN(residues="gates", ansatz="reupload", epochs=1)
-    tokens = np.stack([model.vocabulary.tokenise(sequences[at]) for at in (0, -1)])
+    tokens = np.stack([model.vocabulary.tokenize(sequences[at]) for at in (0, -1)])
     torch.manual_seed(0)
     network = model._network(20, 1)
     sizes, forward = [], network.core.forward
@@ -315,7 +315,7 @@ def test_lambeq_circuit_of_windows():
     model = WindowQTN(qubits=1, window=4, stride=3, filters=2, epochs=1, start="angles").fit(
         sequences, labels
     )
-    tokens = torch.tensor(model.vocabulary.tokenise("MKTAYLL"))[None]
+    tokens = torch.tensor(model.vocabulary.tokenize("MKTAYLL"))[None]
     for filter in (0, 1):
         circuit, weights = model.lambeq_circuit("MKTAYLL", filter)
         rho = circuit.lambdify(*weights)(*weights.values()).eval(mixed=True)
@@ -355,7 +355,7 @@ def test_models_equal_their_lambeq_circuits():
         symbols = list(weights)
         rho = circuit.lambdify(*symbols)(*weights.values()).eval(mixed=True)
         exact = np.diag(np.asarray(rho)).real
-        tokens = torch.tensor(model.vocabulary.tokenise("MKTAYLLW"))[None]
+        tokens = torch.tensor(model.vocabulary.tokenize("MKTAYLLW"))[None]
         np.testing.assert_allclose(model.network_.core(tokens)[0][0].detach(), exact, atol=1e-6)
 
 

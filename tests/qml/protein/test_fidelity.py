@@ -1,4 +1,4 @@
-"""The contract: models equal the exact contraction of lambeq's own circuits before it normalises them."""
+"""The contract: models equal the exact contraction of lambeq's own circuits before it normalizes them."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from bondwise.qml.protein.boxes.ansatz import Ansatz
 from bondwise.qml.protein.boxes.readers import A, PathReader, TreeReader, WindowReader
 from bondwise.qml.protein.data.alphabet import Alphabet
 from bondwise.qml.protein.networks.merging import Merging
-from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.path import PathNetwork
 
 S = AtomicType.SENTENCE
 ALPHABET = Alphabet("murphy10")
@@ -25,7 +25,7 @@ def double_precision():
 
 
 def contracted(diagram, ansatz, angles, qubits, discard):
-    """Outcome weights of the open wires of lambeq's circuit, not normalised."""
+    """Outcome weights of the open wires of lambeq's circuit, not normalized."""
     circuit = ansatz.to_lambeq({S: qubits, A: 1}, discard=discard)(diagram)
     symbols = sorted(circuit.free_symbols, key=lambda symbol: symbol.name)
     values = []
@@ -68,7 +68,7 @@ def assert_equal(found, log10, exact):
 def test_path(residues, boxes, qubits, length, name, discard):
     words = random_words(length)
     ansatz = Ansatz(name, layers=2 if qubits == 1 else 1)
-    path = Path(
+    path = PathNetwork(
         len(ALPHABET),
         qubits=qubits,
         ansatz=ansatz,
@@ -87,7 +87,7 @@ def test_path(residues, boxes, qubits, length, name, discard):
 @pytest.mark.parametrize("name", ANSATZE)
 def test_path_with_ancilla(name, discard):
     words, ansatz = random_words(6), Ansatz(name)
-    path = Path(
+    path = PathNetwork(
         len(ALPHABET), qubits=2, ansatz=ansatz, residues="gates", ancillas=1, discard=discard, spread=1.0
     )
     diagram = PathReader(ALPHABET, residues="gates", ancilla=True).sentence2diagram(words, tokenised=True)
@@ -116,7 +116,7 @@ def test_tree(boxes, qubits, length, name, discard):
 def test_windows(residues, name, discard):
     """All windows at once in lambeq's circuit; the model contracts one after the other."""
     words, ansatz = random_words(11), Ansatz(name)
-    path = Path(
+    path = PathNetwork(
         len(ALPHABET),
         qubits=1,
         ansatz=ansatz,
@@ -137,7 +137,9 @@ def test_windows(residues, name, discard):
 
 def test_batches_of_unequal_length_equal_single_sentences():
     torch.manual_seed(0)
-    path = Path(10, qubits=1, ansatz=Ansatz("sim14"), residues="states", boxes=3, discard=False, spread=1.0)
+    path = PathNetwork(
+        10, qubits=1, ansatz=Ansatz("sim14"), residues="states", boxes=3, discard=False, spread=1.0
+    )
     tree = Merging(10, qubits=1, ansatz=Ansatz("sim14"), boxes=3, discard=False, spread=1.0)
     lengths = [1, 2, 3, 7, 16]
     batch = torch.full((5, 16), -1)

@@ -34,12 +34,12 @@ counts = pytest.mark.parametrize(("count", "seed"), [(50, 0), pytest.param(2000,
 
 @counts
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_proteins(assert_robust, labelled, packed, count, seed):
+@pytest.mark.parametrize("labeled", [False, True])
+def test_proteins(assert_robust, labeled, packed, count, seed):
     samples = [gzip.compress(text, mtime=0) if packed else text for text in (FASTA, CSV, TSV)]
     name = "p.gz" if packed else "p.txt"
     assert_robust(
-        lambda path: read_proteins(path, labelled=labelled), samples, name, count=count // 2, seed=seed
+        lambda path: read_proteins(path, labeled=labeled), samples, name, count=count // 2, seed=seed
     )
 
 

@@ -14,7 +14,7 @@ from bondwise.qml.protein.data.dataset import read_proteins
 from bondwise.runs import UsageError
 before = resource.getrusage(resource.RUSAGE_SELF)
 try:
-    read_proteins(sys.argv[1], labelled=False)
+    read_proteins(sys.argv[1], labeled=False)
     said = ""
 except UsageError as error:
     said = str(error)

@@ -15,12 +15,12 @@ READERS = [
     PathReader(residues="gates", ancilla=True),
     TreeReader(boxes=2),
     WindowReader(window=3, stride=2),
-    WindowReader(window=3, stride=2, residues="states", pool="tree"),
+    WindowReader(window=3, stride=2, residues="states"),
 ]
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_draws_and_serialises(reader, tmp_path):
+def test_draws_and_serializes(reader, tmp_path):
     diagram = reader.sentence2diagram("mktaUYx")
     assert Diagram.from_json(diagram.to_json()) == diagram
     picture = tmp_path / "diagram.png"

@@ -10,14 +10,14 @@ import bondwise.qml.protein.classifiers.tensor_start as tensor_start
 from bondwise.qml.protein import LatchQTN, WindowQTN, synthetic_proteins
 from bondwise.qml.protein.boxes.ansatz import Ansatz
 from bondwise.qml.protein.classifiers.tensor_start import _fit, _FreePath, _infidelity
-from bondwise.qml.protein.networks.path import Path
+from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.runs import UsageError
 
 
 def test_fit_finds_a_network_that_is_a_circuit():
     """The tensor network is set to a circuit of the same ansatz, so that the best infidelity is 0."""
     torch.manual_seed(0)
-    hidden = Path(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.3)
+    hidden = PathNetwork(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.3)
     free = _FreePath(6, 1)
     with torch.no_grad():
         real = hidden.matrices()[:, :, :2]
@@ -26,7 +26,7 @@ def test_fit_finds_a_network_that_is_a_circuit():
         free.start.copy_(torch.stack([start[:2], start[2:]], dim=-1))
     windows = torch.randint(6, (500, 8))
     torch.testing.assert_close(free.final(windows)[0], hidden.final(windows)[0], atol=1e-5, rtol=0)
-    found = Path(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.1)
+    found = PathNetwork(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.1)
     before = _infidelity(found.final(windows)[0], free.final(windows)[0]).item()
     after = _fit(found, free, windows, 0.02, progress=False)
     assert after < 0.01 < before

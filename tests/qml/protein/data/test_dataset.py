@@ -45,17 +45,17 @@ def test_where_and_lengths(tmp_path):
     assert read_proteins(path, min_length=5).accessions == ("P2", "P3")
     assert read_proteins(path, max_length=5).accessions == ("P1", "P2")
     fasta = write(tmp_path, FASTA, "fasta")
-    assert read_proteins(fasta, where={"OS": "Homo sapiens"}, labelled=False).accessions == ("P2",)
+    assert read_proteins(fasta, where={"OS": "Homo sapiens"}, labeled=False).accessions == ("P2",)
 
 
 def test_for_prediction_labels_are_not_needed(tmp_path):
-    assert read_proteins(write(tmp_path, ">a\nMK\n>b\nMW\n"), labelled=False) == ProteinSet(
+    assert read_proteins(write(tmp_path, ">a\nMK\n>b\nMW\n"), labeled=False) == ProteinSet(
         ("MK", "MW"), accessions=("a", "b")
     )
     some = write(tmp_path, "sequence,label\nMK,in\nMW,\n")
-    assert read_proteins(some, labelled=False).labels is None
+    assert read_proteins(some, labeled=False).labels is None
     one = write(tmp_path, "sequence,label\nMK,in\nMW,in\n")
-    assert read_proteins(one, labelled=False).labels == ("in", "in")
+    assert read_proteins(one, labeled=False).labels == ("in", "in")
 
 
 def test_duplicates_are_kept_once(tmp_path):
@@ -123,7 +123,7 @@ def test_lengths_must_agree():
         ("sequence,label\nMK\n", "line 2: 1 values for 2 columns"),
         ("sequence,label\nMK,a,b\n", "line 2: 3 values for 2 columns"),
         ('sequence,label\n"MK,a\nMW,b\n', "not valid CSV"),
-        ("accession,sequence,label\nP1,MK,a\nP1,MW,b\n", r"line 3 \(P1\) is labelled 'b' and before 'a'"),
+        ("accession,sequence,label\nP1,MK,a\nP1,MW,b\n", r"line 3 \(P1\) is labeled 'b' and before 'a'"),
         (
             "sequence,label,split\nMK,a,train\nMW,b,tset\n",
             "line 3: unknown split 'tset'. Did you mean 'test'",
@@ -135,7 +135,7 @@ def test_lengths_must_agree():
         ),
         (">a label=x\nMK\n>b label=y\n", r"line 3 \(b\): the sequence '' has no residues"),
         (">a\nMK\n", r"line 1 \(a\) has no label; training needs"),
-        (">a label=x\nMK\n>a label=y\nMW\n", r"line 3 \(a\) is labelled 'y' and before 'x'"),
+        (">a label=x\nMK\n>a label=y\nMW\n", r"line 3 \(a\) is labeled 'y' and before 'x'"),
     ],
 )
 def test_wrong_files_are_named_with_the_place(tmp_path, content, message):

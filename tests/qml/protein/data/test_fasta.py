@@ -11,7 +11,7 @@ from bondwise.runs import UsageError
 def read(folder, text):
     path = folder / "proteins"
     path.write_bytes(text.encode())
-    return read_proteins(path, labelled=False)
+    return read_proteins(path, labeled=False)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_long_sequence_is_refused_or_left_out(tmp_path):
     path = tmp_path / "p.fasta"
     path.write_text(">P1\nMKTA\n>P2\n" + "MKTAYIAKQR\n" * 10_001)
     with pytest.raises(UsageError, match=r"line 3 \(P2\): more than 100,000 residues; give max_length"):
-        read_proteins(path, labelled=False)
-    assert read_proteins(path, labelled=False, max_length=50).accessions == ("P1",)
-    assert len(read_proteins(path, labelled=False, max_length=200_000).sequences[1]) == 100_010
+        read_proteins(path, labeled=False)
+    assert read_proteins(path, labeled=False, max_length=50).accessions == ("P1",)
+    assert len(read_proteins(path, labeled=False, max_length=200_000).sequences[1]) == 100_010
 
 
 words = st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=8)
@@ -127,6 +127,6 @@ def test_any_entries_in_any_layout(tmp_path_factory, data):
         text += f">{name} {rest}{end}" + "".join(line + data.draw(blanks) + end for line in lines)
     path = tmp_path_factory.mktemp("fasta") / "p"
     path.write_bytes(text.encode())
-    proteins = read_proteins(path, labelled=False)
+    proteins = read_proteins(path, labeled=False)
     assert proteins.accessions == tuple(name for name, _ in named)
     assert proteins.sequences == tuple(sequences)

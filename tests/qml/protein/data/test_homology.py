@@ -217,7 +217,7 @@ def test_a_share_of_zero_gives_no_such_set():
         (["MKT"], {"fractions": (0.5, 0.5)}, "are no shares"),
         (["MKT"], {"labels": ["a", "b"]}, "2 labels for 1 sequences"),
         (["MKT"], {}, "the proteins form 1 families at identity=0.3, too few for 3 sets"),
-        (["MKT", "WCH", "DEF"], {"labels": ["a", "a", "b"]}, "labelled 'a' form 2 families"),
+        (["MKT", "WCH", "DEF"], {"labels": ["a", "a", "b"]}, "labeled 'a' form 2 families"),
     ],
 )
 def test_wrong_use(sequences, options, message):

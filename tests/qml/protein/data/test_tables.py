@@ -42,7 +42,7 @@ labels = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), mi
 def test_any_text_is_written_and_read_back(tmp_path_factory, names):
     rows = [[name, name, "MK" + "A" * number] for number, name in enumerate(names)]
     text = csv_text([["accession", "label", "sequence"], *rows])
-    proteins = read(tmp_path_factory.mktemp("table"), text, labelled=False)
+    proteins = read(tmp_path_factory.mktemp("table"), text, labeled=False)
     assert proteins.accessions == proteins.labels == tuple(names)
 
 
@@ -62,11 +62,11 @@ def test_columns_that_say_the_same_are_refused(tmp_path, head, message):
     mark = "\t" if "\t" in head else ","
     text = head + "\n" + mark.join(["MK"] * (head.count(mark) + 1)) + "\n"
     with pytest.raises(UsageError, match=message):
-        read(tmp_path, text, where={"kingdom": "MK"} if "kingdom" in head else None, labelled=False)
+        read(tmp_path, text, where={"kingdom": "MK"} if "kingdom" in head else None, labeled=False)
 
 
 def test_columns_nobody_asks_for_may_repeat(tmp_path):
-    assert read(tmp_path, "note,note,,,sequence\n1,2,,,MK\n", labelled=False).sequences == ("MK",)
+    assert read(tmp_path, "note,note,,,sequence\n1,2,,,MK\n", labeled=False).sequences == ("MK",)
 
 
 def test_blanks_before_a_quoted_value(tmp_path):
@@ -94,5 +94,5 @@ def test_lines_that_end_in_carriage_returns(tmp_path):
 )
 def test_wrong_lines_are_named(tmp_path, text, message):
     with pytest.raises(UsageError, match=message) as caught:
-        read(tmp_path, text, labelled=False)
+        read(tmp_path, text, labeled=False)
     assert "\n" not in str(caught.value)

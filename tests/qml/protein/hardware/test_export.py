@@ -21,7 +21,7 @@ from bondwise.qml.protein import (
     predict_on_backend,
     window_circuit,
 )
-from bondwise.qml.protein.boxes.ansatz import PARAMETRISED, Gate
+from bondwise.qml.protein.boxes.ansatz import PARAMETERIZED, Gate
 from bondwise.qml.protein.boxes.box_unitaries import unitaries
 from bondwise.qml.protein.boxes.channels import z_values
 from bondwise.qml.protein.hardware import on_backend
@@ -83,13 +83,13 @@ def memory_distribution(circuit):
 
 
 def tokens_of(model, sequence):
-    return torch.from_numpy(model.vocabulary.tokenise(sequence))[None]
+    return torch.from_numpy(model.vocabulary.tokenize(sequence))[None]
 
 
-@pytest.mark.parametrize("name", [*PARAMETRISED, "H", "CX"])
+@pytest.mark.parametrize("name", [*PARAMETERIZED, "H", "CX"])
 def test_gates_are_those_of_the_networks(name):
     count = 1 if name in ("H", "Rx", "Ry", "Rz") else 2
-    gate = Gate(name, (1, 0)[-count:], 0 if name in PARAMETRISED else None)
+    gate = Gate(name, (1, 0)[-count:], 0 if name in PARAMETERIZED else None)
     circuit, expected = QuantumCircuit(3), QuantumCircuit(3)
     append_gates(circuit, [gate], [2, 0], [0.7])
     matrix = unitaries([gate], count, torch.tensor([[0.7]], dtype=torch.float64))[0].numpy()

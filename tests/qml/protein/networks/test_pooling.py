@@ -6,7 +6,7 @@ import torch
 
 from bondwise.qml.protein import Ansatz
 from bondwise.qml.protein.networks.pooling import TwoSidedPooling
-from bondwise.qml.protein.networks.windows import Windows, measured
+from bondwise.qml.protein.networks.windows import WindowNetwork, measured
 
 
 def pooled(values, present=None, variance=None, sharpness=12.0, stride=3):
@@ -68,7 +68,7 @@ def test_the_bias_of_sampled_extremes_is_taken_off(shots):
 
 
 def test_windows_of_short_and_long_sentences():
-    windows = Windows(20, qubits=2, window=15, stride=3, ansatz=Ansatz(), spread=0.1)
+    windows = WindowNetwork(20, qubits=2, window=15, stride=3, ansatz=Ansatz(), spread=0.1)
     tokens = torch.full((3, 40), -1)
     for row, length in enumerate((4, 15, 40)):
         tokens[row, :length] = torch.randint(20, (length,))
