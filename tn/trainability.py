@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from bondwise.circuits import Observable
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.preparation.blocks import get_block
-from bondwise.tn.states.chains import Tensors, site_tensors
+from bondwise.tn.states.chains import Tensors, rank, site_tensors
 from bondwise.tn.states.operators import LETTERS, matrix_product, read_operator
 
 Array = NDArray[Any]
@@ -187,13 +187,13 @@ def _split(gates: Array, pairs: Sequence[tuple[int, int]], sites: int) -> list[l
     for k, ((first, second), matrix) in enumerate(zip(pairs, gates, strict=True)):
         # (out, in) of the first qubit, (out, in) of the second
         u, s, v = np.linalg.svd(matrix.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3).reshape(4, 4))
-        rank = int((s > _ROUNDING * s[0]).sum())
-        ends = (u[:, :rank] * s[:rank]).reshape(2, 2, rank), v[:rank].T.reshape(2, 2, rank)
+        bond = rank(s, _ROUNDING)
+        ends = (u[:, :bond] * s[:bond]).reshape(2, 2, bond), v[:bond].T.reshape(2, 2, bond)
         low, high = ends if first < second else ends[::-1]
         first, second = sorted((first, second))
         parts[first].append((k, low[:, :, None, :]))
         for between in range(first + 1, second):
-            parts[between].append((k, np.multiply.outer(np.eye(2), np.eye(rank))))
+            parts[between].append((k, np.multiply.outer(np.eye(2), np.eye(bond))))
         parts[second].append((k, high[..., None]))
     return parts
 

@@ -17,8 +17,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
-from bondwise.tn.overlap.contraction_order import ADD, DOWN, DOWN_LEFT, GATE, JOIN, LOAD, PROJECT, UP, plan
-from bondwise.tn.states.trees import Tree, chain_tree
+from bondwise.tn.overlap.contraction_order import (
+    ADD,
+    DOWN,
+    DOWN_LEFT,
+    GATE,
+    JOIN,
+    LOAD,
+    PROJECT,
+    UP,
+    Schedule,
+    plan,
+)
+from bondwise.tn.states.chains import Chain
+from bondwise.tn.states.trees import Tree
 
 
 class Window:
@@ -39,9 +51,15 @@ class Window:
             exact contraction.
     """
 
-    def __init__(self, state: Sequence[NDArray[Any]] | Tree, pairs: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self, state: Sequence[NDArray[Any]] | Chain | Tree, pairs: Sequence[tuple[int, int]]
+    ) -> None:
         self.pairs = tuple((int(a), int(b)) for a, b in pairs)
-        self._plan = plan(state, self.pairs) if isinstance(state, Tree) else _best_plan(state, self.pairs)
+        if not isinstance(state, Chain | Tree):
+            state = Chain(list(state))
+        if state.sites < 2:
+            raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
+        self._plan = _cheapest(state.trees(), self.pairs)
         self.dtype = self._plan.arrays.dtype
         self._tapes: dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
 
@@ -111,20 +129,16 @@ class Window:
         return np.ascontiguousarray(gates, dtype), *self._tapes[dtype]
 
 
-def _best_plan(tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]]) -> Any:
-    """The cheapest of three roots: either end of the chain, or where a light cone begins, its middle."""
-    if len(tensors) < 2:
-        raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
-    plans, refusal = [], None
-    for root in sorted({0, (len(tensors) - 1) // 2, len(tensors) - 2}):
+def _cheapest(trees: list[Tree], pairs: Sequence[tuple[int, int]]) -> Schedule:
+    """Of several forms of one state the one that is contracted at the least cost."""
+    schedules: list[Schedule] = []
+    for tree in trees:
         try:
-            plans.append(plan(chain_tree(tensors, root), pairs))
-        except UsageError as error:
-            refusal = error
-    if not plans:
-        assert refusal is not None
-        raise refusal
-    return min(plans, key=lambda found: found.cost)
+            schedules.append(plan(tree, pairs))
+        except UsageError:
+            if tree is trees[-1] and not schedules:
+                raise
+    return min(schedules, key=lambda schedule: schedule.cost)
 
 
 @njit(cache=True, fastmath=True)

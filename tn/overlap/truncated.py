@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.tn.states.chains import Tensors, move_centre
+from bondwise.tn.states.chains import Tensors, merge, split
 
 _CUTOFF = 1e-10  # of the largest singular value
 _SWAP = np.eye(4)[[0, 2, 1, 3]]
@@ -77,17 +77,11 @@ class TruncatedWindow:
 
 def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int) -> tuple[int, float]:
     """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
-    if not site <= centre <= site + 1:
-        move_centre(tensors, centre, site if centre < site else site + 1)
-    joint = np.tensordot(tensors[site], tensors[site + 1], 1)
-    left, _, _, right = joint.shape
-    joint = np.einsum("ab,lbr->lar", gate, joint.reshape(left, 4, right)).reshape(2 * left, 2 * right)
-    u, s, v = np.linalg.svd(joint, full_matrices=False)
-    keep = min(max_bond, max(1, int((s > _CUTOFF * s[0]).sum())))
-    kept = float((s[:keep] ** 2).sum() / (s**2).sum())
-    tensors[site] = u[:, :keep].reshape(left, 2, keep)
+    joint = merge(tensors, site, centre)
+    joint = joint.reshape(joint.shape[0], 4, -1)
+    u, s, v, kept = split(np.einsum("ab,lbr->lar", gate, joint), _CUTOFF, max_bond)
     # the norm stays what it was, so that gates remain unitary in effect
-    tensors[site + 1] = (s[:keep, None] * v[:keep] / np.sqrt(kept)).reshape(keep, 2, right)
+    tensors[site], tensors[site + 1] = u, s[:, None, None] * v / np.sqrt(kept)
     return site + 1, kept
 
 

@@ -18,7 +18,7 @@ from bondwise.circuits import two_qubit_depth
 from bondwise.runs import UsageError, whole_number
 from bondwise.tn.preparation.assembly import Decomposition, assemble, count_cx, product_circuit
 from bondwise.tn.preparation.layouts import layer_pairs, layer_root
-from bondwise.tn.states.chains import Tensors, compress, move_centre, site_tensors
+from bondwise.tn.states.chains import Chain, Tensors, compress, merge, move_centre, site_tensors, split
 
 # what some layers leave of the state is truncated to this bond, or to the state's own
 _RESIDUAL_BOND = 64
@@ -41,14 +41,14 @@ def decompose_analytically(state: Any, layers: int, *, layout: str = "staircase"
     """
     whole_number("layers", layers)
     tensors = site_tensors(state)
-    sites = len(tensors)
+    target, sites = Chain(tensors), len(tensors)
     if sites < 2:
         raise UsageError("the state has one site; a layer of gates needs at least 2.")
     root = layer_root(layout, sites)
     if root is None:
         raise UsageError(f'layout "{layout}" has no analytic layers; give "staircase" or "bidirectional".')
     layer = layer_pairs(layout, sites)
-    circuit, angles, infidelity = product_circuit(tensors)
+    circuit, angles, infidelity = product_circuit(target)
     history: list[dict[str, Any]] = [
         {"layers": 0, "cx_count": 0, "infidelity": infidelity, "start": "product"}
     ]
@@ -56,7 +56,7 @@ def decompose_analytically(state: Any, layers: int, *, layout: str = "staircase"
     for count in range(1, layers + 1):
         left = remove_gates(tensors, layer * (count - 1), gates)
         gates = np.concatenate([analytic_layer(left, root), gates])
-        circuit, angles, infidelity = assemble(tensors, layer * count, gates)
+        circuit, angles, infidelity = assemble(target, layer * count, gates)
         cx = count_cx(layer * count, bool(np.isrealobj(gates)))
         history.append({"layers": count, "cx_count": cx, "infidelity": infidelity, "start": "analytic"})
     return Decomposition(
@@ -111,16 +111,10 @@ def remove_gates(
     most = max(_RESIDUAL_BOND, *(tensor.shape[0] for tensor in result))
     centre = 0
     for (i, _), gate in zip(reversed(pairs), gates[::-1], strict=True):
-        if not i <= centre <= i + 1:
-            move_centre(result, centre, i if centre < i else i + 1)
-        joint = np.tensordot(result[i], result[i + 1], 1)
-        left, _, _, right = joint.shape
-        joint = np.tensordot(joint.reshape(left, 4, right), gate.conj(), (1, 0)).transpose(0, 2, 1)
-        u, s, v = np.linalg.svd(joint.reshape(2 * left, 2 * right), full_matrices=False)
-        keep = min(most, max(1, int((s > 1e-10 * s[0]).sum())))
-        result[i] = (u[:, :keep] * s[:keep]).reshape(left, 2, keep)
-        result[i + 1] = v[:keep].reshape(keep, 2, right)
-        centre = i
+        joint = merge(result, i, centre)
+        joint = joint.reshape(joint.shape[0], 4, -1)
+        u, s, v, _ = split(np.tensordot(joint, gate.conj(), (1, 0)).transpose(0, 2, 1), 1e-10, most)
+        result[i], result[i + 1], centre = u * s, v, i
     result[centre] = result[centre] / np.linalg.norm(result[centre])
     return result
 

@@ -14,8 +14,8 @@ from qiskit.circuit import ParameterVector
 from bondwise.runs import Result, axes_or_new
 from bondwise.tn.overlap.exact import Window
 from bondwise.tn.preparation.blocks import ISOMETRY, PAIR, REAL_PAIR, SO4, SU4, Block
-from bondwise.tn.states.chains import Tensors, compress, inner
-from bondwise.tn.states.trees import Tree, leaf_overlap, leaf_product
+from bondwise.tn.states.chains import Chain
+from bondwise.tn.states.trees import Tree
 
 _SWAP = np.array([0, 2, 1, 3])
 
@@ -102,7 +102,7 @@ def count_cx(pairs: Sequence[tuple[int, int]], real: bool) -> int:
 
 
 def assemble(
-    state: Tensors | Tree, pairs: Sequence[tuple[int, int]], gates: NDArray[Any]
+    state: Chain | Tree, pairs: Sequence[tuple[int, int]], gates: NDArray[Any]
 ) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
     """Circuit, angles and exact infidelity of gates (M, 4, 4) on pairs of qubits, given in time order."""
     blocks = blocks_of(pairs, bool(np.isrealobj(gates)))
@@ -119,7 +119,7 @@ def assemble(
         angles += [(k, row) for k, row in zip(where, found, strict=True)]
     in_order = [row for _, row in sorted(angles, key=lambda item: item[0])]
     theta = ParameterVector("theta", sum(map(len, in_order)))
-    circuit = QuantumCircuit(state.sites if isinstance(state, Tree) else len(state))
+    circuit = QuantumCircuit(state.sites)
     used = 0
     for (a, b), (block, swapped) in zip(pairs, blocks, strict=True):
         first, second = (b, a) if swapped else (a, b)
@@ -129,14 +129,9 @@ def assemble(
     return circuit, np.concatenate([np.zeros(0), *in_order]), max(1 - abs(overlap) ** 2, 0.0)
 
 
-def nearest_product(state: Tensors | Tree) -> Tensors:
-    """The state truncated to bond 1."""
-    return leaf_product(state) if isinstance(state, Tree) else compress(state, 1)
-
-
-def product_circuit(state: Tensors | Tree) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
+def product_circuit(state: Chain | Tree) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
     """Circuit of single-qubit gates, angles and exact infidelity of the state truncated to bond 1."""
-    product = nearest_product(state)
+    product = state.nearest_product()
     bits = np.array([tensor.ravel() for tensor in product])
     angles = 2 * np.arctan2(np.abs(bits[:, 1]), np.abs(bits[:, 0]))
     phases = np.angle(bits[:, 1]) - np.angle(bits[:, 0])
@@ -150,5 +145,4 @@ def product_circuit(state: Tensors | Tree) -> tuple[QuantumCircuit, NDArray[np.f
     for qubit in range(len(product)):
         for turn in turns:
             getattr(circuit, turn)(next(theta), qubit)
-    overlap = leaf_overlap(state, product) if isinstance(state, Tree) else inner(state, product)
-    return circuit, angles.ravel(), max(1 - abs(overlap) ** 2, 0.0)
+    return circuit, angles.ravel(), max(1 - abs(state.overlap(product)) ** 2, 0.0)

@@ -24,12 +24,11 @@ from bondwise.tn.preparation.assembly import (
     Decomposition,
     assemble,
     count_cx,
-    nearest_product,
     product_circuit,
 )
 from bondwise.tn.preparation.joint_optimization import coordinates, polish, turn
 from bondwise.tn.preparation.layouts import Layout, Pairs, layer_pairs, layer_root
-from bondwise.tn.states.chains import Order, Tensors
+from bondwise.tn.states.chains import Chain, Order
 from bondwise.tn.states.sources import read_state
 from bondwise.tn.states.trees import Tree
 
@@ -104,24 +103,24 @@ def decompose(
         raise UsageError(f'real is {real!r}; give True, False or "auto".')
     if layout is not None:
         layer_root(layout, 2)  # refuses a name that there is not
-    target_state, origin, lost = read_state(
-        state, max_bond=max_bond, order=order, seed=seed, progress=progress
-    )
-    target_state = _in_field(target_state, real)
-    tree = target_state if isinstance(target_state, Tree) else None
-    sites = target_state.sites if isinstance(target_state, Tree) else len(target_state)
+    goal, origin, lost = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
+    if real is True and goal.dtype != np.float64:
+        raise UsageError('the state is complex; give real=False or "auto".')
+    if real is False:
+        goal = goal.astype(np.complex128)
+    tree = goal if isinstance(goal, Tree) else None
     layout = layout or ("staircase" if tree is None else "tree")
-    layer = [] if sites == 1 else layer_pairs(layout, sites, tree)
-    real_gates = _is_real(target_state)
+    layer = [] if goal.sites == 1 else layer_pairs(layout, goal.sites, tree)
+    real_gates = goal.dtype == np.float64
     most = _most_layers(layer, layers, max_cx, real_gates)
     if layers is not None and most:
-        Window(target_state, layer * most)  # refuses what is too deep before any work is done
+        Window(goal, layer * most)  # refuses what is too deep before any work is done
     target = infidelity
     if layers is None and max_cx is None and infidelity is None:
         target = _TARGET
     enough = target if target is not None else (_EXACT if layers is None else -1.0)
 
-    made = [product_circuit(target_state)]
+    made = [product_circuit(goal)]
     history: list[dict[str, Any]] = [
         {"layers": 0, "cx_count": 0, "infidelity": made[0][2], "start": "product"}
     ]
@@ -132,15 +131,15 @@ def decompose(
         while len(history) <= most and made[-1][2] > enough:
             count = len(history)
             try:
-                window = Window(target_state, layer * count)
+                window = Window(goal, layer * count)
             except UsageError as error:
                 if count == 1:
                     raise
                 stopped = "with one layer more, " + str(error).rstrip(".")
                 break
-            starts = _starts(target_state, layout, layer, gates, restarts, rng)
+            starts = _starts(goal, layout, layer, gates, restarts, rng)
             gates, start = _compete(window, starts, max(enough, _EXACT))
-            made.append(assemble(target_state, layer * count, gates))
+            made.append(assemble(goal, layer * count, gates))
             reached, cx = made[-1][2], count_cx(layer * count, real_gates)
             history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
             bar.set_postfix_str(f"infidelity {reached:.2e}, {cx} CX")
@@ -162,7 +161,7 @@ def decompose(
         message += f"; one layer needs {count_cx(layer, real_gates)} CX"
     if not converged:
         message += f"; the target of {target:.3g} was not reached: {stopped or _advice(layers, max_cx)}"
-        message += f"; the state has bond {_largest_bond(target_state)}"
+        message += f"; the state has bond {goal.largest_bond}"
         if len(history) > 1:
             before, after = history[-2:]
             message += (
@@ -186,7 +185,7 @@ def decompose(
 
 
 def _starts(
-    state: Tensors | Tree,
+    state: Chain | Tree,
     layout: str,
     layer: Pairs,
     gates: NDArray[Any],
@@ -196,8 +195,8 @@ def _starts(
     """Gates of one layer more than there are, by the name of the start."""
     starts: dict[str, NDArray[Any]] = {}
     root = layer_root(layout, len(layer) + 1)
-    if root is not None and not isinstance(state, Tree):
-        left = remove_gates(state, layer * (len(gates) // len(layer)), gates)
+    if root is not None and isinstance(state, Chain):
+        left = remove_gates(state.tensors, layer * (len(gates) // len(layer)), gates)
         starts["analytic"] = np.concatenate([analytic_layer(left, root), gates])
     if len(gates):
         nothing = np.broadcast_to(np.eye(4), (len(layer), 4, 4)).astype(gates.dtype)
@@ -213,10 +212,10 @@ def _starts(
     return starts
 
 
-def _product_gates(state: Tensors | Tree, layer: Pairs, dtype: Any) -> NDArray[Any]:
+def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any]:
     """Gates that make the product state nearest to the state, each qubit turned by the first gate on it."""
     turns = []
-    for low, high in (vector.ravel() for vector in nearest_product(state)):
+    for low, high in (vector.ravel() for vector in state.nearest_product()):
         turns.append(np.array([[low, -np.conj(high)], [high, np.conj(low)]], dtype))
     gates = []
     for pair in layer:
@@ -244,20 +243,6 @@ def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> 
     return found, name
 
 
-def _in_field(state: Tensors | Tree, real: bool | Literal["auto"]) -> Tensors | Tree:
-    if real is True and not _is_real(state):
-        raise UsageError('the state is complex; give real=False or "auto".')
-    if real is not False:
-        return state
-    if isinstance(state, Tree):
-        return state.astype(np.complex128)
-    return [tensor.astype(np.complex128) for tensor in state]
-
-
-def _is_real(state: Tensors | Tree) -> bool:
-    return state.dtype == np.float64 if isinstance(state, Tree) else bool(np.isrealobj(state[0]))
-
-
 def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: bool) -> int:
     if not layer:
         return 0
@@ -272,13 +257,6 @@ def _most_layers(layer: Pairs, layers: int | None, max_cx: int | None, real: boo
 def _advice(layers: int | None, max_cx: int | None) -> str:
     given = [name for name, limit in (("layers", layers), ("max_cx", max_cx)) if limit is not None]
     return f"raise {' or '.join(given)}" if given else f"raise layers above {_MOST_LAYERS}"
-
-
-def _largest_bond(state: Tensors | Tree) -> int:
-    return max(
-        array.shape[2]
-        for array in ([node.array for node in state.nodes] if isinstance(state, Tree) else state)
-    )
 
 
 def _not_worth_it(history: list[dict[str, Any]]) -> bool:

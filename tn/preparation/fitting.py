@@ -21,7 +21,7 @@ from bondwise.tn.overlap.exact import Window
 from bondwise.tn.overlap.truncated import TruncatedWindow
 from bondwise.tn.preparation.assembly import Decomposition
 from bondwise.tn.preparation.gate_matrices import Program
-from bondwise.tn.states.chains import Order, Tensors
+from bondwise.tn.states.chains import Chain, Order
 from bondwise.tn.states.sources import read_state
 from bondwise.tn.states.trees import Tree
 
@@ -81,9 +81,8 @@ def fit(
     starts = _start_points(circuit, parameters, restarts, seed)
     program = Program(circuit)
     target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
-    sites = target.sites if isinstance(target, Tree) else len(target)
-    if sites != circuit.num_qubits:
-        raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {sites} sites.")
+    if target.sites != circuit.num_qubits:
+        raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {target.sites} sites.")
     window = _window(target, program, max_bond)
     enough = -np.log1p(-(infidelity or _EXACT))
     losses = [_loss(window, program, start) for start in starts]
@@ -155,13 +154,13 @@ def _start_points(
     return [start]
 
 
-def _window(target: Tensors | Tree, program: Program, max_bond: int) -> Window | TruncatedWindow:
+def _window(target: Chain | Tree, program: Program, max_bond: int) -> Window | TruncatedWindow:
     try:
         return Window(target, program.pairs)
     except UsageError:
-        if isinstance(target, Tree):
+        if not isinstance(target, Chain):
             raise
-        return TruncatedWindow(target, program.pairs, max_bond)
+        return TruncatedWindow(target.tensors, program.pairs, max_bond)
 
 
 def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:

@@ -33,7 +33,7 @@ from bondwise.runs import (
     whole_number,
 )
 from bondwise.tn.states.bitstrings import as_bits
-from bondwise.tn.states.chains import Tensors, compress, to_quimb
+from bondwise.tn.states.chains import Tensors, compress, largest_bond, split, to_quimb
 from bondwise.tn.states.imported_quimb import qtn
 
 _Bits = NDArray[np.uint8]
@@ -85,7 +85,7 @@ class BornState(Result):
         validation = "" if self.validation_nll is None else f", validation NLL {self.validation_nll:z.4f}"
         return (
             f"BornState: train NLL {self.nll:z.4f}{validation}, entropy of the data {self.entropy:z.4f} "
-            f"nats per string, {len(self.tensors)} sites, bond {_largest_bond(self.tensors)}"
+            f"nats per string, {len(self.tensors)} sites, bond {largest_bond(self.tensors)}"
         )
 
     def log_probability(self, bitstrings: Any) -> NDArray[np.float64]:
@@ -209,7 +209,7 @@ def train_born(
                 bar.update()
             nll = _nll(training.tensors, bits, weights)
             validation_nll = None if held is None else _nll(training.tensors, *held)
-            bond = _largest_bond(training.tensors)
+            bond = largest_bond(training.tensors)
             history.append({"sweep": sweep, "nll": nll, "validation_nll": validation_nll, "bond": bond})
             score = nll if validation_nll is None else validation_nll
             bar.set_postfix_str(f"NLL {score:.4f}, bond {bond}")
@@ -234,7 +234,7 @@ def train_born(
         tensors=tuple(tensors),
         history=tuple(history),
         converged=converged,
-        message=f"{message}, bond {_largest_bond(tensors)}",
+        message=f"{message}, bond {largest_bond(tensors)}",
     )
 
 
@@ -310,11 +310,8 @@ class _Training:
                 angle /= 2
             merged = np.cos(angle) * merged + np.sin(angle) * slope
             amplitudes = np.cos(angle) * amplitudes + np.sin(angle) * change
-        left, _, _, right = merged.shape
-        u, s, v = np.linalg.svd(merged.reshape(2 * left, 2 * right), full_matrices=False)
-        keep = min(self.max_bond, int((s > self.cutoff * s[0]).sum()))
-        s = s[:keep] / np.linalg.norm(s[:keep])
-        return u[:, :keep].reshape(left, 2, keep), s, v[:keep].reshape(keep, 2, right)
+        u, s, v, _ = split(merged, self.cutoff, self.max_bond)
+        return u, s / np.linalg.norm(s), v
 
     def _loss(self, amplitudes: _Real) -> float:
         """The NLL but for a constant."""
@@ -359,10 +356,6 @@ def _noisy_superposition(sites: int, bond: int, seed: int | None) -> Tensors:
     for tensor in tensors:
         tensor[0, :, 0] += np.sqrt(0.5)
     return compress(tensors)
-
-
-def _largest_bond(tensors: Sequence[_Real]) -> int:
-    return max(tensor.shape[2] for tensor in tensors)
 
 
 def _count(bits: _Bits) -> tuple[_Bits, _Real]:

@@ -7,8 +7,8 @@ significant bit.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError
 from bondwise.tn.states.imported_quimb import qtn
-from bondwise.tn.states.networks import chain_arrays, is_chain, numpy_array
+from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array
+from bondwise.tn.states.trees import Node, Tree
 
 Tensors = list[NDArray[Any]]
 Order = Literal["little", "big"]
-_ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: without a word, and with a warning
 _ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays, or a vector of length 2**n"
 
 
@@ -63,12 +63,74 @@ def require_order(order: Order, vector: bool = True) -> None:
         raise UsageError('order="big" is for vectors; site i of any other state is qubit i, so leave it out.')
 
 
-def check_norm(norm: Any) -> None:
-    """Warn of a norm that truncation may have left, raise UsageError for others that are not 1."""
-    if not abs(norm - 1) <= _TRUNCATED:
-        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
-    if abs(norm - 1) > _ROUNDED:
-        warnings.warn(f"the state has norm {norm:.8g}, not 1; it is divided by it.", stacklevel=3)
+@dataclass(frozen=True)
+class Chain:
+    """A matrix product state; what can be asked of it can be asked of a `Tree`.
+
+    Attributes:
+        tensors: One array of shape (left, 2, right) per site, outer bonds 1.
+    """
+
+    tensors: Tensors
+
+    @property
+    def sites(self) -> int:
+        """Number of qubits."""
+        return len(self.tensors)
+
+    @property
+    def dtype(self) -> Any:
+        """float64 or complex128."""
+        return np.result_type(np.float64, *self.tensors)
+
+    @property
+    def largest_bond(self) -> int:
+        """Largest bond dimension."""
+        return largest_bond(self.tensors)
+
+    def astype(self, dtype: Any) -> Chain:
+        """The same state with arrays of another dtype."""
+        return Chain([tensor.astype(dtype) for tensor in self.tensors])
+
+    def trees(self) -> list[Tree]:
+        """The trees from which the cheapest contraction is chosen.
+
+        Their roots are at either end of the chain and where a light cone begins, in its middle.
+        """
+        return [self.tree(root) for root in sorted({0, (self.sites - 1) // 2, self.sites - 2})]
+
+    def tree(self, root: int) -> Tree:
+        """The same state as a tree whose root joins sites 0 ... root to the others; at least two sites."""
+        nodes: list[Node] = []
+
+        def branch(sites: Sequence[int], arrays: Sequence[NDArray[Any]]) -> tuple[int, bool, NDArray[Any]]:
+            """Nodes from the end of the chain inwards; the branch as a child, its matrix if it is a qubit."""
+            if len(sites) == 1:
+                return sites[0], True, arrays[0][0]
+            first = np.tensordot(arrays[0][0], arrays[1], 1)
+            nodes.append(Node(sites[0], sites[1], first, True, True))
+            for site, array in zip(sites[2:], arrays[2:], strict=True):
+                nodes.append(Node(len(nodes) - 1, site, array, False, True))
+            return len(nodes) - 1, False, np.eye(arrays[-1].shape[2])
+
+        left = branch(range(root + 1), self.tensors[: root + 1])
+        mirrored = [array.transpose(2, 1, 0) for array in self.tensors[:root:-1]]
+        right = branch(range(self.sites - 1, root, -1), mirrored)
+        joint = (left[2] @ right[2].T)[:, :, None]
+        return Tree((*nodes, Node(left[0], right[0], joint, left[1], right[1])))
+
+    def nearest_product(self) -> Tensors:
+        """The state truncated to bond 1."""
+        return compress(self.tensors, 1)
+
+    def overlap(self, product: Tensors) -> Any:
+        """Overlap with a product state of arrays (1, 2, 1), up to complex conjugation."""
+        return inner(self.tensors, product)
+
+
+def largest_bond(tensors: Sequence[NDArray[Any]]) -> int:
+    """Largest bond dimension of site tensors."""
+    return max(tensor.shape[2] for tensor in tensors)
 
 
 def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
@@ -86,8 +148,7 @@ def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutof
     for i in range(len(result) - 1):
         left, d, right = result[i].shape
         u, s, v = np.linalg.svd(result[i].reshape(left * d, right), full_matrices=False)
-        keep = max(1, int((s > cutoff * s[0]).sum()))
-        keep = keep if max_bond is None else min(keep, max_bond)
+        keep = rank(s, cutoff, max_bond)
         result[i] = u[:, :keep].reshape(left, d, keep)
         result[i + 1] = np.tensordot(s[:keep, None] * v[:keep], result[i + 1], 1)
     result = _right_canonical(result)
@@ -105,6 +166,40 @@ def move_centre(tensors: Tensors, centre: int, site: int) -> None:
         left, _, right = tensors[i].shape
         q, r = np.linalg.qr(tensors[i].reshape(left, 2 * right).T)
         tensors[i], tensors[i - 1] = q.T.reshape(-1, 2, right), np.tensordot(tensors[i - 1], r.T, 1)
+
+
+def merge(tensors: Tensors, site: int, centre: int) -> NDArray[Any]:
+    """Sites `site` and `site + 1` as one array (left, 2, 2, right), after the centre was moved to them."""
+    if not site <= centre <= site + 1:
+        move_centre(tensors, centre, site if centre < site else site + 1)
+    return np.tensordot(tensors[site], tensors[site + 1], 1)
+
+
+def split(
+    joint: NDArray[Any], cutoff: float, max_bond: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any], float]:
+    """Two sites apart again, truncated.
+
+    Args:
+        joint: Shape (left, 2, 2, right), or with the two bits as one axis.
+        cutoff: Singular values below this part of the largest are dropped.
+        max_bond: Largest bond kept, None for no limit.
+
+    Returns:
+        Isometries (left, 2, bond) and (bond, 2, right), with the singular values between them, and the part
+        of the weight that is kept.
+    """
+    left, right = joint.shape[0], joint.shape[-1]
+    u, s, v = np.linalg.svd(joint.reshape(2 * left, 2 * right), full_matrices=False)
+    keep = rank(s, cutoff, max_bond)
+    kept = float((s[:keep] ** 2).sum() / (s**2).sum())
+    return u[:, :keep].reshape(left, 2, keep), s[:keep], v[:keep].reshape(keep, 2, right), kept
+
+
+def rank(s: NDArray[np.float64], cutoff: float, max_bond: int | None = None) -> int:
+    """How many singular values are kept: those above `cutoff` times the largest, at least one."""
+    keep = max(1, int((s > cutoff * s[0]).sum()))
+    return keep if max_bond is None else min(keep, max_bond)
 
 
 def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
@@ -154,17 +249,12 @@ def _read(state: Any, order: Order) -> Tensors:
     listed = isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state)
     require_order(order, vector=not (listed or isinstance(state, qtn.TensorNetwork)))
     if isinstance(state, qtn.MatrixProductState):
-        if state.cyclic:
-            raise UsageError(
-                "the matrix product state is periodic: a bond joins its last site to its first, which "
-                "a chain of gates with open ends cannot make; give a state with open boundaries."
-            )
-        if not is_chain(state):
-            raise UsageError(
-                "the matrix product state is no open chain: it does not have one tensor a site, each joined "
-                "to the next one only; contract or compress it to one."
-            )
         arrays = chain_arrays(state)
+        if not arrays:
+            raise UsageError(
+                "the matrix product state is not an open chain: it does not have one tensor per site, "
+                "each joined to the next one only; contract or compress it to one."
+            )
     elif listed:
         arrays = list(state)
     else:
@@ -186,7 +276,7 @@ def _read(state: Any, order: Order) -> Tensors:
         vector = vector.ravel().astype(_double(vector))
         if order == "big":
             vector = vector.reshape((2,) * sites).transpose().ravel()
-        return _split(vector, sites)
+        return _split_vector(vector, sites)
 
     arrays = [numpy_array(array) for array in arrays]
     if not arrays:
@@ -218,7 +308,7 @@ def _require_finite(array: NDArray[Any], name: str) -> None:
         raise UsageError(f"{name} of the state contains NaN or infinity; every amplitude must be finite.")
 
 
-def _split(vector: NDArray[Any], sites: int) -> Tensors:
+def _split_vector(vector: NDArray[Any], sites: int) -> Tensors:
     """Exact tensors of a dense little-endian vector."""
     # site 0 is the fastest index of the vector; reverse, so that it comes first
     rest = vector.reshape((2,) * sites).transpose().reshape(1, -1)
@@ -226,7 +316,7 @@ def _split(vector: NDArray[Any], sites: int) -> Tensors:
     for _ in range(sites - 1):
         left = rest.shape[0]
         u, s, v = np.linalg.svd(rest.reshape(2 * left, -1), full_matrices=False)
-        keep = max(1, int((s > 1e-15 * s[0]).sum()))
+        keep = rank(s, 1e-15)
         tensors.append(u[:, :keep].reshape(left, 2, keep))
         rest = s[:keep, None] * v[:keep]
     return [*tensors, rest.reshape(-1, 2, 1)]

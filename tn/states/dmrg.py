@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bondwise.circuits import Observable, as_operator
 from bondwise.runs import Result, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.states.chains import Tensors, compress, site_tensors, to_quimb
+from bondwise.tn.states.chains import Tensors, compress, largest_bond, site_tensors, to_quimb
 from bondwise.tn.states.imported_quimb import qtn
 from bondwise.tn.states.networks import chain_arrays
 from bondwise.tn.states.operators import expectation_value, matrix_product, read_operator
@@ -98,7 +98,7 @@ def ground_state(
         message = f"{count} sweeps" if converged else f"not converged after {count} sweeps; raise sweeps"
     tensors = compress(tensors, max_bond, cutoff)
     energy = expectation_value(operators, tensors) * scale + constant
-    message += f", bond {max(tensor.shape[2] for tensor in tensors)}"
+    message += f", bond {largest_bond(tensors)}"
     return GroundState(value=energy, seed=seed, tensors=tuple(tensors), converged=converged, message=message)
 
 

@@ -6,6 +6,7 @@ back, `.arrays` is not in the order of the sites. What a site is is said by the 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
 from bondwise.tn.states.imported_quimb import qtn
+
+_ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: accepted silently, and with a warning
 
 
 def numpy_array(given: Any) -> NDArray[Any]:
@@ -44,35 +47,48 @@ def site_names(network: qtn.TensorNetwork) -> list[str]:
     return names
 
 
-def is_chain(network: qtn.TensorNetwork) -> bool:
-    """Whether this is quimb's matrix product state with one tensor a site, joined to the next one."""
+def chain_arrays(network: qtn.TensorNetwork) -> list[NDArray[Any]]:
+    """The site tensors (left, d, right) of a quimb matrix product state.
+
+    Returns:
+        One array per site, or an empty list if the network is not a matrix product state with one tensor per
+        site, each joined to the next one only.
+
+    Raises:
+        UsageError: The state is periodic.
+    """
     if not isinstance(network, qtn.MatrixProductState):
-        return False
+        return []
+    if network.cyclic:
+        raise UsageError(
+            "the matrix product state is periodic: a bond joins its last site to its first, which a chain of "
+            "gates with open ends cannot make; give a state with open boundaries."
+        )
     names = site_names(network)
-    tensors = [network.tensor_map[next(iter(network.ind_map[name]))] for name in names]
-    if len({id(tensor) for tensor in tensors}) != len(names) or len(names) != network.num_tensors:
-        return False
-    owner = {id(tensor): i for i, tensor in enumerate(tensors)}
-    for name, tids in network.ind_map.items():
-        at = sorted(owner[id(network.tensor_map[tid])] for tid in tids)
-        if name not in names and (len(at) != 2 or at[1] != at[0] + 1):
-            return False
-    return all(len(set(tensor.inds)) == len(tensor.inds) for tensor in tensors)
-
-
-def chain_arrays(state: qtn.MatrixProductState) -> list[NDArray[Any]]:
-    """The site tensors of a state for which `is_chain` holds, of shape (left, d, right)."""
+    tids = [next(iter(network.ind_map[name])) for name in names]
+    if len(set(tids)) < len(names) or len(names) != network.num_tensors:
+        return []
     arrays: list[NDArray[Any]] = []
     left: list[str] = []
-    names = site_names(state)
-    for i, name in enumerate(names):
-        (tid,) = state.ind_map[name]
-        tensor = state.tensor_map[tid]
+    for i, (name, tid) in enumerate(zip(names, tids, strict=True)):
+        tensor = network.tensor_map[tid]
         right = [index for index in tensor.inds if index != name and index not in left]
+        if len(set(tensor.inds)) < len(tensor.inds) or any(
+            set(network.ind_map[index]) != {tid, *tids[i + 1 : i + 2]} for index in right
+        ):
+            return []
         axes = [tensor.inds.index(index) for index in (*left, name, *right)]
         bond = arrays[-1].shape[2] if i else 1
         array = numpy_array(tensor.data).transpose(axes)
         arrays.append(array.reshape(bond, tensor.ind_size(name), -1))
         left = right
-    arrays[0] = arrays[0] * 10.0 ** float(state.exponent)  # quimb keeps a part of the norm apart
+    arrays[0] = arrays[0] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
     return arrays
+
+
+def check_norm(norm: Any) -> None:
+    """Warn if truncation may have left this norm, raise UsageError if it is further from 1."""
+    if not abs(norm - 1) <= _TRUNCATED:
+        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+    if abs(norm - 1) > _ROUNDED:
+        warnings.warn(f"the state has norm {norm:.8g}, not 1; it is divided by it.", stacklevel=3)

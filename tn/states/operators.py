@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.circuits import Observable, as_operator, hermitian
-from bondwise.tn.states.chains import Tensors
+from bondwise.tn.states.chains import Tensors, rank
 
 _ROUNDING = 1e-13  # relative size of what is rounding
 # with Y replaced by iY every word with an even number of Y is real
@@ -70,7 +70,7 @@ def matrix_product(words: NDArray[np.int64], coefficients: NDArray[Any]) -> list
             weights  # a letter and a rest make one word: no two weights meet
         )
         u, s, v = np.linalg.svd(joint.reshape(-1, len(unique)), full_matrices=False)
-        keep = max(1, int((s > _ROUNDING * s[0]).sum()))
+        keep = rank(s, _ROUNDING)
         tensors.append(u[:, :keep].reshape(-1, 4, keep))
         weights, rests = s[:keep, None] * v[:keep], unique
     last = np.zeros((len(weights), 4, 1), weights.dtype)

@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import entr
 
 from bondwise.runs import UsageError, random_generator, real_number, whole_number
-from bondwise.tn.states.chains import Tensors, compress, site_tensors
+from bondwise.tn.states.chains import Tensors, compress, merge, site_tensors, split
 
 _ROUNDING = 1e-13  # nats
 _RANDOM_STARTS = 8
@@ -139,14 +139,9 @@ def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutof
         if place == k:
             continue
         now.insert(k, now.pop(place))
-        for i in range(centre, place - 1):
-            left, _, right = tensors[i].shape
-            q, r = np.linalg.qr(tensors[i].reshape(2 * left, right))
-            tensors[i] = q.reshape(left, 2, -1)
-            tensors[i + 1] = np.tensordot(r, tensors[i + 1], 1)
         for i in range(place - 1, k - 1, -1):
-            tensors[i], tensors[i + 1] = _exchange(tensors[i], tensors[i + 1], max_bond, cutoff)
-        centre = k
+            u, s, v, _ = split(merge(tensors, i, centre).transpose(0, 2, 1, 3), cutoff, max_bond)
+            tensors[i], tensors[i + 1], centre = u * s, v, i
     return compress(tensors, max_bond, cutoff)
 
 
@@ -274,18 +269,6 @@ def _forward_insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float6
 def _inversions(order: NDArray[np.intp]) -> int:
     """Number of exchanges of neighbours that sort the order."""
     return int(np.triu(order[:, None] > order, 1).sum())
-
-
-def _exchange(
-    first: NDArray[Any], second: NDArray[Any], max_bond: int | None, cutoff: float
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two neighbours, one of them the centre, the other way round; the first becomes the centre."""
-    joint = np.tensordot(first, second, 1).transpose(0, 2, 1, 3)
-    left, _, _, right = joint.shape
-    u, s, v = np.linalg.svd(joint.reshape(2 * left, 2 * right), full_matrices=False)
-    keep = max(1, int((s > cutoff * s[0]).sum()))
-    keep = keep if max_bond is None else min(keep, max_bond)
-    return (u[:, :keep] * s[:keep]).reshape(left, 2, keep), v[:keep].reshape(keep, 2, right)
 
 
 def _grid(rows: int, cols: int) -> NDArray[np.intp]:

@@ -11,17 +11,17 @@ from bondwise.circuits import is_observable
 from bondwise.runs import Result, UsageError
 from bondwise.tn.states.bitstrings import is_bits
 from bondwise.tn.states.born import train_born
-from bondwise.tn.states.chains import Order, Tensors, require_order, site_tensors
+from bondwise.tn.states.chains import Chain, Order, largest_bond, require_order, site_tensors
 from bondwise.tn.states.circuit_state import circuit_tensors
 from bondwise.tn.states.dmrg import ground_state
 from bondwise.tn.states.imported_quimb import qtn
-from bondwise.tn.states.networks import is_chain, numpy_array
+from bondwise.tn.states.networks import chain_arrays, numpy_array
 from bondwise.tn.states.trees import Tree, checked, tree_state
 
 
 def read_state(
     state: Any, *, max_bond: int, order: Order = "little", seed: int | None = None, progress: bool = False
-) -> tuple[Tensors | Tree, str, float]:
+) -> tuple[Chain | Tree, str, float]:
     """The tensors of a state, given or yet to be found.
 
     Args:
@@ -49,28 +49,31 @@ def read_state(
     if operator:
         found = ground_state(state, max_bond, seed=seed, progress=progress)
         origin = f"ground state of energy {found.value:.8g} ({found.message}): "
-        return site_tensors(found), origin, 0.0
+        return Chain(site_tensors(found)), origin, 0.0
     if isinstance(state, QuantumCircuit):
         tensors, lost = circuit_tensors(state, max_bond)
         lost = lost if lost > 1e-12 else 0.0  # rounding
         note = f", which leaves out a weight of {lost:.1e} (raise max_bond)" if lost else ""
-        bond = max(tensor.shape[2] for tensor in tensors)
-        return site_tensors(tensors), f"state of the circuit, bond {bond}{note}: ", lost
+        origin = f"state of the circuit, bond {largest_bond(tensors)}{note}: "
+        return Chain(site_tensors(tensors)), origin, lost
     if bits:
         trained = train_born(state, max_bond, seed=seed, progress=progress)
-        return site_tensors(trained), f"{trained}: ", 0.0
-    if isinstance(state, qtn.TensorNetwork) and not _is_mps(state):
-        return tree_state(state), "", 0.0
+        return Chain(site_tensors(trained)), f"{trained}: ", 0.0
+    if isinstance(state, qtn.TensorNetwork):
+        arrays = chain_arrays(state)
+        if not arrays:
+            return tree_state(state), "", 0.0
+        state = arrays
     if isinstance(state, Tree):
         return checked(state), "", 0.0
-    known = isinstance(state, qtn.MatrixProductState | Result | list | tuple) or hasattr(state, "__array__")
+    known = isinstance(state, Result | list | tuple) or hasattr(state, "__array__")
     if not known:
         raise UsageError(
             f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of "
             "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
             "or a QuantumCircuit."
         )
-    return site_tensors(state, order=order), "", 0.0
+    return Chain(site_tensors(state, order=order)), "", 0.0
 
 
 def _is_bitstrings(state: Any) -> bool:
@@ -83,8 +86,3 @@ def _is_text(state: Any) -> bool:
     """Whether it is a path, or counts of outcomes, which an observable's label or dictionary resembles."""
     counts = type(state) is dict and not all(set(str(key)) <= set("IXYZ") for key in state)
     return isinstance(state, str) or counts
-
-
-def _is_mps(network: qtn.TensorNetwork) -> bool:
-    """Whether `site_tensors` reads it, or refuses it as periodic; what is left may be a tree."""
-    return isinstance(network, qtn.MatrixProductState) and (network.cyclic or is_chain(network))

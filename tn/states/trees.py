@@ -8,7 +8,6 @@ bonds and two branches on which every node adds one site.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
-from bondwise.tn.states.chains import check_norm
 from bondwise.tn.states.imported_quimb import qtn
-from bondwise.tn.states.networks import numpy_array, site_names
+from bondwise.tn.states.networks import check_norm, numpy_array, site_names
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,45 @@ class Tree:
         """float64 or complex128."""
         return np.result_type(np.float64, *(node.array for node in self.nodes))
 
+    @property
+    def largest_bond(self) -> int:
+        """Largest bond dimension."""
+        return max(node.array.shape[2] for node in self.nodes)
+
     def astype(self, dtype: Any) -> Tree:
         """The same state with arrays of another dtype."""
         return Tree(tuple(replace(node, array=node.array.astype(dtype)) for node in self.nodes))
+
+    def trees(self) -> list[Tree]:
+        """The trees from which the cheapest contraction is chosen: this one."""
+        return [self]
+
+    def nearest_product(self) -> list[NDArray[Any]]:
+        """A product state near this one, site by site (1, 2, 1): the first Schmidt vector of every qubit."""
+        product: list[NDArray[Any]] = [np.zeros(0)] * self.sites
+        # from the root down: of each child the vector of the largest weight
+        incoming: dict[int, NDArray[Any]] = {len(self.nodes) - 1: np.ones(1)}
+        for index in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[index]
+            u, _, v = np.linalg.svd(node.array @ incoming[index])
+            for child, is_qubit, vector in (
+                (node.left, node.left_is_qubit, u[:, 0]),
+                (node.right, node.right_is_qubit, v[0]),
+            ):
+                if is_qubit:
+                    product[child] = vector.reshape(1, 2, 1)
+                else:
+                    incoming[child] = vector
+        return product
+
+    def overlap(self, product: list[NDArray[Any]]) -> Any:
+        """Overlap with a product state of arrays (1, 2, 1), up to complex conjugation."""
+        blocks: list[NDArray[Any]] = []
+        for node in self.nodes:
+            left = product[node.left].ravel().conj() if node.left_is_qubit else blocks[node.left]
+            right = product[node.right].ravel().conj() if node.right_is_qubit else blocks[node.right]
+            blocks.append(np.einsum("l,r,lru->u", left, right, node.array))
+        return blocks[-1].item()
 
     def qubits(self) -> list[tuple[int, ...]]:
         """The qubits below each node, in the order of the leaves."""
@@ -72,35 +106,6 @@ class Tree:
             right = (node.right,) if node.right_is_qubit else below[node.right]
             below.append(left + right)
         return below
-
-
-def chain_tree(tensors: Sequence[NDArray[Any]], root: int = 0) -> Tree:
-    """A matrix product state as a tree.
-
-    Args:
-        tensors: At least two arrays of shape (left, 2, right) with outer bonds 1.
-        root: The root joins sites 0 ... root to the others.
-
-    Returns:
-        The same state.
-    """
-    last = len(tensors) - 1
-    nodes: list[Node] = []
-
-    def branch(sites: Sequence[int], arrays: Sequence[NDArray[Any]]) -> tuple[int, bool, NDArray[Any]]:
-        """Nodes from the end of the chain inwards; the branch as a child, and its matrix if it is a qubit."""
-        if len(sites) == 1:
-            return sites[0], True, arrays[0][0]
-        first = np.tensordot(arrays[0][0], arrays[1], 1)
-        nodes.append(Node(sites[0], sites[1], first, True, True))
-        for site, array in zip(sites[2:], arrays[2:], strict=True):
-            nodes.append(Node(len(nodes) - 1, site, array, False, True))
-        return len(nodes) - 1, False, np.eye(arrays[-1].shape[2])
-
-    left = branch(range(root + 1), tensors[: root + 1])
-    right = branch(range(last, root, -1), [array.transpose(2, 1, 0) for array in tensors[:root:-1]])
-    joint = (left[2] @ right[2].T)[:, :, None]
-    return Tree((*nodes, Node(left[0], right[0], joint, left[1], right[1])))
 
 
 def tree_state(network: qtn.TensorNetwork) -> Tree:
@@ -205,35 +210,6 @@ def checked(tree: Tree) -> Tree:
     check_norm(norm)
     *below, top = tree.nodes
     return Tree((*below, replace(top, array=top.array / norm)))
-
-
-def leaf_product(tree: Tree) -> list[NDArray[Any]]:
-    """A product state near a tree state, site by site (1, 2, 1): the first Schmidt vector of every qubit."""
-    product: list[NDArray[Any]] = [np.zeros(0)] * tree.sites
-    # from the root down: of each child the vector of the largest weight
-    incoming: dict[int, NDArray[Any]] = {len(tree.nodes) - 1: np.ones(1)}
-    for index in range(len(tree.nodes) - 1, -1, -1):
-        node = tree.nodes[index]
-        u, _, v = np.linalg.svd(node.array @ incoming[index])
-        for child, is_qubit, vector in (
-            (node.left, node.left_is_qubit, u[:, 0]),
-            (node.right, node.right_is_qubit, v[0]),
-        ):
-            if is_qubit:
-                product[child] = vector.reshape(1, 2, 1)
-            else:
-                incoming[child] = vector
-    return product
-
-
-def leaf_overlap(tree: Tree, product: list[NDArray[Any]]) -> Any:
-    """<product|tree> for what `leaf_product` returns."""
-    blocks: list[NDArray[Any]] = []
-    for node in tree.nodes:
-        left = product[node.left].ravel().conj() if node.left_is_qubit else blocks[node.left]
-        right = product[node.right].ravel().conj() if node.right_is_qubit else blocks[node.right]
-        blocks.append(np.einsum("l,r,lru->u", left, right, node.array))
-    return blocks[-1].item()
 
 
 def _without_phase(array: NDArray[Any]) -> NDArray[Any]:
