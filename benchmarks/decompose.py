@@ -31,7 +31,7 @@ import numpy as np
 import qiskit
 
 from bondwise.qml import heisenberg, ising
-from bondwise.tn import Window, decompose, decompose_analytically, ground_state, site_tensors, to_quimb
+from bondwise.tn import ExactOverlap, decompose, decompose_analytically, ground_state, site_tensors, to_quimb
 
 BOND = 32
 
@@ -225,10 +225,11 @@ def growth(quick: bool) -> list[dict[str, Any]]:
                 rng.normal(size=(a, 2, b)) / np.sqrt(2 * a) for a, b in zip(bonds, bonds[1:], strict=False)
             ]
             pairs = [(i, i + 1) for _ in range(layers) for i in range(sites - 1)]
-            window, gates = Window(state, pairs), np.linalg.qr(rng.normal(size=(len(pairs), 4, 4)))[0]
-            window.environments(gates)
-            milliseconds = 1e3 * np.median([timed(window.environments, gates)[1] for _ in range(7)])
-            megabytes = 2 * 8 * window.cost / 1e6
+            contraction = ExactOverlap(state, pairs)
+            gates = np.linalg.qr(rng.normal(size=(len(pairs), 4, 4)))[0]
+            contraction.environments(gates)
+            milliseconds = 1e3 * np.median([timed(contraction.environments, gates)[1] for _ in range(7)])
+            megabytes = 2 * 8 * contraction.cost / 1e6
             rows.append({"varied": varied, **size, "milliseconds": milliseconds, "megabytes": megabytes})
             print(f"{sites:>6} {bond:>6} {layers:>6} {milliseconds:>9.2f} {megabytes:>9.1f}", flush=True)
     for varied in scans:

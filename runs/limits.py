@@ -20,6 +20,7 @@ _LIMITS = {
     "clbits": (1_000_000, "classical bits"),
     "operations": (2_000_000, "operations once its definitions and loops are written out"),
     "terms": (1_000_000, "terms"),
+    "contraction_numbers": (1 << 26, "numbers of an exact contraction, which keeps twice as many"),
     "json_values": (10_000_000, "JSON values"),
     "read_seconds": (3, "seconds"),
     "read_bytes": (1_500_000_000, "bytes of memory"),

@@ -1,3 +1,15 @@
+"""Tensor networks, and the step from a trained network to a circuit.
+
+States come from DMRG (`ground_state`), from data (`train_born`), or from vectors, circuits and quimb, as
+matrix product states or trees. `decompose` finds a shallow circuit that prepares a state, `fit` the
+parameters of a circuit that you already have; both report the exact infidelity. `extend` appends gates near
+the identity, so that training starts from the state and can go beyond it, and `gradient_profile` measures how
+steep the energy is there, at any number of qubits. Site i is qubit i throughout.
+"""
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from bondwise.runs.renames import with_old_names
+
+_lookup, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = with_old_names(__name__, _lookup, {"Window": "ExactOverlap"})

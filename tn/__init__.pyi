@@ -1,4 +1,4 @@
-from .overlap.exact import Window as Window
+from .overlap.exact import ExactOverlap as ExactOverlap
 from .preparation.analytic import decompose_analytically as decompose_analytically
 from .preparation.assembly import Decomposition as Decomposition
 from .preparation.blocks import SO4 as SO4

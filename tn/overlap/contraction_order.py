@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, limit
 from bondwise.tn.states.trees import Tree
 
 LOAD, ADD, JOIN, GATE, PROJECT = range(5)
 UP, DOWN, DOWN_LEFT, DOWN_RIGHT = range(4)
-LARGEST = 2**26  # numbers of one pass, of which two are kept: 1 GiB in double precision
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
     Raises:
         UsageError: A pair is not two different qubits of the state, or blocks would grow too large.
     """
-    sites = tree.sites
+    sites, largest = tree.sites, limit("contraction_numbers")
     pending: list[list[int]] = [[] for _ in range(sites)]  # gates left to do on each qubit, the latest last
     for k, (a, b) in enumerate(pairs):
         if a == b or not (0 <= a < sites and 0 <= b < sites):
@@ -73,7 +72,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
     def step(kind: int, size: int, first: int = -1, second: int = -1, *numbers: int) -> int:
         steps.append((kind, first, second, *numbers, *[0] * (5 - len(numbers))))
         sizes.append(size)
-        if size > LARGEST:
+        if size > largest:
             raise UsageError(_too_large(len(pairs), sites, size))
         return len(steps) - 1
 
@@ -122,7 +121,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
                     waiting = True
                     break
         blocks.append((made, opened, up))
-    if sum(sizes) > LARGEST:
+    if sum(sizes) > largest:
         raise UsageError(_too_large(len(pairs), sites, sum(sizes)))
     table = np.array(steps, np.int64)
     return Schedule(

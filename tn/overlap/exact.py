@@ -33,7 +33,7 @@ from bondwise.tn.states.chains import Chain
 from bondwise.tn.states.trees import Tree
 
 
-class Window:
+class ExactOverlap:
     """Overlap and environments of circuits of one layout with one state.
 
     One object serves one thread: its buffers are used again by every call. Gates are arrays of shape
@@ -59,32 +59,31 @@ class Window:
             state = Chain(list(state))
         if state.sites < 2:
             raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
-        self._plan = _cheapest(state.trees(), self.pairs)
-        self.dtype = self._plan.arrays.dtype
+        self._schedule = _cheapest(state.trees(), self.pairs)
+        self._steps = self._schedule.steps, self._schedule.starts
+        self.dtype = self._schedule.arrays.dtype
         self._tapes: dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
 
     @property
     def cost(self) -> int:
         """Numbers written by one pass: twice as many, of 8 or 16 bytes, are kept."""
-        return self._plan.cost
+        return self._schedule.cost
 
     def overlap(self, gates: NDArray[Any]) -> Any:
         """<psi|U|0...0>, a float when state and gates are real, else a complex number."""
         gates, arrays, tape, _ = self._cast(gates)
-        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
+        _up(*self._steps, arrays, gates, tape)
         return tape[-1].item()
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """The overlap and the environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
         gates, arrays, tape, back = self._cast(gates)
         environments = np.zeros_like(gates)
-        _up(self._plan.steps, self._plan.starts, arrays, gates, tape)
-        _down(self._plan.steps, self._plan.starts, arrays, gates, tape, back, environments)
+        _up(*self._steps, arrays, gates, tape)
+        _down(*self._steps, arrays, gates, tape, back, environments)
         return tape[-1].item(), environments
 
-    def sweep(
-        self, gates: NDArray[Any], count: int = 1, only: NDArray[np.bool_] | None = None
-    ) -> NDArray[Any]:
+    def sweep(self, gates: NDArray[Any], count: int = 1) -> NDArray[Any]:
         """Improve one gate after the other, from the root to the leaves and back, `count` times.
 
         Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
@@ -94,23 +93,16 @@ class Window:
         Args:
             gates: Shape (M, 4, 4).
             count: Number of sweeps.
-            only: Which gates may change, shape (M,); None for all.
 
         Returns:
             New gates of shape (M, 4, 4).
         """
         gates, arrays, tape, back = self._cast(gates)
         gates = gates.copy()
-        free = np.ones(len(gates), bool) if only is None else np.asarray(only, bool)
-        if free.shape != (len(gates),):
-            raise UsageError(
-                f"only has shape {free.shape}; give True or False for each of {len(gates)} gates."
-            )
         real = gates.dtype == np.float64
-        schedule = self._plan
-        _up(schedule.steps, schedule.starts, arrays, gates, tape)
+        _up(*self._steps, arrays, gates, tape)
         for _ in range(count):
-            _sweep(schedule.steps, schedule.starts, schedule.visits, arrays, gates, tape, back, free, real)
+            _sweep(*self._steps, self._schedule.visits, arrays, gates, tape, back, real)
         return gates
 
     def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -120,9 +112,9 @@ class Window:
             )
         dtype = np.result_type(self.dtype, gates)
         if dtype not in self._tapes:  # large, so made once
-            size = self._plan.cost
+            size = self._schedule.cost
             self._tapes[dtype] = (
-                self._plan.arrays.astype(dtype),
+                self._schedule.arrays.astype(dtype),
                 np.empty(size, dtype),
                 np.empty(size, dtype),
             )
@@ -298,7 +290,7 @@ def _down(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any, back: Any
 
 @njit(cache=True)
 def _sweep(
-    steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, free: Any, real: bool
+    steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, real: bool
 ) -> None:
     """Walk down and up; the tape must fit the gates on entry and does so again on return."""
     environment = np.empty((4, 4), tape.dtype)
@@ -306,7 +298,7 @@ def _sweep(
     for v in range(len(visits)):
         j, direction = visits[v, 0], visits[v, 1]
         step = steps[j]
-        if step[0] == GATE and free[step[3]]:
+        if step[0] == GATE:
             x = tape[starts[step[1]] : starts[step[1] + 1]]
             _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environment)
             _improve(gates[step[3]], environment, real)

@@ -21,8 +21,8 @@ _CUTOFF = 1e-10  # of the largest singular value
 _SWAP = np.eye(4)[[0, 2, 1, 3]]
 
 
-class TruncatedWindow:
-    """As `bondwise.tn.overlap.exact.Window`, with truncation.
+class TruncatedOverlap:
+    """As `bondwise.tn.overlap.exact.ExactOverlap`, with truncation.
 
     Args:
         tensors: Right-canonical site tensors of norm 1.

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from bondwise.runs import Result, axes_or_new
-from bondwise.tn.overlap.exact import Window
+from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.preparation.blocks import ISOMETRY, PAIR, REAL_PAIR, SO4, SU4, Block
 from bondwise.tn.states.chains import Chain
 from bondwise.tn.states.trees import Tree
@@ -125,7 +125,7 @@ def assemble(
         first, second = (b, a) if swapped else (a, b)
         block.append(circuit, first, second, theta[used : used + block.size])
         used += block.size
-    overlap = Window(state, pairs).overlap(made)
+    overlap = ExactOverlap(state, pairs).overlap(made)
     return circuit, np.concatenate([np.zeros(0), *in_order]), max(1 - abs(overlap) ** 2, 0.0)
 
 

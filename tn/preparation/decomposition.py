@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bondwise.circuits import two_qubit_depth
 from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.overlap.exact import Window
+from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.preparation.analytic import analytic_layer, remove_gates
 from bondwise.tn.preparation.assembly import (
     Decomposition,
@@ -114,7 +114,7 @@ def decompose(
     real_gates = goal.dtype == np.float64
     most = _most_layers(layer, layers, max_cx, real_gates)
     if layers is not None and most:
-        Window(goal, layer * most)  # refuses what is too deep before any work is done
+        ExactOverlap(goal, layer * most)  # refuses what is too deep before any work is done
     target = infidelity
     if layers is None and max_cx is None and infidelity is None:
         target = _TARGET
@@ -131,14 +131,14 @@ def decompose(
         while len(history) <= most and made[-1][2] > enough:
             count = len(history)
             try:
-                window = Window(goal, layer * count)
+                contraction = ExactOverlap(goal, layer * count)
             except UsageError as error:
                 if count == 1:
                     raise
                 stopped = "with one layer more, " + str(error).rstrip(".")
                 break
             starts = _starts(goal, layout, layer, gates, restarts, rng)
-            gates, start = _compete(window, starts, max(enough, _EXACT))
+            gates, start = _compete(contraction, starts, max(enough, _EXACT))
             made.append(assemble(goal, layer * count, gates))
             reached, cx = made[-1][2], count_cx(layer * count, real_gates)
             history.append({"layers": count, "cx_count": cx, "infidelity": reached, "start": start})
@@ -226,14 +226,16 @@ def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any
     return np.array(gates)
 
 
-def _compete(window: Window, starts: dict[str, NDArray[Any]], enough: float) -> tuple[NDArray[Any], str]:
+def _compete(
+    contraction: ExactOverlap, starts: dict[str, NDArray[Any]], enough: float
+) -> tuple[NDArray[Any], str]:
     """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
     stay = -(-len(starts) // 3)
     for count, iterations in enumerate(_ROUNDS):
         reached = {}
         for name, start in starts.items():
-            swept = window.sweep(start, _SWEEPS) if count == 0 else start
-            starts[name], reached[name] = polish(window, swept, iterations, enough)
+            swept = contraction.sweep(start, _SWEEPS) if count == 0 else start
+            starts[name], reached[name] = polish(contraction, swept, iterations, enough)
             if reached[name] <= enough:
                 return starts[name], name
         best = sorted(reached, key=reached.__getitem__)

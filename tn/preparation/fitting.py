@@ -17,8 +17,8 @@ from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
 from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.overlap.exact import Window
-from bondwise.tn.overlap.truncated import TruncatedWindow
+from bondwise.tn.overlap.exact import ExactOverlap
+from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
 from bondwise.tn.preparation.gate_matrices import Program
 from bondwise.tn.states.chains import Chain, Order
@@ -83,9 +83,9 @@ def fit(
     target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     if target.sites != circuit.num_qubits:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {target.sites} sites.")
-    window = _window(target, program, max_bond)
+    contraction = _contraction(target, program, max_bond)
     enough = -np.log1p(-(infidelity or _EXACT))
-    losses = [_loss(window, program, start) for start in starts]
+    losses = [_loss(contraction, program, start) for start in starts]
     if np.isnan(losses).any():
         raise UsageError(
             "an expression of the circuit's parameters is no finite real angle at the start; "
@@ -95,19 +95,21 @@ def fit(
     begun, best = losses[0], 0
     with progress_bar(len(starts) * first + iterations - first, "fit", progress) as bar:
         if first:
-            found = [_descend(window, program, start, first, enough, bar) for start in starts]
+            found = [_descend(contraction, program, start, first, enough, bar) for start in starts]
             best = int(np.argmin([loss for _, loss in found]))
             begun, starts = losses[best], [point for point, _ in found]
-        point, loss = starts[best], _loss(window, program, starts[best])
+        point, loss = starts[best], _loss(contraction, program, starts[best])
         if loss > enough and iterations > first:
-            point, loss = _descend(window, program, point, iterations - first, enough, bar)
-    loss = _loss(window, program, point)  # of this very point, for `window.lost` too
+            point, loss = _descend(contraction, program, point, iterations - first, enough, bar)
+    loss = _loss(contraction, program, point)  # of this very point, for `contraction.lost` too
     value = -float(np.expm1(-loss))
     lost = np.isinf(loss)
     converged = not lost and (infidelity is None or max(value, left_out) <= infidelity)
     message = f"{origin}infidelity {value:.3g}"
-    if isinstance(window, TruncatedWindow):
-        message += f", approximate: bonds truncated at {max_bond}, a weight of {window.lost:.1e} left out"
+    if isinstance(contraction, TruncatedOverlap):
+        message += (
+            f", approximate: bonds truncated at {max_bond}, a weight of {contraction.lost:.1e} left out"
+        )
     if lost:
         message += "; the start is orthogonal to the state, so there is no slope: give other parameters"
     elif not converged:
@@ -126,7 +128,7 @@ def fit(
             {"layers": None, "cx_count": count, "infidelity": -float(np.expm1(-number)), "start": name}
             for number, name in ((begun, label), (loss, "fitted"))
         ),
-        exact=not left_out and isinstance(window, Window),
+        exact=not left_out and isinstance(contraction, ExactOverlap),
         converged=bool(converged),
         message=message,
     )
@@ -154,13 +156,13 @@ def _start_points(
     return [start]
 
 
-def _window(target: Chain | Tree, program: Program, max_bond: int) -> Window | TruncatedWindow:
+def _contraction(target: Chain | Tree, program: Program, max_bond: int) -> ExactOverlap | TruncatedOverlap:
     try:
-        return Window(target, program.pairs)
+        return ExactOverlap(target, program.pairs)
     except UsageError:
         if not isinstance(target, Chain):
             raise
-        return TruncatedWindow(target.tensors, program.pairs, max_bond)
+        return TruncatedOverlap(target.tensors, program.pairs, max_bond)
 
 
 def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
@@ -168,14 +170,16 @@ def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
     return gates.real.copy() if np.abs(gates.imag).max(initial=0) < 1e-14 else gates
 
 
-def _loss(window: Window | TruncatedWindow, program: Program, parameters: NDArray[np.float64]) -> float:
+def _loss(
+    contraction: ExactOverlap | TruncatedOverlap, program: Program, parameters: NDArray[np.float64]
+) -> float:
     """-ln of the fidelity, at least 0, infinite where there is none."""
-    overlap = window.overlap(_real_if_close(program.gates(parameters)))
+    overlap = contraction.overlap(_real_if_close(program.gates(parameters)))
     return max(-2 * float(np.log(abs(overlap))), 0.0) if overlap else np.inf
 
 
 def _descend(
-    window: Window | TruncatedWindow,
+    contraction: ExactOverlap | TruncatedOverlap,
     program: Program,
     start: NDArray[np.float64],
     iterations: int,
@@ -186,7 +190,7 @@ def _descend(
     best: list[Any] = [np.inf, start]
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        overlap, environments = window.environments(_real_if_close(program.gates(x)))
+        overlap, environments = contraction.environments(_real_if_close(program.gates(x)))
         if not np.isfinite(overlap) or overlap == 0:  # an expression that is no angle here, or no slope
             return _NOWHERE, np.zeros_like(x)
         value = -2 * float(np.log(abs(overlap)))

@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bondwise.tn.overlap.exact import Window
+from bondwise.tn.overlap.exact import ExactOverlap
 
 _ROWS, _COLUMNS = np.triu_indices(4, 1)
 _EXACT = 1e-14  # rounding of 1 - |overlap|^2; nothing is gained below
 
 
 def polish(
-    window: Window, gates: NDArray[Any], iterations: int, enough: float = 0.0
+    contraction: ExactOverlap, gates: NDArray[Any], iterations: int, enough: float = 0.0
 ) -> tuple[NDArray[Any], float]:
     """Raise |overlap|^2 by L-BFGS over all gates at once.
 
     Args:
-        window: The state and the layout of the circuit.
+        contraction: The state and the layout of the circuit.
         gates: Starting gates, shape (M, 4, 4), unitary; real gates stay real and keep their determinant.
         iterations: Most L-BFGS iterations.
         enough: Stop at an infidelity of at most this.
@@ -35,8 +35,8 @@ def polish(
     Returns:
         The gates and their infidelity 1 - |overlap|^2, never above that of the start.
     """
-    gates = gates.astype(np.result_type(window.dtype, gates), copy=False)
-    start = 1 - abs(window.overlap(gates)) ** 2
+    gates = gates.astype(np.result_type(contraction.dtype, gates), copy=False)
+    start = 1 - abs(contraction.overlap(gates)) ** 2
     if start < max(_EXACT, enough):
         return gates, start
     best = [start, gates]
@@ -44,7 +44,7 @@ def polish(
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         inverse = _inverse(x, gates.dtype)
         moved = gates @ (2 * inverse - np.eye(4))
-        overlap, environments = window.environments(moved)
+        overlap, environments = contraction.environments(moved)
         k = 2 * np.conj(overlap) * (inverse @ environments.transpose(0, 2, 1) @ gates @ inverse)
         infidelity = 1 - abs(overlap) ** 2
         if infidelity < best[0]:

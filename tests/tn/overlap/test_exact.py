@@ -1,4 +1,4 @@
-"""The window contraction against dense state vectors."""
+"""The exact contraction against dense state vectors."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bondwise.runs import UsageError
-from bondwise.tn import Window
+from bondwise.tn import ExactOverlap
 from bondwise.tn.states.chains import to_dense
 
 
@@ -33,13 +33,13 @@ def test_overlap_and_environments_equal_the_dense_state(layout, bond, real, seed
     rng = np.random.default_rng(seed)
     tensors = random_tensors(sites, bond, rng, real=real)
     gates = random_gates(len(pairs), rng, real=real)
-    window = Window(tensors, pairs)
+    contraction = ExactOverlap(tensors, pairs)
 
     target = to_dense(tensors).conj()
     exact = target @ applied(gates, pairs, sites)
-    overlap, environments = window.environments(gates)
+    overlap, environments = contraction.environments(gates)
     assert overlap == pytest.approx(exact, abs=1e-13)
-    assert window.overlap(gates) == pytest.approx(exact, abs=1e-13)
+    assert contraction.overlap(gates) == pytest.approx(exact, abs=1e-13)
     assert isinstance(overlap, float if real else complex)
     for k in rng.permutation(len(pairs))[:2]:
         for row, column in rng.integers(0, 4, (3, 2)):
@@ -54,12 +54,12 @@ def test_overlap_and_environments_equal_the_dense_state(layout, bond, real, seed
 def test_sweeps_never_lower_the_overlap(real, seed):
     rng = np.random.default_rng(seed)
     pairs = staircase(6, 2)
-    window = Window(random_tensors(6, 4, rng, real=real), pairs)
+    contraction = ExactOverlap(random_tensors(6, 4, rng, real=real), pairs)
     gates = random_gates(len(pairs), rng, real=real)
-    before = abs(window.overlap(gates))
+    before = abs(contraction.overlap(gates))
     for _ in range(4):
-        gates = window.sweep(gates)
-        after = abs(window.overlap(gates))
+        gates = contraction.sweep(gates)
+        after = abs(contraction.overlap(gates))
         assert after >= before - 1e-12
         before = after
     np.testing.assert_allclose(
@@ -72,7 +72,7 @@ def test_sweeps_never_lower_the_overlap(real, seed):
 def test_cost_is_linear_in_the_number_of_sites():
     """The length of the tape counts the numbers that one pass handles."""
     rng = np.random.default_rng(0)
-    lengths = [Window(random_tensors(n, 4, rng), staircase(n, 3)).cost for n in (40, 80, 120)]
+    lengths = [ExactOverlap(random_tensors(n, 4, rng), staircase(n, 3)).cost for n in (40, 80, 120)]
     assert lengths[2] - lengths[1] == lengths[1] - lengths[0]
 
 
@@ -80,16 +80,23 @@ def test_cost_is_linear_in_the_number_of_sites():
 def test_pairs_that_are_not_two_qubits_are_refused(pair):
     tensors = random_tensors(3, 2, np.random.default_rng(0))
     with pytest.raises(UsageError, match="is not two different qubits out of 0 to 2"):
-        Window(tensors, [pair])
+        ExactOverlap(tensors, [pair])
 
 
 def test_gates_of_another_number_are_refused():
-    window = Window(random_tensors(3, 2, np.random.default_rng(0)), [(0, 1)])
+    contraction = ExactOverlap(random_tensors(3, 2, np.random.default_rng(0)), [(0, 1)])
     with pytest.raises(UsageError, match="one 4 x 4 matrix for each of 1 pairs"):
-        window.overlap(np.zeros((2, 4, 4)))
+        contraction.overlap(np.zeros((2, 4, 4)))
 
 
 def test_too_deep_a_circuit_is_refused_before_memory_is_asked_for():
     tensors = random_tensors(60, 16, np.random.default_rng(0))
     with pytest.raises(UsageError, match="give fewer layers, a smaller bond"):
-        Window(tensors, staircase(60, 30))
+        ExactOverlap(tensors, staircase(60, 30))
+
+
+def test_the_old_name_warns():
+    import bondwise.tn
+
+    with pytest.warns(DeprecationWarning, match="bondwise.tn.Window is now bondwise.tn.ExactOverlap"):
+        assert bondwise.tn.Window is ExactOverlap

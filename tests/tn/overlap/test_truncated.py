@@ -6,8 +6,8 @@ from helpers import applied, random_gates, random_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bondwise.tn import Window, site_tensors, to_dense
-from bondwise.tn.overlap.truncated import TruncatedWindow
+from bondwise.tn import ExactOverlap, site_tensors, to_dense
+from bondwise.tn.overlap.truncated import TruncatedOverlap
 
 
 @st.composite
@@ -33,14 +33,14 @@ def test_equals_the_exact_window_where_nothing_is_truncated(layout, bond, real, 
     rng = np.random.default_rng(seed)
     tensors = site_tensors(random_tensors(sites, bond, rng, real=real))
     gates = random_gates(len(pairs), rng, real=real != mixed)
-    truncated, window = TruncatedWindow(tensors, pairs, 16), Window(tensors, pairs)
+    truncated, contraction = TruncatedOverlap(tensors, pairs, 16), ExactOverlap(tensors, pairs)
     overlap, environments = truncated.environments(gates)
-    exact, derivatives = window.environments(gates)
+    exact, derivatives = contraction.environments(gates)
     assert overlap == pytest.approx(exact, abs=1e-9)
     assert truncated.overlap(gates) == pytest.approx(exact, abs=1e-9)
     np.testing.assert_allclose(environments, derivatives, atol=1e-9)
     assert truncated.lost == pytest.approx(0, abs=1e-12)
-    assert truncated.dtype == window.dtype == tensors[0].dtype
+    assert truncated.dtype == contraction.dtype == tensors[0].dtype
     assert overlap == pytest.approx(to_dense(tensors).conj() @ applied(gates, pairs, sites), abs=1e-9)
 
 
@@ -48,14 +48,14 @@ def test_what_is_lost_is_what_the_bond_does_not_hold():
     """One gate in the middle of |0000>: the second Schmidt value is left out at bond 1."""
     gates = random_gates(1, np.random.default_rng(0), real=False)
     zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * 4
-    window = TruncatedWindow(zero, [(1, 2)], 1)
-    window.overlap(gates)
+    contraction = TruncatedOverlap(zero, [(1, 2)], 1)
+    contraction.overlap(gates)
     weights = np.linalg.svd(gates[0][:, 0].reshape(2, 2))[1] ** 2
-    assert window.lost == pytest.approx(weights[1], abs=1e-12)
+    assert contraction.lost == pytest.approx(weights[1], abs=1e-12)
     # the state that is kept has norm 1: its overlap with the first Schmidt vectors is 1
     u, _, v = np.linalg.svd(gates[0][:, 0].reshape(2, 2))
     target = [zero[0], u[:, 0].reshape(1, 2, 1), v[0].reshape(1, 2, 1), zero[0]]
-    assert abs(TruncatedWindow(target, [(1, 2)], 1).overlap(gates)) == pytest.approx(1, abs=1e-12)
+    assert abs(TruncatedOverlap(target, [(1, 2)], 1).overlap(gates)) == pytest.approx(1, abs=1e-12)
 
 
 @settings(max_examples=10, deadline=None)
@@ -70,9 +70,9 @@ def test_larger_bonds_come_nearer(seed):
     target = site_tensors(exact)
     lost, infidelities = [], []
     for bond in (2, 4, 8, 16):
-        window = TruncatedWindow(target, pairs, bond)
-        infidelities.append(1 - abs(window.overlap(gates)) ** 2)
-        lost.append(window.lost)
+        contraction = TruncatedOverlap(target, pairs, bond)
+        infidelities.append(1 - abs(contraction.overlap(gates)) ** 2)
+        lost.append(contraction.lost)
     assert lost[-1] == pytest.approx(0, abs=1e-12)
     assert infidelities[-1] == pytest.approx(0, abs=1e-12)
     assert lost[0] > lost[1] > lost[2] > 0
@@ -86,9 +86,9 @@ def test_environments_are_near_the_exact_ones():
     angles = 0.1 * rng.normal(size=(len(pairs), 4, 4))
     gates = np.array([np.linalg.qr(np.eye(4) + angle - angle.T)[0] for angle in angles])
     tensors = site_tensors(random_tensors(8, 2, rng))
-    truncated, window = TruncatedWindow(tensors, pairs, 12), Window(tensors, pairs)
+    truncated, contraction = TruncatedOverlap(tensors, pairs, 12), ExactOverlap(tensors, pairs)
     overlap, environments = truncated.environments(gates)
-    exact, derivatives = window.environments(gates)
+    exact, derivatives = contraction.environments(gates)
     assert 0 < truncated.lost < 0.01
     assert overlap == pytest.approx(exact, abs=0.01)
     assert np.abs(environments - derivatives).max() < 0.02
@@ -96,11 +96,11 @@ def test_environments_are_near_the_exact_ones():
 
 def test_without_gates_the_overlap_is_the_first_amplitude():
     tensors = site_tensors(random_tensors(5, 3, np.random.default_rng(2), real=False))
-    window = TruncatedWindow(tensors, [], 2)
-    overlap, environments = window.environments(np.zeros((0, 4, 4)))
+    contraction = TruncatedOverlap(tensors, [], 2)
+    overlap, environments = contraction.environments(np.zeros((0, 4, 4)))
     assert overlap == pytest.approx(to_dense(tensors)[0].conj(), abs=1e-12)
     assert environments.shape == (0, 4, 4)
-    assert window.lost == 0
+    assert contraction.lost == 0
 
 
 def test_the_state_given_is_not_changed():
@@ -109,10 +109,10 @@ def test_the_state_given_is_not_changed():
     before = [tensor.copy() for tensor in tensors]
     pairs = [(0, 5), (1, 2), (0, 3)]
     gates = random_gates(3, rng)
-    window = TruncatedWindow(tensors, pairs, 3)
-    first = window.environments(gates)
+    contraction = TruncatedOverlap(tensors, pairs, 3)
+    first = contraction.environments(gates)
     for tensor, copy in zip(tensors, before, strict=True):
         assert np.array_equal(tensor, copy)
-    again = window.environments(gates)
+    again = contraction.environments(gates)
     assert again[0] == first[0]
     assert np.array_equal(again[1], first[1])

@@ -11,7 +11,7 @@ from qiskit.quantum_info import random_statevector
 from bondwise.runs import UsageError
 from bondwise.tn import (
     Decomposition,
-    Window,
+    ExactOverlap,
     decompose,
     decompose_analytically,
     site_tensors,
@@ -205,7 +205,7 @@ def test_removing_a_layer_leaves_what_the_layer_lacks(real, seed):
     gates = random_gates(10, rng, real=real)
     rest = remove_gates(tensors, staircase(6, 2), gates)
     zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * 6
-    overlap = Window(tensors, staircase(6, 2)).overlap(gates)
+    overlap = ExactOverlap(tensors, staircase(6, 2)).overlap(gates)
     assert inner(rest, zero) == pytest.approx(overlap, abs=1e-12)
 
 
@@ -214,7 +214,7 @@ def test_removing_a_layer_leaves_what_the_layer_lacks(real, seed):
 def test_states_of_bond_two_are_one_analytic_layer(real, seed):
     tensors = site_tensors(random_tensors(6, 2, np.random.default_rng(seed), real=real))
     gates = analytic_layer(tensors)
-    assert abs(Window(tensors, staircase(6)).overlap(gates)) == pytest.approx(1, abs=1e-12)
+    assert abs(ExactOverlap(tensors, staircase(6)).overlap(gates)) == pytest.approx(1, abs=1e-12)
     if real:
         np.testing.assert_allclose(np.linalg.det(gates), 1, atol=1e-12)
 
@@ -223,13 +223,13 @@ def test_states_of_bond_two_are_one_analytic_layer(real, seed):
 def test_polish_ends_at_a_stationary_point_and_stays_unitary(real):
     rng = np.random.default_rng(4)
     tensors = random_tensors(5, 4, rng, real=real)
-    window = Window(tensors, staircase(5, 1))
-    gates, infidelity = polish(window, random_gates(4, rng, real=real), 1000)
-    assert infidelity == pytest.approx(1 - abs(window.overlap(gates)) ** 2, abs=1e-12)
+    contraction = ExactOverlap(tensors, staircase(5, 1))
+    gates, infidelity = polish(contraction, random_gates(4, rng, real=real), 1000)
+    assert infidelity == pytest.approx(1 - abs(contraction.overlap(gates)) ** 2, abs=1e-12)
     np.testing.assert_allclose(gates @ gates.conj().transpose(0, 2, 1), [np.eye(4)] * 4, atol=1e-13)
     slopes = []
     for unit in np.eye(coordinates(gates)):
-        ahead, behind = (abs(window.overlap(turn(gates, step * unit))) ** 2 for step in (1e-4, -1e-4))
+        ahead, behind = (abs(contraction.overlap(turn(gates, step * unit))) ** 2 for step in (1e-4, -1e-4))
         slopes.append((ahead - behind) / 2e-4)
     assert np.abs(slopes).max() < 1e-4
 

@@ -13,10 +13,9 @@ from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import random_statevector, random_unitary
 
-import bondwise.tn.overlap.contraction_order as schedule
 from bondwise.runs import UsageError
-from bondwise.tn import Decomposition, Window, decompose, fit, site_tensors, to_dense
-from bondwise.tn.overlap.truncated import TruncatedWindow
+from bondwise.tn import Decomposition, ExactOverlap, decompose, fit, site_tensors, to_dense
+from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.gate_matrices import Program
 
 X = Parameter("x")
@@ -70,18 +69,20 @@ def check(found, state):
 @settings(max_examples=8, deadline=None)
 @given(sites=st.integers(2, 6), real=st.booleans(), seed=st.integers(0, 2**16))
 def test_gradient_of_the_fidelity_equals_differences(truncated, sites, real, seed):
-    """Program and window together, as the fit uses them."""
+    """Program and contraction together, as the fit uses them."""
     rng = np.random.default_rng(seed)
     circuit = ansatz(sites)
     program = Program(circuit)
     tensors = site_tensors(random_tensors(sites, 3, rng, real=real))
-    window = TruncatedWindow(tensors, program.pairs, 32) if truncated else Window(tensors, program.pairs)
+    contraction = (
+        TruncatedOverlap(tensors, program.pairs, 32) if truncated else ExactOverlap(tensors, program.pairs)
+    )
     x = rng.normal(size=circuit.num_parameters)
 
     def fidelity(x):
         return abs(np.vdot(to_dense(tensors), dense_state(circuit, x))) ** 2
 
-    overlap, environments = window.environments(program.gates(x))
+    overlap, environments = contraction.environments(program.gates(x))
     assert abs(overlap) ** 2 == pytest.approx(fidelity(x), abs=1e-12)
     slopes = 2 * (np.conj(overlap) * program.pullback(x, environments)).real
     for j in rng.permutation(len(x))[:6]:
@@ -269,7 +270,7 @@ class TestWide:
     """Beyond an exact contraction."""
 
     def test_truncation_is_said(self, monkeypatch):
-        monkeypatch.setattr(schedule, "LARGEST", 2**9)
+        monkeypatch.setenv("BONDWISE_MAX_CONTRACTION_NUMBERS", str(2**9))
         circuit = all_to_all(8, 2)
         rng = np.random.default_rng(0)
         right = 0.3 * rng.normal(size=circuit.num_parameters)
@@ -288,7 +289,7 @@ class TestWide:
         state = random_statevector(64, seed=1).data
         start = np.random.default_rng(1).normal(size=circuit.num_parameters)
         exact = fit(circuit, state, start, iterations=8)
-        monkeypatch.setattr(schedule, "LARGEST", 2**5)
+        monkeypatch.setenv("BONDWISE_MAX_CONTRACTION_NUMBERS", str(2**5))
         found = fit(circuit, state, start, iterations=8, max_bond=8)
         assert exact.exact
         assert not found.exact
@@ -300,7 +301,7 @@ class TestWide:
     def test_qubits_joined_at_random(self, monkeypatch, sites):
         """Against the dense state on 20 qubits; against a bond twice as large on 32."""
         if sites == 20:
-            monkeypatch.setattr(schedule, "LARGEST", 2**20)
+            monkeypatch.setenv("BONDWISE_MAX_CONTRACTION_NUMBERS", str(2**20))
         rng = np.random.default_rng(0)
         circuit = QuantumCircuit(sites)
         for k, angle in enumerate(ParameterVector("t", 3 * sites)):
@@ -309,19 +310,19 @@ class TestWide:
         zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * sites
         program = Program(circuit)
         with pytest.raises(UsageError, match="too many to be exact"):
-            Window(zero, program.pairs)
+            ExactOverlap(zero, program.pairs)
         found = fit(circuit, zero, np.full(circuit.num_parameters, 0.05), iterations=1, max_bond=4)
         assert not found.exact
         assert "approximate: bonds truncated at 4" in found.message
         if sites == 20:
             overlap = dense_state(circuit, found.parameters)[0]
         else:
-            overlap = TruncatedWindow(zero, program.pairs, 8).overlap(program.gates(found.parameters))
+            overlap = TruncatedOverlap(zero, program.pairs, 8).overlap(program.gates(found.parameters))
         assert 0 < found.infidelity < 0.9 * found.history[0]["infidelity"]
         assert found.infidelity == pytest.approx(1 - abs(overlap) ** 2, abs=1e-4)
 
     def test_trees_are_refused_with_the_reason(self, monkeypatch):
-        monkeypatch.setattr(schedule, "LARGEST", 2**6)
+        monkeypatch.setenv("BONDWISE_MAX_CONTRACTION_NUMBERS", str(2**6))
         network = qtn.TN_rand_tree(8, 2, phys_dim=2, seed=1)
         with pytest.raises(UsageError, match="too many to be exact; give fewer layers"):
             fit(all_to_all(8, 2), network / network.norm(), seed=0)

@@ -80,7 +80,7 @@ def test_a_tensor_taken_out_and_put_back():
 def test_a_chain_with_a_gate_left_apart_is_a_tree():
     state = qtn.MPS_rand_state(4, 2, seed=2).gate(np.array([[0, 1], [1, 0]]), 1, contract=False)
     right = little_endian(state, [f"k{i}" for i in range(4)])
-    with pytest.raises(UsageError, match="no open chain"):
+    with pytest.raises(UsageError, match="not an open chain"):
         site_tensors(state)
     assert decompose(state, infidelity=1e-9).converged
     assert same_up_to_phase(dense_tree(tree_state(state)), right)

@@ -6,11 +6,11 @@ import quimb.tensor as qtn
 from helpers import random_gates, random_tensors, staircase
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit.quantum_info import Statevector, random_statevector
+from qiskit.quantum_info import random_statevector
 
 from bondwise.runs import UsageError
-from bondwise.tn import Tree, Window, decompose, site_tensors, to_dense, to_quimb, tree_state
-from bondwise.tn.states.trees import chain_tree, leaf_product
+from bondwise.tn import ExactOverlap, Tree, decompose, site_tensors, to_dense, to_quimb, tree_state
+from bondwise.tn.states.chains import Chain
 
 
 def numbers(shape, rng, real=True):
@@ -194,7 +194,7 @@ class TestOddTrees:
         tensors.append(qtn.Tensor(np.array([1.0, 0.0]).reshape(1, 2), ["b1498", "k1499"]))
         tree = tree_state(qtn.TensorNetwork(tensors))
         gates = np.broadcast_to(np.eye(4), (1499, 4, 4)).copy()
-        assert Window(tree, staircase(1500)).overlap(gates) == pytest.approx(1)
+        assert ExactOverlap(tree, staircase(1500)).overlap(gates) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("bond", [1, 3])
@@ -293,7 +293,7 @@ class TestRefused:
 def test_chains_have_a_root_at_every_bond(sites, bond, real, seed):
     tensors = random_tensors(sites, bond, np.random.default_rng(seed), real=real)
     for root in range(sites - 1):
-        tree = chain_tree(tensors, root)
+        tree = Chain(tensors).tree(root)
         assert (tree.sites, tree.dtype) == (sites, tensors[0].dtype)
         assert sorted(tree.qubits()[-1]) == list(range(sites))
         np.testing.assert_allclose(dense_tree(tree), to_dense(tensors), atol=1e-12)
@@ -330,7 +330,7 @@ def test_the_product_near_a_product_is_itself(real, seed):
     for vector in vectors:
         expected = np.kron(vector, expected)
     assert abs(np.vdot(dense(network, 4), expected)) == pytest.approx(1, abs=1e-12)
-    product = leaf_product(tree_state(network))
+    product = tree_state(network).nearest_product()
     assert [tensor.shape for tensor in product] == [(1, 2, 1)] * 4
     assert abs(np.vdot(to_dense(product), expected)) == pytest.approx(1, abs=1e-12)
 
@@ -340,34 +340,29 @@ def test_the_product_near_a_product_is_itself(real, seed):
 def test_the_product_near_two_qubits_is_the_first_schmidt_pair(real, seed):
     vector = random_statevector(4, seed=seed).data
     vector = vector / np.linalg.norm(vector) if not real else vector.real / np.linalg.norm(vector.real)
-    tree = chain_tree(site_tensors(vector))
-    overlap = abs(np.vdot(vector, to_dense(leaf_product(tree))))
+    tree = Chain(site_tensors(vector)).tree(0)
+    overlap = abs(np.vdot(vector, to_dense(tree.nearest_product())))
     assert overlap == pytest.approx(np.linalg.svd(vector.reshape(2, 2))[1][0], abs=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
 @given(sites=st.integers(3, 8), tensors=st.integers(1, 6), real=st.booleans(), seed=st.integers(0, 2**20))
 def test_sweeps_never_lower_the_overlap_on_trees(sites, tensors, real, seed):
-    """With joins of branches, and with some gates held."""
+    """With joins of branches."""
     rng = np.random.default_rng(seed)
     state = tree_state(random_network(sites, tensors, rng, real=real))
     pairs = [tuple(rng.choice(sites, 2, replace=False)) for _ in range(7)]
     gates = random_gates(len(pairs), rng, real=real)
-    window = Window(state, pairs)
-    for only in (None, rng.random(len(pairs)) < 0.5):
-        before, held = abs(window.overlap(gates)), gates
-        for _ in range(3):
-            gates = window.sweep(gates, only=only)
-            after = abs(window.overlap(gates))
-            assert after >= before - 1e-12
-            before = after
-        if only is not None:
-            assert np.array_equal(gates[~only], held[~only])
-        np.testing.assert_allclose(
-            gates @ gates.conj().transpose(0, 2, 1), [np.eye(4)] * len(pairs), atol=1e-12
-        )
-        if real:
-            np.testing.assert_allclose(np.linalg.det(gates), 1, atol=1e-12)
+    contraction = ExactOverlap(state, pairs)
+    before = abs(contraction.overlap(gates))
+    for _ in range(3):
+        gates = contraction.sweep(gates)
+        after = abs(contraction.overlap(gates))
+        assert after >= before - 1e-12
+        before = after
+    np.testing.assert_allclose(gates @ gates.conj().transpose(0, 2, 1), [np.eye(4)] * len(pairs), atol=1e-12)
+    if real:
+        np.testing.assert_allclose(np.linalg.det(gates), 1, atol=1e-12)
 
 
 def test_one_sweep_makes_the_best_of_every_gate_that_it_meets_last():
@@ -375,9 +370,9 @@ def test_one_sweep_makes_the_best_of_every_gate_that_it_meets_last():
     rng = np.random.default_rng(3)
     state = tree_state(qtn_ttn(8, rng))
     pairs = [(0, 4), (0, 2), (4, 6), (0, 1), (2, 3), (4, 5), (6, 7)]
-    window = Window(state, pairs)
-    gates = window.sweep(np.linalg.qr(numbers((7, 4, 4), rng, False))[0])
-    overlap, environments = window.environments(gates)
+    contraction = ExactOverlap(state, pairs)
+    gates = contraction.sweep(np.linalg.qr(numbers((7, 4, 4), rng, False))[0])
+    overlap, environments = contraction.environments(gates)
     assert abs(overlap) == pytest.approx(np.linalg.svd(environments[0])[1].sum(), abs=1e-12)
 
 
@@ -393,10 +388,3 @@ def qtn_ttn(sites, rng):
         layer = above
     (a, size_a), (b, size_b) = layer
     return normalised([*tensors, qtn.Tensor(numbers((size_a, size_b), rng), [a, b])])
-
-
-def test_held_gates_of_another_number_are_refused():
-    window = Window(site_tensors(Statevector.from_label("000")), staircase(3))
-    gates = np.array([np.eye(4)] * 2)
-    with pytest.raises(UsageError, match="only"):
-        window.sweep(gates, only=np.array([True]))
