@@ -17,11 +17,14 @@ import numpy as np
 import torch
 from numba import njit
 
-_COMPILED = "cpu"  # the type of device whose loops are compiled
-
 
 def scan(
-    matrices: torch.Tensor, tokens: torch.Tensor, start: torch.Tensor, *, rescale: bool
+    matrices: torch.Tensor,
+    tokens: torch.Tensor,
+    start: torch.Tensor,
+    *,
+    rescale: bool,
+    compiled: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All states on the way.
 
@@ -29,28 +32,34 @@ def scan(
         matrices: Real (K, D, D), one for each token.
         tokens: Integers (B, T); −1 is padding and leaves the state as it is.
         start: Initial states (B, D), of norm 1 if they are to be rescaled.
-        rescale: Divide every state by its Euclidean norm.
+        rescale: Whether to divide every state by its Euclidean norm.
+        compiled: Whether to run compiled loops instead of batched products; None does so on the CPU.
 
     Returns:
         States (B, T + 1, D) and the logarithms (B,) of the norm of the last state without rescaling; zeros
         where nothing is rescaled. Differentiable in `matrices` and `start`; with `rescale`, of the states
         only the last one passes a gradient on.
     """
-    return _Scan.apply(
-        matrices.contiguous(), tokens.to(torch.int32).contiguous(), start.contiguous(), rescale
-    )
+    compiled = matrices.device.type == "cpu" if compiled is None else compiled
+    tokens = tokens.to(torch.int32).contiguous()
+    return _Scan.apply(matrices.contiguous(), tokens, start.contiguous(), rescale, compiled)
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, matrices: torch.Tensor, tokens: torch.Tensor, start: torch.Tensor, rescale: bool
+        ctx: Any,
+        matrices: torch.Tensor,
+        tokens: torch.Tensor,
+        start: torch.Tensor,
+        rescale: bool,
+        compiled: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         (batch, steps), size = tokens.shape, matrices.shape[-1]
         states = start.new_empty(batch, steps + 1, size)
         states[:, 0] = start
         scales = start.new_ones(batch, steps)
-        if matrices.device.type == _COMPILED:
+        if compiled:
             transposed = matrices.detach().transpose(1, 2).contiguous()
             _forward(
                 transposed.numpy(), tokens.numpy(), states.detach().numpy(), scales.detach().numpy(), rescale
@@ -63,7 +72,7 @@ class _Scan(torch.autograd.Function):
                     fresh = fresh / scales[:, step, None]
                 states[:, step + 1] = fresh
         ctx.save_for_backward(matrices, tokens, states, scales)
-        ctx.rescale = rescale
+        ctx.rescale, ctx.compiled = rescale, compiled
         return states, scales.log().sum(1)
 
     @staticmethod
@@ -76,7 +85,7 @@ class _Scan(torch.autograd.Function):
             adjoint += (of_log - (adjoint * last).sum(1))[:, None] * last
             inner = torch.zeros_like(inner)
         slope = torch.zeros_like(matrices)
-        if matrices.device.type == _COMPILED:
+        if ctx.compiled:
             _backward(
                 matrices.detach().numpy(),
                 tokens.numpy(),
@@ -94,7 +103,7 @@ class _Scan(torch.autograd.Function):
                 slope.index_add_(0, token.clamp(min=0), outer)
                 back = torch.einsum("bij,bi->bj", matrices[token.clamp(min=0)], adjoint) * real
                 adjoint = torch.where(token[:, None] >= 0, back, adjoint) + inner[:, step]
-        return slope, None, adjoint, None
+        return slope, None, adjoint, None, None
 
 
 def _applied(matrices: torch.Tensor, token: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import pytest
 
 from bondwise.qml.protein import ProteinClassifier, WindowQTN, fetch_uniprot, read_proteins
-from bondwise.qml.protein.data import uniprot_answers
 
 FASTA = (
     b">sp|P12345|NAME_HUMAN OS=Homo sapiens label=in split=train\nMKTAYIAK\nQRQISF\n"
@@ -73,9 +72,7 @@ def test_models(assert_robust, tmp_path, name, count, seed):
 @pytest.fixture
 def serve(monkeypatch):
     """A server that answers with what is in a file."""
-    monkeypatch.setattr(uniprot_answers, "_FIRST_WAIT", 0.0)
-    monkeypatch.setattr(uniprot_answers, "_LONGEST_WAIT", 0.0)
-    monkeypatch.setattr(uniprot_answers, "_TIMEOUT", 2.0)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # before the next attempt
     started = []
 
     def start(path):

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bondwise.qml.protein.data import uniprot_answers
 from bondwise.qml.protein.data.dataset import read_proteins
 from bondwise.qml.protein.data.uniprot import fetch_uniprot
 from bondwise.runs import RunError, UsageError
@@ -97,7 +96,7 @@ def rewritten(change):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(uniprot_answers, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -162,7 +161,7 @@ def test_a_fault_in_the_middle_is_tried_again(server, tmp_path, fault):
 
 def test_retry_after_is_waited_for(server, tmp_path, monkeypatch):
     waited = []
-    monkeypatch.setattr(uniprot_answers.time, "sleep", waited.append)
+    monkeypatch.setattr("time.sleep", waited.append)
     server.faults["SL-0086", 1] = status(429, Retry_After="17")
     fetch(server, tmp_path / "p.csv")
     assert waited == [17.0]
@@ -202,7 +201,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, faul
 
 
 def test_no_server_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(uniprot_answers, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     with Server() as closed:
         url = closed.url
     with pytest.raises(RunError, match="failed 5 times, last: .*refused"):

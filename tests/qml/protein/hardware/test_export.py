@@ -24,7 +24,6 @@ from bondwise.qml.protein import (
 from bondwise.qml.protein.boxes.ansatz import PARAMETERIZED, Gate
 from bondwise.qml.protein.boxes.box_unitaries import unitaries
 from bondwise.qml.protein.boxes.channels import z_values
-from bondwise.qml.protein.hardware import on_backend
 from bondwise.qml.protein.hardware.export import append_gates
 from bondwise.runs import UsageError
 
@@ -191,7 +190,7 @@ def test_template(window, length):
     np.testing.assert_allclose(found, exact, atol=2e-6)
 
 
-def test_windows_on_the_exact_backend(monkeypatch):
+def test_windows_on_the_exact_backend():
     model = fitted(WindowQTN(epochs=1, filters=2, qubits=3, window=6, stride=2, spread=0.5))
     model.network_.double()
     sequences = [*proteins([4, 6, 7, 25, 1]), *proteins([25], seed=8)]
@@ -203,9 +202,15 @@ def test_windows_on_the_exact_backend(monkeypatch):
     assert (whole.shots, whole.backend) == (0, "statevector")
     twice = predict_on_backend(model, sequences * 2, shots=None)
     assert twice.circuits == whole.circuits  # each window once
-    monkeypatch.setattr(on_backend, "_CHUNK", 4)
-    parts = predict_on_backend(model, sequences, shots=None)
-    np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-12)
+
+
+def test_more_windows_than_one_job_takes():
+    model = fitted(WindowQTN(epochs=1, qubits=1, window=4, stride=1))
+    model.network_.double()
+    long = proteins([5500])
+    found = predict_on_backend(model, long, shots=None)
+    assert found.circuits > 5000
+    np.testing.assert_allclose(found.logits, model.decision_function(long), atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", [WindowQTN, LatchQTN, TreeQTN])
