@@ -23,7 +23,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.measurement import Tally
-from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array
+from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names, with_constants
@@ -170,7 +170,7 @@ class Backend:
         """
         if self.sampler is None:
             raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
-        job = seeded(self.sampler.run, seed)(sampler_pubs(pubs), shots=check_shots(shots) or DEFAULT_SHOTS)
+        job = seeded(self.sampler.run, seed)(sampler_pubs(pubs), shots=sampler_shots(shots))
         result = job.result()
         registers = [next(iter(part.data.values()), None) for part in result]
         spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)

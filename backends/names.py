@@ -20,7 +20,7 @@ from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
 from bondwise.backends.primitives import Sampler
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, kind_of, unknown_name
 
 if TYPE_CHECKING:
     from qiskit_aer.noise import NoiseModel
@@ -114,7 +114,7 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
             return Backend(name, sampler=given, target=target, noisy=noisy)
         return Backend(name, estimator=given, target=target, noisy=noisy, default_shots=None)
     raise UsageError(
-        f"a backend cannot be made of a {type(given).__name__}; pass a name such as 'statevector' or "
+        f"a backend cannot be made of {kind_of(given)}; pass a name such as 'statevector' or "
         "'fake:torino', a Qiskit BackendV2, or a V2 primitive."
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
 from bondwise.circuits import real_coefficients
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, whole_number
 
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = DEFAULT_SHOTS**-0.5
@@ -132,8 +131,8 @@ def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
         ValueError: Qiskit refuses the PUB.
         TypeError: Likewise.
     """
-    coerced = SamplerPub.coerce(pub, DEFAULT_SHOTS if check_shots(shots) is None else shots)
-    check_shots(coerced.shots)
+    coerced = SamplerPub.coerce(pub, sampler_shots(shots))
+    whole_number("shots", coerced.shots)
     return coerced
 
 
@@ -164,17 +163,22 @@ def observables_array(observables: ObservablesArrayLike) -> ObservablesArray:
     return made
 
 
-def check_shots(shots: int | None) -> int | None:
-    """`shots` if it is None or a positive whole number.
+def check_shots(shots: int | None, otherwise: str = "None for exact values") -> int | None:
+    """`shots` if it is None, which stands for `otherwise`, or a positive whole number.
 
     Raises:
         UsageError: It is anything else.
     """
-    if shots is None:
-        return None
-    if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
-        raise UsageError(f"shots is {shots!r}; give a whole number of at least 1, or None for exact values.")
-    return int(shots)
+    return None if shots is None else whole_number("shots", shots, otherwise=otherwise)
+
+
+def sampler_shots(shots: int | None) -> int:
+    """The number of shots of a sampler, 4096 for None.
+
+    Raises:
+        UsageError: It is not a positive whole number.
+    """
+    return check_shots(shots, f"None for {DEFAULT_SHOTS}") or DEFAULT_SHOTS
 
 
 def _simplified(observable: Any) -> SparseObservable:

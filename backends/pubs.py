@@ -12,7 +12,7 @@ from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
 from bondwise.backends.primitives import estimator_pub
 from bondwise.circuits import as_circuit, as_operator, is_observable
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 
 # letters of projectors among them, which are measured as they are
 _AS_QISKIT_READS = (str, dict, Pauli, SparseObservable, SparsePauliOp)
@@ -47,7 +47,7 @@ def sampler_pubs(pubs: Any, shots: int | None = None) -> list[SamplerPub]:
 
 def _several(pubs: Any) -> list[Any]:
     if isinstance(pubs, str | QuantumCircuit) or not hasattr(pubs, "__iter__"):  # a circuit is iterable
-        raise UsageError(f"the PUBs are a {type(pubs).__name__}; pass a list of them, run([pub]).")
+        raise UsageError(f"the PUBs are {kind_of(pubs)}; pass a list of them, run([pub]).")
     return list(pubs)
 
 

@@ -14,7 +14,7 @@ from qiskit import QuantumCircuit
 from bondwise.backends.estimation import for_transpiled
 from bondwise.backends.inputs import as_parameters, finite_angles
 from bondwise.backends.names import BackendLike, get_backend
-from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots
+from bondwise.backends.primitives import DEFAULT_SHOTS, sampler_shots
 from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
 
@@ -96,7 +96,7 @@ def sample(
     sizes = {names[register.name]: register.size for register in circuit.cregs}
     asked = {} if post_select is None else _asked(sizes, post_select)
     if 0 in angles.shape[:-1]:  # nothing to run
-        each = check_shots(shots) or DEFAULT_SHOTS
+        each = sampler_shots(shots)
         shape = (*angles.shape[:-1], each)
         empty = {name: np.zeros((*shape, size), dtype=np.uint8) for name, size in sizes.items()}
         return Samples(value=empty, kept=_kept(empty, asked), shots=0, seed=seed, job_ids=())

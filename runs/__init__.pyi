@@ -28,5 +28,6 @@ from .reading import read_json as read_json
 from .reading import read_text as read_text
 from .result import Result as Result
 from .text import json_text as json_text
+from .text import kind_of as kind_of
 from .text import printable as printable
 from .trial import try_apart as try_apart

@@ -40,36 +40,58 @@ def real_array(what: str, given: Any) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def whole_number(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
-    """A number as Python's int.
+def whole_number(
+    name: str, value: Any, *, least: int = 1, most: int | None = None, otherwise: str = ""
+) -> int:
+    """A whole number as a Python int.
 
     Args:
-        name: What it is called in messages.
-        value: What was given; of Python or numpy.
-        least: Smallest that is accepted.
-        most: Largest; None for any.
+        name: Name of the number in messages.
+        value: The number, of Python or numpy.
+        least: Smallest number accepted.
+        most: Largest number accepted; None for no limit.
+        otherwise: What the caller accepts besides, for the message.
 
     Raises:
-        UsageError: It is no whole number or out of range.
+        UsageError: It is not a whole number, or out of range.
+
+    Example:
+        >>> from bondwise.runs import whole_number
+        >>> whole_number("layers", 0)
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: layers is 0; give a whole number of at least 1.
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         accepted = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise UsageError(f"{name} is {value!r}; give a whole number {accepted}.")
+        more = f", or {otherwise}" if otherwise else ""
+        raise UsageError(f"{name} is {value!r}; give a whole number {accepted}{more}.")
     return int(value)
 
 
-def real_number(name: str, value: Any, *, zero: bool = False) -> float:
-    """A number as Python's float, finite and positive, or zero where that is allowed.
+def real_number(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> float:
+    """A positive, finite number as a Python float.
+
+    Args:
+        name: Name of the number in messages.
+        value: The number, of Python or numpy.
+        zero: Whether 0 is accepted too.
+        below: Upper bound, which is not accepted itself.
 
     Raises:
-        UsageError: It is no such number.
+        UsageError: It is not a real number, or out of range.
+
+    Example:
+        >>> from bondwise.runs import real_number
+        >>> real_number("cutoff", 1.5, zero=True, below=1)
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: cutoff is 1.5; give a number of at least 0 and below 1.
     """
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise UsageError(
-            f"{name} is {value!r}; give a {'number of at least 0' if zero else 'positive number'}."
-        )
+    if not real or not 0 <= value < below or (value == 0 and not zero):
+        accepted = "number of at least 0" if zero else "positive number"
+        bound = "" if below == math.inf else f"{' and' if zero else ''} below {below:g}"
+        raise UsageError(f"{name} is {value!r}; give a {accepted}{bound}.")
     return float(value)
 
 

@@ -25,6 +25,23 @@ def printable(text: object) -> str:
     )
 
 
+def kind_of(given: object) -> str:
+    """The type of something, for messages: "an int", "a list", "None".
+
+    Args:
+        given: Any object.
+
+    Example:
+        >>> from bondwise.runs import kind_of
+        >>> f"the state is {kind_of(5)}"
+        'the state is an int'
+    """
+    name = type(given).__name__
+    if given is None:
+        return "None"
+    return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
+
+
 def json_text(content: Any) -> str:
     """JSON as every reader takes it: NaN and infinity, which JSON has not, are null.
 

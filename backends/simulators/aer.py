@@ -26,7 +26,7 @@ from bondwise.backends.simulators.aer_primitives import SimulatorEstimator, Simu
 from bondwise.backends.simulators.aer_runs import replaced, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.circuits.splitting import is_free
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, kind_of, unknown_name
 
 ONE_QUBIT_GATES = tuple("id x y z h s sdg t tdg sx sxdg rx ry rz r p u".split())
 TWO_QUBIT_GATES = tuple("cx cy cz cp csx swap ecr rxx ryy rzz rzx".split())
@@ -58,7 +58,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
         UsageError: An unknown method or option, P outside [0, 1], or two noise models.
     """
     if noise is not None and not isinstance(noise, NoiseModel):
-        raise UsageError(f"noise is a {type(noise).__name__}; pass a qiskit_aer.noise.NoiseModel.")
+        raise UsageError(f"noise is {kind_of(noise)}; pass a qiskit_aer.noise.NoiseModel.")
     method = None
     for option in name.partition(":")[2].split(",") if ":" in name else ():
         key, equals, text = option.partition("=")

@@ -6,7 +6,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.runs import whole_number
 
 
 def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
@@ -26,10 +26,7 @@ def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
         UsageError: Degree out of range.
     """
     count = scan.scale_factors.size
-    if degree not in range(count):
-        raise UsageError(
-            f"degree {degree} does not go with {count} scale factors; pass an integer from 0 to {count - 1}."
-        )
+    degree = whole_number(f"degree with {count} scale factors", degree, least=0, most=count - 1)
     # Powers of s / s_max keep the design matrix well conditioned.
     unit = scan.scale_factors.max()
     design = np.vander(scan.scale_factors / unit, degree + 1, increasing=True)

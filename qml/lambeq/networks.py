@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bondwise.runs import UsageError, unchanged_process
+from bondwise.runs import UsageError, kind_of, unchanged_process
 
 with unchanged_process():
     from lambeq.backend import quantum
@@ -269,7 +269,7 @@ class _Reader:
                 name, scale, offset = None, 0.0, float(box.data)
             except (TypeError, ValueError) as error:
                 raise UsageError(
-                    f"the phase of {box.name} is a {type(box.data).__name__}; give a number or a "
+                    f"the phase of {box.name} is {kind_of(box.data)}; give a number or a "
                     "number times a lambeq Symbol."
                 ) from error
         self.names.append(name)

@@ -26,7 +26,9 @@ from bondwise.runs import (
     load_checkpoint,
     progress_bar,
     real_array,
+    real_number,
     save_checkpoint,
+    whole_number,
 )
 
 
@@ -139,14 +141,11 @@ def minimize(
     """
     start, callbacks = _checked_start(parameters), tuple(callbacks)
     descent = Descent(loss, start, optimizer, learning_rate)
-    for name, number, least in [
-        ("steps", steps, 0),
-        ("checkpoint_every", checkpoint_every, 1),
-        ("patience", 1 if patience is None else patience, 1),
-        ("tolerance", tolerance, 0),
-    ]:
-        if not number >= least:
-            raise UsageError(f"{name} must be {least} or more; it is {number}.")
+    whole_number("steps", steps, least=0)
+    whole_number("checkpoint_every", checkpoint_every)
+    if patience is not None:
+        whole_number("patience", patience)
+    real_number("tolerance", tolerance, zero=True)
     if resume and checkpoint is None:
         raise UsageError("there is nothing to resume from; give checkpoint=FILE.")
     if not resume and checkpoint is not None and Path(checkpoint).exists():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, real_number, unknown_name
 
 # One step is one iteration, of at most 25 evaluations in the line search; the stopping rules are ours alone.
 _LBFGS = {
@@ -53,10 +53,7 @@ def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float
     if optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", optimizer, OPTIMIZERS)
     default = OPTIMIZERS[optimizer][1]
-    rate = default if learning_rate is None else learning_rate
-    if not 0 < rate < float("inf"):
-        raise UsageError(f"learning_rate must be a number above zero, such as {default}; it is {rate}.")
-    return rate
+    return real_number("learning_rate", default if learning_rate is None else learning_rate)
 
 
 class Descent:

@@ -61,8 +61,8 @@ def test_device_names_come_in_all_spellings(name: str) -> None:
         ("aer:depolarizing=much", "from 0 to 1"),
         ("aer:depolarizing=nan", "from 0 to 1"),
         ("", "unknown backend"),
-        (7, "a backend cannot be made of a int"),
-        (None, "NoneType"),
+        (7, "a backend cannot be made of an int"),
+        (None, "made of None"),
     ],
 )
 def test_wrong_names(given: object, message: str) -> None:

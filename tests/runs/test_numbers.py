@@ -43,7 +43,7 @@ def test_numbers_come_out_as_python_has_them():
     [
         (lambda: tn.to_quimb(5), "give a list of .left, 2, right. arrays"),
         (lambda: tn.to_quimb([1.0, 0.0]), "give a list of .left, 2, right. arrays"),
-        (lambda: tn.read_bitstrings(5), "the path is a int; give the name of a file"),
+        (lambda: tn.read_bitstrings(5), "the path is an int; give the name of a file"),
     ],
 )
 def test_other_kinds(use, message):

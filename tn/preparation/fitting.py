@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
-from bondwise.runs import UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.runs import UsageError, kind_of, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
@@ -75,8 +75,8 @@ def fit(
     """
     for name, number in (("iterations", iterations), ("restarts", restarts), ("max_bond", max_bond)):
         whole_number(name, number)
-    if infidelity is not None and not 0 < real_number("infidelity", infidelity, zero=True) < 1:
-        raise UsageError(f"infidelity is {infidelity}; give a number between 0 and 1, such as 1e-3.")
+    if infidelity is not None:
+        real_number("infidelity", infidelity, below=1)
     circuit = as_circuit(circuit)
     starts = _start_points(circuit, parameters, restarts, seed)
     program = Program(circuit)
@@ -149,7 +149,7 @@ def _start_points(
     except (TypeError, ValueError):
         start = None
     if start is None or start.shape != (count,) or not np.isfinite(start).all():
-        what = f"are a {type(parameters).__name__}" if start is None else f"have shape {start.shape}"
+        what = f"are {kind_of(parameters)}" if start is None else f"have shape {start.shape}"
         raise UsageError(
             f"parameters {what}; give {count} finite numbers in the order of circuit.parameters."
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError, read_arrays, read_text, require_within
+from bondwise.runs import UsageError, kind_of, read_arrays, read_text, require_within
 from bondwise.tn.states.networks import numpy_array
 
 _ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings such as "0110"'
@@ -31,7 +31,7 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             something else in it than 0 and 1, or another length than the first.
     """
     if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"the path is a {type(path).__name__}; give the name of a file of bit strings.")
+        raise UsageError(f"the path is {kind_of(path)}; give the name of a file of bit strings.")
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (".npy", ".csv", ".txt"):

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from bondwise.runs import (
     Result,
-    UsageError,
     axes_or_new,
     progress_bar,
     random_generator,
@@ -191,10 +190,8 @@ def train_born(
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps), ("patience", patience)):
         whole_number(name, number)
-    if not 0 < real_number("learning_rate", learning_rate, zero=True) < np.inf:
-        raise UsageError(f"learning_rate is {learning_rate}; give a number above 0, such as 0.1.")
-    if not 0 <= real_number("cutoff", cutoff, zero=True) < 1:
-        raise UsageError(f"cutoff is {cutoff}; give a number of at least 0 and below 1, such as 1e-6.")
+    real_number("learning_rate", learning_rate)
+    real_number("cutoff", cutoff, zero=True, below=1)
     bits, weights = _count(as_bits(bitstrings, "bitstrings"))
     held = None if validation is None else _count(as_bits(validation, "validation", bits.shape[1]))
 

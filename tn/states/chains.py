@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import Result, UsageError
+from bondwise.runs import Result, UsageError, kind_of
 from bondwise.tn.states.imported_quimb import qtn
 from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array
 from bondwise.tn.states.trees import Node, Tree
@@ -261,7 +261,7 @@ def _read(state: Any, order: Order) -> Tensors:
         known = isinstance(state, list | tuple) or hasattr(state, "__array__")
         arrays = [numpy_array(state)] if known and not isinstance(state, qtn.TensorNetwork) else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
-            raise UsageError(f"the state is a {type(state).__name__}; {_ACCEPTED}.")
+            raise UsageError(f"the state is {kind_of(state)}; {_ACCEPTED}.")
         vector = arrays[0]
         if vector.ndim == 2 and vector.shape[0] == 1 < vector.shape[1]:
             raise UsageError(

@@ -122,8 +122,7 @@ def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutof
     """
     if max_bond is not None:
         whole_number("max_bond", max_bond)
-    if not 0 <= real_number("cutoff", cutoff, zero=True) < 1:
-        raise UsageError(f"cutoff is {cutoff}; give a number of at least 0 and below 1, such as 1e-12.")
+    real_number("cutoff", cutoff, zero=True, below=1)
     tensors = site_tensors(state)
     sites = len(tensors)
     try:

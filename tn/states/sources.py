@@ -8,7 +8,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from bondwise.circuits import is_observable
-from bondwise.runs import Result, UsageError
+from bondwise.runs import Result, UsageError, kind_of
 from bondwise.tn.states.bitstrings import is_bits
 from bondwise.tn.states.born import train_born
 from bondwise.tn.states.chains import Chain, Order, largest_bond, require_order, site_tensors
@@ -69,7 +69,7 @@ def read_state(
     known = isinstance(state, Result | list | tuple) or hasattr(state, "__array__")
     if not known:
         raise UsageError(
-            f"the state is a {type(state).__name__}; give a quimb MatrixProductState or tree, a list of "
+            f"the state is {kind_of(state)}; give a quimb MatrixProductState or tree, a list of "
             "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
             "or a QuantumCircuit."
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 from bondwise.tn.states.imported_quimb import qtn
 from bondwise.tn.states.networks import check_norm, numpy_array, site_names
 
@@ -124,7 +124,7 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
             NaN, or another norm.
     """
     if not isinstance(network, qtn.TensorNetwork):
-        raise UsageError(f"the network is a {type(network).__name__}; give a quimb TensorNetwork.")
+        raise UsageError(f"the network is {kind_of(network)}; give a quimb TensorNetwork.")
     tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
     if all(np.isfinite(array).all() for array in tensors.values()):
         real = {tid: _without_phase(array) for tid, array in tensors.items()}

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from typing import Any
 
 from bondwise.qml.protein.data.alphabet import Alphabet
-from bondwise.runs import UsageError, unchanged_process
+from bondwise.runs import UsageError, unchanged_process, whole_number
 
 with unchanged_process():
     from lambeq import AtomicType, Reader
@@ -29,13 +29,9 @@ class _ProteinReader(Reader):
         super().__init__(verbose="suppress")
         if residues not in ("states", "gates"):
             raise UsageError(f"residues is {residues!r}; write 'states' or 'gates'.")
-        if not isinstance(boxes, int) or boxes < 1:
-            raise UsageError(
-                f"boxes is {boxes!r}; give 1 for a uniform network, more for a hierarchical one."
-            )
         self.alphabet = alphabet or Alphabet()
         self.residues = residues
-        self.boxes = boxes
+        self.boxes = whole_number("boxes", boxes)
         self._ancilla = Ty()
         self._end = False
 

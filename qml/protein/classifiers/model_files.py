@@ -15,7 +15,7 @@ from safetensors.torch import load
 
 from bondwise.qml.protein.classifiers.training import History
 from bondwise.qml.protein.data.labels import training_labels
-from bondwise.runs import UsageError, one_line, read_bytes, read_json
+from bondwise.runs import UsageError, kind_of, one_line, read_bytes, read_json
 
 MODEL, WEIGHTS = "model.json", "weights.safetensors"
 _FORMAT = "bondwise protein classifier 1"
@@ -87,7 +87,7 @@ def read_model(folder: Path) -> ModelFile:
 def _of(kind: type, document: dict[str, Any], key: str) -> Any:
     value = document[key]
     if not isinstance(value, kind):
-        raise TypeError(f"{key} is a {type(value).__name__}")
+        raise TypeError(f"{key} is {kind_of(value)}")
     return value
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bondwise.qml.protein.data.alphabet import RESIDUES
 from bondwise.qml.protein.data.dataset import ProteinSet
-from bondwise.runs import UsageError, random_generator
+from bondwise.runs import random_generator, real_number, whole_number
 
 # Per cent of the residues of Swiss-Prot, in the order of RESIDUES.
 _PER_CENT = [8.25, 1.38, 5.46, 6.72, 3.86, 7.07, 2.28, 5.91, 5.80, 9.65]
@@ -39,10 +39,8 @@ def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -
     Raises:
         UsageError: `size` or `noise` is out of range.
     """
-    if not isinstance(size, int) or size < 10:
-        raise UsageError(f"size={size!r} is too small; give 10 or more, so that every set has both classes.")
-    if not 0 <= noise < 0.5:
-        raise UsageError(f"noise={noise} is out of range; give a share of swapped labels such as 0.05.")
+    whole_number("size", size, least=10)  # every set then has both classes
+    real_number("noise", noise, zero=True, below=0.5)
     rng = random_generator(seed)
     membrane = np.arange(size) % 2 == 0
     sequences = tuple(_protein(bool(is_membrane), rng) for is_membrane in membrane)

@@ -21,7 +21,16 @@ from tqdm.auto import tqdm
 
 from bondwise.qml.protein.data.tables import csv_text
 from bondwise.qml.protein.data.uniprot_answers import check_address, get, in_letters
-from bondwise.runs import RunError, UsageError, progress_bar, read_json, require_within, write_atomically
+from bondwise.runs import (
+    RunError,
+    UsageError,
+    kind_of,
+    progress_bar,
+    read_json,
+    require_within,
+    whole_number,
+    write_atomically,
+)
 
 _PAGE = 500  # the most that the service gives at once
 _FORM = {"fields": "accession,sequence", "format": "tsv"}
@@ -130,12 +139,12 @@ def _check(
             raise UsageError(f"the label {label!r} holds a control character; take it out.")
         if not _TERM.fullmatch(str(term)):
             raise UsageError(f"the location {term!r} of {label!r} is no term of UniProt; write {example}.")
-    if organism is not None and (not isinstance(organism, int) or organism < 1):
-        raise UsageError(f"organism={organism!r} is no taxonomy number; write 9606 for human.")
-    if not 1 <= min_length <= max_length:
-        raise UsageError(f"lengths from {min_length} to {max_length} are no range; write 80 and 500.")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit={limit} is no number of proteins; write 1000, or None for all.")
+    if organism is not None:
+        whole_number("organism", organism, otherwise="None for all; 9606 is human")
+    whole_number("min_length", min_length)
+    whole_number("max_length", max_length, least=min_length)
+    if limit is not None:
+        whole_number("limit", limit, otherwise="None for all proteins")
     check_address(url)
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written; give a file in a folder that exists, such as p.csv.")
@@ -235,7 +244,7 @@ def _check_page(page: Any) -> None:
         raise ValueError(f"it does not hold {', '.join(kinds)}")
     for key, kind in kinds.items():
         if not isinstance(page[key], kind):
-            raise ValueError(f"{key} is a {type(page[key]).__name__}")
+            raise ValueError(f"{key} is {kind_of(page[key])}")
     if not all(_is_entry(row) for row in page["rows"]):
         raise ValueError("a row is no accession and sequence")
 

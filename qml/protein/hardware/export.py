@@ -24,7 +24,7 @@ from bondwise.qml.protein.networks.latch import Latch
 from bondwise.qml.protein.networks.merging import Merging
 from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.qml.protein.networks.windows import WindowNetwork
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of, whole_number
 
 
 def append_gates(
@@ -92,7 +92,7 @@ def network_of(model: Any) -> Any:
         UsageError: The model is of another kind.
     """
     if not isinstance(model, QTNClassifier):
-        raise UsageError(f"a {type(model).__name__} has no circuit; pass a WindowQTN, LatchQTN or the like.")
+        raise UsageError(f"{kind_of(model)} has no circuit; pass a WindowQTN, LatchQTN or the like.")
     check_fitted(model)
     return model.network_
 
@@ -130,12 +130,9 @@ def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = No
     """
     network = network_of(model)
     if not isinstance(network, PooledWindows):
-        raise UsageError(f"a {type(model).__name__} has no windows to run one by one; use dynamic_circuit.")
-    if filter not in range(len(network.filters)):
-        raise UsageError(f"filter is {filter!r}; the model has {len(network.filters)}, counted from 0.")
-    length = model.window if length is None else length
-    if length not in range(1, model.window + 1):
-        raise UsageError(f"length is {length!r}; give a whole number from 1 to {model.window}.")
+        raise UsageError(f"{kind_of(model)} has no windows to run one by one; use dynamic_circuit.")
+    filter = whole_number("filter", filter, least=0, most=len(network.filters) - 1)
+    length = whole_number("length", model.window if length is None else length, most=model.window)
     windows = cast(WindowNetwork, network.filters[filter])
     path, words = windows.path, _numbers(windows.path.word)
     count = words.shape[1]

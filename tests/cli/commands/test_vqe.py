@@ -296,7 +296,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 4, "--mitigate", "linea"), "Did you mean 'linear'"),
         (("--model", "heisenberg", "--size", 4, "--start", "mp"), "Did you mean 'mps'"),
         (("--model", "heisenberg", "--size", 4, "--optimizer", "adan"), "Did you mean"),
-        (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "learning_rate must be"),
+        (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "learning_rate is 0"),
         (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps 0"),
         (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots -1"),
         (("--model", "no.json"), "no.json"),

@@ -139,7 +139,7 @@ class TestLimits:
             ({"layers": 1.5}, "layers is 1.5"),
             ({"layers": "2"}, "layers is '2'; give a whole number"),
             ({"max_cx": -2}, "max_cx is -2"),
-            ({"infidelity": 0.0}, "infidelity is 0.0; give a number between 0 and 1"),
+            ({"infidelity": 0.0}, "infidelity is 0.0; give a positive number below 1"),
             ({"infidelity": 1.0}, "infidelity is 1.0"),
             ({"infidelity": np.nan}, "infidelity is nan"),
         ],

@@ -115,5 +115,5 @@ def test_natural_mistakes_are_one_line(circuit, pairs, message):
 def test_text_for_numbers_is_one_line():
     with pytest.raises(UsageError, match="strength is .a.; give a number of at least 0"):
         extend(QuantumCircuit(2), [], [(0, 1)], strength="a")
-    with pytest.raises(UsageError, match="infidelity is .4.; give a number of at least 0"):
+    with pytest.raises(UsageError, match="infidelity is .4.; give a positive number below 1"):
         decompose([1, 0, 0, 0], infidelity="4")

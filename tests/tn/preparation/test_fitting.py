@@ -344,7 +344,7 @@ class TestRefused:
             ({"restarts": 0}, "restarts is 0; give a whole number"),
             ({"restarts": True}, "restarts is True"),
             ({"max_bond": -3}, "max_bond is -3"),
-            ({"infidelity": 0.0}, "infidelity is 0.0; give a number between 0 and 1"),
+            ({"infidelity": 0.0}, "infidelity is 0.0; give a positive number below 1"),
             ({"infidelity": np.nan}, "infidelity is nan"),
             ({"parameters": [0.1, 0.2]}, r"parameters have shape \(2,\); give 1 finite numbers"),
             ({"parameters": 0.1}, r"parameters have shape \(\)"),
@@ -367,7 +367,7 @@ class TestRefused:
             (2 * ZERO, "the state has norm 2"),
             (np.array([np.nan, 0, 0, 0]), "NaN"),
             ("00", "the state is a str"),
-            (None, "the state is a NoneType"),
+            (None, "the state is None"),
         ],
     )
     def test_states(self, state, message):

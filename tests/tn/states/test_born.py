@@ -326,7 +326,7 @@ REFUSED = [
     (GOOD, {"max_bond": 2.5}, "max_bond is 2.5"),
     (GOOD, {"sweeps": 0}, "sweeps is 0"),
     (GOOD, {"patience": True}, "patience is True"),
-    (GOOD, {"learning_rate": 0}, "learning_rate is 0; give a number above 0"),
+    (GOOD, {"learning_rate": 0}, "learning_rate is 0; give a positive number"),
     (GOOD, {"learning_rate": np.nan}, "learning_rate is nan"),
     (GOOD, {"cutoff": 1.0}, "cutoff is 1.0; give a number of at least 0 and below 1"),
 ]

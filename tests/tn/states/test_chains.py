@@ -109,7 +109,7 @@ REFUSED = [
     (np.ones(1), "the state is an array of shape .1,."),
     ([], "the state"),
     ("mps.npz", "the state is a str; give a quimb"),
-    (None, "the state is a NoneType"),
+    (None, "the state is None"),
 ]
 
 

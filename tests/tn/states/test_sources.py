@@ -392,10 +392,10 @@ class TestChains:
             ([], "the state has no sites"),
             ("0110", "the state is a str"),
             ({"00": 3, "11": 1}, "the state is a dict"),
-            (None, "the state is a NoneType"),
-            (3, "the state is a int; give a quimb"),
+            (None, "the state is None"),
+            (3, "the state is an int; give a quimb"),
             (DensityMatrix.from_label("01"), r"an array of shape \(4, 4\)"),
-            (np.array(["00", "11"]), "the state is a ndarray"),
+            (np.array(["00", "11"]), "the state is an ndarray"),
         ],
     )
     def test_refused(self, state, message):

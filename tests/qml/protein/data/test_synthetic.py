@@ -74,10 +74,10 @@ def test_order_tells_more_than_composition_and_nothing_tells_all():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 9}, "size=9 is too small"),
-        ({"size": 50.0}, "size=50.0 is too small"),
-        ({"noise": 0.5}, "noise=0.5 is out of range"),
-        ({"noise": float("nan")}, "noise=nan is out of range"),
+        ({"size": 9}, "size is 9; give a whole number of at least 10"),
+        ({"size": 50.0}, "size is 50.0; give a whole number"),
+        ({"noise": 0.5}, "noise is 0.5; give a number of at least 0 and below 0.5"),
+        ({"noise": float("nan")}, "noise is nan"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -333,7 +333,7 @@ def test_wrong_use(window, latch):
         dynamic_circuit(fitted(ClassicalTwin(epochs=1)), "MKT")
     with pytest.raises(UsageError, match="has no windows"):
         window_circuit(latch)
-    with pytest.raises(UsageError, match="filter is 1; the model has 1"):
+    with pytest.raises(UsageError, match="filter is 1; give a whole number from 0 to 0"):
         window_circuit(window, filter=1)
     with pytest.raises(UsageError, match="from 1 to 15"):
         window_circuit(window, length=16)
