@@ -25,9 +25,7 @@ from bondwise.backends.names import get_backend
 from bondwise.backends.pennylane.conversion import translated
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
-from bondwise.runs import UsageError, random_generator, unknown_name
-
-_MEMORY = 8 * 2**30  # bytes that the states of one call may take
+from bondwise.runs import UsageError, random_generator, require_memory, unknown_name
 
 
 def to_torch(
@@ -221,12 +219,11 @@ class CircuitModule(torch.nn.Module):
         *batch, width = parameters.shape
         flat = parameters.to(device="cpu", dtype=torch.float64).reshape(int(np.prod(batch)), width)
         num_qubits = self.circuit.num_qubits
-        needed = 16 * len(flat) * 2**num_qubits
-        if needed > _MEMORY:
-            raise UsageError(
-                f"{len(flat)} x 2^{num_qubits} amplitudes take {needed / 2**30:,.0f} GiB and 8 GiB are "
-                "accepted; pass smaller batches, or observables and backend='aer:matrix_product_state'."
-            )
+        require_memory(
+            f"{len(flat)} states of {num_qubits} qubits",
+            16 * len(flat) << num_qubits,
+            "pass smaller batches, or observables and backend='aer:matrix_product_state'",
+        )
         angles = parts.angles(flat)
         if not bool(torch.isfinite(angles).all()):
             raise UsageError(NOT_FINITE)

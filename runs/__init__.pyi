@@ -14,7 +14,9 @@ from .files import write_atomically as write_atomically
 from .folder import RunFolder as RunFolder
 from .imports import unchanged_process as unchanged_process
 from .limits import limit as limit
+from .limits import require_memory as require_memory
 from .limits import require_within as require_within
+from .nesting import qpy_bytes as qpy_bytes
 from .numbers import random_generator as random_generator
 from .numbers import real_array as real_array
 from .numbers import real_number as real_number

@@ -21,6 +21,7 @@ _LIMITS = {
     "operations": (2_000_000, "operations once its definitions and loops are written out"),
     "terms": (1_000_000, "terms"),
     "contraction_numbers": (1 << 26, "numbers of an exact contraction, which keeps twice as many"),
+    "memory_bytes": (8 << 30, "bytes of states and matrices"),
     "json_values": (10_000_000, "JSON values"),
     "read_seconds": (3, "seconds"),
     "read_bytes": (1_500_000_000, "bytes of memory"),
@@ -64,6 +65,32 @@ def require_within(what: str, amount: float, name: object) -> None:
         raise UsageError(
             f"{name} has {shown} {_LIMITS[what][1]}; the limit is {most:,}, "
             f"and the environment variable {_variable(what)} sets another."
+        )
+
+
+def require_memory(what: str, needed: int, instead: str) -> None:
+    """Refuse work that would fill the memory of the machine.
+
+    Args:
+        what: What takes the memory, as the message begins.
+        needed: Bytes that it takes.
+        instead: What to do about it.
+
+    Raises:
+        UsageError: It takes more than `limit("memory_bytes")`.
+
+    Example:
+        >>> from bondwise.runs import require_memory
+        >>> require_memory("a state of 40 qubits", 16 * 2**40, "use fewer")
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: a state of 40 qubits would take 16,384 GiB and 8 GiB are allowed; ...
+    """
+    most = limit("memory_bytes")
+    if needed > most:
+        size = f"{needed / 2**30:,.0f}" if needed < 1 << 90 else "more than 10^18"
+        raise UsageError(
+            f"{what} would take {size} GiB and {most / 2**30:,.0f} GiB are allowed; {instead}, "
+            f"or set {_variable('memory_bytes')}."
         )
 
 

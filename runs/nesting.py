@@ -47,9 +47,7 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
     while path in tensors:  # a key with a dot in it
         path += "'"
     if isinstance(node, QuantumCircuit):
-        buffer = BytesIO()
-        qpy.dump(node, buffer)
-        tensors[path] = torch.from_numpy(np.frombuffer(buffer.getvalue(), np.uint8).copy())
+        tensors[path] = torch.from_numpy(np.frombuffer(qpy_bytes(node), np.uint8).copy())
         return {"circuit": path}
     if isinstance(node, torch.Tensor) or (isinstance(node, np.ndarray) and node.dtype.kind in "biufc"):
         kind = "numpy" if isinstance(node, np.ndarray) else "torch"
@@ -62,6 +60,23 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
         f"{path.lstrip('.') or 'it'} is {type(node).__name__}, which cannot be stored; "
         "give dicts, lists, numbers, strings, arrays, tensors or circuits."
     )
+
+
+def qpy_bytes(circuit: QuantumCircuit) -> bytes:
+    """A circuit in Qiskit's format QPY.
+
+    Args:
+        circuit: The circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.runs import qpy_bytes
+        >>> qpy_bytes(QuantumCircuit(2))[:6]
+        b'QISKIT'
+    """
+    buffer = BytesIO()
+    qpy.dump(circuit, buffer)
+    return buffer.getvalue()
 
 
 def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -16,7 +16,7 @@ import scipy.sparse
 import torch
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from bondwise.runs import UsageError
+from bondwise.runs import require_memory
 
 _Key: TypeAlias = tuple[int, bytes, bytes, bytes]
 
@@ -29,11 +29,10 @@ class SparseMatrices:
 
     Args:
         kept: Bytes of matrices to keep between calls.
-        memory: Bytes that the matrices of one call may take.
     """
 
-    def __init__(self, *, kept: int = 2**28, memory: int = 8 * 2**30) -> None:
-        self._kept, self._memory = kept, memory
+    def __init__(self, *, kept: int = 2**28) -> None:
+        self._kept = kept
         self._matrices: OrderedDict[_Key, scipy.sparse.csr_matrix] = OrderedDict()
         self._lock = Lock()
 
@@ -46,7 +45,7 @@ class SparseMatrices:
         """The matrices of K Pauli sums on n qubits.
 
         Raises:
-            UsageError: If they would take more than `memory` bytes.
+            UsageError: If they would take more than `limit("memory_bytes")`.
         """
         keys = [
             (op.num_qubits, op.paulis.x.tobytes(), op.paulis.z.tobytes(), op.coeffs.tobytes())
@@ -57,11 +56,8 @@ class SparseMatrices:
             missing = [key for key in dict.fromkeys(keys) if key not in found]
             self._matrices.update(found)  # the last used at the end
         needed = sum(map(_size, found.values())) + sum(_expected_size(*key) for key in missing)
-        if needed > self._memory:
-            raise UsageError(
-                f"the matrices of the observables on {keys[0][0]} qubits take {needed / 2**30:.0f} GiB; "
-                "write backend='aer', which evaluates the terms one by one."
-            )
+        what = f"the matrices of the observables on {keys[0][0]} qubits"
+        require_memory(what, needed, "write backend='aer', which evaluates the terms one by one")
         if missing:
             found |= {key: _matrix(*key) for key in missing}
             with self._lock:

@@ -28,10 +28,9 @@ from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
 from bondwise.circuits import with_constants
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import RunError, require_memory
 
 _TOGETHER = 256  # parameter sets in one run; thousands take several times as long for each
-_LARGEST = 29  # qubits of a state vector, 8 GiB; half as many of a density matrix
 
 
 def threads() -> int:
@@ -60,12 +59,10 @@ def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
         if not isinstance(instruction.operation, Barrier | Delay)
         for qubit in instruction.qubits
     }
-    if sides is not None and sides * len(used) > _LARGEST:
-        size = 2.0 ** (sides * len(used) - 26)
-        raise UsageError(
-            f"a {aer.options.method} of {len(used)} qubits takes {size:,.0f} GiB; "
-            "use 'aer:matrix_product_state' or fewer qubits."
-        )
+    if sides is not None:
+        what = f"a {aer.options.method} of {len(used)} qubits"
+        instead = "use 'aer:matrix_product_state' or fewer qubits"
+        require_memory(what, 16 << sides * len(used), instead)
 
 
 def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:

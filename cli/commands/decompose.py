@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,8 +19,6 @@ from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import FileSet, UsageError, json_text, unknown_name
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
-
     from bondwise.tn import Decomposition
     from bondwise.tn.preparation.layouts import Layout
     from bondwise.tn.states.chains import Order
@@ -271,20 +268,14 @@ def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result:
     """Write all files of a run, or none."""
     from qiskit import qasm3
 
+    from bondwise.runs import qpy_bytes
+
     bound = found.circuit.assign_parameters(found.parameters)
     names = (parameter.name for parameter in found.circuit.parameters)
     contents = {
         "angles": json_text(dict(zip(names, found.parameters.tolist(), strict=True))) + "\n",
-        "ansatz": _qpy(found.circuit),
+        "ansatz": qpy_bytes(found.circuit),
         "result": json_text(result) + "\n",
-        "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else _qpy(bound),
+        "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else qpy_bytes(bound),
     }
     place.write({files[kind]: content for kind, content in contents.items()})
-
-
-def _qpy(circuit: QuantumCircuit) -> bytes:
-    from qiskit import qpy
-
-    buffer = BytesIO()
-    qpy.dump(circuit, buffer)
-    return buffer.getvalue()

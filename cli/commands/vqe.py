@@ -187,15 +187,13 @@ def _fingerprint(content: bytes) -> str:
 
 def _write_circuit(folder: RunFolder, circuit: QuantumCircuit, best: VQEResult) -> None:
     """The trained circuit, angles inside, as QPY and OpenQASM 3; and free, with the angles beside it."""
-    from io import BytesIO
+    from qiskit import qasm3
 
-    from qiskit import qasm3, qpy
+    from bondwise.runs import qpy_bytes
 
     bound = circuit.assign_parameters(best.parameters)
     for name, program in (("ansatz.qpy", circuit), ("trained.qpy", bound)):
-        buffer = BytesIO()
-        qpy.dump(program, buffer)
-        folder.write(name, buffer.getvalue())
+        folder.write(name, qpy_bytes(program))
     folder.write("trained.qasm", qasm3.dumps(bound))
     names = (parameter.name for parameter in circuit.parameters)
     folder.write_json("parameters.json", dict(zip(names, best.parameters.tolist(), strict=True)))

@@ -292,7 +292,7 @@ def test_final_measurements_do_not_count(name):
 def test_states_that_would_fill_the_machine_are_refused(name, qubits):
     circuit = QuantumCircuit(qubits)
     circuit.h(range(qubits))
-    with pytest.raises(UsageError, match=r"GiB; use 'aer:matrix_product_state'"):
+    with pytest.raises(UsageError, match=r"GiB are allowed; use 'aer:matrix_product_state'"):
         estimate(circuit, "Z" * qubits, backend=name)
 
 

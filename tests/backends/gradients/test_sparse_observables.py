@@ -33,8 +33,9 @@ def test_a_hamiltonian_in_use_is_not_built_twice() -> None:
     assert matrices.num_bytes == sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in several)
 
 
-def test_matrices_are_bound_by_bytes() -> None:
-    matrices = SparseMatrices(memory=24 * 16 * 5)
+def test_matrices_are_bound_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONDWISE_MAX_MEMORY_BYTES", str(24 * 16 * 5))
+    matrices = SparseMatrices()
     terms = [SparsePauliOp(["XXXX", "ZZZZ"], [1.0, weight]) for weight in (1.0, 2.0, 3.0)]
     for term in terms:
         matrix = matrices([term, term])[0]
