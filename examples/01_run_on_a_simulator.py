@@ -16,7 +16,7 @@ from bondwise.backends import estimate, expectation, get_backend, sample
 
 shots = 1_000 if "--quick" in sys.argv else 20_000
 
-# A GHZ-like state of four qubits whose two weights are set by one angle: cos|0000> + sin|1111>.
+# A GHZ-like state of four qubits whose two weights are set by one angle: cos(θ/2)|0000⟩ + sin(θ/2)|1111⟩.
 theta = ParameterVector("theta", 1)
 circuit = QuantumCircuit(4)
 circuit.ry(theta[0], 0)
@@ -24,14 +24,14 @@ for qubit in range(3):
     circuit.cx(qubit, qubit + 1)
 angles = np.array([np.pi / 3])
 
-# 1. Counts, of every qubit since the circuit measures none.
+# 1. Counts of all qubits, since the circuit has no measurements of its own.
 samples = sample(circuit, angles, shots=shots, seed=1)
 print(samples)
 print("  counts:", samples.counts["meas"])
 
-# 2. Expectation values with standard errors, on one backend after the other. Only the name changes.
+# 2. Expectation values with standard errors, on one backend after another: only the name changes.
 observables = [SparsePauliOp("ZZII"), SparsePauliOp("XXXX")]
-print(f"\n{'backend':28} {'<ZZII>':>18} {'<XXXX>':>18}")
+print(f"\n{'backend':28} {'⟨ZZII⟩':>18} {'⟨XXXX⟩':>18}")
 for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
     backend = get_backend(name)
     result = estimate(
@@ -42,11 +42,11 @@ for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
         f"{name:28}",
         *(f"{value:9.4f} ± {error:.4f}" for value, error in zip(result.value, errors, strict=True)),
     )
-print("exact: <ZZII> = 1, <XXXX> = sin(pi/3) =", round(np.sin(np.pi / 3), 4))
+print("exact: ⟨ZZII⟩ = 1, ⟨XXXX⟩ = sin(π/3) =", round(np.sin(np.pi / 3), 4))
 
 # 3. Gradients: expectation() returns a torch tensor on every backend.
 parameters = torch.tensor(angles, requires_grad=True)
 for name in ("statevector", "aer"):
     value = expectation(circuit, observables[1], parameters, name)
     (gradient,) = torch.autograd.grad(value, parameters)
-    print(f"{name:12} d<XXXX>/dtheta = {gradient.item():.6f}   (exact: cos(pi/3) = 0.5)")
+    print(f"{name:12} d⟨XXXX⟩/dθ = {gradient.item():.6f}   (exact: cos(π/3) = 0.5)")

@@ -2,7 +2,7 @@
 
 python examples/03_born_machine_from_data.py              # bars and stripes, then handwritten digits
 python examples/03_born_machine_from_data.py --quick      # bars and stripes, fewer layers
-python examples/03_born_machine_from_data.py strings.csv  # your own: one string of 0 and 1 a line, or a .npy
+python examples/03_born_machine_from_data.py strings.csv  # yours: one string of 0s and 1s per line, or .npy
 """
 
 import sys
@@ -20,27 +20,27 @@ def bars_and_stripes(side):
 
 
 def split(strings):
-    """Four fifths to train on, one fifth to validate with. Strings of one family belong on one side."""
+    """Four fifths to train on and one fifth to validate. Keep related strings on one side."""
     order = np.random.default_rng(0).permutation(len(strings))
     held = len(strings) // 5
     return strings[order[held:]], strings[order[:held]]
 
 
 def independent_bits(training, strings):
-    """NLL in nats per string of bits that know nothing of each other."""
+    """Negative log likelihood, in nats per string, if the bits were independent."""
     ones = (training.sum(axis=0) + 1) / (len(training) + 2)
     return -np.log(np.where(strings, ones, 1 - ones)).sum(axis=1).mean()
 
 
 def learn(name, training, validation, max_bond, layers):
-    """Train, say how well, and make a circuit of it."""
+    """Train a state, print how well it fits, and turn it into a circuit."""
     trained = tn.train_born(training, max_bond, validation=validation, seed=0)
     print(f"\n{name}: {len(training)} strings of {training.shape[1]} bits; {trained.message}")
     sets = [training] if validation is None else [training, validation]
     rows = {
         "independent bits": [independent_bits(training, strings) for strings in sets],
         "trained state": [-trained.log_probability(strings).mean() for strings in sets],
-        "entropy of data": [trained.entropy],  # no model can have less on the training strings
+        "entropy of data": [trained.entropy],  # the least that any model can have on the training strings
     }
     print(f"{'nats per string':16} " + " ".join(["     train", "validation"][: len(sets)]))
     for label, values in rows.items():

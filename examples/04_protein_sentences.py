@@ -37,7 +37,7 @@ proteins = synthetic_proteins(200 if QUICK else 600, seed=1)
 train, valid, test = (proteins.select(split) for split in ("train", "valid", "test"))
 print(proteins)
 
-# short circuits on windows of 15 residues; a tensor network, trained first, tells where they start
+# short circuits on windows of 15 residues; a tensor network, trained first, gives their starting point
 start = "angles" if QUICK else "tensor-network"
 window = fitted(WindowQTN(start=start, epochs=25, seed=1), train, valid)
 report("windows, 2 qubits", window, test)
@@ -49,7 +49,7 @@ report("path, post-selected", path, test)
 rate = np.median(path.log10_postselection(test.sequences))
 print(f"  log10 of the probability that a run passes its post-selections: {rate:.1f}, not for hardware")
 
-# which residues drove the call
+# which residues decided the call
 positions, scores = window_scores(window, test.sequences[0])
 peak = int(positions[np.abs(scores).argmax()])
 print(f"the call on the first test protein rests most on the residues around {peak}")
