@@ -14,13 +14,10 @@ first. `--quick` leaves out what takes minutes.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy starts its threads
 
 import numpy as np
-import qiskit
+from record import add_out, save
 
 from bondwise.qml import heisenberg, ising
 from bondwise.tn import ExactOverlap, decompose, decompose_analytically, ground_state, site_tensors, to_quimb
@@ -269,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("goals", "peers", "growth"))
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    add_out(parser)
     parser.add_argument("--plot", type=Path, help="draw the growth")
     arguments = parser.parse_args()
 
@@ -279,14 +276,7 @@ def main() -> None:
     rows = {"goals": goals, "peers": peers, "growth": growth}[arguments.what](arguments.quick)
     if arguments.plot and arguments.what == "growth":
         plot(rows, arguments.plot)
-    if arguments.out:
-        versions = {
-            "python": platform.python_version(),
-            "qiskit": qiskit.__version__,
-            "quimb": version("quimb"),
-        }
-        content = {"bond": BOND, "versions": versions, "rows": rows}
-        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    save(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ PennyLane's `MPSPrep`. Two of them need nothing but bondwise; for AQC-Tensor, an
 
 A peer that is not installed says so in its note. CX are counted after `transpile` at level 3, and the
 infidelity is that of the transpiled circuit, from a statevector or an untruncated contraction, not what the
-optimiser says. Seconds are CPU seconds; those of the count and the check are left out.
+optimizer says. Seconds are CPU seconds; those of the count and the check are left out.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run_tn_optimizer(
             progbar=False,
         )
         start = optimizer.vectorizer.vector.copy()
-        found = _minimise(optimizer.vectorized_value_and_grad, start, began, seconds)
+        found = _minimize(optimizer.vectorized_value_and_grad, start, began, seconds)
         optimizer.vectorizer.vector[:] = found.x
         unitary = optimizer.get_tn_opt()
     indices = [network[f"GATE{k}"].inds for k in range(len(gates))]
@@ -160,7 +160,7 @@ def run_aqc(
             angles += rng.normal(scale=1e-3, size=angles.shape)
         simulator = QuimbSimulator(partial(qtn.CircuitMPS, cutoff=1e-8), autodiff_backend="jax")
         objective = MaximizeStateFidelity(state, ansatz, simulator)
-        found = _minimise(objective.loss_function, angles, began, seconds)
+        found = _minimize(objective.loss_function, angles, began, seconds)
     return _judge(name, ansatz.assign_parameters(found.x).decompose(), state, found)
 
 
@@ -212,7 +212,7 @@ class _TimeUp(Exception):
     pass
 
 
-def _minimise(
+def _minimize(
     value_and_gradient: Callable[[NDArray[np.float64]], tuple[Any, Any]],
     x: NDArray[np.float64],
     began: float,

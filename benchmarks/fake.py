@@ -12,25 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import qiskit
-import qiskit_aer
-import qiskit_ibm_runtime
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import EstimatorV2
 from qiskit_ibm_runtime.fake_provider import FakeTorino
+from record import add_out, save
 
 from bondwise.backends import estimate, get_backend
 
@@ -117,7 +113,7 @@ def runtime() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="without the models of the whole device")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    add_out(parser)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -144,17 +140,7 @@ def main() -> None:
         print(f"{name:34}{row['seconds']:9.3f}  {row['value']:.4f}{error}{model}")
     worst = max(rows[name]["seconds"] for name in list(rows)[1:4])
     print(f"\ncached: {worst:.3f} s, goal {GOAL} s: {'met' if worst <= GOAL else 'MISSED'}")
-    if options.out:
-        modules = (qiskit, qiskit_aer, qiskit_ibm_runtime)
-        document = {
-            "device": DEVICE,
-            "shots": SHOTS,
-            "goal_seconds": GOAL,
-            "rows": rows,
-            "versions": {module.__name__: module.__version__ for module in modules},
-            "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
-        }
-        options.out.write_text(json.dumps(document, indent=2) + "\n")
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

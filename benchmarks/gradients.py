@@ -11,7 +11,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 
@@ -21,6 +20,7 @@ import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
+from record import add_out, save
 
 from bondwise.backends import expectation, to_pennylane
 
@@ -59,7 +59,7 @@ def milliseconds(step: Callable[[], torch.Tensor], repeats: int) -> tuple[float,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two small circuits")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sizes = [(8, 6), (8, 14), (12, 4), (12, 9), (16, 4)]
@@ -89,9 +89,7 @@ def main() -> None:
         row = {"qubits": n, "angles": len(theta), "gates": circuit.size(), "ours_ms": mine, "qnode_ms": other}
         rows.append(row | {"difference": difference})
         print(f"{n:6d} {len(theta):6d} {circuit.size():6d} {mine:9.1f} {other:9.1f} {difference:11.1e}")
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(rows, file, indent=1)
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

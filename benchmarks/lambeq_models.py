@@ -2,7 +2,7 @@
 
 Data: 130 sentences on cooking and on software, such as "skillful man prepares tasty sauce", with and without
 each adjective, as pregroup diagrams with their cups and after lambeq's RemoveCupsRewriter; qubits: 1 for n
-and 1 for s. lambeq is timed with `TnPathOptimizer("greedy")` and with its default optimiser once that has
+and 1 for s. lambeq is timed with `TnPathOptimizer("greedy")` and with its default optimizer once that has
 cached all its paths. Loss: binary cross-entropy; medians of process time on one thread. The last column is
 the largest difference between the gradients, relative to the largest entry.
 
@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import random
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from lambeq import (
     TnPathOptimizer,
 )
 from lambeq.backend.grammar import Cup, Diagram, Id, Word
+from record import add_out, save
 
 from bondwise.qml import BatchedModel
 
@@ -95,7 +95,7 @@ def stepper(model: PytorchQuantumModel, circuits: list, labels: torch.Tensor) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="16 sentences, one repeat of lambeq's models")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     count, repeats = (16, 1) if options.quick else (130, 3)
@@ -137,9 +137,7 @@ def main() -> None:
                 numbers = (f"{row[f'{kind}_ms']:10.1f}" for kind in models)
                 print(f"{row['circuits']:18} {batch:10d} {len(weights):10d}", *numbers, end=" ")
                 print(f"{row['ratio']:9.0f}x {row['difference']:10.1e}", flush=True)
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(rows, file, indent=1)
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

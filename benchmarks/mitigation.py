@@ -14,10 +14,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import time
 
 import numpy as np
+from record import add_out, save
 
 from bondwise.backends import estimate, get_backend
 from bondwise.mitigation import (
@@ -119,12 +119,12 @@ def main() -> None:
     kinds = ("demo", "deep", "shallow")
     parser.add_argument("--circuits", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--backend", default="fake:torino")
-    parser.add_argument("--out", help="write the tables to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
 
     backend, hamiltonian, start = get_backend(options.backend), heisenberg(QUBITS), time.perf_counter()
     names = ["raw", "readout", *(f"{fit}, {folding}" for folding in ("global", "gates") for fit in FITS)]
-    document = {"options": vars(options), "tables": []}
+    tables = []
     for kind in options.circuits:
         seeds = range(3 if options.quick else options.seeds)
         cases = [trained(kind, hamiltonian, seed) for seed in seeds]
@@ -141,19 +141,18 @@ def main() -> None:
             )
             print(f"{shots} shots per basis and scale factor, {budget} for each energy by each method")
             summary = table(rows, names)
-            document["tables"].append(
+            tables.append(
                 {
                     "circuits": kind,
                     "two_qubit_gates": two_qubit,
                     "shots": shots,
+                    "budget": budget,
                     "methods": summary,
                     "rows": rows,
                 }
             )
     print(f"\n{time.perf_counter() - start:.0f} s")
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(document, file, indent=1)
+    save(options.out, tables)
 
 
 if __name__ == "__main__":

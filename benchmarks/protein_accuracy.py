@@ -19,7 +19,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from record import add_out, save
 
 from bondwise.qml.protein import (
     LatchQTN,
@@ -181,15 +181,13 @@ def main() -> None:
     )
     parser.add_argument("table", choices=["core", "large", "full", "single", "start", "paper"])
     parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to this number")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'model':46} seed params qubits   valid    test    MCC  AUROC   to {GOAL}  CPU s")
     rows = globals()[options.table](range(1, options.seeds + 1))
     summary(rows)
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(rows, file, indent=1)
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

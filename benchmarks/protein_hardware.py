@@ -6,7 +6,7 @@ afterwards, and the latch as one dynamic circuit for each protein.
 
     exact        the executor itself
     shots        a simulator without noise; "plain" leaves the bias of sampled extremes in
-    noise        two-qubit depolarising noise, exact values
+    noise        two-qubit depolarizing noise, exact values
     snapshot     fake:torino with and without its readout errors undone; a device has more errors than that
 
 "flips" are predictions that differ from the executor's on the same proteins: they tell more than accuracies,
@@ -20,30 +20,21 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
-import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
+from protein_accuracy import data
+from record import add_out, save
 
 from bondwise.mitigation import MitigatedEstimator
-from bondwise.qml.protein import LatchQTN, WindowQTN, predict_on_backend, read_proteins, score_predictions
+from bondwise.qml.protein import LatchQTN, WindowQTN, predict_on_backend, score_predictions
 
 SHOTS = (64, 256, 1024, 4096)
 NOISE = (0.001, 0.003, 0.01)
 DEVICE = "fake:torino"
 DEVICE_SHOTS = 1024
-
-
-def data():
-    folder = os.environ.get("BONDWISE_DATA")
-    if not folder:
-        sys.exit("set BONDWISE_DATA to the folder that holds proteins/cytoplasm_vs_cell_membrane.csv.")
-    path = Path(folder) / "proteins" / "cytoplasm_vs_cell_membrane.csv"
-    return read_proteins(path, where={"primary": "1"}, min_length=80, max_length=500)
 
 
 class Table:
@@ -109,12 +100,12 @@ def main() -> None:
     parser.add_argument("--proteins", type=int, default=200, help="of the test set, for the windows")
     parser.add_argument("--latch-proteins", type=int, default=50, help="of these, for the latch")
     parser.add_argument("--seed", type=int, default=1, help="of the training")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     if options.quick:
         options.proteins, options.latch_proteins = min(options.proteins, 20), min(options.latch_proteins, 5)
     torch.set_num_threads(1)
-    proteins, start, rows = data(), time.perf_counter(), []
+    proteins, start, rows = data(core=True), time.perf_counter(), []
     fewer = {"epochs": 3} if options.quick else {}
     window = trained(WindowQTN(seed=options.seed, **fewer), proteins)
     latch = trained(LatchQTN(seed=options.seed, **fewer), proteins)
@@ -132,7 +123,7 @@ def main() -> None:
     for shots in SHOTS[::2] if options.quick else SHOTS:
         table.add(f"aer, {shots} shots", "aer", shots)
     for strength in NOISE[-1:] if options.quick else NOISE:
-        table.add(f"depolarising {strength:g}", f"aer:depolarizing={strength}", None)
+        table.add(f"depolarizing {strength:g}", f"aer:depolarizing={strength}", None)
     table.add(f"{DEVICE}, {DEVICE_SHOTS} shots", DEVICE, DEVICE_SHOTS)
     readout = MitigatedEstimator(DEVICE, extrapolation=None)
     table.add(f"{DEVICE}, {DEVICE_SHOTS}, readout undone", readout, DEVICE_SHOTS)
@@ -141,12 +132,9 @@ def main() -> None:
     table = Table("latch", latch, sequences[few], labels[few], rows)
     table.add(f"aer:density_matrix, {DEVICE_SHOTS} shots", "aer:density_matrix", DEVICE_SHOTS)
     for strength in NOISE[-1:] if options.quick else NOISE:
-        table.add(f"depolarising {strength:g}", f"aer:depolarizing={strength}", None)
+        table.add(f"depolarizing {strength:g}", f"aer:depolarizing={strength}", None)
     print(f"\n{time.perf_counter() - start:.0f} s, {time.process_time():.0f} CPU s")
-    if options.out:
-        with open(options.out, "w") as file:
-            kept = {name: value for name, value in vars(options).items() if name != "out"}
-            json.dump({"options": kept, "rows": rows}, file, indent=1)
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

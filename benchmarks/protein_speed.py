@@ -1,8 +1,8 @@
 """CPU time per protein, forward and backward, beside lambeq's PytorchQuantumModel on the same circuits.
 
 One thread, process time, batch of 64 proteins of one length, Sim14 with one qubit per residue, medians.
-lambeq contracts along greedy paths; its default optimiser of paths takes half a minute for each new length.
-Its outputs are compared after renormalising the diagonal: they do not sum to 1 with discards or beyond 32
+lambeq contracts along greedy paths; its default optimizer of paths takes half a minute for each new length.
+Its outputs are compared after renormalizing the diagonal: they do not sum to 1 with discards or beyond 32
 residues. At 64 residues lambeq contracts a few proteins of the batch only.
 
     python benchmarks/protein_speed.py [--quick] [--out FILE]
@@ -13,7 +13,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from lambeq import AtomicType, PytorchQuantumModel
 from lambeq.training.tn_path_optimizer import TnPathOptimizer
+from record import add_out, save
 
 from bondwise.qml.protein import RESIDUES, Alphabet, Ansatz, Merging, PathNetwork, PathReader, TreeReader
 
@@ -106,7 +106,7 @@ def row_of(shape: str, length: int, discard: bool, lambeq_batch: int, repeats: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="16 residues, few proteins")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     lengths = [(16, 4)] if options.quick else [(16, BATCH), (64, 4)]
@@ -123,9 +123,7 @@ def main() -> None:
                     f" {row['lambeq_sum']:13.2g}",
                     flush=True,
                 )
-    if options.out:
-        with open(options.out, "w") as file:
-            json.dump(rows, file, indent=1)
+    save(options.out, rows)
 
 
 if __name__ == "__main__":

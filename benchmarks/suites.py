@@ -19,9 +19,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+
+from record import add_out, save
 
 HERE = Path(__file__).resolve().parent
 VERDICTS = ("passed", "failed", "different", "untouched", "skipped")
@@ -122,7 +123,7 @@ SUITES = (
         ("tensorboard",),
         {
             "test_forward_mixed": "circuits with discards give diag ρ / tr ρ, not |ρ| / Σ |ρ_ij|",
-            "test_contraction_path_is_cached": "the model plans the contraction; the optimiser stays unused",
+            "test_contraction_path_is_cached": "the model plans the contraction; the optimizer stays unused",
             "test_get_diagram_output_error": "a model without weights raises UsageError (a ValueError) that "
             "says what to call, not KeyError",
             "test_checkpoint_loading_errors": "a file without a model raises UsageError, not KeyError",
@@ -218,7 +219,7 @@ def main() -> None:
     for peer in ("qiskit", "aer", "lambeq", "mitiq"):
         parser.add_argument(f"--{peer}", type=Path, metavar="DIR", help=f"checkout of {peer}'s repository")
     parser.add_argument("--quick", action="store_true", help="one seed")
-    parser.add_argument("--out", help="write the table to this JSON file")
+    add_out(parser)
     options = parser.parse_args()
     rows = []
     print(f"{'suite':24}", *(f"{verdict:>10}" for verdict in VERDICTS))
@@ -234,11 +235,7 @@ def main() -> None:
     for row in rows:
         for name, why in row["why"].items():
             print(f"{row['suite']}: {name}: {why}")
-    if options.out:
-        packages = ("qiskit", "qiskit-aer", "qiskit-algorithms", "lambeq")
-        versions = {name: version(name) for name in packages}
-        with open(options.out, "w") as file:
-            json.dump({"versions": versions, "suites": rows}, file, indent=1)
+    save(options.out, rows)
     sys.exit(any(row["failed"] for row in rows))
 
 

@@ -13,20 +13,17 @@ angles of exp(-i angle P / 2). Slopes are of ln(mean square) against n, by least
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy starts its threads
 
 import numpy as np
-import qiskit
 import torch
 from qiskit.quantum_info import Statevector
+from record import add_out, save
 from scipy.stats import unitary_group
 
 from bondwise.backends import expectation
@@ -192,7 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="up to 25 qubits, bonds 1 and 2, random up to 8")
     parser.add_argument("--samples", type=int, default=6, help="draws of the blocks at strength > 0")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    add_out(parser)
     parser.add_argument("--plot", type=Path, help="draw the figures as PNG")
     arguments = parser.parse_args()
     sizes, bonds, random_sizes, draws = SIZES, BONDS, RANDOM_SIZES, 20
@@ -221,14 +218,7 @@ def main() -> int:
         print("\nthe goals are for the sizes of the full run")
     comment(networks, by_start)
     print(f"{time.process_time() - began:.0f} CPU s")
-    if arguments.out:
-        versions = {
-            "python": platform.python_version(),
-            "qiskit": qiskit.__version__,
-            "quimb": version("quimb"),
-        }
-        document = {"seed": SEED, "versions": versions, "networks": found, "randoms": randoms}
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    save(arguments.out, {"networks": found, "randoms": randoms})
     if arguments.plot:
         plot(arguments.plot, networks, by_start)
     return 0 if met else 1

@@ -13,12 +13,11 @@ included. Errors are 100 (E - E0) / |E0|, mean ± standard error over the seeds.
 from __future__ import annotations
 
 import argparse
-import json
 from functools import cache
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from record import add_out, save
 
 from bondwise.qml import (
     VQE,
@@ -144,7 +143,7 @@ def main():
         "--layers", type=int, nargs="+", default=[2, 3], help="staircase layers, one table each"
     )
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds reported, 2 to 100")
-    parser.add_argument("--out", type=Path, help="write everything there as JSON")
+    add_out(parser)
     options = parser.parse_args()
     layers, seeds, steps = options.layers, options.seeds, 200
     rates, scan_seeds = (0.02, 0.05, 0.1, 0.2, 0.4), (100, 101, 102)
@@ -156,9 +155,7 @@ def main():
     for count in layers:
         results.append(compare(count, range(seeds), steps, rates, scan_seeds))
         show(results[-1])
-    if options.out:
-        document = {"size": SIZE, "max_bond": MAX_BOND, "exact_energy": EXACT, "results": results}
-        options.out.write_text(json.dumps(document, indent=1))
+    save(options.out, {"size": SIZE, "max_bond": MAX_BOND, "exact_energy": EXACT, "circuits": results})
 
 
 if __name__ == "__main__":

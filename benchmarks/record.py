@@ -1,0 +1,26 @@
+"""What every benchmark writes with `--out`: its command, the versions of the packages, and its results."""
+
+import argparse
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("bondwise", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "pennylane", "quimb", "lambeq", "torch")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """The option `--out`."""
+    parser.add_argument("--out", type=Path, help="write the results to this JSON file")
+
+
+def save(path: Path | None, results: Any) -> None:
+    """Write the results, if there is a file to write them to."""
+    if path is not None:
+        versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+        words = [word for word in sys.argv[1:] if word not in ("--out", str(path))]
+        command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+        document = {"command": command, "versions": versions, "results": results}
+        path.write_text(json.dumps(document, indent=1) + "\n")
