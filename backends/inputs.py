@@ -1,4 +1,4 @@
-"""What callers give the verbs, checked once: observables as Pauli sums, parameters as float64 arrays."""
+"""Checks of what callers pass: observables become Pauli sums, parameters become float64 arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.circuits import Observable, as_operator, hermitian, is_matrix, is_observable
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, one_line
 
 NOT_FINITE = (
     "a gate angle is not a finite real number for these parameters; change them or the angle's expression."
@@ -20,22 +20,24 @@ NOT_FINITE = (
 
 
 def as_operators(observables: Observable | Sequence[Observable], num_qubits: int) -> list[SparsePauliOp]:
-    """Observables as a list of Hermitian Pauli sums, equal terms added up.
+    """Observables as a list of Hermitian Pauli sums with equal terms added up.
 
     Args:
         observables: Anything that `as_operator` takes, or a sequence of it; qubit 0 is the rightmost letter,
             wire i is qubit i.
-        num_qubits: Of the circuit that they are measured on.
+        num_qubits: Number of qubits of the circuit.
 
     Returns:
-        K Pauli sums with real coefficients, K = 1 for a single observable.
+        K Pauli sums with real coefficients; K = 1 for a single observable.
 
     Raises:
-        UsageError: There are none, or one is not a Pauli sum, not finite, zero, not Hermitian, or acts on
-            another number of qubits.
+        UsageError: If there are no observables, or one is not a Pauli sum, not finite, zero, not Hermitian,
+            or acts on another number of qubits.
     """
     if not num_qubits:
-        raise UsageError("the circuit has no qubits, so there is nothing to observe; give one on at least 1.")
+        raise UsageError(
+            "the circuit has no qubits, so there is nothing to observe; pass one with at least 1."
+        )
     several = (
         isinstance(observables, Iterable | PauliList)
         and not is_observable(observables)
@@ -48,58 +50,74 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
 
 
 def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
-    """Angles as a contiguous float64 array (*batch, P).
+    """Angles of a circuit with P parameters as a contiguous float64 array (*batch, P).
 
     Args:
-        circuit: Of P parameters.
-        parameters: An array, nested lists or a tensor, on any device and with or without a gradient; None
-            for P = 0.
+        circuit: The circuit.
+        parameters: As for `as_angles`; None for P = 0.
 
     Raises:
-        UsageError: They are not real numbers, their number is not that of the circuit's parameters, or one of
-            them is not finite.
+        UsageError: As for `as_angles`.
     """
-    count = circuit.num_parameters
+    names = [parameter.name for parameter in circuit.parameters]
+    return as_angles("parameters", [] if parameters is None else parameters, names, "circuit")
+
+
+def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch: bool = True) -> np.ndarray:
+    """Finite real numbers with one column per name, as a contiguous float64 array (*batch, len(names)).
+
+    Args:
+        what: What they are called in messages.
+        given: An array, nested lists or a tensor, on any device and with or without a gradient.
+        names: Names of the columns.
+        owner: What has these names, for messages: "circuit" or "module".
+        batch: Whether there may be leading axes.
+
+    Raises:
+        UsageError: If they are not real numbers, have another number of columns, or one is not finite.
+    """
+    count = len(names)
+    accepted = f"pass real numbers of shape {f'(*batch, {count})' if batch else f'({count},)'}."
+    if hasattr(given, "detach"):
+        check_tensor(given)
+        given = given.detach().cpu().resolve_conj()
+        given = (given if given.is_complex() else given.double()).numpy()
     try:
-        if hasattr(parameters, "detach"):  # a tensor
-            check_tensor(parameters)
-            parameters = parameters.detach().cpu()
-            parameters = (parameters if parameters.is_complex() else parameters.double()).numpy()
-        given = np.asarray([] if parameters is None else parameters)
-        if given.dtype.kind not in "biufO":
-            raise TypeError(f"their type is {given.dtype}")
-        angles = np.array(given, dtype=float, order="C")
+        array = np.asarray(given)
+        if array.dtype.kind not in "biufcO":
+            raise TypeError(f"their type is {array.dtype}")
+        angles = array if array.dtype.kind == "c" else np.array(array, dtype=float, order="C")
     except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        raise UsageError(f"{what} are not numbers ({one_line(error)}); {accepted}") from None
+    if np.iscomplexobj(angles):
+        raise UsageError(f"{what} are complex; {accepted}")
+    if angles.ndim == 0 or angles.shape[-1] != count or not (batch or angles.ndim == 1):
         raise UsageError(
-            f"parameters are not numbers ({reason}); pass an array of shape (*batch, {count})."
-        ) from None
-    if angles.ndim == 0 or angles.shape[-1] != count:
-        names = ", ".join(parameter.name for parameter in circuit.parameters[:3]) + (
-            ", …" if count > 3 else ""
-        )
-        raise UsageError(
-            f"parameters have shape {angles.shape} and the circuit has {count} parameters"
-            f"{f' ({names})' if count else ''}; pass an array of shape (*batch, {count})."
+            f"{what} have shape {angles.shape} and the {owner} has {count} {what}{listed(names)}; {accepted}"
         )
     if not np.isfinite(angles).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(angles))[0])
-        raise UsageError(f"parameters{list(where)} is {angles[where]}; angles must be finite numbers.")
+        raise UsageError(f"{what}{list(where)} is {angles[where]}; angles must be finite numbers.")
     return angles
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three names in brackets, to follow a number of them in a message."""
+    return f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
 
 
 def check_tensor(tensor: Any) -> None:
     """Refuse tensors whose numbers cannot be read: simulators and devices compute outside of torch.
 
     Raises:
-        UsageError: It is on the device "meta", or inside one of torch.func's transforms.
+        UsageError: If the tensor is on the device "meta", or inside one of torch.func's transforms.
     """
     import torch
 
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise UsageError(
-            "torch.func's transforms (grad, vmap, jacrev, hessian) do not see through circuits; pass all "
-            "sets at once, shape (N, P), and differentiate by torch.autograd.grad or "
+            "torch.func's transforms (grad, vmap, jacrev, hessian) cannot see through circuits; pass all "
+            "sets at once, with shape (N, P), and differentiate with torch.autograd.grad or "
             "torch.autograd.functional.jacobian."
         )
     if tensor.is_meta:
@@ -110,7 +128,7 @@ def check_tensor(tensor: Any) -> None:
 
 @contextmanager
 def finite_angles() -> Iterator[None]:
-    """Where circuits are bound: an angle such as 1/x at 0 or log(x) at -1 raises UsageError."""
+    """While circuits are bound in this block, an angle such as 1/x at 0 or log(x) at -1 raises UsageError."""
     try:
         yield
     except (ZeroDivisionError, TypeError) as error:

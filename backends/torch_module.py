@@ -1,7 +1,7 @@
-"""Circuits as `torch.nn.Module`s, to be trained, stacked and saved like any other layer.
+"""Circuits as `torch.nn.Module`s, which train, stack and save like any other layer.
 
 The module holds the angles and computes nothing itself: expectation values are those of `expectation`, and
-states come from the same simulations, with the global phase that those leave out put back.
+states come from the same simulations, with the global phase that those omit put back.
 """
 
 from __future__ import annotations
@@ -20,88 +20,72 @@ from qiskit.circuit.library import Initialize
 
 from bondwise.backends.gradients.differentiation import Gradient, choose_method, expectation
 from bondwise.backends.gradients.statevector import adjoint_states, backprop_states
-from bondwise.backends.inputs import NOT_FINITE, as_operators, check_tensor
-from bondwise.backends.names import get_backend
+from bondwise.backends.inputs import NOT_FINITE, as_angles, as_operators, check_tensor, listed
+from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.pennylane.conversion import translated
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, require_memory, unknown_name
 
 
-def to_torch(
-    circuit: QuantumCircuit,
-    observables: Observable | Sequence[Observable] | None = None,
-    *,
-    inputs: Parameter | str | Iterable[Parameter | str] = (),
-    parameters: torch.Tensor | ArrayLike | None = None,
-    backend: Any = "statevector",
-    gradient: Gradient = "auto",
-    shots: int | None = None,
-    seed: int | np.random.Generator | None = None,
-) -> CircuitModule:
-    """Make a circuit a torch module whose weight is its parameters.
+class CircuitModule(torch.nn.Module):
+    """A circuit as a torch module whose weight is its parameters.
 
     Without inputs, `module()` is the state or the expectation values at the module's weight. With inputs,
-    `module(x)` is that for every row of x, so that the module stands between layers of a `nn.Sequential`.
+    `module(x)` is the same for every row of x, so that the module can stand between the layers of an
+    `nn.Sequential`. `state_dict()` holds the weight alone. A copy by `copy.deepcopy` has its own weight and
+    shares the circuit and the backend.
+
+    `module()` returns the state, complex128 (2^n,): the amplitude of the basis state with qubit i in bit b_i
+    is at index sum_i b_i 2^i, with the global phase of the circuit, as in Qiskit's `Statevector`. With
+    observables it returns their values, float64 (K,), or () for a single one. After `module.float()` the
+    outputs are complex64 and float32; the computation itself always uses float64. `module(x)` with x
+    (*batch, I) returns (*batch, 2^n), (*batch, K) or (*batch,), in the precision of x.
 
     Args:
-        circuit: Any circuit on n qubits with P parameters; it may be changed afterwards. For expectation
-            values measurements at its end are left out; for a state there must be none.
-        observables: None for the state; or, for expectation values and as for `estimate`, one operator on n
-            qubits or a sequence of K of them; qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
-        inputs: The I parameters of the circuit, or their names, that are data and come with each call, in the
-            order of their columns; a `ParameterVector` is fine. All others are trained.
-        parameters: The weight's first values, radians, (P - I,) in the order of `circuit.parameters` without
-            the inputs. None: uniform in [-π, π), drawn with `seed`, or with torch's own generator
-            (`torch.manual_seed`) where no seed is given.
-        backend: Whatever `get_backend` takes; a state is to be had from "statevector" only.
+        circuit: Any circuit on n qubits with P parameters; later changes to it have no effect. For
+            expectation values, final measurements are left out; for a state there must not be any.
+        observables: None for the state. For expectation values one operator on n qubits or a sequence of K of
+            them, as for `estimate`; qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
+        inputs: The I parameters of the circuit, or their names, that are data and are passed at each call, in
+            the order of their columns; may be a `ParameterVector`. All others are trained.
+        parameters: Initial weight in radians, (P - I,), in the order of `circuit.parameters` without the
+            inputs. None: uniform in [-π, π), drawn with `seed`, or with torch's global generator
+            (`torch.manual_seed`) if there is no seed.
+        backend: Anything that `get_backend` takes; states are available from "statevector" only.
         gradient: As for `expectation`; for a state "auto", "adjoint" or "backprop".
         shots: As for `expectation`; None for a state.
-        seed: Of the first values, of shots and of spsa's directions. One generator is made of it, which moves
-            on from call to call. Without a seed shots and directions differ at every run.
-
-    Returns:
-        The module. Its one parameter is `weight`, float64 (P - I,).
-        `module()` gives the state, complex128 (2^n,), the amplitude of the basis state with qubit i in b_i at
-        index sum_i b_i 2^i and with the global phase of the circuit, as Qiskit's `Statevector`; or float64
-        (K,), or () for a single observable. Float32 and complex64 after `module.float()`; what is
-        computed inside is float64 always.
-        `module(x)` with x (*batch, I) gives (*batch, 2^n), (*batch, K) or (*batch,), in the precision of x.
-
-    Raises:
-        UsageError: An input that the circuit does not have, parameters of the wrong shape or not finite, a
-            state of a circuit with measurements, resets or branches or from another backend, whatever
-            `expectation` refuses. On calling the module: inputs missing, of the wrong shape or not finite, or
-            states that take more than 8 GiB.
-    """
-    return CircuitModule(
-        circuit,
-        observables,
-        inputs=inputs,
-        parameters=parameters,
-        backend=backend,
-        gradient=gradient,
-        shots=shots,
-        seed=seed,
-    )
-
-
-class CircuitModule(torch.nn.Module):
-    """A circuit with its angles as weight; made by `to_torch`, which says what arguments and outputs are.
-
-    `state_dict()` holds the weight alone. Copies by `copy.deepcopy` have a weight of their own and share the
-    circuit and the backend.
+        seed: Random seed for the initial weight, for shots and for the directions of spsa, used by a single
+            generator that advances from call to call. Without a seed, shots and directions differ in every
+            run.
 
     Attributes:
         circuit: The circuit.
-        weight: What is trained, radians, (P - I,) in the order of `circuit.parameters` without the inputs.
-            Where there are none, `weight.detach()` is what `estimate` and `sample` take.
+        weight: Trained angles in radians, float64 (P - I,), in the order of `circuit.parameters` without the
+            inputs. Without inputs, `weight.detach()` is what `estimate` and `sample` take.
         trained: Names of the parameters in the weight.
-        inputs: Names of the parameters that come with each call.
+        inputs: Names of the parameters that are passed at each call.
         observables: The Pauli sum or sums; None for the state.
         backend: Where the circuit runs.
         gradient: How it is differentiated.
-        shots: Per measured basis and circuit.
+        shots: Number of shots per measured basis and circuit.
+
+    Raises:
+        UsageError: If an input is not a parameter of the circuit, the initial weight has the wrong shape or
+            is not finite, the state is requested of a circuit with measurements, resets or branches or from
+            another backend, or `expectation` refuses an argument. When called: if inputs are missing, have
+            the wrong shape or are not finite, or the states take more than 8 GiB.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import ParameterVector
+        >>> from bondwise.backends import to_torch
+        >>> x, w = ParameterVector("x", 1), ParameterVector("w", 1)
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.ry(x[0] + w[0], 0)
+        >>> module = to_torch(circuit, "Z", inputs=x, parameters=[0.0])
+        >>> module([[0.0], [1.0]])  # cos(x + w)
+        tensor([1.0000, 0.5403], dtype=torch.float64, grad_fn=<SqueezeBackward1>)
     """
 
     def __init__(
@@ -111,7 +95,7 @@ class CircuitModule(torch.nn.Module):
         *,
         inputs: Parameter | str | Iterable[Parameter | str] = (),
         parameters: torch.Tensor | ArrayLike | None = None,
-        backend: Any = "statevector",
+        backend: BackendLike = "statevector",
         gradient: Gradient = "auto",
         shots: int | None = None,
         seed: int | np.random.Generator | None = None,
@@ -122,10 +106,10 @@ class CircuitModule(torch.nn.Module):
         self._generator = None if seed is None else random_generator(seed)
         self._parts: SplitCircuit | None = None
         if observables is None:
-            self._refuse_what_has_no_state(circuit)
+            self._require_state(circuit)
             self.circuit, self.observables = circuit.copy(), None
             self._parts = split(self.circuit)
-            translated(self._parts)  # names what is no gate
+            translated(self._parts)  # raises for anything that is not a gate
         else:
             self.circuit = without_measurements(circuit).copy()
             single, operators = is_observable(observables), as_operators(observables, circuit.num_qubits)
@@ -139,28 +123,28 @@ class CircuitModule(torch.nn.Module):
         self.weight = torch.nn.Parameter(self._first(parameters))
 
     def forward(self, inputs: torch.Tensor | ArrayLike | None = None) -> torch.Tensor:
-        """The state or the expectation values, for each row of `inputs` (*batch, I) where there are any."""
+        """The state or the expectation values, for each row of `inputs` (*batch, I) if there are any."""
         if not self.inputs:
             if inputs is not None:
                 raise UsageError(
-                    "the module has no inputs and is called without any; name the parameters that are data, "
-                    "to_torch(circuit, ..., inputs=[...])."
+                    "the module has no inputs and must be called without any; name the parameters that are "
+                    "data, to_torch(circuit, ..., inputs=[...])."
                 )
             return self._outputs(self.weight)
         if inputs is None:
             raise UsageError(
-                f"the module has {len(self.inputs)} inputs{_listed(self.inputs)} and is called without; pass "
-                f"real numbers of shape (*batch, {len(self.inputs)})."
+                f"the module has {len(self.inputs)} inputs{listed(self.inputs)} and was called without "
+                f"any; pass real numbers of shape (*batch, {len(self.inputs)})."
             )
         data = _real("inputs", inputs, self.inputs)
         dtype = data.dtype if data.is_floating_point() else self.weight.dtype
         weight = self.weight.expand(*data.shape[:-1], -1)
-        merged = torch.cat([weight, data.to(dtype)], dim=-1)  # in the better of the two precisions
+        merged = torch.cat([weight, data.to(dtype)], dim=-1)  # in the higher of the two precisions
         outputs = self._outputs(merged[..., self._order])
         return outputs.to(_complex(dtype) if outputs.is_complex() else dtype)
 
     def extra_repr(self) -> str:
-        """What stands between the brackets when the module is printed."""
+        """The text between the brackets when the module is printed."""
         count = None
         if self.observables is not None:
             count = 1 if is_observable(self.observables) else len(self.observables)
@@ -176,7 +160,7 @@ class CircuitModule(torch.nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in fields.items())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_parts": None}  # made again from the circuit
+        return {**self.__dict__, "_parts": None}  # rebuilt from the circuit
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -184,7 +168,7 @@ class CircuitModule(torch.nn.Module):
             self._parts = split(self.circuit)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CircuitModule:
-        # a backend holds locks and connections, and what was compiled for a circuit is found by the circuit
+        # backends hold locks and connections, and find what they compiled by the circuit itself
         memo |= {id(kept): kept for kept in (self.circuit, self.backend, self._parts)}
         made = type(self).__new__(type(self))
         memo[id(self)] = made
@@ -200,7 +184,7 @@ class CircuitModule(torch.nn.Module):
         return torch.empty(len(self.trained), dtype=torch.float64).uniform_(-pi, pi)
 
     def _outputs(self, parameters: torch.Tensor) -> torch.Tensor:
-        """(*batch, P) → (*batch, 2^n) or what `expectation` makes of them."""
+        """(*batch, P) → (*batch, 2^n), or the shape of `expectation`."""
         return self._values(parameters) if self._parts is None else self._states(self._parts, parameters)
 
     def _values(self, parameters: torch.Tensor) -> torch.Tensor:
@@ -240,11 +224,11 @@ class CircuitModule(torch.nn.Module):
             device=parameters.device, dtype=_complex(parameters.dtype)
         )
 
-    def _refuse_what_has_no_state(self, circuit: QuantumCircuit) -> None:
+    def _require_state(self, circuit: QuantumCircuit) -> None:
         if not self.backend.differentiable or self.shots is not None:
             where = f"backend={self.backend.name!r}" if self.shots is None else f"shots={self.shots}"
             raise UsageError(
-                f"the state is not to be had with {where}; pass observables, or write backend='statevector' "
+                f"the state is not available with {where}; pass observables, or write backend='statevector' "
                 "without shots."
             )
         if choose_method(self.gradient, self.backend, None, circuit.num_qubits, 1) not in (
@@ -259,7 +243,7 @@ class CircuitModule(torch.nn.Module):
             if isinstance(step.operation, Measure | Reset | Initialize | ControlFlowOp):
                 raise UsageError(
                     f"a circuit with '{step.operation.name}' has no single final state; leave it out "
-                    "(circuit.remove_final_measurements() does for measurements at the end), or pass "
+                    "(for final measurements with circuit.remove_final_measurements()), or pass "
                     "observables."
                 )
 
@@ -286,29 +270,13 @@ def _input_names(inputs: Any, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
-
-
 def _real(what: str, values: Any, names: Sequence[str], *, batch: bool = True) -> torch.Tensor:
-    """Finite real numbers with one column for each name."""
-    count = len(names)
-    wanted = f"pass real numbers of shape {f'(*batch, {count})' if batch else f'({count},)'}."
-    try:
-        # torch would take lists for float32
-        tensor = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values, order="C"))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{what} are not numbers ({' '.join(str(error).split())}); {wanted}") from None
-    check_tensor(tensor)
-    if tensor.is_complex():
-        raise UsageError(f"{what} are complex; {wanted}")
-    if tensor.ndim == 0 or tensor.shape[-1] != count or not (batch or tensor.ndim == 1):
-        raise UsageError(
-            f"{what} have shape {tuple(tensor.shape)} and the module has {count} {what}{_listed(names)}; "
-            f"{wanted}"
-        )
-    bad = torch.nonzero(~torch.isfinite(tensor))
-    if len(bad):
-        where = tuple(bad[0].tolist())
-        raise UsageError(f"{what}{list(where)} is {tensor[where].item()}; angles must be finite numbers.")
-    return tensor
+    """Finite real numbers with one column per name, in their own precision; tensors keep their gradients."""
+    checked = as_angles(what, values, names, "module", batch=batch)
+    if isinstance(values, torch.Tensor):
+        return values
+    kind = np.asarray(values).dtype
+    return torch.from_numpy(checked if kind.hasobject else checked.astype(kind))
+
+
+to_torch = CircuitModule  # the verb beside `to_pennylane`

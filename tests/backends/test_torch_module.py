@@ -568,7 +568,7 @@ def test_wrong_calls():
     for observables in (None, OBSERVABLES):
         module = to_torch(phased(), observables, inputs=INPUTS)
         for data, message in (
-            (None, r"has 2 inputs \(x1, u0\) and is called without"),
+            (None, r"has 2 inputs \(x1, u0\) and was called without"),
             (torch.zeros(4, 3), r"inputs have shape \(4, 3\) and the module has 2 inputs \(x1, u0\)"),
             (torch.tensor(0.3), r"inputs have shape \(\)"),
             ([[0.1, np.inf]], r"inputs\[0, 1\] is inf"),

@@ -453,7 +453,7 @@ def refused():
         ((circuit, good), {}, r"shape \(0,\) and the circuit has 3 parameters"),
         ((circuit, good, [0.1, np.nan, 0.2]), {}, r"parameters\[1\] is nan"),
         ((circuit, good, ["a", "b", "c"]), {}, "not numbers"),
-        ((circuit, good, torch.ones(3, dtype=torch.complex128)), {}, "not numbers"),
+        ((circuit, good, torch.ones(3, dtype=torch.complex128)), {}, "parameters are complex"),
         ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three), {}, "observable is zero"),
         ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three, "aer"), {}, "observable is zero"),
         ((circuit, "ZQ", three), {}, "'ZQ' is not a label"),
