@@ -1,4 +1,4 @@
-"""What an extrapolation to zero noise returns: value, standard error, and the curve behind them."""
+"""The result of an extrapolation to zero noise: value, standard error, and the fitted curve."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ class Extrapolation(Result):
     """Values at noise scale 0, one for each leading index of the scan.
 
     `value` and `std` are floats for a scan of shape `(S,)` and float64 arrays of shape `(...)` otherwise.
-    `std` is propagated from the scan's standard errors alone: that the true decay is not of the fitted form
-    is not in it.
+    `std` is propagated from the standard errors of the scan; it does not account for a decay that differs
+    from the fitted form.
 
     Attributes:
-        method: The model that was fitted, and for how many elements another was.
-        converged: Whether that model describes the element; False where another had to be used. Like `value`.
-        message: What was used instead, and for how many elements; empty when all went well.
-        scale_factors: Abscissae of the fit, shape `(S,)`.
+        method: The fitted model, and for how many elements another one was used.
+        converged: Whether the model describes the element; False if another had to be used. Like `value`.
+        message: Which model was used instead, and for how many elements; empty if there were none.
+        scale_factors: Scale factors of the fit, shape `(S,)`.
         measured: The scan's values, shape `(..., S)`.
         measured_std: Their standard errors, shape `(..., S)`.
         curve_at: Scale factors from 0 to the largest one, shape `(K,)`.
         curve: The fitted curve there, shape `(..., K)`; `curve[..., 0]` is `value`.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
+        >>> fit = extrapolate_linear(NoiseScan(values=[0.8, 0.4], stds=[0.1, 0.1], scale_factors=[1, 3]))
+        >>> print(fit)
+        Extrapolation: 1 ± 0.16, no shots
     """
 
     method: str
@@ -52,7 +58,7 @@ class Extrapolation(Result):
         converged: np.ndarray | bool = True,
         message: str = "",
     ) -> Self:
-        """Put a result together from a curve on `scan.grid()` and the variance of its first point."""
+        """The result from a curve on `scan.grid()` and the variance of its first point."""
         value, std = curve[..., 0], np.sqrt(variance)
         flags = np.broadcast_to(converged, value.shape)
         return cls(
@@ -71,10 +77,10 @@ class Extrapolation(Result):
 
     @classmethod
     def from_value(cls, scan: NoiseScan, method: str, fit: Any) -> Self:
-        """Put a result together from what a user's function returns: the value, or value and standard error.
+        """The result from what a user's function returns: the value, or value and standard error.
 
         Raises:
-            UsageError: It is neither, not of the scan's leading shape, or not finite.
+            UsageError: If it is neither, not of the scan's leading shape, or not finite.
         """
         shape = scan.values.shape[:-1]
         given = isinstance(fit, tuple) and len(fit) == 2
@@ -84,24 +90,22 @@ class Extrapolation(Result):
             value, std = real_array("the value", value), real_array("the standard error", std)
         except UsageError:
             kind = "None" if fit is None else f"{type(fit).__name__} {str(fit)[:40]}"
-            raise UsageError(f"{method} returned {kind}, which is no real number; {wanted}") from None
+            raise UsageError(f"{method} returned {kind}, which is not a real number; {wanted}") from None
         if value.shape != shape or std.shape != shape:
             raise UsageError(f"{method} returned the shapes {value.shape} and {std.shape}; {wanted}")
         if not np.isfinite(value).all():
             raise UsageError(f"{method} returned {value.ravel()[~np.isfinite(value.ravel())][0]}; {wanted}")
         if given and not (np.isfinite(std) & (std >= 0)).all():
-            raise UsageError(
-                f"{method} returned a standard error that is no finite number from 0 on; {wanted}"
-            )
+            raise UsageError(f"{method} returned a standard error that is negative or not finite; {wanted}")
         curve = np.full((*shape, scan.grid().size), np.nan)  # not known between the points
         curve[..., 0] = value
         return cls.from_curve(scan, method, curve, std**2)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the measured points with error bars and the curve down to scale 0.
+        """Plot the measured points with error bars, and the curve down to scale 0.
 
         Args:
-            ax: Where to draw; by default on a new figure.
+            ax: Matplotlib Axes; a new figure by default.
 
         Returns:
             The Axes.
@@ -113,9 +117,9 @@ class Extrapolation(Result):
         zeros = np.column_stack([np.ravel(self.value), np.ravel(self.std)])
         for index, (value, std) in enumerate(zeros):
             (line,) = axes.plot(self.curve_at, curves[index], label=self.method if index == 0 else None)
-            colour = line.get_color()
-            axes.errorbar(self.scale_factors, points[index], bars[index], fmt="o", color=colour, capsize=3)
-            axes.errorbar([0.0], [value], [std], fmt="s", color=colour, capsize=3)
+            color = line.get_color()
+            axes.errorbar(self.scale_factors, points[index], bars[index], fmt="o", color=color, capsize=3)
+            axes.errorbar([0.0], [value], [std], fmt="s", color=color, capsize=3)
         axes.set_xlabel("noise scale factor")
         axes.set_ylabel("expectation value")
         return axes

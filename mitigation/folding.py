@@ -1,17 +1,17 @@
 """Noise amplified by unitary folding of a transpiled circuit: `U → U (U† U)^k` (arXiv:2005.10921).
 
-The noise of a circuit is scaled by inserting pairs of gates that undo one another. A device runs its own
-gates only, and `sx` or `rzz(θ)` have inverses outside this set, so inverses are written with the gates that
-are there: `sx† = rz(π) sx rz(π)` and `rzz(-θ) = x rzz(θ) x`, up to a global phase.
+The noise of a circuit is scaled by inserting pairs of gates that undo each other. A device runs only its own
+gates, and `sx` and `rzz(θ)` have inverses outside of this set, so inverses are written with the gates that
+are available: `sx† = rz(π) sx rz(π)` and `rzz(-θ) = x rzz(θ) x`, up to a global phase.
 
-The scale factor is the number of two-qubit gates after folding over the number before (in a circuit without
-any, of all gates). A circuit of n such gates reaches steps of 2/n; the achieved factor is returned with the
-circuit.
+The scale factor is the number of two-qubit gates after folding divided by the number before (all gates count
+in a circuit without two-qubit gates). With n such gates it can be set in steps of 2/n; the factor achieved is
+returned with the circuit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import floor, isfinite, pi
 
 from qiskit import QuantumCircuit
@@ -23,53 +23,59 @@ from qiskit.transpiler import Target
 from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.runs import UsageError, random_generator
 
+Inverse = Callable[[CircuitInstruction], list[CircuitInstruction]]
+
 
 def fold_global(
     circuit: QuantumCircuit, scale_factor: float, *, target: Target | None = None
 ) -> tuple[QuantumCircuit, float]:
-    """Fold the whole circuit, then its last gates once more to come as near to the factor as possible.
+    """Fold the whole circuit, then its last gates once more to come as close to the factor as possible.
 
-    `U` becomes `U (U† U)^k B† B`, where B is the end of U that holds the missing two-qubit gates. All gates
-    are repeated, so the noise of one-qubit gates is scaled as well. Barriers keep the parts from being
-    merged. Delays stay as they are; measurements at the end stay at the end; parameters may be free.
+    `U` becomes `U (U† U)^k B† B`, where B is the end of U with the missing number of two-qubit gates. All
+    gates are repeated, so the noise of one-qubit gates is scaled as well. Barriers keep the parts from being
+    merged. Delays are kept, measurements at the end stay at the end, and parameters may be free.
 
     Args:
         circuit: Transpiled circuit; its qubits and layout are kept.
-        scale_factor: At least 1.
-        target: Device the result must be legal on; without it, inverses use the circuit's own gates if they
-            can.
+        scale_factor: Noise strength to reach, at least 1.
+        target: Device on which the result must be legal; without it, inverses use the circuit's own gates if
+            possible.
 
     Returns:
-        The folded circuit and the scale factor achieved, within 1/n of the one asked for when the circuit
-        has n two-qubit gates. At factor 1 it is `circuit` itself.
+        The folded circuit and the scale factor achieved, within 1/n of the requested one for a circuit with n
+        two-qubit gates. At factor 1 the circuit is `circuit` itself.
 
     Raises:
-        UsageError: A factor below 1 or not finite, a circuit without gates, with an operation that cannot be
-            undone (reset, control flow, measurement before the end), or with a gate without inverse on
+        UsageError: If the factor is below 1 or not finite, the circuit has no gates or an operation that
+            cannot be undone (reset, control flow, measurement before the end), or a gate has no inverse on
             `target`.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import fold_global
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> folded, factor = fold_global(bell, 3)
+        >>> factor, dict(folded.count_ops())
+        (3.0, {'h': 3, 'cx': 3, 'barrier': 2})
     """
     circuit = as_circuit(circuit)
-    named = in_gates(true_names(circuit))
-    body, tail = _split(named)
-    counted = _counted(body)
-    extra = _extra_folds(scale_factor, len(counted))
-    if not extra:
-        return circuit, 1.0
-    whole, part = divmod(extra, len(counted))
-    inverse = _inverter(named, target)
-    touched = {qubit for instruction in body if _is_gate(instruction) for qubit in instruction.qubits}
-    active = [qubit for qubit in circuit.qubits if qubit in touched]
-    pieces = [body] * whole + ([body[counted[-part] :]] if part else [])
-    folded = circuit.copy_empty_like()
-    _append(folded, body)
-    for piece in pieces:
-        folded.barrier(active)
-        for instruction in reversed(piece):
-            _append(folded, inverse(instruction))
-        folded.barrier(active)
-        _append(folded, piece)
-    _append(folded, tail)
-    return folded, 1 + 2 * extra / len(counted)
+
+    def arrange(
+        body: list[CircuitInstruction], counted: list[int], extra: int, inverse: Inverse
+    ) -> Iterator[CircuitInstruction]:
+        whole, part = divmod(extra, len(counted))
+        touched = {qubit for instruction in body if _is_gate(instruction) for qubit in instruction.qubits}
+        fence = _fence([qubit for qubit in circuit.qubits if qubit in touched])
+        yield from body
+        for piece in [body] * whole + ([body[counted[-part] :]] if part else []):
+            yield fence
+            for instruction in reversed(piece):
+                yield from inverse(instruction)
+            yield fence
+            yield from piece
+
+    return _folded(circuit, scale_factor, target, arrange)
 
 
 def fold_gates(
@@ -82,58 +88,88 @@ def fold_gates(
     """Fold each two-qubit gate by itself: `G → G (G† G)^k`, a random subset of them once more.
 
     One-qubit gates are not repeated, so their noise is not scaled and stays in the extrapolated value. Each
-    fold stands between barriers on the gate's qubits. For one seed the subsets of growing factors are
+    fold stands between barriers on the gate's qubits. For one seed, the subsets of growing factors are
     nested.
 
     Args:
         circuit: Transpiled circuit; its qubits and layout are kept.
-        scale_factor: At least 1.
-        target: Device the result must be legal on; without it, inverses use the circuit's own gates if they
-            can.
-        seed: For the random subset.
+        scale_factor: Noise strength to reach, at least 1.
+        target: Device on which the result must be legal; without it, inverses use the circuit's own gates if
+            possible.
+        seed: Random seed for the subset.
 
     Returns:
-        The folded circuit and the scale factor achieved, within 1/n of the one asked for when the circuit
-        has n two-qubit gates. At factor 1 it is `circuit` itself.
+        The folded circuit and the scale factor achieved, within 1/n of the requested one for a circuit with n
+        two-qubit gates. At factor 1 the circuit is `circuit` itself.
 
     Raises:
         UsageError: As for `fold_global`.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import fold_gates
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> folded, factor = fold_gates(bell, 3)
+        >>> factor, dict(folded.count_ops())
+        (3.0, {'cx': 3, 'barrier': 2, 'h': 1})
     """
-    circuit = as_circuit(circuit)
+
+    def arrange(
+        body: list[CircuitInstruction], counted: list[int], extra: int, inverse: Inverse
+    ) -> Iterator[CircuitInstruction]:
+        whole, part = divmod(extra, len(counted))
+        folds = dict.fromkeys(counted, whole)
+        for position in random_generator(seed).permutation(counted)[:part]:
+            folds[int(position)] += 1
+        for position, instruction in enumerate(body):
+            yield instruction
+            fence = _fence(instruction.qubits)
+            for _ in range(folds.get(position, 0)):
+                yield from (fence, *inverse(instruction), fence, instruction)
+
+    return _folded(as_circuit(circuit), scale_factor, target, arrange)
+
+
+def _folded(
+    circuit: QuantumCircuit,
+    scale_factor: float,
+    target: Target | None,
+    arrange: Callable[[list[CircuitInstruction], list[int], int, Inverse], Iterable[CircuitInstruction]],
+) -> tuple[QuantumCircuit, float]:
+    """The circuit with its gates as `arrange` repeats them, and the scale factor achieved.
+
+    `arrange` gets the unitary part, the positions of its gates that count, how many of these to fold in all,
+    and what writes their inverses.
+    """
     named = in_gates(true_names(circuit))
     body, tail = _split(named)
     counted = _counted(body)
     extra = _extra_folds(scale_factor, len(counted))
     if not extra:
         return circuit, 1.0
-    whole, part = divmod(extra, len(counted))
-    folds = dict.fromkeys(counted, whole)
-    for position in random_generator(seed).permutation(counted)[:part]:
-        folds[int(position)] += 1
-    inverse = _inverter(named, target)
     folded = circuit.copy_empty_like()
-    for position, instruction in enumerate(body):
-        _append(folded, [instruction])
-        for _ in range(folds.get(position, 0)):
-            folded.barrier(instruction.qubits)
-            _append(folded, inverse(instruction))
-            folded.barrier(instruction.qubits)
-            _append(folded, [instruction])
-    _append(folded, tail)
+    for instruction in (*arrange(body, counted, extra, _inverter(named, target)), *tail):
+        folded.append(instruction)
     return folded, 1 + 2 * extra / len(counted)
 
 
+def _fence(qubits: Sequence[Qubit]) -> CircuitInstruction:
+    return CircuitInstruction(Barrier(len(qubits)), qubits)
+
+
 def _extra_folds(scale_factor: float, count: int) -> int:
-    """Pairs of gates to insert in all: each adds 2/count to the scale factor."""
+    """How many pairs of gates to insert in all; each adds 2/count to the scale factor."""
     if not isfinite(scale_factor) or scale_factor < 1:
         raise UsageError(
-            f"scale factor {scale_factor} is not possible; folding takes factors from 1 on, such as 3."
+            f"scale factor {scale_factor} is not possible; folding takes factors of at least 1, such as 3."
         )
     return floor((scale_factor - 1) / 2 * count + 0.5)
 
 
 def _is_gate(instruction: CircuitInstruction) -> bool:
-    return isinstance(instruction.operation, Gate) and bool(instruction.qubits)  # a global phase is none
+    # a global phase is a gate on no qubits
+    return isinstance(instruction.operation, Gate) and bool(instruction.qubits)
 
 
 def _counted(body: Sequence[CircuitInstruction]) -> list[int]:
@@ -158,7 +194,7 @@ def _split(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], list[Circ
             tail.append(instruction)
         elif not isinstance(operation, Gate | Barrier | Delay):
             raise UsageError(
-                f"{operation.name!r} cannot be undone, so the circuit cannot be folded; take it out."
+                f"{operation.name!r} cannot be undone, so the circuit cannot be folded; remove it."
             )
         elif not measured.isdisjoint(instruction.qubits):
             raise UsageError(
@@ -169,15 +205,8 @@ def _split(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], list[Circ
     return body, tail
 
 
-def _append(circuit: QuantumCircuit, instructions: Sequence[CircuitInstruction]) -> None:
-    for instruction in instructions:
-        circuit.append(instruction)
-
-
-def _inverter(
-    circuit: QuantumCircuit, target: Target | None
-) -> Callable[[CircuitInstruction], list[CircuitInstruction]]:
-    """The function that writes the inverse of one of the circuit's instructions with the gates allowed."""
+def _inverter(circuit: QuantumCircuit, target: Target | None) -> Inverse:
+    """The function that writes the inverse of one of the circuit's instructions in the gates allowed."""
     own = {instruction.operation.name for instruction in circuit.data}
 
     def allowed(part: CircuitInstruction) -> bool:
@@ -188,7 +217,7 @@ def _inverter(
 
     def inverse(instruction: CircuitInstruction) -> list[CircuitInstruction]:
         if not _is_gate(instruction):
-            return [instruction]  # a barrier or a delay, its own mirror image
+            return [instruction]  # a barrier or a delay is its own inverse
         ways = _inverses(instruction)
         for way in ways:
             if all(allowed(part) for part in way):
@@ -197,21 +226,21 @@ def _inverter(
             return ways[-1]
         raise UsageError(
             f"the inverse of {instruction.operation.name!r} cannot be written with the gates of the target "
-            f"({', '.join(sorted(target.operation_names))}); transpile for a basis that has it."
+            f"({', '.join(sorted(target.operation_names))}); transpile to a basis that has it."
         )
 
     return inverse
 
 
 def _inverses(instruction: CircuitInstruction) -> list[list[CircuitInstruction]]:
-    """Ways to write the inverse up to a global phase, best first, the gate's own last."""
+    """Ways to write the inverse up to a global phase, the best first, the gate's own inverse last."""
     operation, qubits = instruction.operation, instruction.qubits
     first = qubits[:1]
     ways = []
-    if operation.name in ("sx", "sxdg", "iswap"):  # Z on one qubit turns the rotation round
+    if operation.name in ("sx", "sxdg", "iswap"):  # Z on one qubit reverses the rotation
         half_turn = CircuitInstruction(RZGate(pi), first)
         ways.append([half_turn, CircuitInstruction(operation, qubits), half_turn])
-    elif operation.name == "rzz":  # devices take angles from 0 to π/2 only
+    elif operation.name == "rzz":  # devices only take angles from 0 to π/2
         flip = CircuitInstruction(XGate(), first)
         ways.append([flip, instruction, flip])
     return [*ways, [CircuitInstruction(_inverse(operation), qubits)]]
@@ -220,7 +249,7 @@ def _inverses(instruction: CircuitInstruction) -> list[list[CircuitInstruction]]
 def _inverse(gate: Gate) -> Gate:
     try:
         return gate.inverse()
-    except QiskitError as error:  # none of its own, or one that fails
+    except QiskitError as error:  # it has none, or one that fails
         if gate.definition is None:
             raise UsageError(
                 f"{gate.name!r} has neither an inverse nor a definition, so the circuit cannot be folded."

@@ -1,13 +1,13 @@
 """Readout errors undone in the observable, so that any estimator can run the corrected measurement.
 
 A qubit q that reads 1 for a prepared 0 with probability p(1|0), and 0 for a prepared 1 with p(0|1), turns the
-outcome of a measured Pauli factor into `a_q + b_q <σ_q>` with `a = p(0|1) - p(1|0)`, `b = 1 - p(0|1) -
-p(1|0)`. When qubits err independently, replacing every factor σ_q by `(σ_q - a_q) / b_q` gives the true
-mean: a Pauli of weight w becomes 2^w terms, all measured in the same basis (the tensor product model of
+mean of a measured Pauli factor into `a_q + b_q ⟨σ_q⟩` with `a = p(0|1) - p(1|0)` and `b = 1 - p(0|1) -
+p(1|0)`. If qubits err independently, replacing every factor σ_q by `(σ_q - a_q) / b_q` gives the true mean: a
+Pauli of weight w becomes 2^w terms, all measured in the same basis (the tensor product model of
 arXiv:2006.14044).
 
-Assumed: errors are not correlated between qubits, and those of the X gates and of the initial state, which
-the calibration cannot tell apart from them, are negligible.
+Errors are assumed to be uncorrelated between qubits, and the errors of the X gates and of the initial state,
+which the calibration cannot distinguish from readout errors, to be negligible.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ class ReadoutCalibration:
     """How the Z outcomes of some qubits depend on their state: `measured = offset + slope · true`.
 
     Attributes:
-        qubits: Calibrated qubits of the transpiled circuit, k of them.
+        qubits: The k calibrated qubits, as numbered in the transpiled circuit.
         offset: a_q, float64, shape `(k,)`.
-        slope: b_q, float64, shape `(k,)`; 1 is a perfect readout.
+        slope: b_q, float64, shape `(k,)`; 1 for a perfect readout.
         std: The larger standard error of the two measured means of each qubit, shape `(k,)`.
-        shots: Shots of each of the two circuits; 0 where none were asked for.
-        total_shots: Shots spent on the calibration.
-        job_ids: The job that ran it.
+        shots: Number of shots of each of the two circuits; 0 if none were requested.
+        total_shots: Number of shots spent on the calibration.
+        job_ids: Identifiers of the jobs that ran it.
+
+    Example:
+        >>> from bondwise.backends import get_backend
+        >>> from bondwise.mitigation import ReadoutCalibration
+        >>> calibration = ReadoutCalibration.measure(get_backend("fake:manila"), [0], 5, shots=None)
+        >>> calibration.slope.round(3)
+        array([0.929])
     """
 
     qubits: tuple[int, ...]
@@ -58,25 +65,26 @@ class ReadoutCalibration:
         shots: int | None,
         seed: int | None = None,
     ) -> ReadoutCalibration:
-        """Prepare all qubits in |0>, then all in |1>, and measure Z on each: two circuits in one job.
+        """Prepare all qubits in |0⟩, then all in |1⟩, and measure Z on each: two circuits in one job.
 
         Args:
-            backend: Where the corrected circuits will run.
+            backend: Backend on which the corrected circuits will run.
             qubits: Qubits to calibrate, as numbered in the transpiled circuits.
-            num_qubits: Width of those circuits.
-            shots: Per circuit; None evaluates exactly where the backend can, else what it does by default.
-            seed: Passed on to the backend.
+            num_qubits: Number of qubits of those circuits.
+            shots: Number of shots per circuit. None: exact values where the backend has them, else the
+                backend's default.
+            seed: Random seed for sampling.
 
         Raises:
-            RunError: A qubit reads 0 and 1 almost alike, so nothing can be undone.
-            UsageError: The target has no X gate to calibrate with.
+            RunError: If a qubit reads 0 and 1 almost alike, so that nothing can be undone.
+            UsageError: If the target has no X gate to calibrate with.
         """
         zeros, ones = QuantumCircuit(num_qubits), QuantumCircuit(num_qubits)
         for qubit in qubits:
             _flip(ones, qubit, backend)
         factors = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], num_qubits) for q in qubits]
         result = backend.run([(zeros, factors), (ones, factors)], shots=shots, seed=seed)
-        # Estimators that add Gaussian noise can leave the interval of possible values.
+        # estimators that add Gaussian noise can leave the interval of possible values
         of_zero, of_one = (np.clip(pub_result.data["evs"], -1, 1) for pub_result in result)
         slope = (of_zero - of_one) / 2
         for qubit, value in zip(qubits, slope, strict=True):
@@ -99,10 +107,10 @@ class ReadoutCalibration:
         """The observable whose measured mean is the true mean of the given one.
 
         Args:
-            observable: On the qubits of the transpiled circuit; what it reads must be among `qubits`.
+            observable: Observable on the qubits of the transpiled circuit; it may read `qubits` only.
 
         Raises:
-            UsageError: A Pauli has a weight above 12: it would become more than 2^12 terms.
+            UsageError: If a Pauli has a weight above 12, which would become more than 2^12 terms.
         """
         observable = as_operator(observable)
         x, z, coefficients = observable.paulis.x, observable.paulis.z, observable.coeffs
@@ -111,7 +119,7 @@ class ReadoutCalibration:
         if weight > MAX_WEIGHT:
             raise UsageError(
                 f"a Pauli of weight {weight} expands into 2^{weight} terms when readout errors are undone; "
-                f"up to weight {MAX_WEIGHT} is supported, pass readout=False beyond."
+                f"the largest weight supported is {MAX_WEIGHT}; pass readout=False."
             )
         for qubit, offset, slope in zip(self.qubits, self.offset, self.slope, strict=True):
             reads = x[:, qubit] | z[:, qubit]
@@ -124,10 +132,9 @@ class ReadoutCalibration:
         return SparsePauliOp(PauliList.from_symplectic(z, x), coefficients).simplify(atol=0)
 
     def error_bound(self, observable: SparsePauliOp) -> float:
-        """What the calibration's own errors add at most to the standard error of the corrected mean.
+        """Upper bound on what the errors of the calibration add to the standard error of the corrected mean.
 
-        To first order, with every expectation value that enters bounded by 1 and errors of different qubits
-        independent.
+        To first order, with all expectation values bounded by 1 and errors of different qubits independent.
         """
         reads = (observable.paulis.x | observable.paulis.z)[:, list(self.qubits)]
         return float(np.linalg.norm((np.abs(observable.coeffs) @ reads) * self.std / self.slope))
@@ -144,5 +151,6 @@ def _flip(circuit: QuantumCircuit, qubit: int, backend: Backend) -> None:
         circuit.rx(np.pi, qubit)
     else:
         raise UsageError(
-            "readout errors are calibrated with x, sx or rx, and the target has none; pass readout=False."
+            "readout errors are calibrated with x, sx or rx, and the target has none of them; pass "
+            "readout=False."
         )

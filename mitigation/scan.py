@@ -1,6 +1,6 @@
-"""A noise scan: the same expectation values measured at several strengths of the same noise.
+"""Noise scans: the same expectation values at several strengths of the same noise.
 
-It is what every extrapolation reads, whoever amplified the noise. The last axis is the scale factor.
+They are the input of every extrapolation, however the noise was amplified. The last axis is the scale factor.
 """
 
 from __future__ import annotations
@@ -23,16 +23,22 @@ class NoiseScan:
 
     Attributes:
         values: Measured values, float64, shape `(..., S)`.
-        stds: Their standard errors, same shape; 0 where a value is exact.
-        scale_factors: Noise strengths that were really reached, shape `(S,)`, positive and distinct; 1 is the
-            circuit as it is.
-        shots: Circuit executions spent on the whole scan; 0 for exact values.
-        asymptote: What a fully mixed state would give, `Tr(O) / 2^n`, shape `(...)` or a number; the
-            exponential decay goes there. Zero for observables without identity term.
+        stds: Their standard errors, same shape; 0 for exact values.
+        scale_factors: Noise strengths that were actually reached, shape `(S,)`, positive and distinct; 1 is
+            the original circuit.
+        shots: Number of shots spent on the whole scan; 0 for exact values.
+        asymptote: Value in the maximally mixed state, `Tr(O) / 2^n`, shape `(...)` or a number; the limit of
+            the exponential decay. Zero for observables without an identity term.
 
     Raises:
-        UsageError: What is not real, shapes that do not fit, values that are not finite, a negative standard
-            error, or scale factors that are not positive and distinct.
+        UsageError: If something is not real, shapes do not match, values are not finite, a standard error is
+            negative, or scale factors are not positive and distinct.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_exponential
+        >>> scan = NoiseScan(values=[0.9, 0.729], stds=[0, 0], scale_factors=[1, 3])
+        >>> print(extrapolate_exponential(scan))
+        Extrapolation: 1, no shots
     """
 
     values: np.ndarray
@@ -52,17 +58,17 @@ class NoiseScan:
         if not (np.all(np.isfinite(factors)) and np.all(factors > 0)):
             raise UsageError(f"scale_factors {factors.tolist()} must be finite and positive.")
         if len(np.unique(factors)) < factors.size:
-            raise UsageError(f"scale_factors {factors.tolist()} must differ from one another.")
+            raise UsageError(f"scale_factors {factors.tolist()} must be distinct.")
         if values.shape[-1:] != factors.shape:
             raise UsageError(
                 f"values has shape {values.shape}; its last axis must be the {factors.size} scale factors."
             )
         if stds.shape != values.shape:
             raise UsageError(
-                f"stds has shape {stds.shape} but values has {values.shape}; they must be equal."
+                f"stds has shape {stds.shape} and values has {values.shape}; they must be equal."
             )
         if not np.all(np.isfinite(values)):
-            raise UsageError("values holds NaN or infinity; every measured value must be finite.")
+            raise UsageError("values contains NaN or infinity; every measured value must be finite.")
         if not (np.all(np.isfinite(stds)) and np.all(stds >= 0)):
             raise UsageError("stds must be finite and not negative; pass zeros for exact values.")
         if asymptote.shape not in ((), values.shape[:-1]) or not np.all(np.isfinite(asymptote)):
@@ -76,20 +82,20 @@ class NoiseScan:
 
     @classmethod
     def from_pub_result(cls, pub_result: PubResult) -> Self:
-        """The scan behind one entry of what `MitigatedEstimator.run(...).result()` returns.
+        """The scan behind a PUB result of a `MitigatedEstimator`.
 
         Args:
-            pub_result: Such an entry.
+            pub_result: One element of `MitigatedEstimator.run(...).result()`.
 
         Returns:
-            The scan, with leading axes as the PUB has them.
+            The scan, whose leading axes are those of the PUB.
 
         Raises:
-            UsageError: The entry comes from another estimator and has no noise factors.
+            UsageError: If the result comes from another estimator and has no noise factors.
         """
         data, metadata = pub_result.data, pub_result.metadata
         if "evs_noise_factors" not in data or "scale_factors" not in metadata:
-            raise UsageError("this PUB result holds no noise factors; run the PUB with a MitigatedEstimator.")
+            raise UsageError("this PUB result has no noise factors; run the PUB with a MitigatedEstimator.")
         return cls(
             values=data["evs_noise_factors"],
             stds=data["stds_noise_factors"],
@@ -101,22 +107,22 @@ class NoiseScan:
     def weights(self) -> np.ndarray:
         """Weights for a least-squares fit: inverse variances up to a common factor, shape `(..., S)`.
 
-        A sampled value of ±1 reports a standard error of 0 and would fix the fit alone, so each error counts
-        as at least a third of the largest of its element. Elements without any error are weighted equally.
+        A sampled value of ±1 has a standard error of 0 and would determine the fit alone, so each error
+        counts as at least a third of the largest one of its element. If all errors are 0, weights are equal.
         """
         largest = np.broadcast_to(self.stds.max(axis=-1, keepdims=True), self.stds.shape)
         share = np.divide(self.stds, largest, out=np.ones_like(self.stds), where=largest > 0)
         return np.maximum(share, 1 / 3) ** -2
 
     def grid(self) -> np.ndarray:
-        """Scale factors from 0 to the largest one at which fitted curves are kept, shape `(51,)`."""
+        """Scale factors from 0 to the largest one, at which fitted curves are stored, shape `(51,)`."""
         return np.linspace(0.0, float(self.scale_factors.max()), 51)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw each value against the scale factor, with error bars of one standard error.
+        """Plot each value against the scale factor, with error bars of one standard error.
 
         Args:
-            ax: Where to draw; by default on a new figure.
+            ax: Matplotlib Axes; a new figure by default.
 
         Returns:
             The Axes.

@@ -40,6 +40,17 @@ def real_circuit(qubits: int, layers: int) -> QuantumCircuit:
     return circuit
 
 
+def two_qubits() -> QuantumCircuit:
+    """Three layers of ry, rx and cx with 6 parameters."""
+    angles = ParameterVector("a", 6)
+    circuit = QuantumCircuit(2)
+    for layer in range(3):
+        circuit.ry(angles[2 * layer], 0)
+        circuit.rx(angles[2 * layer + 1], 1)
+        circuit.cx(0, 1)
+    return circuit
+
+
 def random_tensors(sites: int, bond: int, rng: np.random.Generator, *, real: bool = True) -> list[np.ndarray]:
     """A normalized matrix product state with random tensors."""
     bonds = [min(bond, 2**i, 2 ** (sites - i)) for i in range(sites + 1)]

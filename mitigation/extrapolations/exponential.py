@@ -1,6 +1,6 @@
-"""Zero-noise extrapolation by an exponential decay `E(s) = A + B exp(-g s)` (arXiv:1712.09271).
+"""Zero-noise extrapolation by an exponential decay `E(s) = A + B exp(-γ s)` (arXiv:1712.09271).
 
-Exact for a Pauli observable under global depolarising noise, whose asymptote A is `Tr(O) / 2^n`.
+Exact for a Pauli observable under global depolarizing noise, whose asymptote A is `Tr(O) / 2^n`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,33 @@ from bondwise.mitigation.extrapolations.linear import extrapolate_linear
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, real_array
 
-# Decays g (s_max - s_min) that are tried: 0 is flat, at 20 nothing but the first point is left.
+# Decays γ (s_max - s_min) on the search grid: 0 is flat, at 20 only the first point is left.
 _DECAYS = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 120)])
 
 
 def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | None = None) -> Extrapolation:
-    """Fit `E(s) = A + B exp(-g s)`, `g > 0`, B of either sign, to each element and return `A + B`.
+    """Fit `E(s) = A + B exp(-γ s)` with `γ > 0` and B of either sign to each element and return `A + B`.
 
-    Weighted least squares on the values themselves, not on their logarithms, so points below the noise do no
-    harm. An element falls back to the straight line, with `converged` False, where the data show no decay
-    towards A (flat or growing) or where the second point does not stand out of the noise by two standard
-    errors: there the decay rate, and with it the value, is arbitrary.
+    This is weighted least squares on the values themselves, not on their logarithms, so points below the
+    noise do no harm. An element falls back to the straight line, with `converged` False, if the data show no
+    decay towards A (flat or growing) or if the second point is within two standard errors of A: there the
+    decay rate, and with it the value, is arbitrary.
 
     Args:
-        scan: Values at S >= 2 scale factors.
-        asymptote: A, a number or shape `(...)`; by default the scan's own.
+        scan: Values at S ≥ 2 scale factors.
+        asymptote: Limit A, a number or shape `(...)`; by default the scan's own.
 
     Returns:
         Value and standard error (first order in the errors of the scan) for each leading index of the scan.
 
     Raises:
-        UsageError: Fewer than two scale factors, or an asymptote of the wrong shape.
+        UsageError: If there are fewer than two scale factors, or the asymptote has the wrong shape.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_exponential
+        >>> scan = NoiseScan(values=[0.8, 0.4, 0.2], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> print(extrapolate_exponential(scan))
+        Extrapolation: 1.13137 ± 0.022, no shots
     """
     line = extrapolate_linear(scan)
     floor = scan.asymptote if asymptote is None else real_array("asymptote", asymptote)
@@ -48,7 +54,7 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
     at = (scan.scale_factors[order] - first) / (last - first)  # from 0 to 1
 
     # Variable projection: the height at the first point is linear, so only the decay over the scan is
-    # searched, on a grid and then by bisection of the slope of the goodness of fit, overlap² / norm.
+    # searched, on a grid and then by bisection on the slope of the goodness of fit, overlap² / norm.
     curves = np.exp(-_DECAYS[:, None] * at)
     best = np.argmax(((weights * signal) @ curves.T) ** 2 / (weights @ (curves**2).T), axis=-1)
     low, high = _DECAYS[np.maximum(best - 1, 0)], _DECAYS[np.minimum(best + 1, _DECAYS.size - 1)]
@@ -73,7 +79,7 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
     jacobian = np.stack([curve, -height[..., None] * at * curve], axis=-1)
     normal = np.einsum("...si,...s,...sj->...ij", jacobian, weights, jacobian)
     towards_zero = (scan.grid() - first) / (last - first)
-    with np.errstate(over="ignore", invalid="ignore"):  # a scan far from 0 can leave float64 on the way there
+    with np.errstate(over="ignore", invalid="ignore"):  # scans far from 0 may overflow
         to_zero = np.exp(decay * back)[..., None] * np.stack([np.ones_like(height), height * back], axis=-1)
         inverse = np.linalg.pinv(normal, hermitian=True)
         response = np.einsum("...i,...ij,...sj,...s->...s", to_zero, inverse, jacobian, weights)

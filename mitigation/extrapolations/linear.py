@@ -1,4 +1,4 @@
-"""Zero-noise extrapolation by a weighted straight line, right to first order (arXiv:1612.02058)."""
+"""Zero-noise extrapolation by a weighted straight line, correct to first order (arXiv:1612.02058)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from bondwise.runs import UsageError
 
 
 def extrapolate_linear(scan: NoiseScan) -> Extrapolation:
-    """Fit `E(s) = c_0 + c_1 s` to each element and return `c_0`: a safe choice for weak noise and few shots.
+    """Fit `E(s) = c₀ + c₁ s` to each element and return `c₀`: a safe choice for weak noise and few shots.
 
     Args:
         scan: Values at two or more scale factors.
 
     Returns:
-        Value and standard error (exact: the value is linear in the data) for each leading index of the scan.
+        Value and standard error (exact, as the value is linear in the data) for each leading index of the
+        scan.
 
     Raises:
-        UsageError: Fewer than two scale factors.
+        UsageError: If there are fewer than two scale factors.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
+        >>> scan = NoiseScan(values=[0.8, 0.6, 0.4], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> print(extrapolate_linear(scan))
+        Extrapolation: 0.9 ± 0.012, no shots
     """
     if scan.scale_factors.size < 2:
-        raise UsageError("a line needs two scale factors, the scan has 1; measure at (1, 3), for instance.")
+        raise UsageError(
+            "a line needs two scale factors and the scan has 1; measure at (1, 3), for instance."
+        )
     return replace(extrapolate_polynomial(scan, 1), method="linear")

@@ -10,20 +10,26 @@ from bondwise.runs import whole_number
 
 
 def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
-    """Fit `E(s) = c_0 + c_1 s + … + c_d s^d` to each element and return `c_0`.
+    """Fit `E(s) = c₀ + c₁ s + … + c_d s^d` to each element and return `c₀`.
 
-    The weights are inverse variances; the value is linear in the data, so its standard error is exact when
-    the errors of the scan are independent.
+    The weights are inverse variances. The value is linear in the data, so its standard error is exact if the
+    errors of the scan are independent.
 
     Args:
         scan: Values at S scale factors.
-        degree: Degree d, from 0 to S - 1.
+        degree: Degree of the polynomial, from 0 to S - 1.
 
     Returns:
         Value and standard error at scale 0 for each leading index of the scan.
 
     Raises:
-        UsageError: Degree out of range.
+        UsageError: If the degree is out of range.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_polynomial
+        >>> scan = NoiseScan(values=[0.8, 0.4, 0.1], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> print(extrapolate_polynomial(scan))
+        Extrapolation: 1.0375 ± 0.023, no shots
     """
     count = scan.scale_factors.size
     degree = whole_number(f"degree with {count} scale factors", degree, least=0, most=count - 1)

@@ -12,22 +12,29 @@ from bondwise.runs import UsageError
 def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
     """Interpolate each element by a polynomial of degree S - 1 and return it at 0.
 
-    It removes S - 1 orders of the noise but multiplies the standard error, by 2.3 at scale factors 1, 3, 5:
-    take it where shots are plenty.
+    It removes S - 1 orders of the noise but multiplies the standard error, by 2.3 at scale factors 1, 3, 5;
+    use it when there are plenty of shots.
 
     Args:
-        scan: Values at S >= 2 scale factors.
+        scan: Values at S ≥ 2 scale factors.
 
     Returns:
-        Value and standard error (exact: the value is linear in the data) for each leading index of the scan.
+        Value and standard error (exact, as the value is linear in the data) for each leading index of the
+        scan.
 
     Raises:
-        UsageError: Fewer than two scale factors.
+        UsageError: If there are fewer than two scale factors.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_richardson
+        >>> scan = NoiseScan(values=[0.8, 0.4, 0.1], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> print(extrapolate_richardson(scan))
+        Extrapolation: 1.0375 ± 0.023, no shots
     """
     at = scan.scale_factors
     if at.size < 2:
         raise UsageError(
-            "Richardson needs two scale factors, the scan has 1; measure at (1, 3), for instance."
+            "Richardson needs two scale factors and the scan has 1; measure at (1, 3), for instance."
         )
     grid = scan.grid()
     # Lagrange: weight of point i at x is the product over j != i of (x - s_j) / (s_i - s_j).

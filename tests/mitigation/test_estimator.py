@@ -5,8 +5,9 @@ import threading
 import numpy as np
 import pytest
 import torch
+from helpers import heisenberg, staircase, two_qubits
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit import Parameter
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives import BackendEstimatorV2, BaseEstimatorV2, StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
@@ -20,11 +21,11 @@ from bondwise.mitigation import (
     NoiseScan,
     extrapolate_exponential,
     extrapolate_linear,
-    extrapolate_richardson,
 )
 from bondwise.runs import UsageError
 
 DEVICE = FakeManilaV2()
+CHAIN = staircase(4)
 
 
 class Recorder(BackendEstimatorV2):
@@ -43,25 +44,11 @@ class Recorder(BackendEstimatorV2):
 
 
 def depolarizing(strength=0.03):
-    """Exact values under depolarising noise on cx: on two qubits it commutes with every gate."""
+    """Exact values under depolarizing noise on cx: on two qubits it commutes with every gate."""
     model = NoiseModel()
     model.add_all_qubit_quantum_error(depolarizing_error(strength, 2), ["cx"])
     options = {"backend_options": {"method": "density_matrix", "noise_model": model}}
     return Backend("depolarizing", estimator=AerEstimator(options=options), exact=True, noisy=True)
-
-
-def two_qubits():
-    angles = ParameterVector("a", 6)
-    circuit = QuantumCircuit(2)
-    for layer in range(3):
-        circuit.ry(angles[2 * layer], 0)
-        circuit.rx(angles[2 * layer + 1], 1)
-        circuit.cx(0, 1)
-    return circuit
-
-
-def heisenberg(n):
-    return SparsePauliOp.from_sparse_list([(p * 2, [i, i + 1], 0.25) for p in "XYZ" for i in range(n - 1)], n)
 
 
 def exact(pub):
@@ -126,7 +113,11 @@ def test_projectors_are_written_out():
 def test_improves_on_a_device():
     """With many shots on a noisy device: within 5 standard errors, at half the raw error or less."""
     circuit = efficient_su2(4, reps=3, entanglement="linear")
-    pub = (circuit, heisenberg(4), np.random.default_rng(1).uniform(-0.5, 0.5, circuit.num_parameters))
+    pub = (
+        circuit,
+        heisenberg(CHAIN, 4),
+        np.random.default_rng(1).uniform(-0.5, 0.5, circuit.num_parameters),
+    )
     estimator = MitigatedEstimator(Recorder(), shots=30000, seed=1)
     result = estimator.run([pub]).result()[0]
     isa = transpile(circuit, DEVICE, optimization_level=3, seed_transpiler=0)
@@ -143,10 +134,10 @@ def test_removes_nearly_all_of_the_error_of_a_device_snapshot():
     """Without shot noise, so what is left is the bias of the model: below 5 % of the raw error."""
     circuit = efficient_su2(4, reps=2, entanglement="linear")
     parameters = np.random.default_rng(3).uniform(-0.5, 0.5, circuit.num_parameters)
-    result = MitigatedEstimator("fake:torino").run([(circuit, heisenberg(4), parameters)]).result()[0]
-    backend, truth = get_backend("fake:torino"), exact((circuit, heisenberg(4), parameters))
+    result = MitigatedEstimator("fake:torino").run([(circuit, heisenberg(CHAIN, 4), parameters)]).result()[0]
+    backend, truth = get_backend("fake:torino"), exact((circuit, heisenberg(CHAIN, 4), parameters))
     isa = backend.transpile(circuit)
-    raw = backend.run([(isa, heisenberg(4).apply_layout(isa.layout), parameters)])[0]
+    raw = backend.run([(isa, heisenberg(CHAIN, 4).apply_layout(isa.layout), parameters)])[0]
     assert result.metadata["readout"] is True
     assert result.metadata["transpiled"] == "by fake:torino"
     assert result.data.stds == 0
@@ -196,12 +187,12 @@ def test_repeats_its_own_extrapolation():
 
 def test_estimated_seconds():
     circuit, place = efficient_su2(4, reps=2), get_backend("fake:guadalupe")
-    once = place.estimate_seconds(circuit, heisenberg(4))
+    once = place.estimate_seconds(circuit, heisenberg(CHAIN, 4))
     estimator = MitigatedEstimator(place)
-    seconds = estimator.estimate_seconds(circuit, heisenberg(4))
+    seconds = estimator.estimate_seconds(circuit, heisenberg(CHAIN, 4))
     assert seconds == pytest.approx(9 * once)  # two-qubit gates 1, 3 and 5 times; none in the calibration
-    assert get_backend(estimator).estimate_seconds(circuit, heisenberg(4)) == seconds
-    assert MitigatedEstimator("statevector").estimate_seconds(circuit, heisenberg(4)) == 0
+    assert get_backend(estimator).estimate_seconds(circuit, heisenberg(CHAIN, 4)) == seconds
+    assert MitigatedEstimator("statevector").estimate_seconds(circuit, heisenberg(CHAIN, 4)) == 0
     assert MitigatedEstimator("statevector").estimate_seconds(two_qubits(), "ZZ") == 0
 
 
@@ -236,7 +227,7 @@ def test_precision_becomes_shots():
 
 def test_same_seed_same_values():
     circuit = efficient_su2(3, reps=1)
-    pub = (circuit, heisenberg(3), np.linspace(-1, 1, circuit.num_parameters))
+    pub = (circuit, heisenberg(staircase(3), 3), np.linspace(-1, 1, circuit.num_parameters))
     values = [
         MitigatedEstimator("aer", shots=500, seed=seed).run([pub]).result()[0].data.evs for seed in (1, 1, 2)
     ]
@@ -345,87 +336,11 @@ def test_wrong_options(options, message):
         MitigatedEstimator(**{"backend": "statevector", **options})
 
 
-def test_readout_alone_is_undone():
-    """What is left is the noise of the gates: the value of the same device with perfect readout."""
-    circuit, device = two_qubits(), NoiseModel()
-    device.add_all_qubit_quantum_error(depolarizing_error(0.05, 2), ["cx"])
-    perfect = get_backend("aer", noise=device)
-    misread = NoiseModel.from_dict(device.to_dict())
-    misread.add_readout_error([[0.97, 0.03], [0.08, 0.92]], [0])
-    misread.add_readout_error([[0.95, 0.05], [0.1, 0.9]], [1])
-    backend = get_backend("aer", noise=misread)
-    sets = np.random.default_rng(2).uniform(-1, 1, (5, 1, 6))
-    pub = (circuit, ["ZZ", "XI", "II"], sets)
-    estimator = MitigatedEstimator(backend, extrapolation=None)
-    assert repr(estimator) == (
-        f"MitigatedEstimator({backend.name}, no extrapolation, readout undone, circuits transpiled by "
-        f"{backend.name})"
-    )
-    result = estimator.run([pub]).result()[0]
-    expected = perfect.run([pub])[0].data.evs
-    assert np.abs(backend.run([pub])[0].data.evs - expected).max() > 0.05
-    np.testing.assert_allclose(result.data.evs, expected, atol=1e-12)
-    assert result.metadata["scale_factors"] == (1.0,)
-    assert result.metadata["extrapolation"] == "none"
-    assert result.data.evs_noise_factors[..., 0].tolist() == result.data.evs.tolist()
-
-
-def test_readout_alone_takes_circuits_that_cannot_be_folded():
-    circuit = QuantumCircuit(1)
-    result = MitigatedEstimator("fake:manila", extrapolation=None).run([(circuit, "Z")]).result()[0]
-    assert result.data.evs == pytest.approx(1, abs=1e-12)
-
-
-def test_a_sampled_broadcast_calibrates_once_and_knows_its_error():
-    """The spread over seeds, fresh calibrations included, is what `stds` says, which may be too large."""
-    circuit = two_qubits()
-    sets = np.random.default_rng(4).uniform(-1, 1, (40, 1, 6))
-    pub = (circuit, ["ZI", "IZ", "ZZ"], sets)
-    exact_values = MitigatedEstimator("fake:torino", extrapolation=None).run([pub]).result()[0].data.evs
-    deviations, stds = [], []
-    for seed in range(12):
-        job = MitigatedEstimator("fake:torino", extrapolation=None, shots=500, seed=seed).run([pub]).result()
-        assert job.metadata["calibration_shots"] == 2 * 500
-        assert job.metadata["shots"] == 40 * 500 + 2 * 500
-        deviations.append(job[0].data.evs - exact_values)
-        stds.append(job[0].data.stds)
-    ratio = np.sqrt(np.mean(np.square(deviations)) / np.mean(np.square(stds)))
-    assert 0.75 < ratio < 1.1
-
-
 def test_scale_factors_that_fold_alike_are_refused():
     circuit = QuantumCircuit(2)
     circuit.cx(0, 1)
     with pytest.raises(UsageError, match=r"fold this circuit to \(1.0, 1.0, 3.0\)"):
         MitigatedEstimator("statevector", scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
-
-
-def test_own_extrapolations_may_return_numbers():
-    circuit = QuantumCircuit(2)
-    circuit.rx(0.4, 0)
-    circuit.cx(0, 1)
-    pub = (circuit, [SparsePauliOp("ZZ"), SparsePauliOp("ZI")])
-
-    def run(function):
-        estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation=function)
-        return estimator.run([pub]).result()[0].data
-
-    def two_points(scan):
-        first, second = scan.values[..., 0], scan.values[..., 1]
-        return (3 * first - second) / 2
-
-    expected = run(lambda scan: extrapolate_richardson(_first_two(scan))).evs
-    np.testing.assert_allclose(run(two_points).evs, expected, atol=1e-12)
-    assert np.isnan(run(two_points).stds).all()
-    np.testing.assert_array_equal(run(lambda scan: (two_points(scan), scan.values[..., 0] ** 0)).stds, 1.0)
-    with pytest.raises(UsageError, match="return a value"):
-        run(lambda scan: "seven")
-    with pytest.raises(UsageError, match="leading shape"):
-        run(lambda scan: 7.0)
-
-
-def _first_two(scan):
-    return NoiseScan(scan.values[..., :2], scan.stds[..., :2], scan.scale_factors[:2])
 
 
 @pytest.mark.parametrize("readout", [True, False])

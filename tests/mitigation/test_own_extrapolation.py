@@ -4,8 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.mitigation import MitigatedEstimator, NoiseScan, extrapolate_exponential, extrapolate_linear
+from bondwise.mitigation import (
+    MitigatedEstimator,
+    NoiseScan,
+    extrapolate_exponential,
+    extrapolate_linear,
+    extrapolate_richardson,
+)
 from bondwise.runs import UsageError
 
 SCAN = NoiseScan(np.array([0.8, 0.5, 0.3]), np.zeros(3), np.array([1.0, 3.0, 5.0]))
@@ -19,13 +27,13 @@ def own(result):
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (None, "returned None, which is no real number; return a value"),
-        ((None, None), "no real number"),
-        ((0.5, None), "no real number"),
-        ("0.5", "no real number"),
-        (0.5 + 0.1j, "no real number"),
-        (np.array(0.5 + 0.1j), "no real number"),
-        (np.array([None]), "no real number"),
+        (None, "returned None, which is not a real number; return a value"),
+        ((None, None), "not a real number"),
+        ((0.5, None), "not a real number"),
+        ("0.5", "not a real number"),
+        (0.5 + 0.1j, "not a real number"),
+        (np.array(0.5 + 0.1j), "not a real number"),
+        (np.array([None]), "not a real number"),
         (float("nan"), "returned nan; return"),
         (float("inf"), "returned inf; return"),
         ((0.5, float("nan")), "standard error"),
@@ -58,3 +66,31 @@ def test_no_scan_drops_an_imaginary_part():
         extrapolate_exponential(SCAN, asymptote=0.1j)
     with pytest.raises(UsageError, match="values must be real"):
         replace(SCAN, values=[0.1, None, 0.2])
+
+
+def test_own_extrapolations_may_return_numbers():
+    circuit = QuantumCircuit(2)
+    circuit.rx(0.4, 0)
+    circuit.cx(0, 1)
+    pub = (circuit, [SparsePauliOp("ZZ"), SparsePauliOp("ZI")])
+
+    def run(function):
+        estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation=function)
+        return estimator.run([pub]).result()[0].data
+
+    def two_points(scan):
+        first, second = scan.values[..., 0], scan.values[..., 1]
+        return (3 * first - second) / 2
+
+    expected = run(lambda scan: extrapolate_richardson(_first_two(scan))).evs
+    np.testing.assert_allclose(run(two_points).evs, expected, atol=1e-12)
+    assert np.isnan(run(two_points).stds).all()
+    np.testing.assert_array_equal(run(lambda scan: (two_points(scan), scan.values[..., 0] ** 0)).stds, 1.0)
+    with pytest.raises(UsageError, match="return a value"):
+        run(lambda scan: "seven")
+    with pytest.raises(UsageError, match="leading shape"):
+        run(lambda scan: 7.0)
+
+
+def _first_two(scan):
+    return NoiseScan(scan.values[..., :2], scan.stds[..., :2], scan.scale_factors[:2])

@@ -18,7 +18,7 @@ from bondwise.runs import UsageError
         ([1, np.nan], [0, 0], [1, 3], "NaN"),
         ([1, 2], [0, -1], [1, 3], "not negative"),
         ([1, 2], [0, np.inf], [1, 3], "not negative"),
-        ([1, 2], [0, 0], [3, 3], "differ"),
+        ([1, 2], [0, 0], [3, 3], "distinct"),
         ([1, 2], [0, 0], [0, 3], "positive"),
         ([1, 2], [0, 0], [1, np.nan], "finite"),
         ([], [], [], "one axis"),
