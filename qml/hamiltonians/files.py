@@ -5,16 +5,19 @@ Qubit 0 is the rightmost character of a Pauli string, as in Qiskit.
 
 from __future__ import annotations
 
+import cmath
 import json
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.circuits import Observable, as_operator
+from bondwise.circuits import Observable, as_operator, hermitian
 from bondwise.runs import UsageError, read_json, read_text, require_within, write_atomically
 
 
@@ -36,7 +39,7 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
     text = read_text(path)
     rows = _json_rows(path) if text.lstrip()[:1] in ("[", "{") else _plain_rows(path, text)
     require_within("terms", len(rows), path)
-    terms: list[tuple[str, float]] = []
+    terms: list[tuple[str, complex]] = []
     for place, pauli, coefficient in rows:
         if not isinstance(pauli, str) or not re.fullmatch("[IXYZ]+", pauli):
             raise UsageError(
@@ -55,7 +58,7 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
         raise UsageError(f"{path} holds no term; write lines such as '-1.0 ZZI'.")
     if not math.isfinite(sum(abs(coefficient) for _, coefficient in terms)):
         raise UsageError(f"{path}: the coefficients add up to more than a number can be; scale them down.")
-    return SparsePauliOp.from_list(terms)
+    return _with_real_coefficients(SparsePauliOp.from_list(terms), [place for place, _, _ in rows])
 
 
 def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> Path:
@@ -73,10 +76,8 @@ def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> 
         RunError: The disk is full or read-only.
     """
     operator = as_operator(hamiltonian, what="Hamiltonian")
-    rows = [
-        json.dumps([pauli, _coefficient(f"term {index}", complex(coefficient))])
-        for index, (pauli, coefficient) in enumerate(operator.to_list(), start=1)
-    ]
+    operator = _with_real_coefficients(operator, [f"term {index}" for index in range(1, len(operator) + 1)])
+    rows = [json.dumps([pauli, coefficient.real]) for pauli, coefficient in operator.to_list()]
     return write_atomically(path, "[\n " + ",\n ".join(rows) + "\n]\n")
 
 
@@ -103,8 +104,21 @@ def _plain_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _coefficient(place: str, given: Any) -> float:
-    """A finite real number from a number, its text, or text of a complex number without imaginary part."""
+def _with_real_coefficients(operator: SparsePauliOp, places: Sequence[str]) -> SparsePauliOp:
+    """The operator without rounding errors in imaginary parts; `places` names its terms in the message."""
+    try:
+        hermitian(operator)
+    except UsageError:
+        worst = int(np.abs(operator.coeffs.imag).argmax())
+        raise UsageError(
+            f"{places[worst]}: the coefficient {complex(operator.coeffs[worst])} is not real, so the "
+            "operator is not Hermitian."
+        ) from None
+    return SparsePauliOp(operator.paulis, operator.coeffs.real)
+
+
+def _coefficient(place: str, given: Any) -> complex:
+    """A finite number from a number or its text."""
     try:
         if isinstance(given, bool):
             raise ValueError
@@ -113,10 +127,6 @@ def _coefficient(place: str, given: Any) -> float:
         raise UsageError(
             f"{place}: {repr(given)[:40]} is no coefficient; write a real number such as -1.0."
         ) from None
-    if value.imag:
-        raise UsageError(
-            f"{place}: the coefficient {repr(given)[:40]} is not real, so the operator is not Hermitian."
-        )
-    if not math.isfinite(value.real):
+    if not cmath.isfinite(value):
         raise UsageError(f"{place}: the coefficient {repr(given)[:40]} is not a finite number.")
-    return value.real
+    return value

@@ -16,7 +16,8 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, Sp
 
 from bondwise.backends import estimate, expectation, get_backend, to_pennylane, to_torch
 from bondwise.circuits import as_circuit, as_operator, hermitian
-from bondwise.qml import VQE, exact_ground_state, write_hamiltonian
+from bondwise.mitigation import MitigatedEstimator
+from bondwise.qml import VQE, exact_ground_state, read_hamiltonian, write_hamiltonian
 from bondwise.runs import UsageError
 from bondwise.tn import ground_state
 
@@ -165,25 +166,55 @@ def test_hermitian_takes_exactly_what_is_hermitian(terms):
             hermitian(operator)
 
 
-@pytest.mark.parametrize("size", [1e-3, 1e-9, 1e-11])
-@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
-def test_no_imaginary_part_is_dropped(scale, size, tmp_path):
-    operator = SparsePauliOp(["X", "Z"], [1j * size * scale, scale])
-    circuit = QuantumCircuit(1)
+def uses(operator, folder):
+    """Everything that takes an observable and needs it to be Hermitian."""
+    circuit = QuantumCircuit(2)
     circuit.rx(Parameter("t"), 0)
-    for call in (
+    circuit.rxx(0.3, 0, 1)
+    lines = "".join(f"{complex(c)} {label}\n" for label, c in operator.to_list())
+    (folder / "h.txt").write_text(lines)
+    return (
         lambda: to_pennylane(operator),
         lambda: exact_ground_state(operator),
         lambda: VQE(operator, circuit),
         lambda: estimate(circuit, operator, [0.1]),
+        lambda: estimate(circuit, operator, [0.1], backend="aer:depolarizing=0.01"),
+        lambda: estimate(circuit, operator, [0.1], backend="aer", shots=10),
         lambda: expectation(circuit, operator, [0.1]),
         lambda: get_backend("aer").run([(circuit, operator, [0.1])]),
+        lambda: MitigatedEstimator("aer:depolarizing=0.01").run([(circuit, operator, [0.1])]).result(),
         lambda: ground_state(operator),
-        lambda: write_hamiltonian(operator, tmp_path / "h.json"),
-    ):
+        lambda: write_hamiltonian(operator, folder / "h.json"),
+        lambda: read_hamiltonian(folder / "h.txt"),
+    )
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-9, 1e-11])
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
+def test_no_imaginary_part_is_dropped(scale, size, tmp_path):
+    operator = SparsePauliOp(["XI", "ZZ"], [1j * size * scale, scale])
+    for use in uses(operator, tmp_path):
         with pytest.raises(UsageError, match="not Hermitian|not real"):
-            call()
-    assert not list(tmp_path.iterdir())
+            use()
+    assert not (tmp_path / "h.json").exists()
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        [("ZZ", 1 + 1e-13j)],
+        [("ZZ", 1.0), ("XI", 1e-13j)],
+        [("XI", 0.5 + 1j), ("ZZ", 2.0), ("XI", 0.5 - 1j)],
+    ],
+    ids=["rounding", "rounding beside a large term", "imaginary parts that cancel"],
+)
+def test_rounding_errors_pass_everywhere(terms, tmp_path):
+    operator = SparsePauliOp.from_list(terms)
+    for use in uses(operator, tmp_path):
+        use()
+    read = [read_hamiltonian(tmp_path / name) for name in ("h.json", "h.txt")]
+    assert not any(found.coeffs.imag.any() for found in read)
+    assert all(np.allclose(found.to_matrix(), operator.to_matrix(), atol=1e-12) for found in read)
 
 
 CIRCUITS = [

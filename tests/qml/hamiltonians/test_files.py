@@ -55,7 +55,7 @@ def test_comments_and_complex_numbers_without_imaginary_part(tmp_path):
         ("1.0 XX\nZZ\n", "line 2: expected a line such as"),
         ("XX 1.0\n", "line 1: '1.0' is no Pauli string"),
         ("one XX\n", "line 1: 'one' is no coefficient"),
-        ("1j XX\n", "line 1: the coefficient '1j' is not real, so the operator is not Hermitian"),
+        ("1j XX\n", "line 1: the coefficient 1j is not real, so the operator is not Hermitian"),
         ("nan XX\n", "line 1: the coefficient 'nan' is not a finite number"),
         ("1e999 XX\n", "line 1: the coefficient '1e999' is not a finite number"),
         ('[["XX", 1.0], ["XX"]]', "term 2: expected"),
