@@ -20,7 +20,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from bondwise.circuits import Observable
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.tn.overlap.contraction_order import checked_pairs
 from bondwise.tn.preparation.blocks import get_block
 from bondwise.tn.states.chains import Tensors, rank, site_tensors
 from bondwise.tn.states.operators import LETTERS, matrix_product, read_operator
@@ -127,7 +127,9 @@ def gradient_profile(
         )
     if sites == 1:
         raise UsageError("the state has a single site; a layer of two-qubit blocks takes at least 2.")
-    layer = _check_pairs([(i, i + 1) for i in range(sites - 1)] if pairs is None else pairs, sites)
+    layer = checked_pairs([(i, i + 1) for i in range(sites - 1)] if pairs is None else pairs, sites)
+    if not layer:
+        raise UsageError("pairs is empty; give at least one pair of qubits, such as [(0, 1)].")
     real_number("strength", strength, zero=True)
     for name, number in (("samples", samples), ("max_bond", max_bond)):
         whole_number(name, number)
@@ -164,21 +166,6 @@ def gradient_profile(
         words=tuple(_WORDS[k] for k in chosen),
         strength=float(strength),
     )
-
-
-def _check_pairs(pairs: Iterable[tuple[int, int]], sites: int) -> list[tuple[int, int]]:
-    checked = []
-    for pair in pairs:
-        try:
-            first, second = map(index, pair)
-        except (TypeError, ValueError):
-            first = second = -1
-        if first == second or not (0 <= first < sites and 0 <= second < sites):
-            raise UsageError(f"pair {pair} is not two different qubits out of 0 to {sites - 1}.")
-        checked.append((first, second))
-    if not checked:
-        raise UsageError("pairs is empty; give at least one pair of qubits, such as [(0, 1)].")
-    return checked
 
 
 def _split(gates: Array, pairs: Sequence[tuple[int, int]], sites: int) -> list[list[Part]]:

@@ -9,8 +9,9 @@ with L staircase layers needs blocks of L + 1 qubits, however long it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,11 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
     """Plan the contraction of gates on `pairs`, given in time order, with a state.
 
     Raises:
-        UsageError: A pair is not two different qubits of the state, or blocks would grow too large.
+        UsageError: Blocks would grow too large.
     """
     sites, largest = tree.sites, limit("contraction_numbers")
     pending: list[list[int]] = [[] for _ in range(sites)]  # gates left to do on each qubit, the latest last
     for k, (a, b) in enumerate(pairs):
-        if a == b or not (0 <= a < sites and 0 <= b < sites):
-            raise UsageError(f"pair {(a, b)} is not two different qubits out of 0 to {sites - 1}.")
         pending[a].append(k)
         pending[b].append(k)
 
@@ -130,6 +129,24 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
         arrays=np.concatenate(arrays).astype(tree.dtype),
         visits=np.array(_walk(table), np.int64),
     )
+
+
+def checked_pairs(pairs: Iterable[tuple[int, int]], qubits: int) -> list[tuple[int, int]]:
+    """Pairs of qubits as Python integers.
+
+    Raises:
+        UsageError: They are not pairs of integers, or a pair is not two different qubits.
+    """
+    try:
+        found = [(index(a), index(b)) for a, b in pairs]
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"pairs is {pairs!r}; give pairs of qubits in time order, such as [(0, 1), (1, 2)]."
+        ) from None
+    for a, b in found:
+        if a == b or not (0 <= a < qubits and 0 <= b < qubits):
+            raise UsageError(f"pair {(a, b)} is not two different qubits out of 0 to {qubits - 1}.")
+    return found
 
 
 def _taken(blocks: list[tuple[int, list[int], int] | None], child: int) -> tuple[int, list[int], int]:

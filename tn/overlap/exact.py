@@ -27,6 +27,7 @@ from bondwise.tn.overlap.contraction_order import (
     PROJECT,
     UP,
     Schedule,
+    checked_pairs,
     plan,
 )
 from bondwise.tn.states.chains import Chain
@@ -54,9 +55,9 @@ class ExactOverlap:
     def __init__(
         self, state: Sequence[NDArray[Any]] | Chain | Tree, pairs: Sequence[tuple[int, int]]
     ) -> None:
-        self.pairs = tuple((int(a), int(b)) for a, b in pairs)
         if not isinstance(state, Chain | Tree):
             state = Chain(list(state))
+        self.pairs = checked_pairs(pairs, state.sites)
         if state.sites < 2:
             raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
         self._schedule = _cheapest(state.trees(), self.pairs)

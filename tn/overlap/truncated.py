@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.tn.states.chains import Tensors, merge, split
+from bondwise.tn.states.chains import Tensors, inner, left_block, merge, split
 
 _CUTOFF = 1e-10  # of the largest singular value
 _SWAP = np.eye(4)[[0, 2, 1, 3]]
@@ -48,12 +48,12 @@ class TruncatedOverlap:
 
     def overlap(self, gates: NDArray[Any]) -> Any:
         """<psi|U|0...0>, approximately."""
-        return _inner(self._state, self._forward(gates)[-1]).item()
+        return inner(self._state, self._forward(gates)[-1])
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """The overlap and its derivative with respect to every gate, (M, 4, 4), approximately."""
         kets = self._forward(gates)
-        overlap = _inner(self._state, kets[-1]).item()
+        overlap = inner(self._state, kets[-1])
         environments = np.zeros(gates.shape, np.result_type(gates, self.dtype))
         bra, centre = list(self._state), 0
         for (site, k), ket in zip(reversed(self._moves), kets[-2::-1], strict=True):
@@ -85,19 +85,11 @@ def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bon
     return site + 1, kept
 
 
-def _inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """What two states make of the sites given: (bond of bra, bond of ket)."""
-    bond = np.ones((1, 1))
-    for a, b in zip(bra, ket, strict=True):
-        bond = np.tensordot(a.conj(), np.tensordot(bond, b, 1), ((0, 1), (0, 1)))
-    return bond
-
-
 def _hole(bra: Tensors, ket: Tensors, site: int) -> NDArray[Any]:
     """<bra| . |ket> without a gate on (site, site + 1): (4, 4), row for the bra's bits."""
-    left = _inner(bra[:site], ket[:site])
+    left = left_block(bra[:site], ket[:site])
     mirrored = [[t.transpose(2, 1, 0) for t in state[: site + 1 : -1]] for state in (bra, ket)]
-    right = _inner(*mirrored)
+    right = left_block(*mirrored)
     above = np.tensordot(bra[site], bra[site + 1], 1).conj()
     below = np.tensordot(ket[site], ket[site + 1], 1)
     below = np.tensordot(

@@ -30,26 +30,26 @@ from qiskit.synthesis import TwoQubitWeylDecomposition
 from bondwise.runs import UsageError, unknown_name
 
 # An instruction is (gate, wires), a rotation takes the next angle.
-Program = tuple[tuple[str, tuple[int, ...]], ...]
-_LOCALS: Program = tuple((gate, (wire,)) for wire in (0, 1) for gate in ("rx", "ry", "rz"))
-_SO4: Program = (
+Instructions = tuple[tuple[str, tuple[int, ...]], ...]
+_LOCALS: Instructions = tuple((gate, (wire,)) for wire in (0, 1) for gate in ("rx", "ry", "rz"))
+_SO4: Instructions = (
     *(("s", (0,)), ("s", (1,)), ("h", (1,)), ("cx", (1, 0))),
     *_LOCALS,
     *(("cx", (1, 0)), ("h", (1,)), ("sdg", (0,)), ("sdg", (1,))),
 )
-_SU4: Program = (
+_SU4: Instructions = (
     *_LOCALS,
     *(("s", (1,)), ("cx", (1, 0))),
     *(("s", (0,)), ("rz", (0,)), ("z", (1,)), ("h", (1,)), ("ry", (1,))),
     *(("cx", (0, 1)), ("h", (1,)), ("z", (1,)), ("ry", (1,)), ("cx", (1, 0)), ("sdg", (0,))),
     *_LOCALS,
 )
-_PAIR: Program = (
+_PAIR: Instructions = (
     *(("ry", (0,)), ("cx", (0, 1))),
     *(("ry", (0,)), ("rz", (0,)), ("rx", (1,)), ("ry", (1,)), ("rz", (1,))),
 )
-_REAL_PAIR: Program = (("ry", (0,)), ("cx", (0, 1)), ("ry", (0,)), ("ry", (1,)))
-_ISOMETRY: Program = (
+_REAL_PAIR: Instructions = (("ry", (0,)), ("cx", (0, 1)), ("ry", (0,)), ("ry", (1,)))
+_ISOMETRY: Instructions = (
     *_LOCALS[:5],  # RZ of a qubit in |0> does nothing
     *(("cx", (0, 1)), ("rx", (0,)), ("rz", (1,)), ("cx", (0, 1))),
     *_LOCALS,
@@ -81,7 +81,7 @@ class Block:
     cx_count: int
     real: bool
     columns: tuple[int, ...]
-    _program: Program
+    _program: Instructions
     _solve: Callable[[NDArray[np.complex128]], list[float]]
 
     def matrix(self, angles: Any) -> NDArray[Any]:

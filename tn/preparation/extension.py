@@ -6,7 +6,6 @@ network knew (Rudolph et al., arXiv:2208.13673).
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from qiskit.circuit import Parameter, ParameterVector
 
 from bondwise.circuits import as_circuit
 from bondwise.runs import UsageError, random_generator, real_array, real_number
+from bondwise.tn.overlap.contraction_order import checked_pairs
 from bondwise.tn.preparation.blocks import get_block
 
 
@@ -63,7 +63,7 @@ def extend(
     """
     block = get_block(gate)
     circuit = as_circuit(circuit)
-    pairs = _checked_pairs(pairs)
+    pairs = checked_pairs(pairs, circuit.num_qubits)
     values = real_array("parameters", parameters)
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):
@@ -71,11 +71,6 @@ def extend(
     real_number("strength", strength, zero=True)
     if circuit.num_clbits:
         raise UsageError("the circuit has classical bits; extend it before measurements are added.")
-    for a, b in pairs:
-        if a == b or not (0 <= a < circuit.num_qubits and 0 <= b < circuit.num_qubits):
-            raise UsageError(
-                f"pair {(a, b)} is not two different qubits out of 0 to {circuit.num_qubits - 1}."
-            )
     longer = circuit.copy()
     fresh = ParameterVector(_next_name(circuit.parameters), len(pairs) * block.size)
     for k, (a, b) in enumerate(pairs):
@@ -94,14 +89,3 @@ def _next_name(parameters: Iterable[Parameter]) -> str:
     if numbered and numbered[2] != "999":
         return f"{numbered[1]}{int(numbered[2]) + 1:03}"
     return last + "_x001"
-
-
-def _checked_pairs(pairs: Any) -> list[tuple[int, int]]:
-    """The pairs as integers."""
-    try:
-        found = [(operator.index(a), operator.index(b)) for a, b in pairs]
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"pairs is {pairs!r}; give pairs of qubits in time order, such as [(0, 1), (1, 2)]."
-        ) from None
-    return found

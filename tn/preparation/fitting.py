@@ -20,7 +20,7 @@ from bondwise.runs import UsageError, kind_of, progress_bar, random_generator, r
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
-from bondwise.tn.preparation.gate_matrices import Program
+from bondwise.tn.preparation.gate_matrices import GateMatrices
 from bondwise.tn.states.chains import Chain, Order
 from bondwise.tn.states.sources import read_state
 from bondwise.tn.states.trees import Tree
@@ -79,13 +79,13 @@ def fit(
         real_number("infidelity", infidelity, below=1)
     circuit = as_circuit(circuit)
     starts = _start_points(circuit, parameters, restarts, seed)
-    program = Program(circuit)
+    matrices = GateMatrices(circuit)
     target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     if target.sites != circuit.num_qubits:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {target.sites} sites.")
-    contraction = _contraction(target, program, max_bond)
+    contraction = _contraction(target, matrices, max_bond)
     enough = -np.log1p(-(infidelity or _EXACT))
-    losses = [_loss(contraction, program, start) for start in starts]
+    losses = [_loss(contraction, matrices, start) for start in starts]
     if np.isnan(losses).any():
         raise UsageError(
             "an expression of the circuit's parameters is no finite real angle at the start; "
@@ -95,13 +95,13 @@ def fit(
     begun, best = losses[0], 0
     with progress_bar(len(starts) * first + iterations - first, "fit", progress) as bar:
         if first:
-            found = [_descend(contraction, program, start, first, enough, bar) for start in starts]
+            found = [_descend(contraction, matrices, start, first, enough, bar) for start in starts]
             best = int(np.argmin([loss for _, loss in found]))
             begun, starts = losses[best], [point for point, _ in found]
-        point, loss = starts[best], _loss(contraction, program, starts[best])
+        point, loss = starts[best], _loss(contraction, matrices, starts[best])
         if loss > enough and iterations > first:
-            point, loss = _descend(contraction, program, point, iterations - first, enough, bar)
-    loss = _loss(contraction, program, point)  # of this very point, for `contraction.lost` too
+            point, loss = _descend(contraction, matrices, point, iterations - first, enough, bar)
+    loss = _loss(contraction, matrices, point)  # of this very point, for `contraction.lost` too
     value = -float(np.expm1(-loss))
     lost = np.isinf(loss)
     converged = not lost and (infidelity is None or max(value, left_out) <= infidelity)
@@ -123,7 +123,7 @@ def fit(
         circuit=circuit.copy(),
         parameters=point,
         cx_count=count,
-        depth=two_qubit_depth(program.circuit),
+        depth=two_qubit_depth(matrices.circuit),
         history=tuple(
             {"layers": None, "cx_count": count, "infidelity": -float(np.expm1(-number)), "start": name}
             for number, name in ((begun, label), (loss, "fitted"))
@@ -156,13 +156,15 @@ def _start_points(
     return [start]
 
 
-def _contraction(target: Chain | Tree, program: Program, max_bond: int) -> ExactOverlap | TruncatedOverlap:
+def _contraction(
+    target: Chain | Tree, matrices: GateMatrices, max_bond: int
+) -> ExactOverlap | TruncatedOverlap:
     try:
-        return ExactOverlap(target, program.pairs)
+        return ExactOverlap(target, matrices.pairs)
     except UsageError:
         if not isinstance(target, Chain):
             raise
-        return TruncatedOverlap(target.tensors, program.pairs, max_bond)
+        return TruncatedOverlap(target.tensors, matrices.pairs, max_bond)
 
 
 def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
@@ -171,16 +173,16 @@ def _real_if_close(gates: NDArray[np.complex128]) -> NDArray[Any]:
 
 
 def _loss(
-    contraction: ExactOverlap | TruncatedOverlap, program: Program, parameters: NDArray[np.float64]
+    contraction: ExactOverlap | TruncatedOverlap, matrices: GateMatrices, parameters: NDArray[np.float64]
 ) -> float:
     """-ln of the fidelity, at least 0, infinite where there is none."""
-    overlap = contraction.overlap(_real_if_close(program.gates(parameters)))
+    overlap = contraction.overlap(_real_if_close(matrices.gates(parameters)))
     return max(-2 * float(np.log(abs(overlap))), 0.0) if overlap else np.inf
 
 
 def _descend(
     contraction: ExactOverlap | TruncatedOverlap,
-    program: Program,
+    matrices: GateMatrices,
     start: NDArray[np.float64],
     iterations: int,
     enough: float,
@@ -190,13 +192,13 @@ def _descend(
     best: list[Any] = [np.inf, start]
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        overlap, environments = contraction.environments(_real_if_close(program.gates(x)))
+        overlap, environments = contraction.environments(_real_if_close(matrices.gates(x)))
         if not np.isfinite(overlap) or overlap == 0:  # an expression that is no angle here, or no slope
             return _NOWHERE, np.zeros_like(x)
         value = -2 * float(np.log(abs(overlap)))
         if value < best[0]:
             best[:] = value, x.copy()
-        return value, -2 * (program.pullback(x, environments) / overlap).real
+        return value, -2 * (matrices.pullback(x, environments) / overlap).real
 
     def after(_: NDArray[np.float64]) -> None:
         bar.set_postfix_str(f"infidelity {-np.expm1(-best[0]):.2e}", refresh=False)

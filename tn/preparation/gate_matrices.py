@@ -28,9 +28,10 @@ _PAULIS = {
 }
 _FIXED = ["id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "cx", "cz", "swap", "unitary"]
 _SWAP = np.array([0, 2, 1, 3])
+_Factor = tuple[NDArray[Any], ParameterExpression | None]  # a fixed matrix, or a Pauli word and its angle
 
 
-class Program:
+class GateMatrices:
     """The matrices of a circuit.
 
     Args:
@@ -49,9 +50,9 @@ class Program:
         self.circuit = plain = _unrolled(circuit)
         self.pairs: list[tuple[int, int]] = []
         self._parameters = list(circuit.parameters)
-        operations: list[list[tuple[NDArray[Any], ParameterExpression | None]]] = []  # of each block
+        operations: list[list[_Factor]] = []  # of each block
         current: dict[int, int] = {}  # the block that a qubit was in last
-        waiting: dict[int, list[tuple[NDArray[Any], ParameterExpression | None]]] = {}
+        waiting: dict[int, list[_Factor]] = {}
         for step in plain.data:
             if isinstance(step.operation, Barrier | Delay) or not step.qubits:
                 continue
@@ -60,11 +61,8 @@ class Program:
             if len(qubits) == 1 and qubits[0] not in current:
                 waiting.setdefault(qubits[0], []).extend(parts)
                 continue
-            if len(qubits) == 1:
-                block = current[qubits[0]]
-            elif current.get(qubits[0], -1) == current.get(qubits[1], -2):
-                block = current[qubits[0]]
-            else:
+            block = current.get(qubits[0], -1)
+            if block != current.get(qubits[-1], -2):
                 block = self._open(qubits, operations, current, waiting)
             operations[block] += [(_on_pair(m, qubits, self.pairs[block]), angle) for m, angle in parts]
         for qubit in list(waiting):  # qubits that no gate joins to another
@@ -129,9 +127,9 @@ class Program:
     def _open(
         self,
         qubits: tuple[int, ...],
-        operations: list[list[tuple[NDArray[Any], ParameterExpression | None]]],
+        operations: list[list[_Factor]],
         current: dict[int, int],
-        waiting: dict[int, list[tuple[NDArray[Any], ParameterExpression | None]]],
+        waiting: dict[int, list[_Factor]],
     ) -> int:
         pair = (min(qubits), max(qubits))
         self.pairs.append(pair)
@@ -211,7 +209,7 @@ def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
         raise UsageError(f"the circuit cannot be written in rotations and CX: {error}") from error
 
 
-def _parts(operation: Any) -> list[tuple[NDArray[Any], ParameterExpression | None]]:
+def _parts(operation: Any) -> list[_Factor]:
     """Factors of a gate in time order: (matrix, None), or (Pauli word, angle)."""
     if operation.name == "u":
         theta, phi, lam = operation.params

@@ -203,11 +203,16 @@ def rank(s: NDArray[np.float64], cutoff: float, max_bond: int | None = None) -> 
 
 
 def inner(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> Any:
-    """<bra|ket>."""
+    """⟨bra|ket⟩."""
+    return left_block(bra, ket).item()
+
+
+def left_block(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Contraction of the first sites of two states, (bond of bra, bond of ket)."""
     bond = np.ones((1, 1))
     for a, b in zip(bra, ket, strict=True):
         bond = np.tensordot(a.conj(), np.tensordot(bond, b, 1), ((0, 1), (0, 1)))
-    return bond.item()
+    return bond
 
 
 def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:

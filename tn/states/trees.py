@@ -126,10 +126,11 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
     if not isinstance(network, qtn.TensorNetwork):
         raise UsageError(f"the network is {kind_of(network)}; give a quimb TensorNetwork.")
     tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
-    if all(np.isfinite(array).all() for array in tensors.values()):
-        real = {tid: _without_phase(array) for tid, array in tensors.items()}
-        if all(map(np.isrealobj, real.values())):
-            tensors = real
+    if not all(np.isfinite(array).all() for array in tensors.values()):
+        raise UsageError("a tensor of the network contains NaN or infinity; every number must be finite.")
+    real = {tid: _without_phase(array) for tid, array in tensors.items()}
+    if all(map(np.isrealobj, real.values())):
+        tensors = real
     root = min(tensors)
     tensors[root] = tensors[root] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
     inds = {tid: tuple(tensor.inds) for tid, tensor in network.tensor_map.items()}
@@ -140,8 +141,6 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         raise UsageError("an index of the network stands twice on one tensor; trace over it first.")
     if any(network.ind_size(index) != 2 for index in outer):
         raise UsageError("a site of the network does not have dimension 2; give a state of qubits.")
-    if not all(np.isfinite(array).all() for array in tensors.values()):
-        raise UsageError("a tensor of the network contains NaN or infinity; every number must be finite.")
     neighbours: dict[int, set[int]] = {tid: set() for tid in tensors}
     for index, owners in network.ind_map.items():
         tids = set(owners)
@@ -169,19 +168,13 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         array = tensors[tid]
         array = np.transpose(array, [inds[tid].index(index) for index in (*legs, *up)])
         array = array.reshape(*(array.shape[: len(legs)]), -1).astype(np.result_type(array, np.float64))
-        children: list[tuple[int, bool]] = []
-        merged: list[NDArray[Any]] = []
-        for leg in legs:
-            if leg in outer:
-                children.append((outer[leg], True))
-                merged.append(np.eye(2))
-        below = [other for other in neighbours[tid] if other != parent]
+        ends = [leg for leg in legs if leg in outer]
+        below = sorted(neighbours[tid] - {parent})
+        children = [*((outer[leg], True) for leg in ends), *(found[other][:2] for other in below)]
+        merged = [*(np.eye(2) for _ in ends), *(found[other][2] for other in below)]
         # several indices between the same two tensors are one bond
-        axes = [legs.index(leg) for leg in legs if leg in outer]
-        for other in sorted(below):
-            axes += [legs.index(index) for index in inds[other] if index in legs]
-            children.append(found[other][:2])
-            merged.append(found[other][2])
+        between = [index for other in below for index in inds[other] if index in legs]
+        axes = [legs.index(leg) for leg in (*ends, *between)]
         array = np.transpose(array, (*axes, len(legs)))
         array = array.reshape(*(matrix.shape[1] for matrix in merged), -1)
         for axis, matrix in enumerate(merged):

@@ -16,7 +16,7 @@ from qiskit.quantum_info import random_statevector, random_unitary
 from bondwise.runs import UsageError
 from bondwise.tn import Decomposition, ExactOverlap, decompose, fit, site_tensors, to_dense
 from bondwise.tn.overlap.truncated import TruncatedOverlap
-from bondwise.tn.preparation.gate_matrices import Program
+from bondwise.tn.preparation.gate_matrices import GateMatrices
 
 X = Parameter("x")
 ZERO = np.eye(4)[0]
@@ -72,19 +72,19 @@ def test_gradient_of_the_fidelity_equals_differences(truncated, sites, real, see
     """Program and contraction together, as the fit uses them."""
     rng = np.random.default_rng(seed)
     circuit = ansatz(sites)
-    program = Program(circuit)
+    matrices = GateMatrices(circuit)
     tensors = site_tensors(random_tensors(sites, 3, rng, real=real))
     contraction = (
-        TruncatedOverlap(tensors, program.pairs, 32) if truncated else ExactOverlap(tensors, program.pairs)
+        TruncatedOverlap(tensors, matrices.pairs, 32) if truncated else ExactOverlap(tensors, matrices.pairs)
     )
     x = rng.normal(size=circuit.num_parameters)
 
     def fidelity(x):
         return abs(np.vdot(to_dense(tensors), dense_state(circuit, x))) ** 2
 
-    overlap, environments = contraction.environments(program.gates(x))
+    overlap, environments = contraction.environments(matrices.gates(x))
     assert abs(overlap) ** 2 == pytest.approx(fidelity(x), abs=1e-12)
-    slopes = 2 * (np.conj(overlap) * program.pullback(x, environments)).real
+    slopes = 2 * (np.conj(overlap) * matrices.pullback(x, environments)).real
     for j in rng.permutation(len(x))[:6]:
         unit = 1e-5 * np.eye(len(x))[j]
         difference = (fidelity(x + unit) - fidelity(x - unit)) / 2e-5
@@ -308,16 +308,16 @@ class TestWide:
             circuit.ry(angle, k % sites)
             circuit.rxx(angle / 2, *(int(q) for q in rng.choice(sites, 2, replace=False)))
         zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * sites
-        program = Program(circuit)
+        matrices = GateMatrices(circuit)
         with pytest.raises(UsageError, match="too many to be exact"):
-            ExactOverlap(zero, program.pairs)
+            ExactOverlap(zero, matrices.pairs)
         found = fit(circuit, zero, np.full(circuit.num_parameters, 0.05), iterations=1, max_bond=4)
         assert not found.exact
         assert "approximate: bonds truncated at 4" in found.message
         if sites == 20:
             overlap = dense_state(circuit, found.parameters)[0]
         else:
-            overlap = TruncatedOverlap(zero, program.pairs, 8).overlap(program.gates(found.parameters))
+            overlap = TruncatedOverlap(zero, matrices.pairs, 8).overlap(matrices.gates(found.parameters))
         assert 0 < found.infidelity < 0.9 * found.history[0]["infidelity"]
         assert found.infidelity == pytest.approx(1 - abs(overlap) ** 2, abs=1e-4)
 

@@ -23,7 +23,7 @@ from qiskit.circuit.library import (
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
 from bondwise.runs import UsageError
-from bondwise.tn.preparation.gate_matrices import Program
+from bondwise.tn.preparation.gate_matrices import GateMatrices
 
 GATES = {
     name: gate
@@ -37,22 +37,22 @@ def check(circuit, seed=0, *, parameters=None):
     rng = np.random.default_rng(seed)
     if parameters is None:
         parameters = rng.uniform(0.3, 1.5, circuit.num_parameters)
-    program = Program(circuit)
-    assert all(0 <= a < b < circuit.num_qubits for a, b in program.pairs)
-    gates = program.gates(parameters)
-    assert gates.shape == (len(program.pairs), 4, 4)
+    matrices = GateMatrices(circuit)
+    assert all(0 <= a < b < circuit.num_qubits for a, b in matrices.pairs)
+    gates = matrices.gates(parameters)
+    assert gates.shape == (len(matrices.pairs), 4, 4)
     bound = circuit.remove_final_measurements(inplace=False).assign_parameters(parameters)
     exact = Statevector(bound).data
-    state = applied(gates, program.pairs, circuit.num_qubits)
+    state = applied(gates, matrices.pairs, circuit.num_qubits)
     assert abs(np.vdot(exact, state)) == pytest.approx(1, abs=1e-12)
 
     weights = rng.normal(size=gates.shape) + 1j * rng.normal(size=gates.shape)
-    slopes = program.pullback(parameters, weights)
+    slopes = matrices.pullback(parameters, weights)
     assert slopes.shape == parameters.shape
     for j, unit in enumerate(np.eye(len(parameters))):
-        ahead, behind = (program.gates(parameters + step * unit) for step in (1e-5, -1e-5))
+        ahead, behind = (matrices.gates(parameters + step * unit) for step in (1e-5, -1e-5))
         assert slopes[j] == pytest.approx(((ahead - behind) * weights).sum() / 2e-5, abs=1e-7)
-    return program
+    return matrices
 
 
 def dressed(build, sites=3):
@@ -129,8 +129,8 @@ def test_evolutions_are_the_product_formula_that_a_device_runs(sites):
         [("ZZ", [0, sites - 1], 1.0), *(("X", [i], 1.0) for i in range(sites))], sites
     )
     circuit = dressed(lambda c: c.append(PauliEvolutionGate(words, T[0]), range(sites)))
-    program = Program(circuit)
-    state = applied(program.gates(np.array([0.7])), program.pairs, 3)
+    matrices = GateMatrices(circuit)
+    state = applied(matrices.gates(np.array([0.7])), matrices.pairs, 3)
     formula = Statevector(circuit.assign_parameters([0.7]).decompose("PauliEvolution", reps=3)).data
     assert abs(np.vdot(formula, state)) == pytest.approx(1, abs=1e-12)
     assert abs(np.vdot(Statevector(circuit.assign_parameters([0.7])).data, state)) < 1 - 1e-4
@@ -210,7 +210,7 @@ class TestShapes:
         circuit = dressed(lambda c: c.cu(*T[:4], 0, 2))
         circuit.measure_all()
         before = circuit.copy()
-        Program(circuit).gates(np.ones(4))
+        GateMatrices(circuit).gates(np.ones(4))
         assert circuit == before
 
     def test_barriers_and_unitaries_do_not_hinder_known_gates(self):
@@ -268,17 +268,17 @@ class TestRefused:
         build(circuit)
         circuit.cx(0, 1)
         with pytest.raises(UsageError, match=message) as caught:
-            Program(circuit)
+            GateMatrices(circuit)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("sites", [0, 1])
     def test_fewer_than_two_qubits(self, sites):
         with pytest.raises(UsageError, match=r"give one on at least 2"):
-            Program(QuantumCircuit(sites))
+            GateMatrices(QuantumCircuit(sites))
 
     def test_numbers_that_are_not_finite(self):
         circuit = QuantumCircuit(2)
         circuit.rx(np.nan, 0)
         circuit.cx(0, 1)
         with pytest.raises(UsageError, match="NaN|finite"):
-            Program(circuit)
+            GateMatrices(circuit)
