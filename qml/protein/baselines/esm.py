@@ -1,8 +1,8 @@
 """The language-model baseline: logistic regression on ESM-2 (Lin et al., Science 379, 1123, 2023).
 
-A protein becomes the mean of the model's last hidden states over its residues; the tokens at its beginning
-and its end are left out. The language model itself is not trained. Its weights must be on the disk, in
-safetensors: nothing is ever downloaded, and no pickle is opened.
+The features of a protein are the mean of the model's last hidden states over its residues, without the tokens
+at its beginning and its end. The language model itself is not trained. Its weights must be on this disk, as
+safetensors: nothing is downloaded, and no pickle is opened.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocab.txt", "model.safetensors"
 class EsmLR(FeatureRegression):
     """Logistic regression on mean-pooled ESM-2 states: 321 parameters on 8 million for the smallest model.
 
-    Of proteins longer than 1,022 residues the first 1,022 are read.
+    Only the first 1,022 residues of a protein are read.
 
     Args:
         model: Folder with `config.json`, `vocab.txt` and `model.safetensors`, or a name on the Hugging Face
-            hub whose files are in its cache on this disk.
+            hub whose files are in the hub's cache on this disk.
         batch_size: Proteins that the language model reads at once.
+
+    Example:
+        >>> from bondwise.qml.protein import EsmLR
+        >>> EsmLR(model="esm2_t6_8M_UR50D")  # fit and predict read this folder
+        EsmLR(model='esm2_t6_8M_UR50D')
     """
 
     def __init__(self, *, model: str = "facebook/esm2_t6_8M_UR50D", batch_size: int = 16) -> None:
@@ -48,11 +53,11 @@ class EsmLR(FeatureRegression):
 
         Args:
             sequences: Standardised proteins.
-            progress: Show a bar.
+            progress: Show a progress bar.
 
         Raises:
-            UsageError: The weights are not on the disk or not those of an ESM-2 model, or batch_size is not
-                positive.
+            UsageError: The weights are not on this disk or not of an ESM-2 model, or `batch_size` is not a
+                positive whole number.
         """
         size = whole_number("batch_size", self.batch_size)
         if getattr(self, "_loaded", None) != self.model:
@@ -87,12 +92,12 @@ def _load(model: str) -> tuple[EsmModel, EsmTokenizer]:
             )
         encoder, report = loaded
         tokenizer = EsmTokenizer(str(folder / _VOCABULARY))
-    except Exception as error:  # each layer has its own: JSON, safetensors, sizes that do not fit
+    except Exception as error:  # every layer raises its own: JSON, safetensors, sizes that do not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"{folder} cannot be read as an ESM-2 model ({reason}); download it again."
         ) from error
-    # neither has a part in the hidden states
+    # these two do not affect the hidden states
     missing = [key for key in report["missing_keys"] if "contact_head" not in key and "inv_freq" not in key]
     if missing:
         raise UsageError(
@@ -103,15 +108,15 @@ def _load(model: str) -> tuple[EsmModel, EsmTokenizer]:
 
 
 def _folder(model: str) -> Path:
-    """Where the files of a model are; the hub itself is not asked."""
+    """The folder of a model's files, without a request to the hub."""
     folder = Path(model)
     if not folder.is_dir():
         try:
             folder = Path(snapshot_download(model, local_files_only=True))
-        except (OSError, ValueError):  # not in the cache; not even a name
+        except (OSError, ValueError):  # not in the cache, or not a name
             raise UsageError(
-                f"{model} is neither a folder nor in the Hugging Face cache on this disk; where there is a "
-                "network run `hf download facebook/esm2_t6_8M_UR50D`, or pass model= a folder with "
+                f"{model} is neither a folder nor in the Hugging Face cache on this disk; run "
+                "`hf download facebook/esm2_t6_8M_UR50D` with a network, or give model= a folder with "
                 f"{_CONFIG}, {_VOCABULARY} and {_WEIGHTS}."
             ) from None
     lacking = [name for name in (_CONFIG, _VOCABULARY, _WEIGHTS) if not (folder / name).is_file()]
@@ -125,7 +130,7 @@ def _folder(model: str) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's own bar and its list of unused weights, those of the masked-residue head."""
+    """Hide the library's own bar and its list of unused weights, those of the masked-residue head."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,8 +1,8 @@
 """Baselines without a network: the most frequent class, and logistic regression on features of a protein.
 
-Whatever a sequence model learns should be held against these. For membrane proteins hydropathy is the bar:
-averaged over 19 neighbors, enough residues to cross a membrane, it found the crossing segments already in
-Kyte and Doolittle, J. Mol. Biol. 157, 105 (1982), whose scale is used here.
+Every sequence model should be compared with these. For membrane proteins the bar is hydropathy: averaged over
+19 neighbors, enough residues to cross a membrane, it located the crossing segments in Kyte and Doolittle,
+J. Mol. Biol. 157, 105 (1982), whose scale is used here.
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ _ASCII = np.frombuffer(RESIDUES.encode(), dtype=np.uint8)
 
 
 class Majority(ClassifierMixin, BaseEstimator):
-    """Predicts the most frequent class of the training set, of equally frequent ones the first.
+    """Predicts the most frequent class of the training set; the first one if several are equally frequent.
 
     Attributes:
         classes_: Labels in sorted order.
         frequencies_: Share of each class in the training set, float64 (C,).
+        num_parameters: 0.
+
+    Example:
+        >>> from bondwise.qml.protein import Majority
+        >>> model = Majority().fit(["MKT", "LIV", "GAS"], ["a", "b", "b"])
+        >>> model.predict(["AAA"]).tolist()
+        ['b']
     """
 
     def fit(
@@ -48,11 +55,11 @@ class Majority(ClassifierMixin, BaseEstimator):
         validation: tuple[Sequence[str], Sequence[Hashable]] | None = None,
         progress: bool = False,
     ) -> Self:
-        """Count the labels; sequences, validation and progress are there for the common face only.
+        """Count the labels; the other arguments are those of all classifiers and have no effect.
 
         Raises:
-            UsageError: Numbers of sequences and labels differ, there is one class only, or labels are not all
-                text or all whole numbers.
+            UsageError: The numbers of sequences and labels differ, there is only one class, or the labels are
+                not all text or all whole numbers.
         """
         self.classes_, numbers = training_labels(sequences, labels)
         self.frequencies_ = np.bincount(numbers) / len(numbers)
@@ -71,27 +78,28 @@ class Majority(ClassifierMixin, BaseEstimator):
 
     @property
     def num_parameters(self) -> int:
-        """None are trained."""
+        """Always 0."""
         return 0
 
 
 class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
-    """Base of the logistic regressions; subclasses say what the features of a protein are.
+    """Base class of the logistic regressions; subclasses compute the features of a protein.
 
-    Features are scaled to mean 0 and variance 1. The strength of regularisation is chosen from C = 0.03, 0.1,
-    0.3, ..., 100 by accuracy, of equals the strongest.
+    Features are scaled to mean 0 and variance 1. The regularization is chosen from C = 0.03, 0.1, 0.3, …, 100
+    by accuracy; the strongest wins a tie.
 
     Attributes:
         classes_: Labels in sorted order; column i of `predict_proba` belongs to `classes_[i]`.
-        C_: Inverse strength of the regularisation that was chosen.
-        regression_: The scikit-learn estimator that takes the features.
+        C_: Inverse strength of the chosen regularization.
+        regression_: The fitted scikit-learn estimator, which takes the features.
+        num_parameters: Number of weights and intercepts of the regression.
     """
 
     classes_: np.ndarray
 
     @abstractmethod
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> Any:
-        """Features (N, F) of standardized proteins; `learn` is set for the training set."""
+        """Features (N, F) of standardized proteins; `learn` is True for the training set."""
 
     def _regression(self, strength: float) -> Any:
         """An unfitted estimator with C = strength."""
@@ -108,22 +116,22 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         """Fit to labeled sequences.
 
         Args:
-            sequences: Proteins in one-letter code; see `standardize` for the letters.
-            labels: Their classes, two or more; all text or all whole numbers.
-            validation: Sequences and labels by which C is chosen. None chooses it by stratified 5-fold
-                cross-validation, which favors too large a C where the training set holds relatives; fewer
-                folds where a class has fewer members, and C = 1 where one has a single member.
-            progress: Show a bar.
+            sequences: Proteins in one-letter code; `standardize` lists the accepted letters.
+            labels: Their classes, at least two; all text or all whole numbers.
+            validation: Sequences and labels that select C. None selects it by stratified 5-fold
+                cross-validation, which favors too large a C if the training set holds homologues; with fewer
+                folds if a class has fewer members, and with C = 1 if a class has a single member.
+            progress: Show a progress bar.
 
         Raises:
-            UsageError: Numbers of sequences and labels differ, there is one class only, a validation label
-                is not among the classes, or a sequence has a character that is no residue.
+            UsageError: The numbers of sequences and labels differ, there is only one class, a validation
+                label is not among the classes, or a letter is not a residue.
         """
         classes, numbers = training_labels(sequences, labels)
         if validation is not None:
             right = classes[validation_labels(classes, *validation)]
         if hasattr(self, "classes_"):
-            del self.classes_  # what is interrupted from here on must not pass as fitted
+            del self.classes_  # an interrupted fit must not look like a fitted model
         targets = classes[numbers]
         table = self._features([standardize(s) for s in sequences], learn=True, progress=progress)
         if validation is not None:
@@ -149,10 +157,10 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         return self
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes, float64 (N, C), rows summing to 1.
+        """Class probabilities, float64 (N, C); each row sums to 1.
 
         Raises:
-            UsageError: A sequence has a character that is no residue.
+            UsageError: A letter is not a residue.
         """
         _check_fitted(self)
         check_sequences(sequences)
@@ -167,14 +175,21 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """Weights and intercepts of the regression; what scales the features is not counted."""
+        """Number of weights and intercepts of the regression; the scaling of the features does not count."""
         _check_fitted(self)
         steps = getattr(self.regression_, "steps", [("", self.regression_)])
         return steps[-1][1].coef_.size + steps[-1][1].intercept_.size
 
 
 class CompositionLR(FeatureRegression):
-    """Logistic regression on the frequencies of the 20 residues: 21 parameters for two classes."""
+    """Logistic regression on the frequencies of the 20 residues: 21 parameters for two classes.
+
+    Example:
+        >>> from bondwise.qml.protein import CompositionLR
+        >>> model = CompositionLR().fit(["LIVF", "LLIV", "DEKR", "KKED"], [1, 1, 0, 0])
+        >>> model.predict(["LLLL", "KRKR"]).tolist(), model.num_parameters
+        ([1, 0], 21)
+    """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
         return np.array([_composition(sequence) for sequence in sequences])
@@ -183,8 +198,14 @@ class CompositionLR(FeatureRegression):
 class HydropathyLR(FeatureRegression):
     """Logistic regression on three hydropathies: 4 parameters for two classes.
 
-    They are the mean over the most hydrophobic window of 19 residues, the mean of the 20 most hydrophobic
-    windows, and the mean over the protein. A protein of less than 19 residues is one window.
+    These are the mean over the most hydrophobic window of 19 residues, the mean of the 20 most hydrophobic
+    windows, and the mean over the protein. A protein of fewer than 19 residues is one window.
+
+    Example:
+        >>> from bondwise.qml.protein import HydropathyLR
+        >>> model = HydropathyLR().fit(["LIVF", "LLIV", "DEKR", "KKED"], [1, 1, 0, 0])
+        >>> model.predict(["ALAL", "KRKR"]).tolist(), model.num_parameters
+        ([1, 0], 4)
     """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
@@ -192,7 +213,14 @@ class HydropathyLR(FeatureRegression):
 
 
 class CompositionHydropathyLR(FeatureRegression):
-    """Logistic regression on what `CompositionLR` and `HydropathyLR` see: 24 parameters for two classes."""
+    """Logistic regression on the features of both `CompositionLR` and `HydropathyLR`: 24 parameters.
+
+    Example:
+        >>> from bondwise.qml.protein import CompositionHydropathyLR
+        >>> model = CompositionHydropathyLR().fit(["LIVF", "LLIV", "DEKR", "KKED"], [1, 1, 0, 0])
+        >>> model.predict(["LLLL", "KRKR"]).tolist(), model.num_parameters
+        ([1, 0], 24)
+    """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
         return np.array([np.concatenate([_composition(s), _hydropathy(s)]) for s in sequences])
@@ -201,11 +229,16 @@ class CompositionHydropathyLR(FeatureRegression):
 class KmerLR(FeatureRegression):
     """Logistic regression on overlapping k-mers: 1 + log of their counts, weighted by rarity (TF-IDF).
 
-    The rarity is learnt from the training set, whose k-mers are the only ones that count; rows have norm 1.
-    Features are not scaled further.
+    k-mers and their rarity are those of the training set. Rows have norm 1; features are not scaled further.
 
     Args:
-        longest: k-mers of 1 to this many residues.
+        longest: Largest k; all k from 1 on are used.
+
+    Example:
+        >>> from bondwise.qml.protein import KmerLR
+        >>> model = KmerLR(longest=2).fit(["LIVF", "LLIV", "DEKR", "KKED"], [1, 1, 0, 0])
+        >>> model.predict(["LILI", "KEKE"]).tolist()
+        [1, 0]
     """
 
     def __init__(self, *, longest: int = 3) -> None:

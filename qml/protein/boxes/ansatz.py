@@ -1,15 +1,16 @@
-"""One description of a box's circuit, compiled to a lambeq circuit, to batched torch unitaries, or to Qiskit.
+"""The circuits of boxes, to be compiled to lambeq circuits, to batched torch unitaries, or to Qiskit.
 
-A box is a list of `Gate`s on wires 0 … n − 1, wire 0 being the leftmost one of the diagram and the most
-significant bit of a matrix index. IQP, Sim14, Sim15 and StronglyEntangling are gate for gate lambeq's ansätze
-(Sim et al., arXiv:1905.10876; Schuld et al., arXiv:1804.00633). Two are ours.
+A box is a list of `Gate`s on wires 0 … n − 1; wire 0 is the leftmost wire of the diagram and the most
+significant bit of a matrix index. IQP, Sim14, Sim15 and StronglyEntangling equal lambeq's ansätze gate by
+gate (Sim et al., arXiv:1905.10876; Schuld et al., arXiv:1804.00633). Two are defined here:
 
-"reupload": rotations RY, RZ on every wire for residues, entanglers RZZ, RXX on every pair for the boxes
-between them, both for the boxes that merge wires. Entanglers stand alone so that all residues can share them.
+"reupload": rotations RY, RZ on every wire for residues, entanglers RZZ, RXX on every pair of wires for the
+boxes between residues, and both for the boxes that merge wires. Entanglers are boxes of their own so that all
+residues can share them.
 
-"exchange": boxes that merge wires begin as a partial swap, RXX = RYY = RZZ, of each wire with its partner.
-Each output is then a part of either input: a tree starts as the mean of its leaves, a path as a memory that
-fades, instead of forgetting all but one residue.
+"exchange": boxes that merge wires start as a partial swap, RXX = RYY = RZZ, of each wire with its partner.
+Each output is then part of one input and part of the other: a tree starts as the mean of its leaves and a
+path as a memory that fades, instead of forgetting all but one residue.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Gate:
     Attributes:
         name: `"H"`, `"CX"`, `"Rx"`, `"Ry"`, `"Rz"`, `"CRx"`, `"CRz"`, `"Rzz"`, `"Rxx"` or `"Ryy"`.
         wires: The wires it acts on, the control first.
-        parameter: Number of its angle among the box's, None for H and CX.
+        parameter: Index of its angle among the angles of the box; None for H and CX.
     """
 
     name: str
@@ -46,11 +47,16 @@ class Ansatz:
 
     Args:
         name: `"reupload"`, `"exchange"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
-        layers: Repetitions within a box.
-        entangle: False leaves the entanglers of `"reupload"` out: the ablation that asks whether they help.
+        layers: Repetitions within a box, from 1 to 1,000.
+        entangle: Whether `"reupload"` has entanglers; False is an ablation that shows whether they help.
 
     Raises:
-        UsageError: The name is unknown, there are no layers, or `entangle=False` with another ansatz.
+        UsageError: The name is unknown, `layers` is out of range, or `entangle=False` with another ansatz.
+
+    Example:
+        >>> from bondwise.qml.protein import Ansatz
+        >>> [gate.name for gate in Ansatz("reupload").gates(2, "merge")]
+        ['Ry', 'Rz', 'Ry', 'Rz', 'Rzz', 'Rxx']
     """
 
     name: str = "reupload"
@@ -62,15 +68,15 @@ class Ansatz:
             raise unknown_name("ansatz", str(self.name), _LAYOUTS)
         object.__setattr__(self, "layers", whole_number("layers", self.layers, most=_MAX_LAYERS))
         if not self.entangle and self.name != "reupload":
-            raise UsageError(f"only 'reupload' can do without entanglers, not {self.name!r}.")
+            raise UsageError(f"entangle=False needs the ansatz 'reupload', not {self.name!r}.")
 
     def gates(self, wires: int, kind: str) -> tuple[Gate, ...]:
         """The gates of a box.
 
         Args:
             wires: Number of qubits.
-            kind: `"word"` (residue, k-mer or start), `"mix"` (between residues), `"merge"` (joins wires) or
-                `"end"` (before the measurement).
+            kind: `"word"` (a residue, a k-mer or the start), `"mix"` (between residues), `"merge"` (of two
+                wires) or `"end"` (before the measurement).
         """
         if kind == "end" and self.name in ("reupload", "exchange"):
             return _numbered(Gate(name, (wire,)) for wire in range(wires) for name in ("Rz", "Ry"))
@@ -82,16 +88,16 @@ class Ansatz:
         if self.name == "exchange":
             block = _exchange if kind == "merge" else _rotations
             return _numbered(gate for _ in range(self.layers) for gate in block(wires))
-        if wires == 1:  # lambeq's rule for boxes on one wire: three rotations that take turns
+        if wires == 1:  # lambeq's rule for boxes on one wire: three alternating rotations
             return _numbered(Gate(name, (0,)) for name in _ALONE[self.name])
         return _numbered(_LAYOUTS[self.name](wires, self.layers))
 
     def to_lambeq(self, qubits: dict[Any, int], *, discard: bool) -> Any:
-        """The same ansatz as a lambeq `CircuitAnsatz`; its angles are in turns.
+        """The same ansatz as a lambeq `CircuitAnsatz`, with angles in turns.
 
         Args:
-            qubits: Qubits by lambeq type, such as `{AtomicType.SENTENCE: 1}`.
-            discard: Trace surplus wires out instead of post-selecting them on |0⟩.
+            qubits: Number of qubits by lambeq type, such as `{AtomicType.SENTENCE: 1}`.
+            discard: Whether surplus wires are traced out instead of post-selected on |0⟩.
         """
         from bondwise.qml.protein.boxes.lambeq_ansatz import lambeq_ansatz
 
@@ -130,7 +136,7 @@ def _iqp(n: int, layers: int) -> Iterable[Gate]:
 
 
 def _sim(entangler: str) -> Callable[[int, int], Iterable[Gate]]:
-    """Two layers of RY, each followed by a ring of entanglers, the rings in opposite orientation."""
+    """Two layers of RY, each followed by a ring of entanglers; the rings run in opposite directions."""
 
     def layout(n: int, layers: int) -> Iterable[Gate]:
         for _ in range(layers):
@@ -165,7 +171,7 @@ def latch_gates(wires: int, layers: int) -> tuple[Gate, ...]:
 
     Args:
         wires: Number of qubits.
-        layers: Repetitions.
+        layers: Number of repetitions.
     """
     pairs = tuple(combinations(range(wires), 2))
     return _numbered(
@@ -176,5 +182,5 @@ def latch_gates(wires: int, layers: int) -> tuple[Gate, ...]:
 
 
 def count_parameters(gates: Sequence[Gate]) -> int:
-    """Number of angles that the gates of a box have."""
+    """Number of angles of the gates of a box."""
     return sum(gate.parameter is not None for gate in gates)

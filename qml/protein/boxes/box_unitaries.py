@@ -1,9 +1,9 @@
 """The unitaries of many boxes of one layout, and their gradient by running the gates backwards.
 
-U = g_m … g_1 with g_j = exp(−i θ_j G_j / 2) or constant. With Λ_m the gradient of the loss with respect to U,
-A_j = g_j … g_1 and Λ_{j−1} = g_j† Λ_j, the gradient of θ_j is Re sum conj(Λ_j) (−i/2) G_j A_j. Undoing gates
-one by one turns U into A_j, so nothing is stored. Boxes are small and many: loops are compiled, torch would
-spend its time on overhead.
+U = g_m … g_1, where g_j is exp(−i θ_j G_j / 2) or constant. Let Λ_m be the gradient of the loss with respect
+to U, A_j = g_j … g_1, and Λ_{j−1} = g_j† Λ_j; then the gradient of θ_j is Re Σ conj(Λ_j) (−i/2) G_j A_j,
+summed over matrix elements. Undoing the gates one by one turns U into A_j, so nothing is stored. Boxes are
+small and many, so the loops are compiled: torch would spend its time on overhead.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _CONSTANT = {"H": (_X + _Z) / np.sqrt(2), "CX": np.eye(4, dtype=np.complex128)[[
 
 
 def unitaries(gates: Sequence[Gate], wires: int, angles: torch.Tensor) -> torch.Tensor:
-    """Compile boxes.
+    """The unitaries of boxes with the same gates.
 
     Args:
-        gates: What `Ansatz.gates` gives.
+        gates: Gates of a box, from `Ansatz.gates`.
         wires: Number of qubits n.
-        angles: Radians, float32 or float64 of shape (K, P), one row per box.
+        angles: Angles in radians, float32 or float64 (K, P), one row per box.
 
     Returns:
-        Complex of shape (K, 2^n, 2^n), differentiable once; wire 0 is the most significant bit.
+        Complex (K, 2^n, 2^n), differentiable once; wire 0 is the most significant bit.
     """
     found = _Unitaries.apply(angles.cpu(), tuple(gates), wires)
     return found.to(angles.device)
@@ -76,13 +76,13 @@ class _Unitaries(torch.autograd.Function):
 
 
 class _Program:
-    """Gates as arrays: number of the parameter (−1: constant), offsets of the two wires' bits, matrices."""
+    """Gates as arrays: indices of parameters (−1 for constant gates), strides of the two wires, matrices."""
 
     def __init__(self, gates: tuple[Gate, ...], wires: int) -> None:
         self.parameters = np.array(
             [-1 if g.parameter is None else g.parameter for g in gates], dtype=np.int64
         )
-        self.strides = np.zeros((len(gates), 2), dtype=np.int64)  # second one 0: a gate on one wire
+        self.strides = np.zeros((len(gates), 2), dtype=np.int64)  # the second is 0 for a gate on one wire
         matrices = np.zeros((len(gates), 4, 4), dtype=np.complex128)
         for row, gate in enumerate(gates):
             self.strides[row, : len(gate.wires)] = [2 ** (wires - 1 - wire) for wire in gate.wires]
@@ -92,7 +92,7 @@ class _Program:
         self._matrices: dict[Any, np.ndarray] = {np.complex128: matrices, np.complex64: single}
 
     def arrays(self, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the compiled loops take."""
+        """Arguments of the compiled loops."""
         return self.parameters, self.strides, self._matrices[dtype]
 
 
@@ -107,7 +107,7 @@ def _complex(angles: torch.Tensor) -> Any:
 
 @njit(cache=True)
 def _gate(matrix: Any, angle: float, constant: bool, size: int, out: Any) -> None:
-    """The matrix of a gate; for a parametrized one `matrix` is its generator."""
+    """Write the matrix of a gate to `out`; `matrix` is the generator of a gate with an angle."""
     if constant:
         for i in range(size):
             for j in range(size):
@@ -125,7 +125,7 @@ def _gate(matrix: Any, angle: float, constant: bool, size: int, out: Any) -> Non
 
 @njit(cache=True)
 def _apply(matrix: Any, strides: Any, product: Any, dagger: bool) -> None:
-    """Multiply a product (N, N) in place from the left by a gate on the wires with these strides."""
+    """Multiply a product (N, N) in place, from the left, by a gate on the wires with these strides."""
     size = product.shape[0]
     first, second = strides[0], strides[1]
     legs = 2 if second == 0 else 4

@@ -1,9 +1,9 @@
-"""What a box does to the state on its wires, as real matrices: the form in which sentences are contracted.
+"""The action of a box on the state of its wires, as a real matrix.
 
-Two forms of states. Pure: the complex amplitudes of n qubits as a real vector of 2^(n+1), real parts first.
-Mixed: the Pauli vector r_p = Tr(P_p rho) of 4^n real numbers, p counting in base 4 (I, X, Y, Z), wire 0 most
-significant; r_0 is the trace. A box with traced-out wires is then the real Pauli transfer matrix
-R_qp = Tr(P_q Phi(P_p)) / 2^n of its channel Phi.
+States have two forms. A pure state is the real vector of its 2^n complex amplitudes, real parts first. A
+mixed state is its Pauli vector r_p = Tr(P_p ρ) of 4^n real numbers, where the base-4 digits of p are the
+letters I, X, Y, Z and wire 0 is the most significant digit; r_0 is the trace. A box with traced-out wires is
+then the real Pauli transfer matrix R_qp = Tr(P_q Φ(P_p)) / 2^n of its channel Φ.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ def kraus(unitary: torch.Tensor, inputs: int, outputs: int, *, discard: bool) ->
 
     Args:
         unitary: Complex (K, 2^n, 2^n), n = max(inputs, outputs) qubits.
-        inputs: Wires that come in; the others start in |0⟩.
-        outputs: Wires that go on.
-        discard: Trace the other wires out; else they are post-selected on |0⟩.
+        inputs: Number of input wires; the others start in |0⟩.
+        outputs: Number of output wires.
+        discard: Whether the other wires are traced out instead of post-selected on |0⟩.
 
     Returns:
-        Complex (K, outcomes, 2^outputs, 2^inputs), one outcome when post-selected.
+        Complex (K, outcomes, 2^outputs, 2^inputs), with a single outcome if wires are post-selected.
     """
     count, size = unitary.shape[:2]
     operators = unitary.reshape(count, 2**outputs, size // 2**outputs, 2**inputs, size // 2**inputs)[..., 0]
@@ -40,7 +40,7 @@ def transfer_matrix(operators: torch.Tensor) -> torch.Tensor:
 
 
 def real_matrix(matrix: torch.Tensor) -> torch.Tensor:
-    """Complex matrices (K, a, b) as real ones (K, 2a, 2b) that act on real parts first, then imaginary."""
+    """Complex matrices (K, a, b) as real ones (K, 2a, 2b) that act on real, then imaginary parts."""
     top = torch.cat([matrix.real, -matrix.imag], dim=-1)
     return torch.cat([top, torch.cat([matrix.imag, matrix.real], dim=-1)], dim=-2)
 
@@ -81,7 +81,7 @@ def paulis(qubits: int) -> torch.Tensor:
 
 @lru_cache
 def _diagonal(qubits: int) -> torch.Tensor:
-    """Numbers of the Paulis made of I and Z only, in the order of the subsets of qubits (2^n,)."""
+    """Indices (2^n,) of the Paulis made of I and Z only, in the order of the subsets of qubits."""
     numbers = torch.zeros(1, dtype=torch.int64)
     for _ in range(qubits):
         numbers = (4 * numbers[:, None] + torch.tensor([0, 3])).flatten()

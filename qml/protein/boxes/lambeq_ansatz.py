@@ -1,4 +1,4 @@
-"""An `Ansatz` as one of lambeq's circuit ansätze, or, for our own, as a new one made of lambeq's gates."""
+"""An `Ansatz` as one of lambeq's circuit ansätze, or, for our own, as a new one of lambeq's gates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LAMBEQ = {
     "sim15": Sim15Ansatz,
     "strongly": StronglyEntanglingAnsatz,
 }
-# RZZ is CX RZ CX; turned into the bases of X and Y it is RXX and RYY
+# RZZ is CX RZ CX; in the bases of X and Y it is RXX and RYY
 _BASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "Rzz": ((), ()),
     "Rxx": ((H,), (H,)),
@@ -31,12 +31,12 @@ _BASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
 
 
 def lambeq_ansatz(ansatz: Ansatz, qubits: dict[Any, int], discard: bool) -> CircuitAnsatz:
-    """The lambeq ansatz that makes the same circuits, angles in turns.
+    """The lambeq ansatz of the same circuits, with angles in turns.
 
     Args:
-        ansatz: What to translate.
+        ansatz: Ansatz to translate.
         qubits: Number of qubits by lambeq type.
-        discard: Trace surplus wires out instead of post-selecting them.
+        discard: Whether surplus wires are traced out instead of post-selected.
     """
     if ansatz.name not in _LAMBEQ:
         return OwnAnsatz(qubits, ansatz, discard=discard)
@@ -48,8 +48,8 @@ class OwnAnsatz(CircuitAnsatz):
 
     Args:
         ob_map: Number of qubits by lambeq type.
-        ansatz: Its name, layers and gates.
-        discard: Trace surplus wires out instead of post-selecting them.
+        ansatz: Ansatz with one of these names.
+        discard: Whether surplus wires are traced out instead of post-selected.
     """
 
     def __init__(self, ob_map: dict[Any, int], ansatz: Ansatz, discard: bool = False) -> None:
@@ -79,7 +79,7 @@ class OwnAnsatz(CircuitAnsatz):
 
 
 def box_kind(box: Box) -> str:
-    """What a box of a protein's diagram does: `"mix"`, `"merge"`, `"end"` or `"word"`, by its name."""
+    """The kind of a box in a protein's diagram, from its name: `"mix"`, `"merge"`, `"end"` or `"word"`."""
     stem = box.name.split("_")[0]
     return {"MIX": "mix", "STAIR": "merge", "MERGE": "merge", "END": "end"}.get(stem, "word")
 

@@ -1,8 +1,8 @@
 """Proteins as lambeq diagrams: readers for paths, balanced trees and windows.
 
-Wires are of lambeq's sentence type S, ancillas of a type A; a circuit ansatz decides about their qubits. Box
-names are the contract with the models: a word's own letters; START and END; MIX, STAIR and MERGE, followed by
-their number, as in MIX_0, when hierarchical.
+Wires have lambeq's sentence type S, and ancillas a type A; a circuit ansatz gives each type its qubits. The
+names of the boxes are those that the models use: a word's own letters; START and END; MIX, STAIR and MERGE,
+with an index as in MIX_0 if the network is hierarchical.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_WORDS = 2000
 
 
 class _ProteinReader(Reader):
-    """What the readers share: words from sequences, and names of shared boxes."""
+    """What the readers share: words of sequences, and names of shared boxes."""
 
     def __init__(self, alphabet: Alphabet | None = None, *, residues: str = "states", boxes: int = 1) -> None:
         super().__init__(verbose="suppress")
@@ -39,12 +39,12 @@ class _ProteinReader(Reader):
         """The diagram of a protein.
 
         Args:
-            sentence: A sequence such as `"MKTAYIAK"`, or a list of words of the alphabet if `tokenised`.
-            tokenised: Whether the sentence is a list of words.
+            sentence: A sequence such as `"MKTAYIAK"`, or a list of words of the alphabet.
+            tokenised: Whether `sentence` is a list of words (lambeq's spelling).
 
         Raises:
-            UsageError: A letter or word outside the alphabet, or more than 2,000 words: diagrams of lambeq
-                grow with the square of their length.
+            UsageError: A letter or word is outside the alphabet, or there are more than 2,000 words: lambeq's
+                diagrams grow with the square of their length.
         """
         words = self._words(sentence, tokenised)
         if len(words) > MAX_WORDS:
@@ -62,12 +62,12 @@ class _ProteinReader(Reader):
         known = set(self.alphabet.words)
         for word in sentence:
             if word not in known:
-                raise UsageError(f"{word!r} is no word of the alphabet {self.alphabet.name!r}.")
+                raise UsageError(f"{word!r} is not a word of the alphabet {self.alphabet.name!r}.")
         return list(sentence)
 
     @abstractmethod
     def _diagram(self, words: list[str]) -> Diagram:
-        """The diagram of words that have been checked."""
+        """The diagram of checked words."""
 
     def _name(self, stem: str, number: int) -> str:
         return stem if self.boxes == 1 else f"{stem}_{min(number, self.boxes - 1)}"
@@ -89,17 +89,23 @@ class _ProteinReader(Reader):
 
 
 class PathReader(_ProteinReader):
-    """Reads a protein from left to right, as recurrent networks do.
+    """Reads a protein from left to right, like a recurrent network.
 
     Args:
-        alphabet: What counts as a word; None is one residue per word.
-        residues: `"states"`: each word is a state that a box STAIR fuses into the memory wire (the diagram of
-            lambeq's `stairs_reader` if uniform). `"gates"`: each word is a box on the memory wire, followed
-            by a box MIX.
-        boxes: 1 is uniform; n > 1 is hierarchical: positions have boxes of their own, the n-th and all later
-            ones share the last.
-        ancilla: With `"gates"`, each word brings along a wire A that its MIX box takes away again, as a
-            recurrent network that forgets does.
+        alphabet: Alphabet of the words; None is one residue per word.
+        residues: `"states"`: each word is a state that a box STAIR fuses into the memory wire (if uniform,
+            this is the diagram of lambeq's `stairs_reader`). `"gates"`: each word is a box on the memory
+            wire, followed by a box MIX.
+        boxes: 1 is uniform; n > 1 is hierarchical: positions have boxes of their own, and the last one serves
+            all positions from the n-th on.
+        ancilla: With `"gates"`, whether each word adds a wire A that its MIX box removes again, so that the
+            memory can forget.
+
+    Example:
+        >>> from bondwise.qml.protein import PathReader
+        >>> diagram = PathReader(boxes=2).sentence2diagram("MKTA")
+        >>> [box.name for box in diagram.boxes]
+        ['M', 'K', 'STAIR_0', 'T', 'STAIR_1', 'A', 'STAIR_1']
     """
 
     def __init__(
@@ -120,12 +126,18 @@ class PathReader(_ProteinReader):
 
 
 class TreeReader(_ProteinReader):
-    """Merges neighbors level by level, as convolutional networks do; a word without a partner moves up.
+    """Merges neighbors level by level, like a convolutional network; a word without a partner moves up.
 
     Args:
-        alphabet: What counts as a word; None is one residue per word.
-        boxes: 1 is uniform; n > 1 is hierarchical: one box per level, the n-th and all higher ones share the
-            last.
+        alphabet: Alphabet of the words; None is one residue per word.
+        boxes: 1 is uniform; n > 1 is hierarchical: levels have boxes of their own, and the last one serves
+            all levels from the n-th on.
+
+    Example:
+        >>> from bondwise.qml.protein import TreeReader
+        >>> diagram = TreeReader(boxes=2).sentence2diagram("MKTA")
+        >>> [box.name for box in diagram.boxes]
+        ['M', 'K', 'T', 'A', 'MERGE_0', 'MERGE_0', 'MERGE_1']
     """
 
     def __init__(self, alphabet: Alphabet | None = None, *, boxes: int = 1) -> None:
@@ -143,14 +155,19 @@ class TreeReader(_ProteinReader):
 
 
 class WindowReader(_ProteinReader):
-    """Cuts a protein into overlapping windows, each a path of its own.
+    """Cuts a protein into overlapping windows, each of which is a path.
 
     Args:
-        alphabet: What counts as a word; None is one residue per word.
-        window: Words in a window; a sentence that is shorter is one window.
+        alphabet: Alphabet of the words; None is one residue per word.
+        window: Words in a window; a shorter sentence is one window.
         stride: Words from the beginning of one window to the next; words that do not fill a last window are
             left out.
-        residues: As for `PathReader`, within the windows; with `"gates"`, each ends in a box END.
+        residues: As for `PathReader`, within a window; with `"gates"` every window ends with a box END.
+
+    Example:
+        >>> from bondwise.qml.protein import WindowReader
+        >>> len(WindowReader(window=3, stride=2).windows("MKTAYIA"))
+        3
     """
 
     def __init__(
@@ -166,7 +183,7 @@ class WindowReader(_ProteinReader):
         self._end = residues == "gates"
 
     def windows(self, sentence: Any, tokenised: bool = False) -> list[Diagram]:
-        """A diagram for each window; arguments and errors as for `sentence2diagram`."""
+        """A diagram per window; arguments and errors as for `sentence2diagram`."""
         words = self._words(sentence, tokenised)
         last = max(len(words) - self.window, 0)
         return [self._path(words[i : i + self.window]) for i in range(0, last + 1, self.stride)]

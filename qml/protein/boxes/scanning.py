@@ -1,12 +1,12 @@
-"""A batch of sequences read word by word: s[t+1] = M[token t] s[t], with a backward pass written by hand.
+"""A batch of sequences read word by word: s[t+1] = M[token t] s[t], with a backward pass of its own.
 
-The states are rescaled to norm 1 after every step where asked for, and the logarithm of the norm is kept: a
-post-selected path of 300 residues has amplitudes of 1e-50. The gradient is exact all the same. For
-S = M…M s0 = exp(L) ŝ with gradients g of ŝ and l of L, the adjoint starts as g − (g·ŝ) ŝ + l ŝ, and each
-step back is a multiplication with the transpose, divided by the step's own scale c: all of it of order one.
+On request, states are rescaled to norm 1 after every step and the logarithm of the norm is kept, because a
+post-selected path of 300 residues has amplitudes of 1e-50. The gradient is exact nevertheless: for S = M…M s0
+= exp(L) ŝ with gradients g of ŝ and l of L, the adjoint starts as g − (g·ŝ) ŝ + l ŝ, and every step back
+multiplies by the transpose and divides by the scale of the step, so that all numbers are of order 1.
 
-Autograd's own backward through a gather of matrices was the bottleneck of training; here it is one reverse
-sweep with an outer product per word. On the CPU both sweeps are compiled loops, elsewhere batched products.
+Autograd through a gather of matrices was the bottleneck of training. Here the backward pass is one reverse
+sweep with an outer product per word; on the CPU both sweeps are compiled loops, elsewhere batched products.
 """
 
 from __future__ import annotations
@@ -26,19 +26,27 @@ def scan(
     rescale: bool,
     compiled: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """All states on the way.
+    """Apply the matrices of a batch of sequences, and keep all states.
 
     Args:
-        matrices: Real (K, D, D), one for each token.
-        tokens: Integers (B, T); −1 is padding and leaves the state as it is.
-        start: Initial states (B, D), of norm 1 if they are to be rescaled.
+        matrices: Real (K, D, D), one matrix per token.
+        tokens: Integers (B, T); −1 is padding and leaves the state unchanged.
+        start: Initial states (B, D), of norm 1 if states are rescaled.
         rescale: Whether to divide every state by its Euclidean norm.
         compiled: Whether to run compiled loops instead of batched products; None does so on the CPU.
 
     Returns:
-        States (B, T + 1, D) and the logarithms (B,) of the norm of the last state without rescaling; zeros
-        where nothing is rescaled. Differentiable in `matrices` and `start`; with `rescale`, of the states
-        only the last one passes a gradient on.
+        States (B, T + 1, D), and the logarithms (B,) of the norm that the last state would have without
+        rescaling, or zeros without `rescale`. Differentiable in `matrices` and `start`; with `rescale`, only
+        the last state passes a gradient on.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.qml.protein import scan
+        >>> shift = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> states, _ = scan(shift, torch.tensor([[0, 0, -1]]), torch.tensor([[1.0, 0.0]]), rescale=False)
+        >>> states[0].tolist()
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
     """
     compiled = matrices.device.type == "cpu" if compiled is None else compiled
     tokens = tokens.to(torch.int32).contiguous()

@@ -1,4 +1,4 @@
-"""`model.json` and `weights.safetensors` in a folder: whole, of the right kinds, and not too large."""
+"""Reads and checks the `model.json` and `weights.safetensors` of a saved classifier."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _FORMAT = "bondwise protein classifier 1"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """What `model.json` says.
+    """Content of `model.json`.
 
     Attributes:
         kind: Name of the class.
-        settings: Of its constructor.
+        settings: Arguments of its constructor.
         classes: Labels in sorted order.
-        num_parameters: Numbers that were trained.
-        history: Of the training.
-        checksum: SHA-256 of the weights, as hexadecimal digits.
+        num_parameters: Number of trained parameters.
+        history: History of the training.
+        checksum: SHA-256 of the weights file, as hexadecimal digits.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class ModelFile:
     checksum: str
 
     def to_json(self) -> str:
-        """The file's content."""
+        """The text of the file."""
         document = {
             "format": _FORMAT,
             "class": self.kind,
@@ -59,7 +59,7 @@ def read_model(folder: Path) -> ModelFile:
     """Read `model.json`.
 
     Raises:
-        UsageError: There is none, or it is damaged or longer than `BONDWISE_MAX_TEXT_BYTES`.
+        UsageError: The file does not exist, is damaged, or is longer than `BONDWISE_MAX_TEXT_BYTES`.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -92,44 +92,44 @@ def _of(kind: type, document: dict[str, Any], key: str) -> Any:
 
 
 def _check(found: ModelFile) -> None:
-    """Raise a ValueError or a TypeError unless classes and history are what a training leaves."""
+    """Raise a ValueError or a TypeError unless classes and history could result from a training."""
     classes, _ = training_labels(found.classes, found.classes)  # a UsageError is a ValueError
     if classes.tolist() != found.classes:
-        raise ValueError("classes are not sorted, or one is there twice")
+        raise ValueError("classes are not sorted, or one is repeated")
     for field in fields(History):
         values = getattr(found.history, field.name)
         numbers = [values] if field.name == "best" else values
         if not isinstance(numbers, list) or not all(type(number) in (int, float) for number in numbers):
-            raise TypeError(f"{field.name} of the history are no numbers")
+            raise TypeError(f"{field.name} of the history must be numbers")
     if type(found.history.best) is not int:
-        raise TypeError("best of the history is no whole number")
+        raise TypeError("best of the history must be a whole number")
 
 
 def read_weights(folder: Path, network: torch.nn.Module, checksum: str) -> dict[str, torch.Tensor]:
     """Read `weights.safetensors`.
 
     Args:
-        folder: That of the model.
-        network: Tells names, shapes and dtypes; it may be on torch's meta device.
-        checksum: What the file must have.
+        folder: Folder of the model.
+        network: Network with the expected names, shapes and dtypes; it may be on torch's meta device.
+        checksum: Expected checksum.
 
     Raises:
-        UsageError: There is no such file, it is cut or larger than `BONDWISE_MAX_ARRAY_BYTES`, it is for
-            another network, it is not the file of that checksum, or a weight is not finite.
+        UsageError: The file does not exist, is damaged or larger than `BONDWISE_MAX_ARRAY_BYTES`, is for
+            another network, has another checksum, or holds a weight that is not finite.
     """
     path = folder / WEIGHTS
     content = read_bytes(path, "array_bytes")
     try:
         weights = load(content)
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise UsageError(f"{path} is cut ({one_line(error, 200)}); train the model again.") from None
+        raise UsageError(f"{path} is damaged ({one_line(error, 200)}); train the model again.") from None
     expected = network.state_dict()
     wrong = [
         f"{key} is {tuple(weights[key].shape) if key in weights else 'missing'}, not {tuple(own.shape)}"
         for key, own in expected.items()
         if key not in weights or weights[key].shape != own.shape
     ]
-    wrong += [f"{key[:40]!r} is no weight of it" for key in weights if key not in expected]
+    wrong += [f"{key[:40]!r} is not one of its weights" for key in weights if key not in expected]
     wrong += [
         f"{key} is {weights[key].dtype}, not {own.dtype}"
         for key, own in expected.items()

@@ -1,10 +1,10 @@
-"""The window circuit's start from a tensor network that was trained first.
+"""Initial angles of window circuits from a tensor network that is trained first.
 
-A classical tensor network is a circuit without its constraint: matrices for the residues that need not be
-unitary, applied to a vector that is kept at norm 1: a uniform matrix product state of bond 2^n on a window.
-It is trained as the classifier itself. Then the circuit is fitted to it: its angles maximise the fidelity of
-the two states averaged over windows of the training proteins, as a circuit is fitted to a matrix product
-state in arXiv:2208.13673. Pooling and readout are taken over as they are.
+The classical tensor network is the circuit without its constraint: the matrices of the residues need not be
+unitary, and the vector that they act on is kept at norm 1. On a window this is a uniform matrix product state
+of bond dimension 2^n. It is trained like the classifier itself. Then the circuit is fitted to it: the angles
+maximize the fidelity of the two states, averaged over windows of the training proteins, as arXiv:2208.13673
+fits a circuit to a matrix product state. Pooling and readout are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import progress_bar
 
-_WINDOWS = 4096  # of the training set, on which the two states are compared
+_WINDOWS = 4096  # windows of the training set on which the two states are compared
 _STEPS = 300
 _BATCH = 512
 
@@ -38,17 +38,17 @@ def tensor_network_start(
     batch_size: int,
     progress: bool = False,
 ) -> list[float]:
-    """Put the angles of the windows, and all that follows them, where a trained tensor network suggests.
+    """Initialize the windows, and what follows them, with a trained tensor network.
 
     Args:
-        network: The fresh network of a classifier; changed in place.
-        filters: Its windows.
+        network: Untrained network of a classifier; changed in place.
+        filters: The windows of the network.
         sentences: Tokens of the training proteins.
         targets: Class numbers (B,).
-        epochs: Of the training of the tensor network.
-        learning_rate: Of that training and of the fit.
+        epochs: Number of epochs of the tensor network's training.
+        learning_rate: Learning rate of this training and of the fit.
         batch_size: Proteins per step of the training.
-        progress: Show bars.
+        progress: Show progress bars.
 
     Returns:
         The mean infidelity 1 − |⟨tensor network|circuit⟩|² of each filter after the fit.
@@ -56,7 +56,7 @@ def tensor_network_start(
     circuits = [part.path for part in filters]
     free = [_FreePath(circuit.words, circuit.qubits) for circuit in circuits]
     for part, substitute in zip(filters, free, strict=True):
-        part.path = substitute  # type: ignore[assignment]  # it has `final` and `pure`, all that is used
+        part.path = substitute  # type: ignore[assignment]  # `final` and `pure` are all that is used
     try:
         train(
             network,
@@ -74,7 +74,7 @@ def tensor_network_start(
             part.path = circuit
     found = []
     for part, circuit, trained in zip(filters, circuits, free, strict=True):
-        # small integers, as these are all windows of all proteins
+        # small integers, because these are all windows of all proteins
         cut = (part.cut(padded(sentences, np.array([i])))[0].to(torch.int32) for i in range(len(sentences)))
         windows = torch.cat(list(cut))
         chosen = windows[torch.randperm(len(windows))[:_WINDOWS]].long()
@@ -83,7 +83,7 @@ def tensor_network_start(
 
 
 class _FreePath(nn.Module):
-    """Stands in for a `PathNetwork`: complex matrices near the identity in place of unitaries."""
+    """Takes the place of a `PathNetwork`: complex matrices near the identity instead of unitaries."""
 
     pure = True
 
@@ -96,7 +96,7 @@ class _FreePath(nn.Module):
         self.start = nn.Parameter(torch.randn(size, 2))
 
     def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final states of norm 1 in real form, and the log of their norm, as `PathNetwork.final`."""
+        """Final states of norm 1 in real form, and the log of their original norm, as `PathNetwork.final`."""
         start = self.start.T.flatten()
         start = (start / start.norm()).expand(len(tokens), -1)
         matrices = real_matrix(torch.view_as_complex(self.matrices))
@@ -107,7 +107,7 @@ class _FreePath(nn.Module):
 def _fit(
     circuit: PathNetwork, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool
 ) -> float:
-    """Maximise the mean fidelity of the circuit's states with those of the tensor network."""
+    """Maximize the mean fidelity of the circuit's states with those of the tensor network."""
     with torch.no_grad():
         goal = trained.final(windows)[0]
     optimizer = torch.optim.Adam(circuit.parameters(), lr=rate)

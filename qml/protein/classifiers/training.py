@@ -1,7 +1,7 @@
 """Training of sequence classifiers: Adam, a one-cycle rate, the best epoch by validation, exact resumption.
 
-A checkpoint is written after every epoch and holds all that the next one depends on, the state of the random
-numbers included: a run that is killed and resumed follows the path of one that was not, bit for bit.
+A checkpoint is written after every epoch and holds everything that the next epoch depends on, including the
+state of the random numbers, so that an interrupted and resumed run equals an uninterrupted one bit for bit.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torch import nn
 
 from bondwise.runs import RunError, axes_or_new, load_checkpoint, progress_bar, save_checkpoint
 
-_MAX_TOKENS = 100_000  # in a batch, padding included: bounds the memory of long sequences
-_JITTER = 60  # words by which the order of lengths is blurred, so that batches differ between epochs
+_MAX_TOKENS = 100_000  # in a batch, padding included, to bound the memory of long sequences
+_JITTER = 60  # words by which lengths are blurred, so that batches differ between epochs
 _MAX_GRADIENT = 1.0
 
 
 @dataclass
 class History:
-    """The course of a training. Lists have one entry per epoch, but for the last one.
+    """History of a training. All lists but the last have one entry per epoch.
 
     Attributes:
         loss: Mean cross-entropy on the training set during the epoch, nats.
-        valid_loss: On the validation set after the epoch; empty without one.
-        valid_accuracy: On the validation set after the epoch; empty without one.
-        seconds: Wall time since the beginning, earlier parts of a resumed run included.
+        valid_loss: Cross-entropy on the validation set after the epoch, nats; empty without one.
+        valid_accuracy: Accuracy on the validation set after the epoch; empty without one.
+        seconds: Wall time since the start, including earlier parts of a resumed run.
         best: Epoch whose parameters were kept, counted from 0.
-        start_infidelity: What the tensor network start returned, one entry per filter: the mean of
-            1 − |⟨tensor network|circuit⟩|²; empty without that start.
+        start_infidelity: Mean of 1 − |⟨tensor network|circuit⟩|² per filter after a tensor network start;
+            empty without that start.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class History:
         """Draw the learning curve.
 
         Args:
-            ax: Matplotlib Axes; None makes a figure.
+            ax: Matplotlib Axes; None creates a figure.
 
         Returns:
             The Axes.
@@ -67,12 +67,12 @@ class History:
 
 
 def batches(lengths: Sequence[int], size: int, *, shuffle: bool) -> Iterator[np.ndarray]:
-    """Numbers of the sequences of one batch after the other; sequences of like length share one.
+    """Yield the indices of the sequences of each batch; sequences of similar length share a batch.
 
     Args:
-        lengths: Words of every sequence.
-        size: Sequences in a batch; fewer where they are so long that the batch would not fit in memory.
-        shuffle: Draw from torch's global generator; else from short to long.
+        lengths: Number of words of every sequence.
+        size: Sequences in a batch; fewer if they are so long that the batch would not fit in memory.
+        shuffle: Whether to shuffle with torch's global generator; otherwise batches run from short to long.
     """
     keys = torch.tensor(lengths, dtype=torch.float64)
     if shuffle:
@@ -91,7 +91,7 @@ def batches(lengths: Sequence[int], size: int, *, shuffle: bool) -> Iterator[np.
 
 
 def padded(sentences: Sequence[np.ndarray], numbers: np.ndarray) -> torch.Tensor:
-    """Some tokenised sentences as one int64 tensor (B, longest), −1 beyond their ends."""
+    """The tokenized sentences with these indices as one int64 tensor (B, longest), −1 beyond their ends."""
     longest = max(len(sentences[number]) for number in numbers)
     batch = torch.full((len(numbers), longest), -1)
     for row, number in enumerate(numbers):
@@ -100,7 +100,7 @@ def padded(sentences: Sequence[np.ndarray], numbers: np.ndarray) -> torch.Tensor
 
 
 def logits_of(network: nn.Module, sentences: Sequence[np.ndarray], size: int = 256) -> torch.Tensor:
-    """Outputs of a network for all sentences in their order, without gradients."""
+    """Outputs of a network for all sentences in order, without gradients."""
     network.eval()
     rows: list[torch.Tensor | None] = [None] * len(sentences)
     with torch.no_grad():
@@ -111,14 +111,14 @@ def logits_of(network: nn.Module, sentences: Sequence[np.ndarray], size: int = 2
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean loss in nats of logits (B,) for two classes, (B, C) for more; targets are class numbers (B,)."""
+    """Mean loss in nats of logits (B,) for two classes or (B, C) for more; targets are class numbers (B,)."""
     if logits.ndim == 1:
         return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits))
     return nn.functional.cross_entropy(logits, targets)
 
 
 def predicted(logits: torch.Tensor) -> torch.Tensor:
-    """Class numbers (B,)."""
+    """Class numbers (B,) of logits."""
     return (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
 
 
@@ -138,32 +138,32 @@ def train(
     progress: bool = False,
     title: str = "training",
 ) -> History:
-    """Train a network in place; it ends with the parameters of the best epoch.
+    """Train a network in place; afterwards it has the parameters of the best epoch.
 
     Args:
         network: Maps token batches (B, T), padded by −1, to logits (B,) or (B, C). Random numbers come from
             torch's global generator.
         sentences: Tokens of each sentence.
         targets: Class numbers (B,).
-        validation: Sentences and class numbers by which the best epoch is chosen: that of the lowest loss,
-            which varies less by chance than the accuracy. None keeps the last epoch.
+        validation: Sentences and class numbers that select the epoch of the lowest loss, which varies less by
+            chance than the accuracy. None keeps the last epoch.
         epochs: Passes over the data.
         learning_rate: Peak of the one-cycle schedule.
         batch_size: Sentences per step.
-        start_infidelity: Kept in the history.
-        checkpoint: File that holds the state after each epoch.
-        resume: Go on from it.
-        run: Fingerprint of model and data; a checkpoint with another one is refused.
-        progress: Show a bar.
-        title: Of the bar.
+        start_infidelity: Entry of the history.
+        checkpoint: File for the state after each epoch.
+        resume: Whether to continue from the checkpoint.
+        run: Fingerprint of model and data; a checkpoint with another fingerprint is refused.
+        progress: Show a progress bar.
+        title: Title of the bar.
 
     Raises:
-        RunError: The loss is no longer finite.
+        RunError: The loss is not finite.
         UsageError: The checkpoint cannot be used.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     steps = epochs * sum(1 for _ in batches([len(s) for s in sentences], batch_size, shuffle=False))
-    # batches that are cut short by memory can make an epoch longer; the schedule then stays at its end
+    # batches cut short by memory can make an epoch longer; the schedule then stays at its end
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=steps + 1, pct_start=0.15
     )
@@ -226,6 +226,6 @@ def train(
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a scheduler's state; its functions are the same in every run."""
+    """The state of a scheduler without its functions, which are the same in every run."""
     kinds = (int, float, str, bool, list, type(None))
     return {key: value for key, value in state.items() if isinstance(value, kinds)}

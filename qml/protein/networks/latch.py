@@ -1,9 +1,9 @@
-"""Windows that leave a mark: one circuit for a whole protein, its pooling done by a memory qubit.
+"""One circuit for a whole protein: windows are read one by one, and a memory qubit pools them.
 
-The window qubits read a window as in `windows`; a box LATCH couples them to the memory; they are traced out
-(measured and reset) and read the next window. When each window turns the memory with a small probability p_w,
-it ends in 1 − Π (1 − p_w), a noisy OR: the quantum form of pooling by the maximum. ⟨Z⟩ of the memory is read
-once, at the end.
+The window qubits read a window as in `windows`, a box LATCH couples them to the memory, and they are traced
+out (measured and reset) before they read the next window. If window w flips the memory with a small
+probability p_w, the memory ends flipped with probability 1 − Π (1 − p_w), a noisy OR: the quantum form of
+pooling by the maximum. ⟨Z⟩ of the memory is measured once, at the end.
 """
 
 from __future__ import annotations
@@ -19,18 +19,29 @@ from bondwise.qml.protein.networks.windows import WindowNetwork
 
 
 class Latch(nn.Module):
-    """The contraction of proteins on window and memory qubits.
+    """Contracts proteins on window and memory qubits.
 
     Args:
         words: Size of the vocabulary.
         qubits: Qubits that read a window.
-        memory: Qubits that keep what windows leave.
+        memory: Qubits of the memory.
         window: Words in a window.
-        stride: Words from one window to the next.
-        ansatz: Circuits of the window's boxes.
-        layers: Of the LATCH box.
+        stride: Words from the beginning of one window to the next.
+        ansatz: Ansatz of the boxes of a window.
+        layers: Layers of the LATCH box.
         spread: Standard deviation of the initial angles of the windows, radians.
-        latch_spread: Of those of the LATCH box: near the identity, or training goes nowhere.
+        latch_spread: Standard deviation of the initial angles of the LATCH box, radians; far from the
+            identity training gets stuck.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.qml.protein import Ansatz, Latch
+        >>> network = Latch(
+        ...     20, qubits=2, memory=1, window=15, stride=3, ansatz=Ansatz(), layers=2, spread=0.1
+        ... )
+        >>> outcomes, log10 = network(torch.randint(20, (8, 100)))
+        >>> outcomes.shape
+        torch.Size([8, 2])
     """
 
     def __init__(
@@ -50,12 +61,12 @@ class Latch(nn.Module):
         self.windows = WindowNetwork(
             words, qubits=qubits, window=window, stride=stride, ansatz=ansatz, spread=spread
         )
-        self.qubits = memory  # what is read in the end
+        self.qubits = memory  # those that are measured at the end
         self.box_gates = latch_gates(qubits + memory, layers)
         self.box = nn.Parameter(latch_spread * torch.randn(1, count_parameters(self.box_gates)))
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outcome probabilities (B, 2^memory) at the end, and zeros (B,): nothing is post-selected.
+        """Outcome probabilities (B, 2^memory), and zeros (B,) because nothing is post-selected.
 
         Args:
             tokens: Integers (B, T), −1 beyond the end of a sentence.
@@ -63,7 +74,7 @@ class Latch(nn.Module):
         states, present = self.windows.states(tokens)
         real, imaginary = states.chunk(2, dim=-1)
         reading = pauli_vector(torch.complex(real, imaginary))
-        # a step for every window there is: its matrix has the window's state in it
+        # one step per window, whose matrix includes the state of the window
         matrices = torch.einsum("cab,nb->nca", self.channel(), reading)
         numbers = torch.full(present.shape, -1, dtype=torch.int64, device=tokens.device)
         numbers[present] = torch.arange(len(matrices), device=tokens.device)
@@ -84,12 +95,12 @@ class Latch(nn.Module):
         """Angles in radians by the name of the box in the diagram.
 
         Args:
-            words: Names of the words, in the order of the tokens.
+            words: Names of the words in the order of the tokens.
         """
         return self.windows.path.angles(words) | {"LATCH": self.box[0]}
 
     def _zero(self) -> list[int]:
-        """Numbers of the Paulis of I and Z, whose values are 1 in |0…0⟩."""
+        """Indices of the Paulis made of I and Z, whose expectation values are 1 in |0…0⟩."""
         numbers = [0]
         for _ in range(self.qubits):
             numbers = [4 * number + letter for number in numbers for letter in (0, 3)]

@@ -1,7 +1,7 @@
 """Sentences merged as balanced trees: the convolutional quantum tensor network of arXiv:2308.07865.
 
-Residues are states at the leaves; a two-in, one-out box merges neighbors level by level. The box is uniform,
-or hierarchical: one per level, the last one for all levels above.
+Residues are states at the leaves, and a two-in, one-out box merges neighbors level by level. The boxes are
+uniform (the same on all levels) or hierarchical (one per level, the last one for all higher levels).
 """
 
 from __future__ import annotations
@@ -19,15 +19,23 @@ from bondwise.qml.protein.networks.path import begin_as_swap, numbered_boxes
 
 
 class Merging(nn.Module):
-    """The contraction of sentences as trees.
+    """Contracts sentences as trees.
 
     Args:
         words: Size of the vocabulary.
         qubits: Qubits of every wire.
-        ansatz: Circuits of the boxes.
-        boxes: Distinct merging boxes; 1 is uniform.
-        discard: Trace the second wire out; else it is post-selected on |0⟩.
+        ansatz: Ansatz of the boxes.
+        boxes: Number of different merging boxes; 1 is uniform.
+        discard: Whether the second wire is traced out instead of post-selected on |0⟩.
         spread: Standard deviation of the initial angles, radians.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.qml.protein import Ansatz, Merging
+        >>> network = Merging(20, qubits=1, ansatz=Ansatz("sim14"))
+        >>> outcomes, log10 = network(torch.randint(20, (8, 100)))
+        >>> outcomes.shape, log10.abs().max().item()
+        (torch.Size([8, 2]), 0.0)
     """
 
     def __init__(
@@ -47,11 +55,11 @@ class Merging(nn.Module):
         self.word = nn.Parameter(spread * torch.randn(words, count_parameters(self.word_gates)))
         self.box = nn.Parameter(spread * torch.randn(boxes, count_parameters(self.box_gates)))
         if ansatz.name == "exchange":
-            begin_as_swap(self.word, self.box, self.box_gates, math.pi / 4)  # the mean of both inputs
+            begin_as_swap(self.word, self.box, self.box_gates, math.pi / 4)  # half of either input
 
     @property
     def legal_on_hardware(self) -> bool:
-        """Whether no post-selection is needed, so that every shot counts."""
+        """Whether nothing is post-selected, so that every shot counts."""
         return self.discard
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,6 +92,6 @@ class Merging(nn.Module):
         """Angles in radians by the name of the box in the diagram.
 
         Args:
-            words: Names of the words, in the order of the tokens.
+            words: Names of the words in the order of the tokens.
         """
         return dict(zip(words, self.word, strict=True)) | numbered_boxes("MERGE", self.box)

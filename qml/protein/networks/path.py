@@ -1,8 +1,8 @@
 """Sentences read from left to right: the path-shaped quantum tensor network of arXiv:2308.07865.
 
 Residues are states that a shared two-in, one-out box fuses into the memory (as in arXiv:2403.06890), or gates
-that act on the memory itself, each followed by a box "mix" (re-uploading). Boxes are uniform (one for all
-positions) or hierarchical (one per position, the last for all beyond).
+that act on the memory itself, each followed by a box MIX (re-uploading). The boxes are uniform (the same at
+all positions) or hierarchical (one per position, the last one for all later positions).
 """
 
 from __future__ import annotations
@@ -23,23 +23,32 @@ from bondwise.qml.protein.boxes.channels import (
 )
 from bondwise.qml.protein.boxes.scanning import scan
 
-MEMORY = 0.07  # radians of swap per residue: what is read fades over some (1 / 0.07)² = 200 residues
+MEMORY = 0.07  # radians of swap per residue: a residue is forgotten over about (1 / 0.07)² = 200 residues
 
 
 class PathNetwork(nn.Module):
-    """The contraction of sentences on one memory.
+    """Contracts sentences on one memory.
 
     Args:
         words: Size of the vocabulary.
-        qubits: Qubits of the memory, and of a residue's state.
-        ansatz: Circuits of the boxes.
+        qubits: Qubits of the memory, and of the state of a residue.
+        ansatz: Ansatz of the boxes.
         residues: `"states"` or `"gates"`.
-        boxes: Distinct stairs or mix boxes; 1 is uniform.
-        discard: Trace the second wire of a stair (or the ancilla) out; else it is post-selected on |0⟩.
-        ancillas: Qubits that every residue gate brings along and its mix box takes away again.
-        end: Turn the memory by a last box END, with `"gates"` and without ancillas: the axis along which it
-            is measured is then learnt.
+        boxes: Number of different boxes STAIR or MIX; 1 is uniform.
+        discard: Whether the second wire of a box STAIR, or the ancilla, is traced out instead of
+            post-selected on |0⟩.
+        ancillas: Qubits that every residue gate adds and its box MIX removes.
+        end: Whether a last box END rotates the memory, so that the axis of the measurement is trained; needs
+            `"gates"` without ancillas.
         spread: Standard deviation of the initial angles, radians.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.qml.protein import Ansatz, PathNetwork
+        >>> network = PathNetwork(20, qubits=2, ansatz=Ansatz(), residues="gates")
+        >>> outcomes, log10 = network(torch.randint(20, (8, 100)))
+        >>> outcomes.shape
+        torch.Size([8, 4])
     """
 
     def __init__(
@@ -81,12 +90,12 @@ class PathNetwork(nn.Module):
 
     @property
     def pure(self) -> bool:
-        """Whether states stay pure: nothing is traced out."""
+        """Whether states stay pure because nothing is traced out."""
         return not (self.discard and (self.states or self.ancillas))
 
     @property
     def legal_on_hardware(self) -> bool:
-        """Whether no post-selection is needed, so that every shot counts."""
+        """Whether nothing is post-selected, so that every shot counts."""
         return not (self.states or self.ancillas) or self.discard
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,7 +108,7 @@ class PathNetwork(nn.Module):
         return probabilities(state, pure=self.pure), 2 * log / math.log(10)
 
     def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final states (B, D) of norm 1 (pure) or trace 1, and the log of the norm divided out (B,)."""
+        """Final states (B, D) of norm 1 (pure) or trace 1 (mixed), and the log (B,) of the norm before."""
         start = self._word_states()[tokens[:, 0]] if self.states else self._start(len(tokens))
         steps = tokens[:, 1:] if self.states else tokens
         box = torch.arange(steps.shape[1], device=tokens.device).clamp(max=self.boxes - 1)
@@ -111,7 +120,7 @@ class PathNetwork(nn.Module):
         return last, log
 
     def matrices(self) -> torch.Tensor:
-        """What each word does to the memory, real (boxes · words, D, D)."""
+        """Action of every word on the memory, real (boxes · words, D, D)."""
         qubits, wires = self.qubits, self.qubits + self.ancillas
         if self.states:
             operators = kraus(
@@ -133,7 +142,7 @@ class PathNetwork(nn.Module):
         """Angles in radians by the name of the box in the diagram.
 
         Args:
-            words: Names of the words, in the order of the tokens.
+            words: Names of the words in the order of the tokens.
         """
         named = dict(zip(words, self.word, strict=True))
         if not self.states:
@@ -157,20 +166,20 @@ class PathNetwork(nn.Module):
 
 
 def numbered_boxes(stem: str, angles: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Angles of shared boxes by name: the stem alone if there is one box, else stem_0, stem_1, …"""
+    """Angles of shared boxes by name: the stem itself for a single box, else stem_0, stem_1, …"""
     if len(angles) == 1:
         return {stem: angles[0]}
     return {f"{stem}_{number}": row for number, row in enumerate(angles)}
 
 
 def begin_as_swap(word: torch.Tensor, box: torch.Tensor, gates: tuple[Gate, ...], angle: float) -> None:
-    """Start boxes of the ansatz "exchange" as a partial swap, and words on the equator of the Bloch sphere.
+    """Start boxes of the ansatz "exchange" as a partial swap, and words near the equator of the Bloch sphere.
 
     Args:
-        word: Angles of the words (V, P), changed in place: where ⟨Z⟩ has its slope, each word another value.
+        word: Angles of the words (V, P), changed in place to where ⟨Z⟩ is steep and words differ.
         box: Angles of the boxes (K, P), changed in place.
-        gates: Of the boxes.
-        angle: Of RXX = RYY = RZZ, radians; π/2 is a full swap.
+        gates: Gates of the boxes.
+        angle: Angle of RXX = RYY = RZZ, radians; π/2 is a full swap.
     """
     swap = [gate.parameter for gate in gates if gate.name in ("Rxx", "Ryy", "Rzz")]
     with torch.no_grad():

@@ -1,10 +1,10 @@
-"""From the values of all windows to one number per protein and kind: mean, extremes, both ends, a count.
+"""Pools the values of all windows of a protein: mean, extremes, means near both ends, and a count.
 
-The extremes are log-sum-exps with a learnt sharpness k, of the values and of their negatives: with one of the
-two alone, training ends in a bad place for most starts, as the sign that the windows learn first decides.
+The extremes are log-sum-exps, with a trained sharpness k, of the values and of their negatives. With only one
+of the two, most starts end in a bad minimum, because the sign that the windows learn first decides.
 
-Sampled values make extremes look larger than they are: for noise of variance v, E[exp(k z)] is
-exp(k z + k² v / 2) to leading order, which `variance` takes off again.
+Sampling makes extremes look larger than they are: with noise of variance v, E[exp(k z)] is
+exp(k z + k² v / 2) to leading order. `variance` corrects for this.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-END = 20.0  # words over which the weight of a window falls by e with its distance from an end of the protein
-
-
-STEEPNESS = 12.0  # of the soft step by which windows are counted, and of the extremes at first
+END = 20.0  # words from an end of the protein over which the weight of a window falls by a factor e
+STEEPNESS = 12.0  # of the soft step that counts windows, and of the extremes before the training
 
 
 class TwoSidedPooling(nn.Module):
     """Pooled values (B, 6, O): mean, soft maximum, soft minimum, mean near the start, near the end, count.
 
-    The count is log(1 + n stride / window), with n the windows whose value is above a learnt threshold: of
-    stretches that span the membrane there can be one or twelve.
+    The count is log(1 + n stride / window) for n windows whose value is above a trained threshold: a protein
+    can cross the membrane once or twelve times.
 
     Args:
         values: Number O of values of a window.
         window: Words in a window.
-        stride: Words from one window to the next.
+        stride: Words from the beginning of one window to the next.
     """
 
     kinds = 6
@@ -41,12 +39,12 @@ class TwoSidedPooling(nn.Module):
     def forward(
         self, values: torch.Tensor, present: torch.Tensor, variance: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Pool.
+        """Pool the windows.
 
         Args:
             values: Expectation values (B, W, O).
-            present: Which windows there are (B, W).
-            variance: Squared standard errors of the values (B, W, O) if they were sampled.
+            present: Which windows exist, bool (B, W).
+            variance: Squared standard errors (B, W, O) of sampled values.
         """
         mask = present[..., None]
         sharpness = self.log_sharpness.exp()

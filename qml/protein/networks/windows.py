@@ -1,7 +1,7 @@
-"""Windows of a protein, each read by a short circuit: residues as gates, measured are Z and ZZ of the qubits.
+"""Windows of a protein, each read by a short circuit of residue gates that measures ⟨Z⟩ and ⟨ZZ⟩.
 
-The signal that tells a membrane protein is a stretch of some twenty hydrophobic residues. A window sees it
-whole; an unbounded path has to learn to forget all the rest. Every window starts afresh from |0…0⟩.
+The mark of a membrane protein is a stretch of about twenty hydrophobic residues. A window sees all of it,
+while a path over the whole protein would have to learn to forget the rest. Every window starts from |0…0⟩.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ from bondwise.qml.protein.networks.path import PathNetwork
 
 
 class WindowNetwork(nn.Module):
-    """Values measured on every window of every protein of a batch.
+    """Expectation values of every window of every protein of a batch.
 
     Args:
         words: Size of the vocabulary.
         qubits: Qubits of the circuit.
         window: Words in a window.
-        stride: Words from one window to the next.
-        ansatz: Circuits of the boxes.
-        spread: Standard deviation of the initial angles of words and mix boxes, radians.
+        stride: Words from the beginning of one window to the next.
+        ansatz: Ansatz of the boxes.
+        spread: Standard deviation of the initial angles of words and boxes MIX, radians.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.qml.protein import Ansatz, WindowNetwork
+        >>> network = WindowNetwork(20, qubits=2, window=15, stride=5, ansatz=Ansatz(), spread=0.1)
+        >>> values, present = network(torch.randint(20, (8, 100)))
+        >>> values.shape, present.all().item()  # ⟨Z⟩ of both qubits, and ⟨ZZ⟩
+        (torch.Size([8, 18, 3]), True)
     """
 
     def __init__(
@@ -36,12 +44,12 @@ class WindowNetwork(nn.Module):
         self.path = PathNetwork(
             words, qubits=qubits, ansatz=ansatz, residues="gates", end=True, spread=spread
         )
-        # between the poles, where <Z> has a slope, whatever the residues do at first
+        # between the poles, where ⟨Z⟩ is steep whatever the residues do at first
         nn.init.constant_(self.path.start, 0.8)
 
     @property
     def num_values(self) -> int:
-        """Z of every qubit, then Z of every pair."""
+        """Number of values of a window: ⟨Z⟩ of every qubit and ⟨ZZ⟩ of every pair."""
         return self.qubits * (self.qubits + 1) // 2
 
     def cut(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,8 +59,8 @@ class WindowNetwork(nn.Module):
             tokens: Integers (B, T), −1 beyond the end of a sentence.
 
         Returns:
-            Tokens of all windows, (windows, window), and which of them (B, W) there are; a sentence shorter
-            than a window is one window, padded.
+            Tokens of all windows (windows, window), and which windows exist, bool (B, W). A sentence shorter
+            than a window is one padded window.
         """
         short = self.window - tokens.shape[1]
         if short > 0:
@@ -68,7 +76,7 @@ class WindowNetwork(nn.Module):
         return self.path.final(windows)[0], present
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Expectation values (B, W, num_values), zero where no window is, and `present` (B, W)."""
+        """Expectation values (B, W, num_values), zero for windows that do not exist, and `present` (B, W)."""
         states, present = self.states(tokens)
         found = measured(probabilities(states, pure=True))
         values = found.new_zeros(*present.shape, self.num_values)

@@ -416,7 +416,7 @@ def test_damaged_models(finished, bondwise, tmp_path):
     cases = {
         "absent": (None, weights, "no model.json"),
         "cut_json": (model[:100], weights, "not valid JSON"),
-        "cut_weights": (model, weights[:-50], "weights.safetensors is cut"),
+        "cut_weights": (model, weights[:-50], "weights.safetensors is damaged"),
         "alphabet": (model.replace('"residues"', '"hp"'), weights, "another alphabet"),
     }
     for name, (text, content, message) in cases.items():

@@ -389,7 +389,7 @@ def test_damaged_models(tmp_path):
     document = json.loads((folder / "model.json").read_text())
 
     (folder / "weights.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(UsageError, match="weights.safetensors is cut"):
+    with pytest.raises(UsageError, match="weights.safetensors is damaged"):
         ProteinClassifier.load(folder)
     (folder / "weights.safetensors").write_bytes(weights[:-4] + b"\0\0\0\1")
     with pytest.raises(UsageError, match="is not the file that"):

@@ -50,7 +50,7 @@ def test_hierarchical_boxes_share_the_last():
 def test_what_is_refused():
     with pytest.raises(UsageError, match="2,001 words are too many"):
         PathReader().sentence2diagram("M" * 2001)
-    with pytest.raises(UsageError, match="'Q7' is no word"):
+    with pytest.raises(UsageError, match="'Q7' is not a word"):
         TreeReader().sentence2diagram(["M", "Q7"], tokenised=True)
     with pytest.raises(UsageError, match="ancilla needs"):
         PathReader(ancilla=True)

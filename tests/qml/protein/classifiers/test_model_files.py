@@ -109,7 +109,7 @@ def test_large_files_are_refused_unread(changed, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: {"extra": torch.zeros(1)} | weights, "'extra' is no weight of it"),
+        (lambda weights: {"extra": torch.zeros(1)} | weights, "'extra' is not one of its weights"),
         (lambda weights: {key: value.double() for key, value in weights.items()}, "is torch.float64, not"),
         (lambda weights: {key: value * torch.nan for key, value in weights.items()}, "is not finite"),
         (lambda weights: dict(list(weights.items())[1:]), "is missing, not"),
