@@ -16,7 +16,7 @@ from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
-from bondwise.runs import UsageError, kind_of, progress_bar, random_generator, real_number, whole_number
+from bondwise.runs import UsageError, progress_bar, random_generator, real_array, real_number, whole_number
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
@@ -143,15 +143,11 @@ def _start_points(
     if parameters is None:
         rng = random_generator(seed)
         return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
-    try:
-        given = np.asarray(parameters)
-        start = given.astype(np.float64) if given.dtype.kind in "biuf" else None
-    except (TypeError, ValueError):
-        start = None
-    if start is None or start.shape != (count,) or not np.isfinite(start).all():
-        what = f"are {kind_of(parameters)}" if start is None else f"have shape {start.shape}"
+    start = real_array("parameters", parameters)
+    if start.shape != (count,) or not np.isfinite(start).all():
         raise UsageError(
-            f"parameters {what}; give {count} finite numbers in the order of circuit.parameters."
+            f"parameters have shape {start.shape}; give {count} finite numbers in the order of "
+            "circuit.parameters."
         )
     return [start]
 
