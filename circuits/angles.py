@@ -1,9 +1,8 @@
-"""Gate angles as a function of the circuit's parameters.
+"""All gate angles of a circuit as one function of its parameters.
 
-An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = sum_j c_j theta_j + b; they become
-one gather and one multiplication for the whole circuit. The others (`theta * phi`, `theta.sin()`) are
-computed operation by operation. Either way the angles can be differentiated by whatever holds the
-parameters, torch or autograd.
+An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = Σ cᵢ θᵢ + b; for these, one gather
+and one multiplication serve the whole circuit. The others (`theta * phi`, `theta.sin()`) are computed
+operation by operation. Either way, torch or autograd can differentiate the angles.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Angles:
-    """All angles of a circuit at once.
+    """The angles of a circuit.
 
     Args:
-        expressions: One per angle, radians; plain numbers are constants.
-        parameters: The variables, in the order of the columns that `__call__` gets.
+        expressions: One expression or number per angle, in radians.
+        parameters: The circuit's parameters, in the order of the columns that `__call__` takes.
 
     Raises:
-        UsageError: An expression is complex.
+        UsageError: If an expression is complex, or uses an operation without a gradient.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Angles:
             else:
                 plain.append(index)
                 rows.append(row)
-        # rows are padded to the longest sum: nearly always one parameter an angle
+        # rows are padded to the longest sum, which is nearly always one parameter per angle
         width = max((len(slopes) for slopes, _ in rows), default=0)
         columns = np.zeros((len(rows), width), dtype=np.int64)
         scales = np.zeros((len(rows), width))
@@ -88,14 +87,15 @@ class Angles:
         """Evaluate all angles.
 
         Args:
-            parameters: (*batch, P) array or tensor of any interface PennyLane knows, radians.
+            parameters: Array or tensor of any interface that PennyLane knows, of shape (*batch, P), in
+                radians.
 
         Returns:
-            (*batch, G) of the same kind.
+            The angles, of the same kind and of shape (*batch, G).
         """
         columns, slopes, offsets = self._affine
         if isinstance(parameters, torch.Tensor):
-            columns, slopes, offsets = self._torch  # the same, converted once
+            columns, slopes, offsets = self._torch  # converted once
         if columns.shape[1] == 1:  # the common case, without the sum over one element
             values = parameters[..., columns[:, 0]] * slopes[:, 0] + offsets
         else:
@@ -107,11 +107,10 @@ class Angles:
 
 
 def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> Callable[[Any], Any]:
-    """An expression that is not affine, as a function of (*batch, P).
+    """An expression that is not affine, as a function of parameters of shape (*batch, P).
 
-    It is computed as it was built, operation by operation, which is what Qiskit keeps for its files: its
-    translation to sympy lacks some operations. An operand that is not written beside its operation is the
-    result before.
+    It is replayed from the operations that built it, which Qiskit keeps for its files; Qiskit's translation
+    to sympy lacks some operations. An operand that is not recorded is a previous result.
     """
     program = [(operation(step), step.lhs, step.rhs) for step in expression._qpy_replay]
     if unknown := {name for name, _, _ in program} - _UNARY.keys() - _BINARY.keys():
@@ -131,7 +130,7 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
             if name in _UNARY:
                 stack.append(_UNARY[name](operand(left)))
             else:
-                second = operand(right)  # the later of two results is the right one
+                second = operand(right)  # of two previous results, the later is the right operand
                 stack.append(_BINARY[name](operand(left), second))
         return _real_values(stack.pop(), expression)
 

@@ -1,4 +1,4 @@
-"""Work on a circuit, done once for each circuit that differs in anything it says."""
+"""A cache keyed by the exact content of circuits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class CircuitCache(Generic[T]):
-    """Remembers what was made from the last circuits; threads may share it.
+    """Results for the circuits used last, to be shared between threads.
 
     Args:
-        size: How many circuits to remember; the least recently used one is dropped first.
+        size: Number of circuits to keep; the least recently used one is dropped first.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -27,20 +27,20 @@ class CircuitCache(Generic[T]):
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy and a pickle begin empty: what is remembered can be made again
+        # copies and pickles start empty: every entry can be made again
         return type(self), (self._size,)
 
     def get(self, circuit: QuantumCircuit, make: Callable[[], T], extra: Hashable = None) -> T:
-        """What was made from this circuit before, or the outcome of `make()`, remembered from now on.
+        """The entry of a circuit, made now if it is not in the cache.
 
         Args:
             circuit: The circuit; it may be changed afterwards.
-            make: Builds the entry when there is none. Circuits that no key tells apart, such as those with
-                branches, are built each time.
+            make: Function that makes the entry. Circuits without an exact key, such as those with branches,
+                are not cached.
             extra: Anything else that the entry depends on.
 
         Returns:
-            The entry; where it is a circuit, it bears the name and the metadata of the one given.
+            The entry. If it is a circuit, it gets the name and the metadata of the one given.
         """
         if circuit.has_control_flow_op():
             return make()
@@ -56,7 +56,7 @@ class CircuitCache(Generic[T]):
                 entry = self._entries[key]
         if found:
             return _named(entry, circuit)
-        entry = make()  # not under the lock: two threads may both make it, none waits for another circuit
+        entry = make()  # outside the lock: two threads may both make it, but none waits for another circuit
         with self._lock:
             self._entries[key] = entry
             while len(self._entries) > self._size:

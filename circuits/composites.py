@@ -1,4 +1,4 @@
-"""Composite operations (sub-circuits, Clifford and annotated operations) written out as gates."""
+"""Composite operations (sub-circuits, Clifford operations, annotated operations) written out as gates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from qiskit.transpiler.passes import HighLevelSynthesis
 
 
 def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with gates in place of composite operations.
+    """Replace composite operations by the gates they are made of.
 
     Args:
-        circuit: Any circuit, with true names (`true_names`).
+        circuit: A circuit with true names, see `true_names`.
 
     Returns:
-        The circuit itself where nothing is to be written out, else a copy with the same registers and layout.
-        What no gates make (resets, measurements, branches, and sub-circuits that hold them) stays.
+        The circuit itself if it has no composite operation, else a copy with the same registers and layout.
+        Operations that are not made of gates (resets, measurements, branches, and sub-circuits that contain
+        them) are kept.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import in_gates
+        >>> inner, circuit = QuantumCircuit(2), QuantumCircuit(2)
+        >>> _ = inner.cx(0, 1)
+        >>> _ = circuit.append(inner.to_instruction(), [1, 0])
+        >>> [step.operation.name for step in in_gates(circuit).data]
+        ['cx']
     """
     written = [_written(step.operation) for step in circuit.data]
     if all(body is None for body in written):
@@ -37,7 +47,7 @@ def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _written(operation: Any) -> QuantumCircuit | None:
-    """What a composite operation consists of, gates only; None for anything else."""
+    """The gates of a composite operation; None for any other operation."""
     if isinstance(operation, Gate | Barrier | Delay):
         return None
     if isinstance(operation, AnnotatedOperation | Clifford):

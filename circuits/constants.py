@@ -1,7 +1,7 @@
-"""Angles whose parameters cancel out, such as `a - a - 2`: expressions to Qiskit, numbers in truth.
+"""Angles whose parameters cancel, such as `a - a - 2`: expressions to Qiskit, but really numbers.
 
-Qiskit's transpiler fails on them at its higher levels, and Aer looks angles up by a hash that Qiskit cannot
-compute where the number is negative.
+Qiskit's transpiler fails on them at its higher optimization levels, and Aer looks angles up by a hash that
+Qiskit cannot compute for negative numbers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from qiskit.circuit import ControlFlowOp, Parameter, ParameterExpression
 
 
 def with_constants(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with numbers in place of the angles that depend on none of their parameters.
+    """Replace angles that do not depend on their parameters by numbers.
 
     Args:
-        circuit: Any circuit. Branches are looked into, definitions are not.
+        circuit: The circuit. Its branches are searched too, definitions of its gates are not.
 
     Returns:
-        The circuit itself where there are none, else a copy with the same registers and layout; parameters
-        that nothing depends on are gone.
+        The circuit itself if it has no such angles, else a copy with the same registers and layout, without
+        the parameters that nothing depends on.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> from bondwise.circuits import with_constants
+        >>> a, circuit = Parameter("a"), QuantumCircuit(1)
+        >>> _ = circuit.rx(a - a - 2, 0)
+        >>> with_constants(circuit).data[0].operation.params
+        [-2.0]
     """
     changes: dict[int, Any] = {}
     for index, step in enumerate(circuit.data):
@@ -49,9 +58,9 @@ def _number(value: Any) -> Any:
         return value
     try:
         slopes = [value.gradient(parameter) for parameter in value.parameters]
-    except RuntimeError:  # a sign has no derivative
+    except RuntimeError:  # the sign function has no derivative
         return value
     if any(isinstance(slope, ParameterExpression) or slope for slope in slopes):
         return value
-    number = complex(value.bind(dict.fromkeys(value.parameters, 0.7)))  # the same anywhere
+    number = complex(value.bind(dict.fromkeys(value.parameters, 0.7)))  # any point will do
     return value if number.imag else number.real

@@ -1,4 +1,4 @@
-"""What a circuit costs: CX gates and two-qubit depth, by one rule wherever they are shown."""
+"""The cost of a circuit, CX gates and two-qubit depth, by one rule wherever they are shown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,23 @@ from bondwise.circuits.naming import true_names
 
 
 def cx_count(circuit: QuantumCircuit) -> int:
-    """CX gates that a circuit needs, gate by gate.
+    """Number of CX gates that a circuit needs, gate by gate.
 
-    A gate on two qubits counts the fewest CX that make its matrix, 0 to 3: `cz` 1, `rzz` and `iswap` 2,
-    `swap` 3. Free angles count as arbitrary ones. A larger gate counts the CX that Qiskit writes it with.
-    Neighbors are not merged, and all blocks of a branch count.
+    A two-qubit gate counts as the fewest CX gates that make its matrix, 0 to 3: `cz` as 1, `rzz` and `iswap`
+    as 2, `swap` as 3. Free angles count as generic angles. A larger gate counts as the CX gates that Qiskit
+    decomposes it into. Adjacent gates are not merged, and all blocks of a branch count.
+
+    Args:
+        circuit: The circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import cx_count
+        >>> circuit = QuantumCircuit(3)
+        >>> _ = circuit.rzz(0.3, 0, 1)
+        >>> _ = circuit.swap(1, 2)
+        >>> cx_count(circuit)
+        5
     """
     return sum(
         _needed(step.operation)
@@ -30,7 +42,20 @@ def cx_count(circuit: QuantumCircuit) -> int:
 
 
 def two_qubit_depth(circuit: QuantumCircuit) -> int:
-    """Depth of the circuit counting operations on two qubits only."""
+    """Depth of a circuit, counting only operations on two qubits.
+
+    Args:
+        circuit: The circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import two_qubit_depth
+        >>> circuit = QuantumCircuit(4)
+        >>> _ = circuit.cx([0, 2], [1, 3])
+        >>> _ = circuit.cz(1, 2)
+        >>> two_qubit_depth(circuit)
+        2
+    """
     return circuit.depth(lambda step: len(step.qubits) == 2 and not isinstance(step.operation, Barrier))
 
 
@@ -47,7 +72,7 @@ def _needed(operation: Operation) -> int:
         if operation.num_qubits == 2:
             return int(_decomposer().num_basis_gates(Operator(alone).data))
         written = transpile(true_names(alone), basis_gates=["cx", "u"], optimization_level=0)
-    except QiskitError:  # no gate, such as what saves a state
+    except QiskitError:  # not a gate, such as an instruction that saves the state
         return 0
     return int(written.count_ops().get("cx", 0))
 

@@ -1,6 +1,6 @@
-"""Circuits from files: QPY, OpenQASM 2 and OpenQASM 3; what cannot be read, or not be handled, is one line.
+"""Circuits from files in the formats QPY, OpenQASM 2 and OpenQASM 3, with errors in one line.
 
-The file is read in a child process first (`try_apart`): Qiskit's parsers can panic, hang or take all memory.
+A file is read in a child process first (`try_apart`): Qiskit's parsers can panic, hang or take all memory.
 """
 
 from __future__ import annotations
@@ -21,19 +21,28 @@ _QASM2_INCLUDES = ("qelib1.inc", "stdgates.inc")
 
 
 def read_circuit(path: Path) -> QuantumCircuit:
-    """Read a circuit.
+    """Read a circuit from a file.
 
     Args:
-        path: QPY (`.qpy`), or OpenQASM 2 or 3 (`.qasm`; the first line says which). OpenQASM 2 may include
-            files that lie beside it, or in folders beside it.
+        path: A file in QPY (`.qpy`), or in OpenQASM 2 or 3 (`.qasm`, told apart by the first line). OpenQASM
+            2 may include files from its own folder or from folders inside it.
 
     Returns:
-        The circuit; `declared_parameters` gives its parameters in the order of the file.
+        The circuit. `declared_parameters` gives its parameters in the order of the file.
 
     Raises:
-        UsageError: There is no such file, or it is no circuit; an unknown gate is named with its line. It
-            includes a file from elsewhere, a number in it is not finite, or it asks for more than the limits
-            allow (see `bondwise.runs.limit`).
+        UsageError: If there is no such file; if it does not hold a circuit (an unknown gate is named with its
+            line); if it includes a file from elsewhere; if a number in it is not finite; or if it exceeds a
+            limit, see `bondwise.runs.limit`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.circuits import read_circuit
+        >>> _ = Path("bell.qasm").write_text(
+        ...     'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; h q[0]; cx q[0], q[1];'
+        ... )
+        >>> dict(read_circuit(Path("bell.qasm")).count_ops())
+        {'h': 1, 'cx': 1}
     """
     path = Path(path)
     if not is_file(path):
@@ -52,7 +61,7 @@ def read_circuit(path: Path) -> QuantumCircuit:
             circuit = _parse(content, path)
         except (UsageError, MemoryError, RecursionError):
             raise
-        except BaseException as error:  # the parsers raise kinds of their own, and Rust panics
+        except BaseException as error:  # the parsers have their own exceptions, and Rust panics
             raise UsageError(f"{path} cannot be read as a circuit: {_reason(error)}") from error
         require_sound(circuit, path)
 
@@ -61,10 +70,22 @@ def read_circuit(path: Path) -> QuantumCircuit:
 
 
 def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
-    """The free parameters of a circuit in the order in which a plain list of angles gives them.
+    """Parameters of a circuit in the order in which a plain list of angles gives them.
 
-    That is the order in which an OpenQASM 3 file declares its inputs, as far as `read_circuit` read the
-    circuit from one; else the order of `circuit.parameters`.
+    For circuits that `read_circuit` read from OpenQASM 3, this is the order of the input declarations; for
+    others it is the order of `circuit.parameters`.
+
+    Args:
+        circuit: The circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> from bondwise.circuits import declared_parameters
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.u(Parameter("b"), Parameter("a"), 0.1, 0)
+        >>> [parameter.name for parameter in declared_parameters(circuit)]
+        ['a', 'b']
     """
     names = (circuit.metadata or {}).get(_ORDER, [])
     place = {name: index for index, name in enumerate(names)}
@@ -75,14 +96,14 @@ def _parse(content: bytes | str, path: Path) -> QuantumCircuit:
     from qiskit import qasm2, qpy
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a file of a newer Qiskit: it reads, or it is refused
+        warnings.simplefilter("ignore")  # on files of a newer Qiskit, which are read or refused
         if isinstance(content, bytes):
             circuits = qpy.load(BytesIO(content))
             if len(circuits) != 1:
                 raise UsageError(f"{path} holds {len(circuits)} circuits; give a file with one.")
             return circuits[0]
         if _is_qasm2(content):
-            # with the gates that Qiskit itself writes beyond those of qelib1.inc
+            # with the gates that Qiskit writes although qelib1.inc lacks them
             return qasm2.loads(
                 content,
                 include_path=(str(path.parent),),
@@ -112,7 +133,7 @@ def _is_qasm2(text: str) -> bool:
 
 
 def _check_includes(text: str, path: Path, seen: frozenset[Path] = frozenset()) -> None:
-    """Refuse OpenQASM 2 that includes what does not lie beside it; strings in it are names of files only."""
+    """Refuse OpenQASM 2 that includes files from elsewhere; its strings are always file names."""
     folder = path.parent.resolve()
     for token in re.findall(r"""//[^\n]*|"[^"]*"|'[^']*'""", text):
         name = token[1:-1]
@@ -130,20 +151,20 @@ def _check_includes(text: str, path: Path, seen: frozenset[Path] = frozenset()) 
                 found = False
         if not inside:
             raise UsageError(
-                f"{path} includes {shown!r}, which does not lie beside it; "
-                f"put the file into the folder of the circuit, or include {_QASM2_INCLUDES[0]!r}."
+                f"{path} includes {shown!r}, which is not in its folder; "
+                f"move the file there, or include {_QASM2_INCLUDES[0]!r}."
             )
         if not found:
-            raise UsageError(f"{path} includes {shown!r}, and there is no such file beside it.")
+            raise UsageError(f"{path} includes {shown!r}, and there is no such file in its folder.")
         if file not in seen:
             seen = seen | {file}
             if len(seen) > 100:
-                raise UsageError(f"{path} includes more than 100 files; write them into it.")
+                raise UsageError(f"{path} includes more than 100 files; merge some of them.")
             _check_includes(read_text(file), path, seen)
 
 
 def _reason(error: BaseException) -> str:
-    """What is wrong with the text, on one line, with the place of it where the parser keeps it to itself."""
+    """The parser's complaint in one line, with the position that some parsers leave out."""
     message = one_line(error).strip("'\"")
     if not isinstance(error, Exception):  # a Rust panic
         return (

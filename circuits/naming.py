@@ -1,9 +1,9 @@
-"""Names that tell the truth: whatever a gate calls itself, it runs as what it is.
+"""True gate names: whatever a gate is called, it runs as what it is.
 
-Qiskit's transpiler, Aer and device targets know gates by name; `Operator` and `Statevector` go by class and
-definition. A gate of one's own that is called `h`, or the `unitary` of Qiskit's OpenQASM files, is
-therefore one thing to the one and another to the other. What a gate is, its class and definition say; where
-its name says something else, the name goes.
+Qiskit's transpiler, Aer and device targets recognize gates by name; `Operator` and `Statevector` go by class
+and definition. A custom gate called `h`, or the `unitary` in Qiskit's OpenQASM files, is therefore one thing
+here and another there. The class and the definition decide what a gate is; a name that contradicts them is
+replaced.
 """
 
 from __future__ import annotations
@@ -47,34 +47,43 @@ _CLASSES: dict[str, tuple[type, ...]] = {
     "unitary": (gates.UnitaryGate,),
     "while_loop": (WhileLoopOp,),
 }
-_CHANNELS = ("kraus", "superop")  # plain instructions: their matrices are all there is to them
-# further names that Aer and IBM's devices act on, for classes of their own or for nobody
+_CHANNELS = ("kraus", "superop")  # plain instructions that consist of their matrices
+# further names that Aer and IBM's devices act on, with or without a class for them
 _THEIRS = frozenset(
     "cu2 jump mark mcp mcr mcrx mcry mcrz mcswap mcsx mcu mcu1 mcu2 mcu3 mcx_gray mcy mcz measure_2 "
     "qerror_loc quantum_channel roerror".split()
 )
-# what the transpiler hands to synthesis plugins, which count on the library's classes
+# names that the transpiler hands to synthesis plugins, which expect the library's classes
 _SYNTHESIZED = frozenset(
     "FullAdder HalfAdder IntComp ModularAdder Multiplier PauliEvolution WeightedSum annotated clifford "
     "linear_function mcmt permutation qft".split()
 )
 _THEIR_PREFIXES = ("save_", "set_")
 _OWNERS = ("qiskit_aer.", "qiskit_ibm_runtime.")
-_Known: TypeAlias = dict[int, tuple[QuantumCircuit, QuantumCircuit]]  # definitions and what became of them
+_Known: TypeAlias = dict[int, tuple[QuantumCircuit, QuantumCircuit]]  # definitions and their replacements
 _MADE_OF_OTHERS = (Gate, Instruction, ControlledGate, gates.MCMTGate)
 
 
 def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with every name that belongs to another kind of operation replaced by one of its own.
+    """Rename operations that carry the name of another kind of operation.
 
-    Looks into branches, definitions and annotated operations too. A gate called `h` that is no `HGate`
-    becomes `own_h`; its definition, angles and label stay.
+    A gate called `h` that is not an `HGate` becomes `own_h`; its definition, angles and label are kept.
+    Branches, definitions and annotated operations are searched too.
 
     Args:
-        circuit: Any circuit.
+        circuit: The circuit.
 
     Returns:
-        The circuit itself where all names are true, else a copy with the same registers and layout.
+        The circuit itself if all names are true, else a copy with the same registers and layout.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import true_names
+        >>> inner, circuit = QuantumCircuit(1, name="h"), QuantumCircuit(1)
+        >>> _ = inner.x(0)
+        >>> _ = circuit.append(inner.to_gate(), [0])
+        >>> true_names(circuit).data[0].operation.name
+        'own_h'
     """
     return _renamed(circuit, {})
 
@@ -84,7 +93,7 @@ def _renamed(circuit: QuantumCircuit, known: _Known) -> QuantumCircuit:
     for index, step in enumerate(circuit.data):
         operation = step.operation
         if step.is_standard_gate():
-            # Rust keeps the gate's own name; one that was written over it shows in Python only
+            # Rust keeps the gate's own name; an overwritten name is only visible in Python
             if operation.name != step.name:
                 changes[index] = operation.base_class(*operation.params, label=operation.label)
             continue
@@ -112,12 +121,12 @@ def _truthful(operation: Any, known: _Known) -> Any:
     name = f"own_{operation.name}" if _is_false(operation) else operation.name
     definition = renamed = _definition(operation)
     if definition is not None:
-        if id(definition) not in known:  # kept alive beside its outcome, so that no other gets its number
+        if id(definition) not in known:  # keep it alive, so that no other definition gets its id
             known[id(definition)] = definition, _renamed(definition, known)
         renamed = known[id(definition)][1]
     if name == operation.name and renamed is definition:
         return operation
-    if isinstance(operation, ControlledGate):  # it makes its name and definition itself
+    if isinstance(operation, ControlledGate):  # its name and definition cannot be set
         truthful = Gate(name, operation.num_qubits, list(operation.params), label=operation.label)
         truthful.definition = operation.definition if renamed is None else renamed
         return truthful
@@ -143,7 +152,7 @@ def _is_false(operation: Instruction) -> bool:
 
 
 def _definition(operation: Instruction) -> QuantumCircuit | None:
-    """What an operation is made of, where that may be gates of somebody's own."""
+    """The definition of an operation, if it may contain custom gates."""
     kind = getattr(operation, "base_class", type(operation))
     if kind.__module__.startswith(("qiskit.circuit.", *_OWNERS)) and kind not in _MADE_OF_OTHERS:
         return None

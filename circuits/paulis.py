@@ -1,4 +1,4 @@
-"""The front door of observables: everything that can be read becomes a `SparsePauliOp`, the rest is named.
+"""Front door for observables: everything readable becomes a `SparsePauliOp`, anything else is named.
 
 Qubit 0 is the rightmost letter of a Pauli string; PennyLane's wire i and OpenFermion's index i are qubit i.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 
 Observable: TypeAlias = (
     SparsePauliOp
@@ -24,26 +24,32 @@ Observable: TypeAlias = (
     | Mapping[str, complex]
     | list[tuple[str, complex]]
 )
-_TOLERANCE = 1e-12  # of an imaginary part, relative to the largest coefficient: rounding errors are below
+_TOLERANCE = 1e-12  # of imaginary parts, relative to the largest coefficient; rounding errors are smaller
 
 
 def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "observable") -> SparsePauliOp:
-    """An observable as a Pauli sum.
+    """Turn an observable into a Pauli sum.
 
     Args:
-        given: A Pauli sum, `Pauli`, `SparseObservable` or `Operator` of Qiskit, a label such as "ZZ", a dict
-            `{"ZZ": 1.0}` or a list of pairs `[("ZZ", 1.0)]` of labels and coefficients, all with qubit 0 as
-            the rightmost letter; or an operator of PennyLane that has a Pauli form or a matrix, or a
-            `QubitOperator` of OpenFermion, with wire or index i as qubit i.
-        num_qubits: Qubits of the circuit. None: as many as the observable has.
-        what: Its name in messages.
+        given: A `SparsePauliOp`, `Pauli`, `SparseObservable` or `Operator` of Qiskit, a label such as "ZZ",
+            or labels with coefficients as a dictionary `{"ZZ": 1.0}` or a list of pairs `[("ZZ", 1.0)]`, all
+            with qubit 0 as the rightmost letter; or a PennyLane operator with a Pauli form or a matrix, or an
+            OpenFermion `QubitOperator`, with wire or index i as qubit i.
+        num_qubits: Number of qubits of the circuit; None for the observable's own number.
+        what: Name of the observable in messages.
 
     Returns:
-        The sum with complex128 coefficients, terms as given; a `SparsePauliOp` of numbers is returned itself.
+        The sum with complex128 coefficients and the terms as given. A `SparsePauliOp` of numbers is returned
+        itself.
 
     Raises:
-        UsageError: It is none of these, is on another number of qubits, or has a coefficient that is free or
-            not finite.
+        UsageError: If it is none of these, acts on another number of qubits, or has a coefficient that is a
+            free parameter or not finite.
+
+    Example:
+        >>> from bondwise.circuits import as_operator
+        >>> as_operator({"ZZ": 1.0, "XI": 0.5}).to_list()
+        [('ZZ', (1+0j)), ('XI', (0.5+0j))]
     """
     operator = given if isinstance(given, SparsePauliOp) else _converted(given, num_qubits, what)
     if num_qubits is not None and operator.num_qubits != num_qubits:
@@ -54,48 +60,83 @@ def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "obser
     if operator.coeffs.dtype == object:
         operator = SparsePauliOp(operator.paulis, _numbers(operator.coeffs, what))
     if not np.isfinite(operator.coeffs).all():
-        raise UsageError(f"the {what} has a coefficient that is no finite number; give finite ones.")
+        raise UsageError(f"the {what} has a coefficient that is not finite; give finite numbers.")
     return operator
 
 
 def is_observable(given: Any) -> bool:
-    """Whether this is one observable, rather than a sequence of them or something else."""
+    """Whether something is one observable, and not a sequence of observables or anything else.
+
+    Args:
+        given: Any object.
+
+    Example:
+        >>> from bondwise.circuits import is_observable
+        >>> is_observable("ZZ"), is_observable([("ZZ", 1.0)]), is_observable(["ZZ", "XX"])
+        (True, True, False)
+    """
     if isinstance(given, SparsePauliOp | Pauli | str | SparseObservable | Operator | Mapping):
         return True
     return _are_pairs(given) or _is_foreign(given)
 
 
 def is_matrix(given: Any) -> bool:
-    """Whether this is a dense or sparse matrix of numbers."""
+    """Whether something is a dense or sparse matrix of numbers.
+
+    Args:
+        given: Any object.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.circuits import is_matrix
+        >>> is_matrix(np.eye(4)), is_matrix("ZZ")
+        (True, False)
+    """
     return hasattr(given, "todense") or (hasattr(given, "dtype") and len(np.shape(given)) == 2)
 
 
 def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePauliOp:
-    """The same sum with equal terms added up and real coefficients.
+    """Add up equal terms of a Pauli sum, and refuse it if it is not Hermitian.
 
     Args:
-        operator: With finite numbers as coefficients.
-        what: Its name in messages.
+        operator: The sum, with finite numbers as coefficients.
+        what: Name of the sum in messages.
 
     Returns:
-        The sum; imaginary parts below 1e-12 of its largest coefficient are taken for rounding errors.
+        The sum with real coefficients. Imaginary parts of at most 1e-12 of the largest coefficient are
+        rounding errors and are dropped.
 
     Raises:
-        UsageError: It is not Hermitian.
+        UsageError: If the sum is not Hermitian.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from bondwise.circuits import hermitian
+        >>> hermitian(SparsePauliOp(["ZZ", "ZZ"], [0.5 + 1j, 0.5 - 1j])).to_list()
+        [('ZZ', (1+0j))]
     """
     simple = operator.simplify(atol=0)
     return SparsePauliOp(simple.paulis, real_coefficients(simple.coeffs, what=what))
 
 
 def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> np.ndarray:
-    """The coefficients, float64, of terms that are Hermitian each and different from one another.
+    """Coefficients of a Hermitian sum whose terms are Hermitian and differ from one another.
 
     Args:
-        coefficients: complex128 (T,), finite.
-        what: The name of their sum in messages.
+        coefficients: Finite coefficients, complex128 of shape (T,).
+        what: Name of the sum in messages.
+
+    Returns:
+        The real parts, float64 of shape (T,).
 
     Raises:
-        UsageError: The sum is not Hermitian: an imaginary part exceeds 1e-12 of the largest coefficient.
+        UsageError: If an imaginary part exceeds 1e-12 of the largest coefficient.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.circuits import real_coefficients
+        >>> real_coefficients(np.array([1.0, 0.5 + 1e-16j]))
+        array([1. , 0.5])
     """
     if np.abs(coefficients.imag).max(initial=0.0) > _TOLERANCE * np.abs(coefficients).max(initial=0.0):
         raise UsageError(
@@ -124,7 +165,7 @@ def _converted(given: Any, num_qubits: int | None, what: str) -> SparsePauliOp:
 
 
 def _of_labels(terms: list[tuple[Any, Any]], what: str) -> SparsePauliOp:
-    """A sum of labels with coefficients."""
+    """The sum of labels with coefficients."""
     if not terms:
         raise UsageError(f"the {what} has no terms; write labels with coefficients, such as {{'ZZ': 1.0}}.")
     labels = [label.to_label() if isinstance(label, Pauli) else label for label, _ in terms]
@@ -147,7 +188,7 @@ def _of_labels(terms: list[tuple[Any, Any]], what: str) -> SparsePauliOp:
 
 
 def _of_factors(terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None, what: str) -> SparsePauliOp:
-    """A sum of words, each a letter by qubit, on `num_qubits` qubits or as many as the words need."""
+    """The sum of words (dictionaries from qubit to letter) on `num_qubits` qubits, or as many as needed."""
     places = {place for word, _ in terms for place in word}
     if not all(isinstance(place, int | np.integer) and place >= 0 for place in places):
         shown = next(place for place in places if not isinstance(place, int | np.integer) or place < 0)
@@ -166,7 +207,7 @@ def _of_factors(terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None,
 
 
 def _is_foreign(given: Any) -> bool:
-    """Whether PennyLane's or OpenFermion's operator is given; told without importing either."""
+    """Whether something is an operator of PennyLane or OpenFermion; neither is imported."""
     return hasattr(given, "pauli_rep") or type(given).__name__ in (
         "PauliSentence",
         "PauliWord",
@@ -175,7 +216,7 @@ def _is_foreign(given: Any) -> bool:
 
 
 def _foreign_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
-    """Its terms as a letter by wire, with coefficients."""
+    """The terms of such an operator: dictionaries from wire to letter, with coefficients."""
     kind = type(given).__name__
     if kind == "QubitOperator":
         return [(dict(word), coefficient) for word, coefficient in given.terms.items()]
@@ -188,11 +229,11 @@ def _foreign_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
 
 
 def _matrix_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
-    """The terms of PennyLane's operator with a matrix; its first wire is the highest bit of the index."""
+    """The terms of a PennyLane operator with a matrix; its first wire is the highest bit of the index."""
     wires = list(given.wires)
     try:
         operator = Operator(np.asarray(given.matrix()))
-    except Exception as error:  # PennyLane's own kinds, for operators without a matrix
+    except Exception as error:  # PennyLane has its own exceptions for operators without a matrix
         raise UsageError(
             f"the {what} is PennyLane's {type(given).__name__}, which has neither a Pauli form nor a matrix; "
             "write it as a sum of products of X, Y and Z."
@@ -206,7 +247,7 @@ def _matrix_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
 
 
 def _are_pairs(given: Any) -> bool:
-    """Whether this is a list of (label, coefficient): one sum, not several observables."""
+    """Whether something is a list of (label, coefficient), which is one sum and not several observables."""
     return (
         isinstance(given, list | tuple)
         and bool(given)
@@ -222,7 +263,7 @@ def _numbers(coefficients: Iterable[Any], what: str) -> np.ndarray:
         return np.array([complex(_plain(coefficient)) for coefficient in coefficients])
     except (TypeError, ValueError, RuntimeError):
         raise UsageError(
-            f"the {what} has a coefficient that is no finite number; bind its parameters first."
+            f"the {what} has a coefficient that is not a finite number; bind its parameters first."
         ) from None
 
 
@@ -237,19 +278,17 @@ def _described(given: Any) -> str:
     accepted = (
         "pass a SparsePauliOp, a Pauli, a label such as 'ZZ', or labels with coefficients, {'ZZ': 1.0}."
     )
-    if given is None:
-        return f"None; {accepted}"
     if isinstance(given, os.PathLike):
         return f"a path; pass what is in the file, bondwise.qml.read_hamiltonian({os.fspath(given)!r})."
     if is_matrix(given):
         return (
-            "a matrix, which does not say in which order it has the qubits; where qubit 0 is the lowest bit "
-            "of the index, pass qiskit.quantum_info.Operator(matrix)."
+            "a matrix, which does not tell the order of its qubits; if qubit 0 is the lowest bit of the index, "
+            "pass qiskit.quantum_info.Operator(matrix)."
         )
     if isinstance(given, PauliList | list | tuple | np.ndarray):
         return (
-            f"a {type(given).__name__}, and one sum is wanted; give each label its coefficient, "
+            f"{kind_of(given)}, and one sum is expected; give each label its coefficient, "
             "[('ZZ', 1.0), ('XX', 0.5)]."
         )
     shown = f" {given!r}" if isinstance(given, int | float | complex) else ""
-    return f"a {type(given).__name__}{shown}; {accepted}"
+    return f"{kind_of(given)}{shown}; {accepted}"

@@ -1,4 +1,4 @@
-"""Circuits whose results can be read: every classical bit in a register, each under a usable name."""
+"""Circuits whose results can be read: every classical bit is in a register with a usable name."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ _MEASURED, _LOOSE = "meas", "c"  # Qiskit's own names
 
 
 def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
-    """A circuit whose classical bits all come back in a sampler's result.
+    """Prepare a circuit so that all its classical bits come back in a sampler's result.
 
-    Without any measurement, all qubits are measured at the end into a register `meas`: the circuit's own if
-    it has one of that size, else a new one, `meas_` where the name is taken. Bits in no register get one
+    If there are no measurements, all qubits are measured at the end into a register `meas`: the circuit's own
+    if it has one of that size, else a new one (`meas_` if the name is taken). Bits without a register get one
     called `c` (or `c_`). A register whose name is an attribute of Qiskit's results, such as `shape`, is
-    called something else on the way.
+    renamed.
 
     Args:
-        circuit: Any circuit.
+        circuit: The circuit.
 
     Returns:
-        The circuit itself where nothing is missing, else a copy; and, for each of its registers, the name
-        under which the caller knows it.
+        The circuit itself if nothing is missing, else a copy; and a dictionary from the names of its
+        registers to the names that the caller knows.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import readable
+        >>> circuit, names = readable(QuantumCircuit(2))
+        >>> dict(circuit.count_ops()), names
+        ({'measure': 2, 'barrier': 1}, {'meas': 'meas'})
     """
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = _all_measured(circuit)
@@ -68,7 +75,7 @@ def _renamed(circuit: QuantumCircuit, names: dict[str, str]) -> QuantumCircuit:
 
 
 def _free_name(circuit: QuantumCircuit, name: str) -> str:
-    """The name, with as many underscores as set it apart from the circuit's registers."""
+    """The name, with underscores appended until no register of the circuit has it."""
     taken = {register.name for register in (*circuit.qregs, *circuit.cregs)}
     while name in taken:
         name += "_"

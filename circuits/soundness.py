@@ -1,4 +1,4 @@
-"""Whether a circuit from a file may be worked with: finite, and modest once it is written out."""
+"""Checks of circuits from files: all numbers finite, and a moderate size once definitions are written out."""
 
 from __future__ import annotations
 
@@ -21,22 +21,31 @@ from qiskit.quantum_info.operators.predicates import is_unitary_matrix
 
 from bondwise.runs import UsageError, one_line, require_within
 
-_DEEPEST = 100  # definitions within definitions; each step takes several frames of Python's stack later
+_DEEPEST = 100  # nested definitions; each level takes several frames of Python's stack later
 
-_OF_USERS = (Gate, Instruction, ControlledGate, AnnotatedOperation)  # they hold definitions of any size
+_OF_USERS = (Gate, Instruction, ControlledGate, AnnotatedOperation)  # they may have definitions of any size
 
 
 def require_sound(circuit: QuantumCircuit, name: object) -> None:
-    """Refuse a circuit that cannot be right or cannot be handled.
+    """Refuse a circuit that cannot be right, or is too large to handle.
 
     Args:
-        circuit: Any circuit; definitions of its gates and blocks of its control flow are looked into.
-        name: What the message begins with, the path of its file.
+        circuit: The circuit. Definitions of gates and blocks of control flow are checked too.
+        name: Start of the message, usually the path of the file.
 
     Raises:
-        UsageError: An angle, matrix, duration or phase is NaN or infinite, or a matrix is not unitary. Or it
-            has more qubits, classical bits or operations, definitions and loops written out, than the limits
-            allow (see `bondwise.runs.limit`); or its definitions are nested too deeply.
+        UsageError: If an angle, matrix, duration or phase is NaN or infinite; if a matrix is not unitary; if
+            there are more qubits, classical bits or operations (with definitions and loops written out) than
+            the limits allow, see `bondwise.runs.limit`; or if definitions are nested too deeply.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.circuits import require_sound
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.rx(float("nan"), 0)
+        >>> require_sound(circuit, "ansatz.qasm")
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: ansatz.qasm: an angle of 'rx' is NaN or infinite; ...
     """
     require_within("qubits", circuit.num_qubits, name)
     require_within("clbits", circuit.num_clbits, name)
@@ -44,15 +53,27 @@ def require_sound(circuit: QuantumCircuit, name: object) -> None:
 
 
 def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object) -> QuantumCircuit:
-    """The circuit with its angles, refused where finite angles make a number in it infinite.
+    """Bind the angles of a circuit, and refuse angles that make a number in it infinite.
 
     Args:
-        circuit: A circuit that is sound.
-        angles: One for each of `circuit.parameters`.
-        name: What the message begins with.
+        circuit: A circuit that `require_sound` accepts.
+        angles: One angle for each of `circuit.parameters`, in radians.
+        name: Start of the message.
+
+    Returns:
+        The bound circuit.
 
     Raises:
-        UsageError: A number becomes NaN or infinite.
+        UsageError: If a number becomes NaN or infinite.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> from bondwise.circuits import bind_soundly
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.rx(1 / Parameter("x"), 0)
+        >>> bind_soundly(circuit, [4.0], "ansatz.qasm").data[0].operation.params
+        [0.25]
     """
     try:
         bound = circuit.assign_parameters(angles)
@@ -65,10 +86,10 @@ def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object)
 
 
 def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], depth: int) -> int:
-    """The operations of a circuit, written out; 1 for a gate of Qiskit's library.
+    """Number of operations of a circuit when written out; a gate of Qiskit's library counts as 1.
 
-    A gate of OpenQASM 2 makes its definition anew whenever it is asked, so that it is known by its name and
-    angles, which are one gate in one file; others are known by the object. `known` is filled on the way.
+    `known` remembers definitions. A gate from OpenQASM 2 makes a new definition on every access, so it is
+    identified by its name and angles, which are unique within a file; others are identified by the object.
     """
     if depth > _DEEPEST:
         raise UsageError(f"{name} has definitions nested deeper than {_DEEPEST}; write some of them out.")
@@ -92,9 +113,9 @@ def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], de
             repeats = len(operation.params[0]) if isinstance(operation, ForLoopOp) else 1
             total += repeats * (1 + sum(_operations(block, name, known, depth + 1) for block in blocks))
             continue
-        kind = getattr(operation, "base_class", type(operation))  # measurements are singletons of their own
+        kind = getattr(operation, "base_class", type(operation))  # measurements have a singleton class each
         if kind.__module__.startswith("qiskit.circuit.") and kind not in _OF_USERS:
-            total += 1  # the library's own: made on demand, and of a modest size
+            total += 1  # a library gate: its definition is made on demand, and moderate in size
             continue
         base = getattr(operation, "base_op", None)
         definition = base.definition if base is not None else operation.definition

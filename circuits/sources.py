@@ -1,4 +1,4 @@
-"""The front door of circuits: a circuit or a gate is taken, anything else is named with the line to write."""
+"""Front door for circuits: circuits and gates are accepted, anything else is named with what to write."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit.circuit import Instruction
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 
 
 def as_circuit(given: Any) -> QuantumCircuit:
-    """What was given, as a circuit.
+    """Turn a circuit or a gate into a circuit.
 
     Args:
-        given: A circuit, which is returned itself, or one of Qiskit's gates or instructions, which becomes a
+        given: A circuit, which is returned itself, or a gate or instruction of Qiskit, which becomes a
             circuit on its own qubits.
 
     Raises:
-        UsageError: It is something else; how to make a circuit of it is said where there is a way.
+        UsageError: If it is something else; the message says how to make a circuit of it.
+
+    Example:
+        >>> from qiskit.circuit.library import CXGate
+        >>> from bondwise.circuits import as_circuit
+        >>> as_circuit(CXGate()).num_qubits
+        2
     """
     if isinstance(given, QuantumCircuit):
         return given
@@ -27,13 +33,13 @@ def as_circuit(given: Any) -> QuantumCircuit:
         circuit = QuantumCircuit(given.num_qubits, given.num_clbits, name=given.name)
         circuit.append(given, circuit.qubits, circuit.clbits)
         return circuit
-    raise UsageError(f"a circuit is wanted and this is {_described(given)}")
+    raise UsageError(f"a circuit is expected, not {_described(given)}")
 
 
 def _described(given: Any) -> str:
     kind, package = type(given).__name__, type(given).__module__.partition(".")[0]
     if isinstance(getattr(given, "circuit", None), QuantumCircuit):
-        return f"a {kind}; pass its .circuit."
+        return f"{kind_of(given)}; pass its .circuit."
     if isinstance(given, str) and "OPENQASM" in given:
         return "OpenQASM text; pass qiskit.qasm2.loads(text), or qiskit.qasm3.loads(text) for version 3."
     if isinstance(given, str | os.PathLike):
@@ -50,6 +56,6 @@ def _described(given: Any) -> str:
     if package == "lambeq":
         return f"lambeq's {kind}; pass bondwise.qml.from_lambeq(diagram).circuit."
     if isinstance(given, list | tuple):
-        return f"a {kind} of {len(given)}; pass one circuit at a time."
+        return f"{kind_of(given)} of {len(given)}; pass one circuit at a time."
     shown = f" {given!r}" if isinstance(given, int | float) else ""
-    return f"{'None' if given is None else f'a {kind}{shown}'}; pass a qiskit.QuantumCircuit."
+    return f"{kind_of(given)}{shown}; pass a qiskit.QuantumCircuit."

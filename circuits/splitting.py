@@ -1,9 +1,9 @@
-"""Any circuit, rewritten so that no gate depends on more than one free angle.
+"""Circuits rewritten so that no gate depends on more than one free angle.
 
 Every occurrence of a free angle gets a `Parameter` of its own, and the angles are kept as a function of the
-circuit's parameters. So the chain rule for shared, scaled and summed parameters is one function, and what is
-left to differentiate are plain rotations: `u(theta, phi, lambda)` becomes rz(lambda) ry(theta) rz(phi), and
-gates that are not rotations are replaced by their definitions.
+circuit's parameters. This function carries the chain rule for shared, scaled and summed parameters, and only
+plain rotations remain to be differentiated: `u(θ, φ, λ)` becomes rz(λ) ry(θ) rz(φ), and gates that are not
+rotations are replaced by their definitions.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _OLD_NAMES = {U1Gate: PhaseGate, CU1Gate: CPhaseGate}
 
 @dataclass(frozen=True, eq=False)
 class SplitCircuit:
-    """A circuit of single-angle gates and how its angles follow from the original parameters.
+    """A circuit of single-angle gates, and its angles as a function of the original parameters.
 
     Attributes:
-        circuit: The same qubits and gates; its parameters are `angle[0]` … `angle[G-1]`, each used once, by a
-            gate of `ROTATIONS`. Instructions without free parameters stand as they were.
-        angles: (*batch, P) parameters of the original circuit → (*batch, G) angles.
-        phases: (*batch, P) → terms whose sum is the global phase that `circuit` lacks.
+        circuit: The rewritten circuit. Its parameters are `angle[0]` … `angle[G-1]`, each used once by a
+            gate of `ROTATIONS`. Instructions without free parameters are unchanged.
+        angles: Function from the parameters (*batch, P) of the original circuit to the angles (*batch, G).
+        phases: Function from the same parameters to terms whose sum is the global phase that `circuit` lacks.
     """
 
     circuit: QuantumCircuit
@@ -63,18 +63,19 @@ _cache: CircuitCache[SplitCircuit] = CircuitCache()
 
 
 def split(circuit: QuantumCircuit, *, keep_cp: bool = True) -> SplitCircuit:
-    """Rewrite a circuit with one angle a gate, once per circuit structure.
+    """Rewrite a circuit with one angle per gate; the result is cached.
 
     Args:
-        circuit: Any circuit.
-        keep_cp: Leave `cp` whole. A device without this gate runs it as three rotations by half its angle,
-            each with errors of its own, and no shift of the whole angle gives the slope of that.
+        circuit: The circuit.
+        keep_cp: Whether to keep `cp` gates. A device without this gate runs it as three rotations by half its
+            angle, each with its own errors, and no shift of the whole angle gives the slope of that.
 
     Returns:
         The rewritten circuit and its angles.
 
     Raises:
-        UsageError: A parameter sits in an instruction that is no rotation and has no definition; it is named.
+        UsageError: If a parameter is in an instruction that is not a rotation and has no definition; the
+            instruction is named.
     """
     return _cache.get(circuit, lambda: _Splitter(circuit, keep_cp).result(), keep_cp)
 
@@ -85,7 +86,7 @@ def is_free(value: Any) -> bool:
 
 
 def closed_kind(operation: Any) -> type:
-    """The class of a gate; `object` for one that is controlled on zeros, which its class does not tell."""
+    """The class of a gate; `object` for a gate controlled on zeros, which its class does not show."""
     closed = 2 ** getattr(operation, "num_ctrl_qubits", 0) - 1
     if getattr(operation, "ctrl_state", closed) != closed:
         return object
@@ -96,7 +97,7 @@ class _Splitter:
     def __init__(self, circuit: QuantumCircuit, keep_cp: bool) -> None:
         self._source = circuit
         self._keep_cp = keep_cp
-        # (gate, qubits, clbits), or (class of a rotation, …) where the next angle goes in
+        # (gate, qubits, clbits), with the class of a rotation in place of a gate that takes the next angle
         self._steps: list[tuple[Any, Any, Any]] = []
         self._angles: list[ParameterExpression] = []
         self._phases: list[ParameterExpression | float] = [circuit.global_phase]
@@ -160,7 +161,7 @@ class _Splitter:
 def _definition(operation: Operation, inside: str) -> QuantumCircuit:
     try:
         definition = None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
-    except (CircuitError, TypeError):  # needs numbers where the parameters are
+    except (CircuitError, TypeError):  # some definitions need numbers in place of parameters
         definition = None
     if definition is None:
         raise UsageError(

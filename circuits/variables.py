@@ -1,4 +1,4 @@
-"""Classical variables and stretches: declared in circuits, run by hardware, known to no simulator here."""
+"""Classical variables and stretches, which hardware runs and no simulator here supports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,24 @@ from bondwise.runs import UsageError
 
 
 def refuse_variables(circuit: QuantumCircuit) -> None:
-    """Raise UsageError if the circuit, or a branch of it, declares a classical variable or a stretch."""
+    """Refuse a circuit that declares a classical variable or a stretch, itself or in a branch.
+
+    Args:
+        circuit: The circuit.
+
+    Raises:
+        UsageError: If there is one; it is named.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit.classical import expr
+        >>> from bondwise.circuits import refuse_variables
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.add_var("flag", expr.lift(False))
+        >>> refuse_variables(circuit)
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: the circuit declares the variable 'flag', which cannot run ...
+    """
     for variable in circuit.iter_vars():
         raise UsageError(
             f"the circuit declares the variable {variable.name!r}, which cannot run here; keep its value in "

@@ -443,7 +443,7 @@ def refused():
     return [
         ((circuit, SparsePauliOp("XXX"), three), {}, "acts on 3 qubits and the circuit has 2"),
         ((circuit, SparsePauliOp(["XX"], [1j]), three), {}, "not Hermitian"),
-        ((circuit, SparsePauliOp(["XX"], [np.inf]), three), {}, "no finite number"),
+        ((circuit, SparsePauliOp(["XX"], [np.inf]), three), {}, "not finite"),
         ((circuit, SparsePauliOp(["XX"], [Parameter("J")]), three), {}, "bind its parameters first"),
         ((circuit, SparsePauliOp(["XX"], [0]), three), {}, "observable is zero"),
         ((circuit, [], three), {}, "list of observables is empty"),

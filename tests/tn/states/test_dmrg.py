@@ -138,7 +138,7 @@ REFUSED = [
     (XX, {"max_bond": True}, "max_bond is True"),
     (XX, {"sweeps": 0}, "sweeps is 0"),
     (SparsePauliOp(["XX"], [1j]), {}, "Hamiltonian is not Hermitian"),
-    (SparsePauliOp(["XX"], [np.nan]), {}, "no finite number"),
+    (SparsePauliOp(["XX"], [np.nan]), {}, "not finite"),
     (SparsePauliOp(["XX"], np.array([Parameter("a")])), {}, "bind its parameters first"),
     (np.eye(4), {}, "the Hamiltonian is a matrix"),
 ]

@@ -139,7 +139,7 @@ class TestHamiltonians:
     @pytest.mark.parametrize(
         ("operator", "message"),
         [
-            (SparsePauliOp(["ZZ", "XI"], [np.nan, 1]), "no finite number"),
+            (SparsePauliOp(["ZZ", "XI"], [np.nan, 1]), "not finite"),
             (SparsePauliOp(["ZZ", "XI"], [1j, 1]), "not Hermitian"),
             (SparsePauliOp(["ZZ"], np.array([Parameter("a")], object)), "bind its parameters"),
         ],
