@@ -1,8 +1,8 @@
-"""Everything a circuit says, as one exact value.
+"""The exact content of a circuit, and its hash.
 
-Qiskit's own comparison is not exact: it leaves out labels, and takes matrices for equal up to 1e-6 and angles
-up to 1e-11, so finite differences of a fixed angle would vanish. Here two circuits are equal only if their
-gates, labels and numbers are the same to the last bit.
+Qiskit's own comparison of circuits is not exact: it ignores labels and small differences of matrices (1e-6)
+and angles (1e-11), so finite differences of a fixed angle would vanish. Here two circuits are equal only if
+their gates, labels and numbers are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _Places: TypeAlias = dict[Any, int]
 
 
 class UnknownContent(UsageError):
-    """A circuit holds something whose content its fields do not tell."""
+    """A circuit has an operation whose content cannot be read from its fields."""
 
 
 def fingerprint(circuit: QuantumCircuit) -> str:
-    """A text that two circuits share only if they are equal, the same in every process.
+    """A hash of everything in a circuit that matters, the same in every process.
 
-    Qubits, classical bits, gates, labels, definitions, parameter names, and numbers to the last bit count.
-    Names and metadata of circuits, names of registers, and the running numbers that Qiskit puts into names do
-    not.
+    Numbers of qubits and classical bits, gates, labels, definitions, names of parameters, and numbers to the
+    last bit matter. The name and the metadata of a circuit, names of registers, and the running numbers that
+    Qiskit puts into names do not.
 
     Args:
-        circuit: Any circuit without classical variables.
+        circuit: A circuit without classical variables.
 
     Returns:
-        64 hexadecimal digits.
+        A SHA-256 hash, 64 hexadecimal digits.
 
     Raises:
-        UsageError: The circuit holds an operation whose content cannot be read; it is named.
+        UsageError: If the circuit has an operation whose content cannot be read; it is named.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -63,22 +63,22 @@ def fingerprint(circuit: QuantumCircuit) -> str:
         >>> fingerprint(circuit)[:16]
         'f1f2be998f8b3fe6'
     """
-    # to_gate() and to_instruction() name their results after a counter of the process
+    # to_gate() and to_instruction() number their results by a counter of the process
     return sha256(re.sub(r"circuit-\d+(-\d+)?", "circuit", repr(content(circuit))).encode()).hexdigest()
 
 
 def content(
     circuit: QuantumCircuit, qubits: _Places | None = None, clbits: _Places | None = None
 ) -> Hashable:
-    """Nested tuples that two circuits share only if their operations are equal; parameters stay objects.
+    """Nested tuples that are equal for two circuits only if their operations are; parameters stay objects.
 
     Args:
         circuit: The circuit.
-        qubits: Number of each qubit, by default its index.
-        clbits: Number of each classical bit, likewise.
+        qubits: Number of each qubit; None for its index.
+        clbits: Number of each classical bit; None for its index.
 
     Raises:
-        UnknownContent: The circuit has classical variables, or an operation whose content cannot be read.
+        UnknownContent: If the circuit has classical variables, or an operation whose content cannot be read.
     """
     if circuit.num_identifiers:
         raise UnknownContent("a circuit with classical variables or stretches has no fingerprint.")
@@ -125,18 +125,18 @@ def _operation(operation: Any) -> Hashable:
 
 
 def _branches(operation: Any, wires: tuple[int, ...], bits: tuple[int, ...], clbits: _Places) -> Hashable:
-    """Control flow; its own order of bits varies between processes, so blocks are told by the circuit's."""
+    """Control flow. Its order of bits varies between processes, so blocks use the numbers of the circuit."""
     cases = [label for label, _ in operation.cases_specifier()] if operation.name == "switch_case" else []
-    fields = ("condition", "target", "duration", "unit", "annotations")
+    fields = ("label", "condition", "target", "duration", "unit", "annotations")
     said = [getattr(operation, field, None) for field in fields]
-    blocks = [
+    numbers = [value for value in operation.params if not isinstance(value, QuantumCircuit)]
+    blocks = tuple(
         content(
             block, dict(zip(block.qubits, wires, strict=True)), dict(zip(block.clbits, bits, strict=True))
         )
         for block in operation.blocks
-    ]
-    numbers = [_value(value) for value in operation.params if not isinstance(value, QuantumCircuit)]
-    return operation.name, operation.label, _condition([*said, cases], clbits), (*numbers, *blocks)
+    )
+    return operation.name, _condition([*said, cases, numbers], clbits), blocks
 
 
 def _condition(node: Any, clbits: _Places) -> Hashable:

@@ -1,4 +1,4 @@
-"""Measurements at the end of a circuit, which no expectation value and no state vector depends on."""
+"""Circuits without the measurements at their end, on which no expectation value depends."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bondwise.circuits.sources import as_circuit
 
 
 def without_measurements(circuit: Any) -> QuantumCircuit:
-    """The circuit without its final measurements.
+    """Drop the final measurements of a circuit.
 
     Args:
         circuit: A circuit or a gate.
 
     Returns:
-        A copy, with true names (`true_names`), or the circuit itself if there is nothing to change. Circuits
-        with branches or classical variables keep their measurements.
+        A copy with true gate names, see `true_names`, or the circuit itself if there is nothing to change.
+        Circuits with branches or classical variables keep their measurements.
 
     Raises:
-        UsageError: It is not a circuit.
+        UsageError: If it is not a circuit.
 
     Example:
         >>> from qiskit import QuantumCircuit
