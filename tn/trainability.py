@@ -101,7 +101,7 @@ def gradient_profile(
         state: What `site_tensors` accepts; site i is qubit i.
         gate: "su4": all 15 words other than II. "so4": the 6 with an odd number of Y, which generate the real
             gates of determinant +1.
-        pairs: The qubits of each block in time order, neighbours or not. The default is one staircase,
+        pairs: The qubits of each block in time order, neighbors or not. The default is one staircase,
             (0, 1), (1, 2), ..., (n - 2, n - 1).
         strength: Standard deviation of the blocks' angles in radians; at 0 the blocks are the identity.
         samples: Number of draws of these angles. At strength 0 one draw is all there is.

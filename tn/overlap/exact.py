@@ -45,7 +45,7 @@ class ExactOverlap:
         state: One array of shape (left, 2, right) per site with outer bonds 1, at least two sites, site i
             being qubit i; or a `Tree`.
         pairs: Two qubits each, in the order in which the gates are applied. The exact contraction stays
-            cheap for neighbours in a chain or tree and a shallow circuit; any pairs are allowed.
+            cheap for neighbors in a chain or tree and a shallow circuit; any pairs are allowed.
 
     Raises:
         UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling for an
@@ -315,7 +315,7 @@ def _sweep(
 
 @njit(cache=True)
 def _improve(gate: Any, environment: Any, real: bool) -> None:
-    """Replace a gate by the unitary that maximises |sum(gate * environment)|."""
+    """Replace a gate by the unitary that maximizes |sum(gate * environment)|."""
     # where the environment has no weight (columns that act on nothing) the gate stays as it was
     weight = 0.0
     for a in range(4):

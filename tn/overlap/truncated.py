@@ -40,7 +40,7 @@ class TruncatedOverlap:
         self._max_bond = max_bond
         self.lost = 0.0
         self.dtype = np.result_type(np.float64, *tensors)
-        # neighbours only: (left site, gate or None for a swap)
+        # neighbors only: (left site, gate or None for a swap)
         self._moves: list[tuple[int, int | None]] = []
         for k, (a, b) in enumerate(pairs):
             there: list[tuple[int, int | None]] = [(site, None) for site in range(b - 1, a, -1)]
@@ -55,29 +55,29 @@ class TruncatedOverlap:
         kets = self._forward(gates)
         overlap = inner(self._state, kets[-1])
         environments = np.zeros(gates.shape, np.result_type(gates, self.dtype))
-        bra, centre = list(self._state), 0
+        bra, center = list(self._state), 0
         for (site, k), ket in zip(reversed(self._moves), kets[-2::-1], strict=True):
             if k is not None:
                 environments[k] = _hole(bra, ket, site)
             gate = _SWAP if k is None else gates[k]
-            centre, _ = _apply(bra, gate.conj().T, site, centre, self._max_bond)
+            center, _ = _apply(bra, gate.conj().T, site, center, self._max_bond)
         return overlap, environments
 
     def _forward(self, gates: NDArray[Any]) -> list[Tensors]:
         """The state before the first and after every move."""
         ket: Tensors = [np.array([1.0, 0.0]).reshape(1, 2, 1) for _ in self._state]
-        states, centre, kept = [list(ket)], 0, 1.0
+        states, center, kept = [list(ket)], 0, 1.0
         for site, k in self._moves:
-            centre, weight = _apply(ket, _SWAP if k is None else gates[k], site, centre, self._max_bond)
+            center, weight = _apply(ket, _SWAP if k is None else gates[k], site, center, self._max_bond)
             kept *= weight
             states.append(list(ket))  # all but a few arrays are shared
         self.lost = max(1 - kept, 0.0)
         return states
 
 
-def _apply(tensors: Tensors, gate: NDArray[Any], site: int, centre: int, max_bond: int) -> tuple[int, float]:
+def _apply(tensors: Tensors, gate: NDArray[Any], site: int, center: int, max_bond: int) -> tuple[int, float]:
     """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
-    joint = merge(tensors, site, centre)
+    joint = merge(tensors, site, center)
     joint = joint.reshape(joint.shape[0], 4, -1)
     u, s, v, kept = split(np.einsum("ab,lbr->lar", gate, joint), _CUTOFF, max_bond)
     # the norm stays what it was, so that gates remain unitary in effect

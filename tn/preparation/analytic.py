@@ -2,7 +2,7 @@
 
 The state is truncated to bond dimension 2, whose tensors, made isometries that point away from a root and
 completed to unitaries, are exactly one layer of gates; the inverse of this layer is applied to the state and
-the next layer is read from what is left. Nothing is optimised, so the infidelity soon stops falling: it is a
+the next layer is read from what is left. Nothing is optimized, so the infidelity soon stops falling: it is a
 start, and the yardstick, of `bondwise.tn.decompose`. Ran's root is the left end; any other bond will do.
 """
 
@@ -18,14 +18,14 @@ from bondwise.circuits import two_qubit_depth
 from bondwise.runs import UsageError, whole_number
 from bondwise.tn.preparation.assembly import Decomposition, assemble, count_cx, product_circuit
 from bondwise.tn.preparation.layouts import layer_pairs, layer_root
-from bondwise.tn.states.chains import Chain, Tensors, compress, merge, move_centre, site_tensors, split
+from bondwise.tn.states.chains import Chain, Tensors, compress, merge, move_center, site_tensors, split
 
 # what some layers leave of the state is truncated to this bond, or to the state's own
 _RESIDUAL_BOND = 64
 
 
 def decompose_analytically(state: Any, layers: int, *, layout: str = "staircase") -> Decomposition:
-    """Find a circuit without any optimisation.
+    """Find a circuit without any optimization.
 
     Args:
         state: A matrix product state, as for `bondwise.tn.decompose`; at least two sites.
@@ -81,7 +81,7 @@ def analytic_layer(tensors: Sequence[NDArray[Any]], root: int = 0) -> NDArray[An
     """
     sites = compress(tensors, 2)
     last = len(sites) - 1
-    move_centre(sites, 0, root)  # isometries that point to the left of the root too
+    move_center(sites, 0, root)  # isometries that point to the left of the root too
     if 0 < root:  # split the weight off site root
         left, _, right = sites[root].shape
         q, middle = np.linalg.qr(sites[root].reshape(2 * left, right))
@@ -106,16 +106,16 @@ def analytic_layer(tensors: Sequence[NDArray[Any]], root: int = 0) -> NDArray[An
 def remove_gates(
     tensors: Sequence[NDArray[Any]], pairs: Sequence[tuple[int, int]], gates: NDArray[Any]
 ) -> Tensors:
-    """Apply the inverse of gates on neighbouring pairs, the last one first; bonds are truncated."""
+    """Apply the inverse of gates on neighboring pairs, the last one first; bonds are truncated."""
     result = list(tensors)
     most = max(_RESIDUAL_BOND, *(tensor.shape[0] for tensor in result))
-    centre = 0
+    center = 0
     for (i, _), gate in zip(reversed(pairs), gates[::-1], strict=True):
-        joint = merge(result, i, centre)
+        joint = merge(result, i, center)
         joint = joint.reshape(joint.shape[0], 4, -1)
         u, s, v, _ = split(np.tensordot(joint, gate.conj(), (1, 0)).transpose(0, 2, 1), 1e-10, most)
-        result[i], result[i + 1], centre = u * s, v, i
-    result[centre] = result[centre] / np.linalg.norm(result[centre])
+        result[i], result[i + 1], center = u * s, v, i
+    result[center] = result[center] / np.linalg.norm(result[center])
     return result
 
 

@@ -4,7 +4,7 @@ Every new layer enters in several ways that compete: next to |0...0> as the iden
 earlier layers is not changed, the first layer as the nearest product state ("product"); next to |0...0>, read
 analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
 state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
-points. All gates are then optimised together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
+points. All gates are then optimized together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
 by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the
 circuit before, so no layer raises it.
 """
@@ -67,7 +67,7 @@ def decompose(
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
             length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
-            normalised to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, an array
+            normalized to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, an array
             (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; by `train_born`), an
             observable (by `ground_state`), or a QuantumCircuit that is to become shallower. Results
             of these functions are taken too.
@@ -229,7 +229,7 @@ def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any
 def _compete(
     contraction: ExactOverlap, starts: dict[str, NDArray[Any]], enough: float
 ) -> tuple[NDArray[Any], str]:
-    """Optimise all starts, drop the worse ones, optimise on; the winner's gates and name."""
+    """Optimize all starts, drop the worse ones, optimize on; the winner's gates and name."""
     stay = -(-len(starts) // 3)
     for count, iterations in enumerate(_ROUNDS):
         reached = {}

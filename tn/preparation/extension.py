@@ -48,7 +48,7 @@ def extend(
     Args:
         circuit: A circuit without measurements; it is not changed.
         parameters: Its values, shape (*batch, P), radians.
-        pairs: The qubits of each block in time order; any two different qubits, neighbours or not.
+        pairs: The qubits of each block in time order; any two different qubits, neighbors or not.
         strength: Standard deviation of the new angles in radians; at 0 the new blocks are the identity.
         gate: "so4" (2 CX and 6 angles, keeps real states real) or "su4" (3 CX and 15 angles).
         seed: Seed of the new angles.

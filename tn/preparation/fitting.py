@@ -44,7 +44,7 @@ def fit(
     seed: int | None = None,
     progress: bool = False,
 ) -> Decomposition:
-    """Find the parameters of a circuit that maximise its fidelity with a state.
+    """Find the parameters of a circuit that maximize its fidelity with a state.
 
     Args:
         circuit: Any circuit of gates with free parameters on n >= 2 qubits, started in |0...0>; qubit i is

@@ -1,4 +1,4 @@
-"""A parametrised Qiskit circuit as two-qubit matrices of its parameters, with derivatives.
+"""A parametrized Qiskit circuit as two-qubit matrices of its parameters, with derivatives.
 
 Every run of gates on the same two qubits becomes one 4 x 4 matrix, a product of fixed matrices and of
 rotations exp(-i angle/2 P) by a Pauli word P. Given the derivative of a function with respect to the entries

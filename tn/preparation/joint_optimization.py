@@ -1,4 +1,4 @@
-"""Joint optimisation of all gates of a circuit by L-BFGS on the manifold of unitaries.
+"""Joint optimization of all gates of a circuit by L-BFGS on the manifold of unitaries.
 
 Around the starting gates G the chart is G (I - A/2)^-1 (I + A/2) = G (2 P - I) with P = (I - A/2)^-1 and A
 skew-Hermitian (the Cayley transform), which stays unitary and keeps real gates in SO(4). With the

@@ -24,7 +24,7 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
         layout: "staircase", "bidirectional", "brickwall" or "tree".
         sites: Number of qubits, at least 2.
         tree: The state, if it is a tree: the layout "tree" then follows its branches. None: a balanced tree
-            of neighbouring ranges of qubits.
+            of neighboring ranges of qubits.
 
     Returns:
         n - 1 pairs of qubits in time order.

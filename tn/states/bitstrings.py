@@ -1,4 +1,4 @@
-"""Bit strings from files, arrays and lists, checked, with errors that name the place."""
+"""Bit strings from files, arrays and lists; errors name the row, line or column that is wrong."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ _ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings
 
 
 def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read bit strings from a file.
+    r"""Read bit strings from a file.
 
     Args:
-        path: `.npy` with an array of 0 and 1 of shape (samples, n), or `.csv` or `.txt` with one string a
-            line, the bits with or without commas or blanks between them; empty lines are skipped.
+        path: A `.npy` file with an array of 0 and 1 of shape (samples, n), or a `.csv` or `.txt` file with
+            one string per line. Commas and blanks between bits are ignored, and empty lines are skipped.
 
     Returns:
-        Bits of shape (samples, n), uint8; column i is the letter i from the left.
+        Bits of shape (samples, n), uint8. Column i holds letter i, counted from the left.
 
     Raises:
-        UsageError: The file is missing, of another kind, empty or damaged, or a line (its number is said) has
-            something else in it than 0 and 1, or another length than the first.
+        UsageError: The file is missing, empty, damaged or of another type, or one of its lines contains
+            anything but 0 and 1 or differs in length from the first.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.tn import read_bitstrings
+        >>> _ = Path("data.txt").write_text("0110\n1, 0, 0, 1\n")
+        >>> read_bitstrings("data.txt").tolist()
+        [[0, 1, 1, 0], [1, 0, 0, 1]]
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"the path is {kind_of(path)}; give the name of a file of bit strings.")
@@ -48,7 +55,7 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             continue
         wrong = string.strip("01")
         if wrong:
-            hint = "; leave out a line of names" if number == 1 else ""
+            hint = "; remove the header line" if number == 1 else ""
             raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1{hint}.")
         if not strings:
             require_within("qubits", len(string), f"a string of {path}")
@@ -59,10 +66,10 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def is_bits(array: NDArray[Any]) -> bool:
-    """Whether an array is bit strings, (samples, n), rather than a column or row that holds a state vector.
+    """Whether an array holds bit strings, (samples, n), rather than a state vector as a column or row.
 
     Raises:
-        UsageError: It may be either: a row of 2**n with a single 1 and otherwise 0.
+        UsageError: It could be either: a row of 2**n numbers, a single 1 among zeros.
     """
     if array.ndim != 2:
         return False
@@ -80,18 +87,18 @@ def is_bits(array: NDArray[Any]) -> bool:
 
 
 def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uint8]:
-    """Check bit strings.
+    """Check bit strings and convert them to an array.
 
     Args:
         strings: Array of 0 and 1, (samples, n), or a list of strings such as "0110".
-        name: What to call them in an error.
-        width: Number of bits that they must have; None for any from 2 on.
+        name: Name of the strings in error messages.
+        width: Required number of bits per string; None accepts any number from 2 up.
 
     Returns:
         Bits of shape (samples, n), uint8.
 
     Raises:
-        UsageError: They are something else.
+        UsageError: The input is not of that form.
     """
     if isinstance(strings, str):
         raise UsageError(f"{name} is one string; {_ACCEPTED}.")
@@ -110,7 +117,7 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
         row, column = wrong[0]
         raise UsageError(f"{name} holds {array[row, column]} in row {row}, column {column}; {_ACCEPTED}.")
     if width is None and array.shape[1] < 2:
-        raise UsageError(f"the strings of {name} have one bit; a chain needs at least 2 columns.")
+        raise UsageError(f"the strings of {name} have a single bit; give at least 2 columns.")
     if width is not None and array.shape[1] != width:
         raise UsageError(f"the strings of {name} have {array.shape[1]} bits; the state has {width} sites.")
     return array.astype(np.uint8)
@@ -125,5 +132,5 @@ def _from_letters(strings: list[str], name: str) -> NDArray[np.uint8]:
             raise UsageError(f"{name} holds {wrong[0]!r} in string {row}; {_ACCEPTED}.")
         if len(string) != len(strings[0]):
             lengths = f"{len(string)} bits in string {row} and {len(strings[0])} in string 0"
-            raise UsageError(f"{name} has {lengths}; all must have one length.")
+            raise UsageError(f"{name} has {lengths}; all must have the same length.")
     return np.frombuffer("".join(strings).encode(), np.uint8).reshape(len(strings), -1) - ord("0")

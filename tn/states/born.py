@@ -1,17 +1,18 @@
-"""A matrix product state trained on bit strings: the Born machine p(x) = |psi(x)|^2.
+"""A matrix product state trained on bit strings: the Born machine p(x) = |ψ(x)|².
 
 Two-site generative training of Han et al. (Phys. Rev. X 8, 031012, arXiv:1709.01662). The state is real and
 in mixed canonical form, so it has norm 1 and p needs no partition function. At every bond the two tensors are
-merged into one, M, of norm 1, and psi(x) = <v(x), M> with v(x) the product of what the string x makes of the
-sites to the left and to the right. The negative log likelihood -sum_x w(x) ln psi(x)^2, w(x) being the
+merged into one tensor M of norm 1, and ψ(x) = ⟨v(x), M⟩, where v(x) is the product of what the string x
+contracts to on the left and on the right. The negative log likelihood -sum over x of w(x) ln ψ(x)², where w(x) is the
 frequency of x, has the gradient
 
-    2 (M - sum_x w(x) v(x) / psi(x))
+    2 (M - sum over x of w(x) v(x) / ψ(x))
 
-on the sphere. After a few steps M is split again by a truncated singular value decomposition, which lets the
-bond grow or shrink. Where the paper takes plain gradient steps, a step here goes along the great circle; its
-length is that of natural gradient descent (the Fisher metric of p is four times the metric of the sphere),
-halved until the likelihood does not fall. Vectors of all strings are cached, and equal strings are counted.
+on the sphere. After a few steps M is split again by a truncated singular value decomposition, so the bond can
+grow or shrink. Where the paper takes plain gradient steps, a step here follows the great circle. Its length
+is that of natural gradient descent (the Fisher metric of p is four times the metric of the sphere), halved
+until the likelihood does not decrease. The vectors of all strings are cached, and equal strings are counted
+once.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from bondwise.tn.states.imported_quimb import qtn
 
 _Bits = NDArray[np.uint8]
 _Real = NDArray[np.float64]
-_STEPS = 2  # at every bond, there and back
+_STEPS = 2  # per visit of a bond
 _FIRST_BOND = 2
-_NOISE = 0.15  # standard deviation of the noise on the first tensors, those of |+>
+_NOISE = 0.15  # standard deviation of the noise on the initial tensors, those of |+⟩
 _SETTLED = 1e-5  # nats; a smaller gain does not count
-_LONGEST = np.pi / 4  # of a step; the gradient of a string that is almost impossible is huge
-_IMPOSSIBLE = 1e-100  # instead of an amplitude of 0, so that logarithm and gradient are finite
+_LONGEST = np.pi / 4  # step, since the gradient of an almost impossible string is huge
+_IMPOSSIBLE = 1e-100  # replaces an amplitude of 0, so that logarithm and gradient are finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +51,23 @@ class BornState(Result):
     """A matrix product state whose measurement gives bit strings like those it was trained on.
 
     Attributes:
-        value: Negative log likelihood of the training strings, in nats per string, exact.
-        validation_nll: The same of the validation strings, None without. Infinite if the state cannot give
+        value: Negative log likelihood (NLL) of the training strings in nats per string, exact.
+        validation_nll: NLL of the validation strings; None without them, infinite if the state cannot produce
             one of them.
-        entropy: Entropy of the training strings in nats. `value` cannot be lower, and reaches it only where
-            every string has been memorised with its frequency.
-        tensors: The state, float64 arrays of shape (left, 2, right), right-canonical, of norm 1; site i is
+        entropy: Entropy of the training strings in nats: a lower bound of `value`, reached only if every
+            string has been memorized with its frequency.
+        tensors: The state as float64 arrays of shape (left, 2, right), right-canonical, of norm 1; site i is
             qubit i and column i.
-        history: One entry a sweep with `sweep`, `nll`, `validation_nll` and `bond`, the largest bond; the
-            first is the start.
-        converged: Whether training stopped by itself.
-        message: After how many sweeps, and the largest bond; or what to raise.
+        history: One entry per sweep with `sweep`, `nll`, `validation_nll` and `bond`, the largest bond; the
+            first entry is the initial state.
+        converged: Whether training stopped before its last sweep.
+        message: Number of sweeps and the largest bond, or what to raise.
+
+    Example:
+        >>> from bondwise.tn import train_born
+        >>> state = train_born(["00", "11"], max_bond=2, seed=0)
+        >>> sorted({"".join(map(str, bits)) for bits in state.sample(20, seed=0)})
+        ['00', '11']
     """
 
     validation_nll: float | None
@@ -72,7 +79,7 @@ class BornState(Result):
 
     @property
     def nll(self) -> float:
-        """The negative log likelihood of the training strings, the same number as `value`."""
+        """NLL of the training strings; same as `value`."""
         return float(self.value)
 
     @property
@@ -91,22 +98,22 @@ class BornState(Result):
         """Logarithm of the probability of each string.
 
         Args:
-            bitstrings: As for `train_born`, with as many columns.
+            bitstrings: Strings as for `train_born`, with n columns.
 
         Returns:
-            Nats, shape (samples,); -inf for a string that the state cannot give.
+            Nats, shape (samples,); -inf for a string that the state cannot produce.
 
         Raises:
-            UsageError: The strings are not strings of as many bits.
+            UsageError: The input is not bit strings with n columns.
         """
         return _log_probability(self.tensors, as_bits(bitstrings, "bitstrings", len(self.tensors)))
 
     def sample(self, count: int, seed: int | None = None) -> NDArray[np.uint8]:
-        """Draw independent strings, exactly, bit after bit.
+        """Draw independent strings from the exact distribution, bit by bit.
 
         Args:
             count: Number of strings.
-            seed: The same seed gives the same strings.
+            seed: Random seed for sampling.
 
         Returns:
             Bits of shape (count, n), uint8; column i is site i.
@@ -119,17 +126,17 @@ class BornState(Result):
         bits = np.empty((count, len(self.tensors)), np.uint8)
         vectors = np.ones((count, 1))
         for i, tensor in enumerate(self.tensors):
-            # all that follows is an isometry: the norm is the probability of the bits so far
+            # the later sites are isometries, so the norm is the probability of the bits so far
             zero = np.square(vectors @ tensor[:, 0]).sum(axis=1)
             bits[:, i] = rng.random(count) >= zero
             vectors, _ = _absorb(vectors, tensor, bits[:, i])
         return bits
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the negative log likelihood against the sweeps, with the entropy of the data as a line.
+        """Plot the NLL against the sweeps, with the entropy of the data as a line.
 
         Args:
-            ax: Matplotlib Axes; None makes a figure.
+            ax: Matplotlib Axes; None creates a figure.
 
         Returns:
             The Axes.
@@ -139,7 +146,7 @@ class BornState(Result):
         ax.plot(sweeps, [entry["nll"] for entry in self.history], label="train")
         if self.validation_nll is not None:
             ax.plot(sweeps, [entry["validation_nll"] for entry in self.history], label="validation")
-        ax.axhline(self.entropy, color="grey", linestyle="--", label="entropy of the data")
+        ax.axhline(self.entropy, color="gray", linestyle="--", label="entropy of the data")
         ax.set_xlabel("sweep")
         ax.set_ylabel("negative log likelihood (nats per string)")
         ax.legend()
@@ -160,33 +167,40 @@ def train_born(
 ) -> BornState:
     """Train a matrix product state so that its measurement gives strings like the given ones.
 
-    Training starts from the uniform superposition of all strings with a little noise and a bond of 2: no
-    string is impossible and amplitudes begin positive, which keeps the bonds small. With `validation` the
-    state of the lowest validation NLL is returned, without it that of the lowest training NLL.
+    Training starts from the uniform superposition of all strings with a little noise and bond 2: no string is
+    impossible, and amplitudes are positive at first, which keeps the bonds small. The state with the lowest
+    validation NLL is returned, or with the lowest training NLL if there is no `validation`.
 
     Args:
         bitstrings: Array of 0 and 1 of shape (samples, n), of any integer, boolean or real dtype, or a list
-            of strings such as "0110"; at least 2 columns. Column i, the letter i from the left, becomes site
-            i and qubit i; in the counts of Qiskit qubit 0 is on the right, so reverse those. Equal strings
-            are counted: time and memory (8 bytes * strings * n * max_bond) grow with the different ones.
+            of strings such as "0110"; at least 2 columns. Column i, letter i from the left, becomes site i
+            and qubit i. Qiskit prints qubit 0 on the right, so reverse the strings of its counts. Equal
+            strings are counted once: time and memory (8 bytes * strings * n * max_bond) grow with the number
+            of distinct ones.
         max_bond: Largest bond dimension.
-        validation: More strings of the same width, never trained on: training stops when they get no more
-            likely.
-        sweeps: Most sweeps; one goes over all bonds from left to right and back.
-        learning_rate: Size of a step; 1 is a full step of natural gradient descent. Small steps take more
-            sweeps and often do better on validation strings.
-        cutoff: Singular values below this part of the largest are dropped.
-        patience: Stop after so many sweeps without a gain of 1e-5 nats.
-        seed: Seed of the noise of the first state.
-        progress: Show a progress bar.
+        validation: Further strings of the same width that are not trained on. Training stops once they no
+            longer become more likely.
+        sweeps: Maximum number of sweeps; a sweep visits all bonds from left to right and back.
+        learning_rate: Step size; 1 is a full step of natural gradient descent. Small steps take more sweeps
+            and often do better on validation strings.
+        cutoff: Singular values below this fraction of the largest are dropped.
+        patience: Number of sweeps without a gain of 1e-5 nats after which training stops.
+        seed: Random seed for the noise of the initial state.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The state, its likelihoods and the entropy of the data. A result that is not settled says so instead
-        of raising.
+        The state, its likelihoods and the entropy of the data. If training does not settle, the result says
+        so instead of raising.
 
     Raises:
-        UsageError: The strings are empty, of different lengths, shorter than 2 or not made of 0 and 1, the
-            validation strings have another width, or a number is out of range.
+        UsageError: The strings are empty, differ in length, are shorter than 2 or contain anything but 0 and
+            1; the validation strings have another width; or a number is out of range.
+
+    Example:
+        >>> from bondwise.tn import train_born
+        >>> state = train_born(["0000", "0000", "1111"], max_bond=2, seed=0)
+        >>> print(f"NLL {state.nll:.3f}, entropy {state.entropy:.3f}")
+        NLL 0.637, entropy 0.637
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps), ("patience", patience)):
         whole_number(name, number)
@@ -237,9 +251,9 @@ def train_born(
 
 @dataclass
 class _Training:
-    """A state with its weight on site 0, and what every string makes of the sites beside each bond.
+    """A state with its center at site 0, and what every string contracts to on either side of each bond.
 
-    `left[i]` (samples, bond) is the product of the tensors before site i, `right[i]` of those behind it, each
+    `left[i]` (samples, bond) is the product of the tensors before site i, `right[i]` of those after it, each
     row divided by its norm: gradients do not depend on it, and long strings do not underflow.
     """
 
@@ -259,7 +273,7 @@ class _Training:
             self._pass_left(i)
 
     def sweep(self) -> None:
-        """Improve the pairs of neighbours from left to right and back."""
+        """Improve all pairs of neighbors from left to right and back."""
         bonds = range(len(self.tensors) - 1)
         for i in bonds:
             u, s, v = self._improved(i)
@@ -271,12 +285,12 @@ class _Training:
             self._pass_left(i)
 
     def groups(self, i: int) -> list[tuple[int, int, NDArray[np.int64]]]:
-        """The bits of sites i and i + 1, and which strings have them."""
+        """The bits of sites i and i + 1, and the strings that have them."""
         a, b = self.bits[:, i], self.bits[:, i + 1]
         return [(j, k, np.flatnonzero((a == j) & (b == k))) for j in (0, 1) for k in (0, 1)]
 
     def amplitudes(self, merged: _Real, i: int) -> _Real:
-        """Amplitude of every string, (samples,), but for its scale, with `merged` at sites i and i + 1."""
+        """Amplitude of every string up to its scale, (samples,), with `merged` at sites i and i + 1."""
         amplitudes = np.empty(len(self.bits))
         for j, k, rows in self.groups(i):
             half = self.left[i][rows] @ merged[:, j, k]
@@ -284,7 +298,7 @@ class _Training:
         return amplitudes
 
     def gradient(self, merged: _Real, amplitudes: _Real, i: int) -> _Real:
-        """Gradient of the NLL by the merged tensor (left, 2, 2, right) of norm 1, along the sphere."""
+        """Gradient of the NLL with respect to the merged tensor (left, 2, 2, right), along the sphere."""
         pull = np.empty_like(merged)
         ratios = self.weights / np.where(np.abs(amplitudes) < _IMPOSSIBLE, _IMPOSSIBLE, amplitudes)
         for j, k, rows in self.groups(i):
@@ -311,7 +325,7 @@ class _Training:
         return u, s / np.linalg.norm(s), v
 
     def _loss(self, amplitudes: _Real) -> float:
-        """The NLL but for a constant."""
+        """The NLL up to a constant."""
         return float(-2 * self.weights @ np.log(np.maximum(np.abs(amplitudes), _IMPOSSIBLE)))
 
     def _pass_right(self, i: int) -> None:
@@ -323,7 +337,7 @@ class _Training:
 
 
 def _absorb(vectors: _Real, tensor: _Real, bits: _Bits) -> tuple[_Real, _Real]:
-    """Rows times the matrix of their bit, divided by their norms, and these norms."""
+    """Each row times the matrix of its bit, divided by its norm, and these norms."""
     result = np.empty((len(bits), tensor.shape[2]))
     for bit in (0, 1):
         rows = bits == bit
@@ -336,7 +350,7 @@ def _log_probability(tensors: Sequence[_Real], bits: _Bits) -> _Real:
     vectors, total = np.ones((len(bits), 1)), np.zeros(len(bits))
     for i, tensor in enumerate(tensors):
         vectors, norms = _absorb(vectors, tensor, bits[:, i])
-        with np.errstate(divide="ignore"):  # -inf: the string is impossible
+        with np.errstate(divide="ignore"):  # an impossible string gives -inf
             total += np.log(norms)
     return 2 * total
 
@@ -356,6 +370,6 @@ def _noisy_superposition(sites: int, bond: int, seed: int | None) -> Tensors:
 
 
 def _count(bits: _Bits) -> tuple[_Bits, _Real]:
-    """The different strings and their frequencies."""
+    """The distinct strings and their frequencies."""
     different, counts = np.unique(bits, axis=0, return_counts=True)
     return different, counts / counts.sum()

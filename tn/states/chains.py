@@ -1,8 +1,8 @@
-"""Matrix product states as plain arrays: what is accepted, the canonical form it is brought to, and back.
+"""Matrix product states as plain arrays: what is accepted, the canonical form, truncation, and other formats.
 
-A state of n qubits is a list of n arrays of shape (left, 2, right), the outer bonds being 1. **Site i is
-qubit i.** Dense vectors follow Qiskit's Statevector: qubit i is bit i of the index, so site 0 is the least
-significant bit.
+A state of n qubits is a list of n arrays of shape (left, 2, right) with outer bonds 1. **Site i is qubit i.**
+Dense vectors follow Qiskit's Statevector: qubit i is bit i of the index, so site 0 is the least significant
+bit.
 """
 
 from __future__ import annotations
@@ -25,23 +25,33 @@ _ACCEPTED = "give a quimb MatrixProductState, a list of (left, 2, right) arrays,
 
 
 def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
-    """Canonical tensors of a pure state of qubits.
+    """Convert a pure state of qubits to canonical site tensors.
 
     Args:
-        state: A quimb `MatrixProductState` with open ends or `CircuitMPS`, a sequence of arrays of shape
-            (left, 2, right), or a vector of length 2**n (array or tensor, also as a column of shape
-            (2**n, 1), or Qiskit `Statevector`), or the result of `ground_state` or `train_born`. It must be
-            normalised to 1e-4; what is left is divided out, with a warning from 1e-6 on.
-        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
-            highest bit as in quimb's kets and PennyLane. Other states have no such order: site i is qubit i.
+        state: A quimb `MatrixProductState` with open ends or `CircuitMPS`; a sequence of arrays of shape
+            (left, 2, right); a vector of length 2**n (array or tensor, also as a column of shape (2**n, 1),
+            or a Qiskit `Statevector`); or the result of `ground_state` or `train_born`. It must be normalized
+            to 1e-4; the rest is divided out, with a warning above 1e-6.
+        order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
+            qubit 0 is its highest bit, as in quimb's kets and PennyLane. Other states have no such order;
+            their site i is qubit i.
 
     Returns:
         One array of shape (left, 2, right) per site: right-canonical, of norm 1, without superfluous bonds.
-        float64 if the state is real up to a global phase (the phase is dropped), else complex128.
+        The dtype is float64 if the state is real up to a global phase (which is dropped), otherwise
+        complex128.
 
     Raises:
-        UsageError: The state is of another kind, periodic, not made of qubits, not normalised, not finite, or
-            its bonds do not fit together; or "big" is said of a state that is no vector.
+        UsageError: The state is of another type, periodic, not made of qubits, not normalized or not finite,
+            its bonds do not match, or `order` is "big" for a state that is not a vector.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import site_tensors
+        >>> ghz = np.zeros(8)
+        >>> ghz[[0, 7]] = np.sqrt(0.5)
+        >>> [tensor.shape for tensor in site_tensors(ghz)]
+        [(1, 2, 2), (2, 2, 2), (2, 2, 1)]
     """
     require_order(order)
     tensors = _read(state, order)
@@ -53,22 +63,24 @@ def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
 
 
 def require_order(order: Order, vector: bool = True) -> None:
-    """Raise UsageError for an order that there is not, or that has no meaning for what is not a vector."""
+    """Raise UsageError if the order is unknown, or if it is "big" for a state that is not a vector."""
     if order not in ("little", "big"):
         raise UsageError(
             f'order is {order!r}; write "little" (qubit 0 is the lowest bit of a vector\'s index, as in '
             'Qiskit) or "big" (the highest, as in quimb and PennyLane).'
         )
     if order == "big" and not vector:
-        raise UsageError('order="big" is for vectors; site i of any other state is qubit i, so leave it out.')
+        raise UsageError(
+            'order="big" is for vectors; site i of any other state is qubit i, so leave order out.'
+        )
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A matrix product state; what can be asked of it can be asked of a `Tree`.
+    """A matrix product state with the same properties and methods as a `Tree`.
 
     Attributes:
-        tensors: One array of shape (left, 2, right) per site, outer bonds 1.
+        tensors: One array of shape (left, 2, right) per site, with outer bonds 1.
     """
 
     tensors: Tensors
@@ -93,18 +105,18 @@ class Chain:
         return Chain([tensor.astype(dtype) for tensor in self.tensors])
 
     def trees(self) -> list[Tree]:
-        """The trees from which the cheapest contraction is chosen.
+        """The forms from which the cheapest contraction is chosen.
 
-        Their roots are at either end of the chain and where a light cone begins, in its middle.
+        Their roots are at both ends of the chain and in the middle, where a light cone begins.
         """
         return [self.tree(root) for root in sorted({0, (self.sites - 1) // 2, self.sites - 2})]
 
     def tree(self, root: int) -> Tree:
-        """The same state as a tree whose root joins sites 0 ... root to the others; at least two sites."""
+        """The same state, of two sites or more, as a tree; its root joins sites 0 to `root` to the others."""
         nodes: list[Node] = []
 
         def branch(sites: Sequence[int], arrays: Sequence[NDArray[Any]]) -> tuple[int, bool, NDArray[Any]]:
-            """Nodes from the end of the chain inwards; the branch as a child, its matrix if it is a qubit."""
+            """Add the nodes from an end of the chain inwards: the branch as a child, and a qubit's matrix."""
             if len(sites) == 1:
                 return sites[0], True, arrays[0][0]
             first = np.tensordot(arrays[0][0], arrays[1], 1)
@@ -134,12 +146,12 @@ def largest_bond(tensors: Sequence[NDArray[Any]]) -> int:
 
 
 def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
-    """The nearest state with smaller bonds (up to the usual factor of successive truncation), normalised.
+    """The nearest state with smaller bonds, up to the usual factor of successive truncations, normalized.
 
     Args:
         tensors: Arrays of shape (left, d, right), in any gauge.
-        max_bond: Largest bond kept, None for no limit.
-        cutoff: Singular values below this part of the largest are dropped.
+        max_bond: Largest bond kept; None for no limit.
+        cutoff: Singular values below this fraction of the largest are dropped.
 
     Returns:
         Right-canonical tensors of norm 1.
@@ -156,38 +168,38 @@ def compress(tensors: Sequence[NDArray[Any]], max_bond: int | None = None, cutof
     return result
 
 
-def move_centre(tensors: Tensors, centre: int, site: int) -> None:
-    """Bring the weight from one site to another, in place; tensors on the way become isometries."""
-    for i in range(centre, site):
+def move_center(tensors: Tensors, center: int, site: int) -> None:
+    """Move the orthogonality center from one site to another, in place."""
+    for i in range(center, site):
         left, _, right = tensors[i].shape
         q, r = np.linalg.qr(tensors[i].reshape(2 * left, right))
         tensors[i], tensors[i + 1] = q.reshape(left, 2, -1), np.tensordot(r, tensors[i + 1], 1)
-    for i in range(centre, site, -1):
+    for i in range(center, site, -1):
         left, _, right = tensors[i].shape
         q, r = np.linalg.qr(tensors[i].reshape(left, 2 * right).T)
         tensors[i], tensors[i - 1] = q.T.reshape(-1, 2, right), np.tensordot(tensors[i - 1], r.T, 1)
 
 
-def merge(tensors: Tensors, site: int, centre: int) -> NDArray[Any]:
-    """Sites `site` and `site + 1` as one array (left, 2, 2, right), after the centre was moved to them."""
-    if not site <= centre <= site + 1:
-        move_centre(tensors, centre, site if centre < site else site + 1)
+def merge(tensors: Tensors, site: int, center: int) -> NDArray[Any]:
+    """Sites `site` and `site + 1` as one array (left, 2, 2, right), with the center moved there first."""
+    if not site <= center <= site + 1:
+        move_center(tensors, center, site if center < site else site + 1)
     return np.tensordot(tensors[site], tensors[site + 1], 1)
 
 
 def split(
     joint: NDArray[Any], cutoff: float, max_bond: int | None = None
 ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[Any], float]:
-    """Two sites apart again, truncated.
+    """Split two sites by a truncated singular value decomposition.
 
     Args:
-        joint: Shape (left, 2, 2, right), or with the two bits as one axis.
-        cutoff: Singular values below this part of the largest are dropped.
-        max_bond: Largest bond kept, None for no limit.
+        joint: Array of shape (left, 2, 2, right), or with both bits as a single axis.
+        cutoff: Singular values below this fraction of the largest are dropped.
+        max_bond: Largest bond kept; None for no limit.
 
     Returns:
-        Isometries (left, 2, bond) and (bond, 2, right), with the singular values between them, and the part
-        of the weight that is kept.
+        Isometries (left, 2, bond) and (bond, 2, right) with the singular values between them, in the order
+        left, values, right; and the fraction of the weight that is kept.
     """
     left, right = joint.shape[0], joint.shape[-1]
     u, s, v = np.linalg.svd(joint.reshape(2 * left, 2 * right), full_matrices=False)
@@ -197,7 +209,7 @@ def split(
 
 
 def rank(s: NDArray[np.float64], cutoff: float, max_bond: int | None = None) -> int:
-    """How many singular values are kept: those above `cutoff` times the largest, at least one."""
+    """Number of singular values kept: those above `cutoff` times the largest, and at least one."""
     keep = max(1, int((s > cutoff * s[0]).sum()))
     return keep if max_bond is None else min(keep, max_bond)
 
@@ -216,13 +228,21 @@ def left_block(bra: Sequence[NDArray[Any]], ket: Sequence[NDArray[Any]]) -> NDAr
 
 
 def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
-    """The state as a quimb MatrixProductState with sites 0 to n - 1.
+    """Convert site tensors to a quimb MatrixProductState with sites 0 to n - 1.
 
     Args:
         tensors: One array of shape (left, 2, right) per site.
 
+    Returns:
+        The same state.
+
     Raises:
-        UsageError: They are nothing of that kind.
+        UsageError: The input is not a list of such arrays.
+
+    Example:
+        >>> from bondwise.tn import site_tensors, to_quimb
+        >>> to_quimb(site_tensors([0.6, 0, 0, 0.8])).bond_sizes()
+        [2]
     """
     if not isinstance(tensors, list | tuple) or not tensors or any(np.ndim(item) != 3 for item in tensors):
         raise UsageError("to_quimb takes site tensors; give a list of (left, 2, right) arrays.")
@@ -234,10 +254,20 @@ def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
 
 
 def to_dense(state: Any) -> NDArray[Any]:
-    """The state as a vector of length 2**n, little-endian as Qiskit's Statevector.
+    """Convert a state to a vector of length 2**n, little-endian as Qiskit's Statevector.
 
     Args:
-        state: Site tensors, which are taken as they are, or whatever else `site_tensors` takes.
+        state: Site tensors, which are contracted unchanged, or any other state that `site_tensors` accepts.
+
+    Returns:
+        Vector of length 2**n, float64 or complex128.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import to_dense
+        >>> plus = np.full((1, 2, 1), np.sqrt(0.5))
+        >>> to_dense([plus, plus]).round(3)
+        array([0.5, 0.5, 0.5, 0.5])
     """
     tensors = state if isinstance(state, list | tuple) else site_tensors(state)
     block = np.ones((1, 1))
@@ -304,7 +334,7 @@ def _read(state: Any, order: Order) -> Tensors:
 
 
 def _double(*arrays: NDArray[Any]) -> Any:
-    """float64 or complex128, also for wider numbers, for which numpy has no decompositions."""
+    """float64 or complex128; also for wider dtypes, for which NumPy has no decompositions."""
     return np.complex128 if any(map(np.iscomplexobj, arrays)) else np.float64
 
 
@@ -314,7 +344,7 @@ def _require_finite(array: NDArray[Any], name: str) -> None:
 
 
 def _split_vector(vector: NDArray[Any], sites: int) -> Tensors:
-    """Exact tensors of a dense little-endian vector."""
+    """Exact site tensors of a dense little-endian vector."""
     # site 0 is the fastest index of the vector; reverse, so that it comes first
     rest = vector.reshape((2,) * sites).transpose().reshape(1, -1)
     tensors = []
@@ -328,7 +358,7 @@ def _split_vector(vector: NDArray[Any], sites: int) -> Tensors:
 
 
 def _right_canonical(tensors: Sequence[NDArray[Any]]) -> Tensors:
-    """The same state with its weight on site 0 and isometries to the right of it."""
+    """The same state with its center at site 0 and isometries to the right."""
     result = list(tensors)
     for i in range(len(result) - 1, 0, -1):
         left, d, right = result[i].shape
@@ -339,8 +369,10 @@ def _right_canonical(tensors: Sequence[NDArray[Any]]) -> Tensors:
 
 
 def _real_form(tensors: Tensors) -> Tensors | None:
-    """Real tensors of a state that is real up to a global phase, None of another state."""
-    overlap = inner([tensor.conj() for tensor in tensors], tensors)  # exp(2 i phase) if there is but a phase
+    """Real tensors of a state that is real up to a global phase; None for any other state."""
+    overlap = inner(
+        [tensor.conj() for tensor in tensors], tensors
+    )  # exp(2i·phase) if the state is real up to a phase
     if abs(overlap) < 1 - 1e-13:
         return None
     first = tensors[0] * np.exp(-0.5j * np.angle(overlap))

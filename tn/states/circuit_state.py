@@ -1,4 +1,4 @@
-"""The state of a circuit as a matrix product state, by Qiskit where it is small, else by quimb."""
+"""The state of a circuit as a matrix product state: by Qiskit for few qubits, by quimb for many."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from bondwise.tn.states.imported_quimb import qtn
 from bondwise.tn.states.networks import chain_arrays
 
 _CUTOFF = 1e-12
-_DENSE_QUBITS = 18  # seconds; the cost of splitting the vector grows as 2.8^n
-_WORKING, _LEAST = 4, 128  # bonds on the way: so many times the final one, and no fewer than that
+_DENSE_QUBITS = 18  # takes seconds; the cost of splitting the vector grows as 2.8^n
+_WORKING, _LEAST = 4, 128  # bonds on the way: a multiple of the final one, and a lower bound
 
 
 def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, float]:
-    """Apply a circuit to |0...0> and truncate the final state to `max_bond`.
+    """Apply a circuit to |0…0⟩ and truncate the final state to `max_bond`.
 
-    Up to 18 qubits the circuit is simulated exactly. Beyond, it is applied gate by gate to a matrix product
-    state whose bonds are truncated on the way, at four times `max_bond` and at least 128.
+    Up to 18 qubits the circuit is simulated exactly. Larger circuits are applied gate by gate to a matrix
+    product state whose bonds are truncated on the way, to four times `max_bond` but at least 128.
 
     Args:
-        circuit: Any circuit without free parameters, resets and measurements but those at its end, which are
-            left out.
+        circuit: Any circuit without free parameters or resets. Final measurements are left out; others are
+            refused.
         max_bond: Largest bond of the result.
 
     Returns:
-        Site tensors of norm 1, site i being qubit i, and the weight lost by truncation: exact up to 18
-        qubits, beyond an estimate (the product of what every step kept, subtracted from 1).
+        Site tensors of norm 1, where site i is qubit i, and the weight lost by truncation. The weight is
+        exact up to 18 qubits; beyond, it is an estimate: 1 minus the product of the weights kept at every
+        step.
 
     Raises:
-        UsageError: The circuit has free parameters, or something in it is not a gate.
+        UsageError: The circuit has free parameters, or an operation in it is not a gate.
     """
     if circuit.num_parameters:
         raise UsageError(
@@ -45,11 +46,11 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
     if not plain.num_qubits:
         raise UsageError("the circuit has no qubits; give one on at least 1.")
     steps = [step for step in plain.data if not isinstance(step.operation, Barrier | Delay)]
-    # what has no matrix has a definition
+    # operations without a matrix have a definition
     if any(len(step.qubits) > 2 or not hasattr(step.operation, "__array__") for step in steps):
         try:
             plain = transpile(plain, basis_gates=["u", "cx"], optimization_level=0)
-        except Exception as error:  # each pass has its own kinds
+        except Exception as error:  # every pass raises its own types
             raise UsageError(f"the circuit cannot be written in gates of two qubits: {error}") from error
     small = plain.num_qubits <= _DENSE_QUBITS
     bond = max(_WORKING * max_bond, _LEAST)

@@ -21,14 +21,21 @@ _FIRST_BOND = 8  # doubled with every sweep
 
 @dataclass(frozen=True, kw_only=True)
 class GroundState(Result):
-    """A variational ground state.
+    """A variational ground state, as `ground_state` returns it.
 
     Attributes:
-        value: The energy, in the units of the Hamiltonian: an upper bound of the true one but for rounding.
-        tensors: The state, arrays of shape (left, 2, right), float64 for a real Hamiltonian; site i is
+        value: Energy in the units of the Hamiltonian: an upper bound of the exact one, up to rounding.
+        tensors: The state as arrays of shape (left, 2, right), float64 for a real Hamiltonian; site i is
             qubit i.
         converged: Whether the energy changed by less than `tolerance` in the last sweep.
-        message: Number of sweeps and largest bond, or why it is not converged.
+        message: Number of sweeps and largest bond, or why the search did not converge.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from bondwise.tn import ground_state
+        >>> found = ground_state(SparsePauliOp(["XX", "YY", "ZZ"]), seed=0)
+        >>> print(f"{found.energy:.6f}", found.message)
+        -3.000000 solved exactly, bond 2
     """
 
     tensors: tuple[NDArray[Any], ...] = field(repr=False)
@@ -37,7 +44,7 @@ class GroundState(Result):
 
     @property
     def energy(self) -> float:
-        """The energy, the same number as `value`."""
+        """The energy; same as `value`."""
         return float(self.value)
 
     @property
@@ -60,21 +67,29 @@ def ground_state(
 
     Args:
         hamiltonian: Any Hermitian `SparsePauliOp` without free parameters, of any range and number of terms,
-            or what `bondwise.backends.estimate` takes as an observable.
+            or anything else that `bondwise.backends.estimate` accepts as an observable.
         max_bond: Largest bond dimension of the state, at least 1.
-        cutoff: Schmidt values below this part of the largest are dropped from the state returned.
-        sweeps: Most sweeps.
-        tolerance: Stop when a sweep changes the energy by less than this times the largest coefficient.
-        seed: Seed of the random state from which the first sweep starts.
-        progress: Show a progress bar.
+        cutoff: Schmidt values below this fraction of the largest are dropped from the state that is returned.
+        sweeps: Maximum number of sweeps.
+        tolerance: Stop once a sweep changes the energy by less than this times the largest coefficient.
+        seed: Random seed for the initial state.
+        progress: Whether to show a progress bar.
 
     Returns:
-        Energy and state. A result that is not converged says so instead of raising. Up to 8 sites, and with a
-        bond that suffices for any state, the energy is exact; beyond, sweeps may settle in a local minimum of
-        a frustrated or glassy Hamiltonian: compare a few seeds.
+        Energy and state. If the search does not converge, the result says so instead of raising. The energy
+        is exact up to 8 sites if `max_bond` suffices for any state. Beyond, the search may end in a local
+        minimum of a frustrated or glassy Hamiltonian, so compare a few seeds.
 
     Raises:
-        UsageError: The operator is not Hermitian, not finite or none, or a number is out of range.
+        UsageError: The operator is not a finite Hermitian Pauli sum, or a number is out of range.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from bondwise.tn import ground_state
+        >>> terms = [(letter * 2, [i, i + 1], 1.0) for i in range(3) for letter in "XYZ"]
+        >>> found = ground_state(SparsePauliOp.from_sparse_list(terms, 4), seed=0)
+        >>> print(f"{found.energy:.6f}", found.converged)
+        -6.464102 True
     """
     for name, number in (("max_bond", max_bond), ("sweeps", sweeps)):
         whole_number(name, number)
@@ -105,8 +120,8 @@ def ground_state(
 def _sweep(
     operators: list[NDArray[Any]], max_bond: int, sweeps: int, tolerance: float, seed: int | None, bar: Any
 ) -> tuple[Tensors, int, bool]:
-    """State, number of sweeps and whether the energy settled."""
-    # quimb's order: ket index before bra index
+    """The state, the number of sweeps and whether the energy converged."""
+    # quimb expects the ket index before the bra index
     arrays = [np.ascontiguousarray(w.transpose(0, 1, 3, 2)) for w in operators]
     arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]
     mpo = qtn.MatrixProductOperator(arrays, shape="lrud")

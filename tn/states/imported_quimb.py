@@ -1,9 +1,10 @@
 """quimb, imported without the product that it gives scipy's sparse matrices.
 
-That product, of a `csr_matrix` and a vector, is right for square matrices only (above 50,000 non-zeros, with
-more than one thread). scipy's own comes back, wrapped as quimb wraps that of other formats: quimb's arrays
-come out as quimb's, all others as ever. What quimb adds under names that scipy does not have (`.H`, `.tr`,
-`&`) stays, since quimb's own functions need it. Whoever imported quimb before keeps all of it.
+quimb replaces the product of a `csr_matrix` and a vector by one that is correct only for square matrices
+(above 50,000 nonzeros, with more than one thread). Here scipy's own product is put back, wrapped as quimb
+wraps the products of other formats, so that quimb's arrays stay quimb's. What quimb adds under names that
+scipy does not have (`.H`, `.tr`, `&`) stays, because quimb's own functions need it. If quimb was imported
+earlier, nothing is changed.
 """
 
 from scipy.sparse import csr_matrix

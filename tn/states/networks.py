@@ -1,7 +1,8 @@
-"""quimb's networks as arrays, by the names of their indices.
+"""What the readers of states share: other libraries' arrays, and quimb's networks by the names of their
+indices.
 
-quimb keeps tensors in any order with axes in any order: after `flip`, or when a tensor was taken out and put
-back, `.arrays` is not in the order of the sites. What a site is is said by the name of its index alone.
+quimb stores tensors, and the axes of a tensor, in any order: after `flip`, or after a tensor was taken out
+and put back, `.arrays` is not in the order of the sites. Only the name of its index identifies a site.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: accepted silen
 
 
 def numpy_array(given: Any) -> NDArray[Any]:
-    """Another library's array as numpy's; of torch also from another device, or while it keeps gradients."""
+    """Another library's array as a NumPy array; also a torch tensor on a device or with gradients."""
     if hasattr(given, "detach") and hasattr(given, "resolve_conj"):
         given = given.detach().cpu().resolve_conj().resolve_neg()
     return np.asarray(given)
@@ -29,14 +30,14 @@ def site_names(network: qtn.TensorNetwork) -> list[str]:
     """The outer indices of a state in the order of its sites.
 
     Raises:
-        UsageError: The network has others, so that it is no state of sites 0 to n - 1.
+        UsageError: There are other outer indices, so this is not a state of sites 0 to n - 1.
     """
     outer = set(network.outer_inds())
     names = [f"k{i}" for i in range(len(outer))]
     if hasattr(network, "site_ind_id") and hasattr(network, "site_ind"):
         try:
             names = [network.site_ind(i) for i in range(len(outer))]
-        except (TypeError, IndexError):  # sites of a lattice are pairs
+        except (TypeError, IndexError):  # a lattice numbers its sites by pairs
             names = []
     if not outer or outer != set(names):
         shown = ", ".join(sorted(map(str, outer))[:4]) or "none"
@@ -82,7 +83,7 @@ def chain_arrays(network: qtn.TensorNetwork) -> list[NDArray[Any]]:
         array = numpy_array(tensor.data).transpose(axes)
         arrays.append(array.reshape(bond, tensor.ind_size(name), -1))
         left = right
-    arrays[0] = arrays[0] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
+    arrays[0] = arrays[0] * 10.0 ** float(network.exponent)  # quimb keeps part of the norm there
     return arrays
 
 

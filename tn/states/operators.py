@@ -1,10 +1,10 @@
 """Pauli sums as matrix product operators.
 
 The operator is built in one pass from left to right. A sum of Pauli words is a vector in the orthonormal
-basis of words; at every bond it is a matrix with one column for each distinct rest of a word, and a singular
-value decomposition of this matrix splits off one site. As its columns are orthonormal, only rounding is lost
-and the bonds are the smallest possible: 5 for the Heisenberg chain, whatever the order or the number of
-the terms.
+basis of words. At every bond it is a matrix with one column for each distinct remainder of a word, and a
+singular value decomposition of this matrix splits off one site. Because the columns are orthonormal, only
+rounding is lost and the bonds are the smallest possible: 5 for the Heisenberg chain, whatever the order and
+number of the terms.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from bondwise.circuits import Observable, as_operator, hermitian
 from bondwise.tn.states.chains import Tensors, rank
 
-_ROUNDING = 1e-13  # relative size of what is rounding
+_ROUNDING = 1e-13  # relative size below which a number is rounding
 # with Y replaced by iY every word with an even number of Y is real
 LETTERS = np.array([np.eye(2), [[0, 1], [1, 0]], [[0, 1], [-1, 0]], np.diag([1, -1])])
 
 
 def expectation_value(operators: list[NDArray[Any]], tensors: Tensors) -> float:
-    """<state|operator|state> of a state of norm 1."""
+    """Expectation value ⟨state|operator|state⟩ of a state of norm 1."""
     bonds = np.ones((1, 1, 1))  # bra, operator, ket
     for w, tensor in zip(operators, tensors, strict=True):
         ket = np.tensordot(bonds, tensor, 1)
@@ -33,17 +33,17 @@ def expectation_value(operators: list[NDArray[Any]], tensors: Tensors) -> float:
 
 
 def read_operator(hamiltonian: Observable) -> tuple[NDArray[np.int64], NDArray[Any], float]:
-    """Read a Hermitian Pauli sum.
+    """Split a Hermitian Pauli sum into words and coefficients.
 
     Args:
-        hamiltonian: A Pauli sum without free parameters, or what else `as_operator` reads as one.
+        hamiltonian: A Pauli sum without free parameters, or anything else that `as_operator` accepts.
 
     Returns:
-        Words (terms, sites) as indices into `LETTERS`, their coefficients, float64 or complex128, and the
+        Words (terms, sites) as indices into `LETTERS`; their coefficients, float64 or complex128; and the
         coefficient of the identity, which has no word.
 
     Raises:
-        UsageError: It is no Hermitian Pauli sum with finite numbers as coefficients.
+        UsageError: The input is not a Hermitian Pauli sum with finite numbers as coefficients.
     """
     operator = hermitian(as_operator(hamiltonian, what="Hamiltonian"), what="Hamiltonian")
     coefficients = operator.coeffs.real
@@ -60,14 +60,14 @@ def read_operator(hamiltonian: Observable) -> tuple[NDArray[np.int64], NDArray[A
 
 
 def matrix_product(words: NDArray[np.int64], coefficients: NDArray[Any]) -> list[NDArray[Any]]:
-    """Operators (left, right, 2, 2) on each site, bra before ket, whose product is the sum of words."""
+    """Site operators (left, right, 2, 2), bra before ket, whose product is the sum of the words."""
     weights, rests = coefficients[None, :], words
     tensors = []
     for _ in range(words.shape[1] - 1):
         unique, column = np.unique(rests[:, 1:], axis=0, return_inverse=True)
         joint = np.zeros((len(weights), 4, len(unique)), weights.dtype)
         joint[:, rests[:, 0], column.ravel()] = (
-            weights  # a letter and a rest make one word: no two weights meet
+            weights  # a letter and a remainder make one word, so no two weights collide
         )
         u, s, v = np.linalg.svd(joint.reshape(-1, len(unique)), full_matrices=False)
         keep = rank(s, _ROUNDING)

@@ -1,15 +1,15 @@
-"""Another order of the qubits along the chain, so that strongly correlated ones stand near each other.
+"""Orders of the qubits along a chain that place strongly correlated ones next to each other.
 
-Finding it is a quadratic assignment problem (Szoldra, Mukherjee, Schmelcher, arXiv:2602.12042). Here the cost
-of an order is
+Finding one is a quadratic assignment problem (Szoldra, Mukherjee, Schmelcher, arXiv:2602.12042). Here the
+cost of an order is
 
-    sum over pairs i < j of I(i, j)^2 |p(i) - p(j)|,
+    sum over pairs i < j of I(i, j)² |p(i) - p(j)|,
 
-where p(i) is the place of qubit i and I the mutual information. With |p(i) - p(j)| a pair counts once for
-every cut that separates it. I is squared because in chains whose end bonds are nearly singlets, as the open
-Heisenberg and XX chains, the plain I would have the two qubits at each end exchanged; squared, it gives these
-chains back as they are. The search is local, by exchanges and insertions, and starts among others from the
-Fiedler vector, which solves the problem of squared distances with real numbers for places.
+where p(i) is the position of qubit i and I the mutual information. With |p(i) - p(j)|, a pair counts once for
+every cut that separates it. I is squared because chains whose end bonds are nearly singlets, such as the open
+Heisenberg and XX chains, would otherwise have the two qubits at each end exchanged; with the square these
+chains keep their order. The search is local, by exchanges and insertions. One of its starting points is the
+Fiedler vector, which solves the problem of squared distances with real numbers as positions.
 """
 
 from __future__ import annotations
@@ -28,25 +28,32 @@ from bondwise.tn.states.chains import Tensors, compress, merge, site_tensors, sp
 
 _ROUNDING = 1e-13  # nats
 _RANDOM_STARTS = 8
-_TIE = 1e-10  # relative difference of costs that is rounding
+_TIE = 1e-10  # costs closer than this, relatively, are equal
 
 
 def mutual_information(state: Any) -> NDArray[np.float64]:
-    """Mutual information of all pairs of qubits of a pure state.
+    """Compute the mutual information of all pairs of qubits of a pure state.
 
     I(i, j) = S(i) + S(j) - S(ij), with the von Neumann entropies of the reduced density matrices of one and
-    of two sites; it bounds all correlations between the two. The time grows as n^2 bond^3.
+    two sites, bounds all correlations between the two qubits. The time grows as n² bond³.
 
     Args:
-        state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, or a vector of
-            length 2**n (little-endian), normalised; site i is qubit i.
+        state: A normalized state in any form that `site_tensors` accepts: a quimb MatrixProductState with
+            open ends, a list of (left, 2, right) arrays, or a vector of length 2**n (little-endian). Site i
+            is qubit i.
 
     Returns:
-        float64 of shape (n, n), in nats, between 0 and 2 ln 2: symmetric, with a diagonal of zeros. Values
-        below 1e-13 are rounding and become 0.
+        float64 array of shape (n, n), in nats, with values between 0 and 2 ln 2: symmetric, with zeros on the
+        diagonal. Values below 1e-13 are rounding and are set to 0.
 
     Raises:
         UsageError: The state is not one of the above.
+
+    Example:
+        >>> from bondwise.tn import mutual_information
+        >>> mutual_information([0.5**0.5, 0, 0, 0.5**0.5]).round(4)
+        array([[0.    , 1.3863],
+               [1.3863, 0.    ]])
     """
     tensors = site_tensors(state)
     sites = len(tensors)
@@ -70,25 +77,34 @@ def mutual_information(state: Any) -> NDArray[np.float64]:
 
 
 def order_qubits(state_or_information: Any, *, seed: int | None = None) -> list[int]:
-    """An order of the qubits that lets strongly correlated ones stand near each other.
+    """Find an order of the qubits that places strongly correlated ones next to each other.
 
-    It makes sum I(i, j)^2 |p(i) - p(j)| small, p(i) being the place of qubit i. The search is heuristic; it
-    starts also from the given order and never returns one that costs more. Of orders that cost the same, and
-    of an order and its mirror image, the one nearest to the given order is returned. The cost sees pairs
-    only: where all are alike, as in a Dicke state, the given order comes back.
+    It minimizes the sum of I(i, j)² |p(i) - p(j)| over pairs, where p(i) is the position of qubit i. The
+    search is heuristic. Because it also starts from the given order, it never returns one that costs more.
+    Among orders of equal cost, and between an order and its mirror image, it returns the one closest to the
+    given order. The cost depends on pairs only: if all pairs are alike, as in a Dicke state, the given order
+    is returned.
 
     Args:
-        state_or_information: A state as for `mutual_information`, or an array (n, n) of weights of the pairs
-            such as it returns: symmetric and not negative, in any unit; the diagonal does not count.
-        seed: Seed of the random starts; the same seed gives the same order.
+        state_or_information: A state as for `mutual_information`, or an array (n, n) of pair weights such as
+            that function returns: symmetric and nonnegative, in any unit; the diagonal is ignored.
+        seed: Random seed for some of the starting points.
 
     Returns:
-        n numbers: `order[k]` is the qubit that is to stand at place k, as `permute` takes it. A circuit for
-        the state so ordered prepares the given state once it is put on these qubits,
-        `QuantumCircuit(n).compose(circuit, order)`.
+        n integers: `order[k]` is the qubit to place at position k, as `permute` expects it. If a circuit
+        prepares the reordered state, `QuantumCircuit(n).compose(circuit, order)` prepares the given one.
 
     Raises:
         UsageError: The state is not accepted, or the array is not a symmetric matrix of weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import order_qubits
+        >>> weights = np.zeros((4, 4))
+        >>> for i, j in [(0, 2), (2, 1), (1, 3)]:
+        ...     weights[i, j] = weights[j, i] = 1
+        >>> order_qubits(weights, seed=0)
+        [0, 2, 1, 3]
     """
     weights = _read_information(state_or_information) ** 2
     sites = len(weights)
@@ -103,22 +119,30 @@ def order_qubits(state_or_information: Any, *, seed: int | None = None) -> list[
 
 
 def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutoff: float = 1e-12) -> Tensors:
-    """Put the sites of a state in another order, by as few exchanges of neighbours as possible.
+    """Reorder the sites of a state with the smallest number of exchanges of neighbors.
 
     Args:
         state: As for `mutual_information`.
         order: Each of 0 to n - 1 once; site k of the result is site `order[k]` of the state.
-        max_bond: Largest bond kept after each exchange, None for no limit: a bad order needs bonds of up to
+        max_bond: Largest bond kept after each exchange; None for no limit. A bad order needs bonds of up to
             2**(n // 2).
-        cutoff: Singular values below this part of the largest are dropped.
+        cutoff: Singular values below this fraction of the largest are dropped.
 
     Returns:
         Right-canonical arrays of shape (left, 2, right) of norm 1, real if the state is real up to a global
         phase, which is dropped.
 
     Raises:
-        UsageError: The state is not accepted, the order is not a permutation of its sites, `max_bond` is
-            below 1, or `cutoff` is not in [0, 1).
+        UsageError: The state is not accepted, `order` is not a permutation of its sites, `max_bond` is below
+            1, or `cutoff` is not in [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from qiskit.quantum_info import Statevector
+        >>> from bondwise.tn import permute, to_dense
+        >>> moved = permute(Statevector.from_label("0001"), [1, 2, 3, 0])  # qubit 0 goes last
+        >>> format(np.argmax(to_dense(moved)), "04b")
+        '1000'
     """
     if max_bond is not None:
         whole_number("max_bond", max_bond)
@@ -132,31 +156,36 @@ def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutof
     if sorted(wanted) != list(range(sites)):
         raise UsageError(f"order is {order}; give each of the sites 0 to {sites - 1} once.")
     now = list(range(sites))
-    centre = 0  # isometries to the left and to the right of it
+    center = 0
     for k, site in enumerate(wanted):
         place = now.index(site)
         if place == k:
             continue
         now.insert(k, now.pop(place))
         for i in range(place - 1, k - 1, -1):
-            u, s, v, _ = split(merge(tensors, i, centre).transpose(0, 2, 1, 3), cutoff, max_bond)
-            tensors[i], tensors[i + 1], centre = u * s, v, i
+            u, s, v, _ = split(merge(tensors, i, center).transpose(0, 2, 1, 3), cutoff, max_bond)
+            tensors[i], tensors[i + 1], center = u * s, v, i
     return compress(tensors, max_bond, cutoff)
 
 
 def snake_order(rows: int, cols: int) -> list[int]:
-    """The order of a grid along a snake: forth and back along the shorter side, by steps to neighbours.
+    """Order a grid along a snake: back and forth along the shorter side, always moving to a neighbor.
 
     Args:
-        rows: Rows of the grid, at least 1.
-        cols: Columns of the grid, at least 1.
+        rows: Number of rows, at least 1.
+        cols: Number of columns, at least 1.
 
     Returns:
-        The sites, numbered row by row, in the order of the chain; down the first column, up the second and
-        so on if rows <= cols.
+        The sites, numbered row by row, in the order of the chain: down the first column, up the second and so
+        on if rows <= cols.
 
     Raises:
         UsageError: A side is below 1.
+
+    Example:
+        >>> from bondwise.tn import snake_order
+        >>> snake_order(2, 3)
+        [0, 3, 4, 1, 2, 5]
     """
     grid = _grid(rows, cols)
     lines = grid.T if rows <= cols else grid
@@ -164,27 +193,32 @@ def snake_order(rows: int, cols: int) -> list[int]:
 
 
 def block_order(rows: int, cols: int) -> list[int]:
-    """The order of a grid by halves, as under the leaves of a binary tree: blocks stay together.
+    """Order a grid by halves, like the leaves of a binary tree, so that blocks stay together.
 
-    A block is cut in two across its longer side, or across the other one if only that is even, so that both
-    halves are equal. If both sides are odd, the first part of the longer one has a line more.
+    A block is cut in two across its longer side, or across the other side if only that one is even, so that
+    both halves are equal. If both sides are odd, the first part of the longer side has one line more.
 
     Args:
-        rows: Rows of the grid, at least 1.
-        cols: Columns of the grid, at least 1.
+        rows: Number of rows, at least 1.
+        cols: Number of columns, at least 1.
 
     Returns:
-        The sites, numbered row by row, in the order of the leaves. The halves of the order, their halves and
+        The sites, numbered row by row, in the order of the leaves. The halves of this order, their halves and
         so on are rectangles as long as their size is even.
 
     Raises:
         UsageError: A side is below 1.
+
+    Example:
+        >>> from bondwise.tn import block_order
+        >>> block_order(2, 4)
+        [0, 4, 1, 5, 2, 6, 3, 7]
     """
     return _leaves(_grid(rows, cols))
 
 
 def _entropy(density: NDArray[Any]) -> Any:
-    """Von Neumann entropy of matrices (..., d, d) in nats."""
+    """Von Neumann entropy of density matrices (..., d, d) in nats."""
     return entr(np.linalg.eigvalsh(density).clip(min=0)).sum(-1)
 
 
@@ -213,7 +247,7 @@ def _cost(weights: NDArray[np.float64], order: NDArray[np.intp]) -> float:
 
 
 def _spectral_order(weights: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The uncorrelated parts one after the other, each along its Fiedler vector."""
+    """The uncorrelated parts one after the other, each in the order of its Fiedler vector."""
     count, label = connected_components(weights > 0)
     order = []
     for part in range(count):
@@ -225,7 +259,7 @@ def _spectral_order(weights: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _improve(weights: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Local search: the best exchange of two qubits or insertion of one elsewhere, until none helps."""
+    """Local search: the best exchange of two qubits or insertion of one elsewhere, until neither helps."""
     enough = -_TIE * weights.sum()
     places = np.arange(len(order))
     distance = np.abs(places[:, None] - places).astype(np.float64)
@@ -243,30 +277,30 @@ def _improve(weights: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[n
 
 
 def _exchange_changes(placed: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the cost changes by if the qubits at places a and b are exchanged, (n, n)."""
+    """Change of the cost if the qubits at positions a and b are exchanged, (n, n)."""
     product = placed @ distance
     own = product.diagonal()
     return product + product.T - own[:, None] - own + 2 * placed * distance
 
 
 def _insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the cost changes by if the qubit at place a is moved to place b, (n, n)."""
+    """Change of the cost if the qubit at position a is moved to position b, (n, n)."""
     forward = _forward_insertion_changes(placed)
     return forward + _forward_insertion_changes(placed[::-1, ::-1])[::-1, ::-1]
 
 
 def _forward_insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for b > a, where qubit a passes its later neighbours one by one; 0 for b <= a.
+    """The same for b > a, where qubit a passes its later neighbors one by one; 0 for b <= a.
 
-    As a passes f, it comes nearer by 1 to all that is beyond f and farther from all that is before, and f
-    the other way round.
+    As a passes f, it comes closer by 1 to everything beyond f and moves away by 1 from everything before f;
+    for f it is the other way round.
     """
-    balance = 2 * placed.cumsum(1) - placed.sum(1)[:, None]  # before and at a place, less beyond it
+    balance = 2 * placed.cumsum(1) - placed.sum(1)[:, None]  # weight up to a position minus weight beyond it
     return np.triu(balance - balance.diagonal(), 1).cumsum(1)
 
 
 def _inversions(order: NDArray[np.intp]) -> int:
-    """Number of exchanges of neighbours that sort the order."""
+    """Number of exchanges of neighbors that sort the order."""
     return int(np.triu(order[:, None] > order, 1).sum())
 
 
@@ -281,5 +315,5 @@ def _leaves(grid: NDArray[np.intp]) -> list[int]:
         return [int(grid[0, 0])]
     longer = int(grid.shape[1] >= grid.shape[0])
     axis = 1 - longer if grid.shape[longer] % 2 and not grid.shape[1 - longer] % 2 else longer
-    first, second = np.array_split(grid, 2, axis)  # the first is the longer one
+    first, second = np.array_split(grid, 2, axis)  # the first half is the longer one
     return _leaves(first) + _leaves(second)

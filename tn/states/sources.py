@@ -1,4 +1,4 @@
-"""What `bondwise.tn.decompose` and `fit` take as a state, and how each of it becomes one."""
+"""What `bondwise.tn.decompose` and `fit` accept as a state, and how each input becomes one."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from bondwise.tn.states.trees import Tree, checked, tree_state
 def read_state(
     state: Any, *, max_bond: int, order: Order = "little", seed: int | None = None, progress: bool = False
 ) -> tuple[Chain | Tree, str, float]:
-    """The tensors of a state, given or yet to be found.
+    """The tensors of a state that is given or has to be found first.
 
     Args:
         state: As for `bondwise.tn.decompose`.
-        max_bond: Bond dimension of a state that is yet to be found.
-        order: Of a vector's index, "little" or "big", as for `site_tensors`.
-        seed: Of the search for it.
-        progress: Show bars.
+        max_bond: Bond dimension of a state that has to be found.
+        order: Bit order of a vector's index, "little" or "big", as for `site_tensors`.
+        seed: Random seed for the search.
+        progress: Whether to show progress bars.
 
     Returns:
-        Canonical site tensors, or a tree; how the state was found, as the beginning of a message; and the
-        weight of the state asked for that is left out, 0 but for large circuits.
+        A chain in canonical form or a tree; how it was found, as the beginning of a message; and the weight
+        of the requested state that is left out, which is 0 except for large circuits.
 
     Raises:
-        UsageError: It is nothing of that kind, or damaged.
+        UsageError: The input is not accepted as a state, or is damaged.
     """
     if hasattr(state, "detach"):
         state = numpy_array(state)
@@ -83,6 +83,8 @@ def _is_bitstrings(state: Any) -> bool:
 
 
 def _is_text(state: Any) -> bool:
-    """Whether it is a path, or counts of outcomes, which an observable's label or dictionary resembles."""
+    """Whether this is a path or counts of outcomes, which resemble the labels and dictionaries of
+    observables.
+    """
     counts = type(state) is dict and not all(set(str(key)) <= set("IXYZ") for key in state)
     return isinstance(state, str) or counts

@@ -1,9 +1,9 @@
 """States as binary trees: the form in which chains and tree tensor networks are contracted with circuits.
 
-The leaves are the qubits. Every node joins two children, each a qubit or an earlier node, by an array of
-shape (left, right, up): `left` and `right` are the bonds to the children, 2 for a qubit, and `up` is the bond
-to the parent, 1 at the root, which comes last. A matrix product state is a tree with a root at any of its
-bonds and two branches on which every node adds one site.
+The leaves are the qubits. Every node joins two children, each of them a qubit or an earlier node, by an array
+of shape (left, right, up): `left` and `right` are the bonds to the children, 2 for a qubit, and `up` is the
+bond to the parent, which is 1 at the root, the last node. A matrix product state is a tree with its root at
+any of its bonds and two branches on which every node adds one site.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Node:
     """Two children and the array that joins them.
 
     Attributes:
-        left: Number of a qubit if `left_is_qubit`, else the index of an earlier node.
-        right: Likewise.
-        array: Shape (left, right, up).
+        left: Index of a qubit if `left_is_qubit`, otherwise of an earlier node.
+        right: Index of a qubit if `right_is_qubit`, otherwise of an earlier node.
+        array: Array of shape (left, right, up).
         left_is_qubit: Whether the left child is a qubit.
-        right_is_qubit: Whether the right child is one.
+        right_is_qubit: Whether the right child is a qubit.
     """
 
     left: int
@@ -40,10 +40,20 @@ class Node:
 
 @dataclass(frozen=True)
 class Tree:
-    """A state of at least two qubits; children come before their parents.
+    """A state of at least two qubits as a binary tree, as `tree_state` returns it.
 
     Attributes:
-        nodes: n - 1 nodes for n qubits, the root last.
+        nodes: The n - 1 nodes for n qubits; children come before their parents, and the root is last.
+
+    Example:
+        >>> import numpy as np
+        >>> from quimb.tensor import Tensor, TensorNetwork
+        >>> from bondwise.tn import tree_state
+        >>> pairs = [Tensor(np.eye(4).reshape(2, 2, 4), [f"k{i}", f"k{i + 1}", f"b{i}"]) for i in (0, 2)]
+        >>> top = Tensor(np.eye(4) / 2, ["b0", "b2"])
+        >>> tree = tree_state(TensorNetwork([*pairs, top]))
+        >>> tree.sites, tree.largest_bond, tree.qubits()
+        (4, 4, [(2, 3), (0, 1), (0, 1, 2, 3)])
     """
 
     nodes: tuple[Node, ...]
@@ -68,13 +78,13 @@ class Tree:
         return Tree(tuple(replace(node, array=node.array.astype(dtype)) for node in self.nodes))
 
     def trees(self) -> list[Tree]:
-        """The trees from which the cheapest contraction is chosen: this one."""
+        """The forms from which the cheapest contraction is chosen: this tree only."""
         return [self]
 
     def nearest_product(self) -> list[NDArray[Any]]:
-        """A product state near this one, site by site (1, 2, 1): the first Schmidt vector of every qubit."""
+        """A product state near this one, as arrays (1, 2, 1): the first Schmidt vector of every qubit."""
         product: list[NDArray[Any]] = [np.zeros(0)] * self.sites
-        # from the root down: of each child the vector of the largest weight
+        # from the root down, keeping the Schmidt vector of largest weight of each child
         incoming: dict[int, NDArray[Any]] = {len(self.nodes) - 1: np.ones(1)}
         for index in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[index]
@@ -90,7 +100,7 @@ class Tree:
         return product
 
     def overlap(self, product: list[NDArray[Any]]) -> Any:
-        """Overlap with a product state of arrays (1, 2, 1), up to complex conjugation."""
+        """Overlap with a product state of site arrays (1, 2, 1), up to complex conjugation."""
         blocks: list[NDArray[Any]] = []
         for node in self.nodes:
             left = product[node.left].ravel().conj() if node.left_is_qubit else blocks[node.left]
@@ -109,19 +119,27 @@ class Tree:
 
 
 def tree_state(network: qtn.TensorNetwork) -> Tree:
-    """Read a quimb tree tensor network.
+    """Convert a quimb tree tensor network.
 
     Args:
-        network: Any connected network without loops whose outer indices are `k0` ... `k(n-1)`, or as its
-            `site_ind_id` says, of size 2, in
-            any number per tensor; bonds of any size. It must be normalised to 1e-4.
+        network: Any connected network without loops, normalized to 1e-4. Its outer indices have dimension 2
+            and are called `k0` to `k(n-1)`, or as its `site_ind_id` says; a tensor may have any number of
+            them.
 
     Returns:
-        The tree, with children orthonormal towards the root and of norm 1; real if all tensors are.
+        The tree, with children orthonormal towards the root and norm 1. It is real if all tensors are real up
+        to a phase.
 
     Raises:
-        UsageError: The network has a loop or parts that hang apart, other outer indices, fewer than 2 qubits,
-            NaN, or another norm.
+        UsageError: The network has a loop, disconnected parts, other outer indices, fewer than 2 qubits, NaN,
+            or another norm.
+
+    Example:
+        >>> from quimb.tensor import Tensor, TensorNetwork
+        >>> from bondwise.tn import tree_state
+        >>> pair = TensorNetwork([Tensor([[0.6, 0.0], [0.0, 0.8]], ["k0", "k1"])])
+        >>> tree_state(pair).nodes[0].array[:, :, 0].tolist()
+        [[0.6, 0.0], [0.0, 0.8]]
     """
     if not isinstance(network, qtn.TensorNetwork):
         raise UsageError(f"the network is {kind_of(network)}; give a quimb TensorNetwork.")
@@ -132,33 +150,37 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
     if all(map(np.isrealobj, real.values())):
         tensors = real
     root = min(tensors)
-    tensors[root] = tensors[root] * 10.0 ** float(network.exponent)  # quimb keeps a part of the norm apart
+    tensors[root] = tensors[root] * 10.0 ** float(network.exponent)  # quimb keeps part of the norm there
     inds = {tid: tuple(tensor.inds) for tid, tensor in network.tensor_map.items()}
     outer = {name: site for site, name in enumerate(site_names(network))}
     if len(outer) < 2:
-        raise UsageError("the network has one outer index; give a state of at least two qubits, or a vector.")
+        raise UsageError(
+            "the network has a single outer index; give a state of at least two qubits, or a vector."
+        )
     if any(len(set(names)) < len(names) for names in inds.values()):
-        raise UsageError("an index of the network stands twice on one tensor; trace over it first.")
+        raise UsageError("an index of the network appears twice on one tensor; trace over it first.")
     if any(network.ind_size(index) != 2 for index in outer):
         raise UsageError("a site of the network does not have dimension 2; give a state of qubits.")
-    neighbours: dict[int, set[int]] = {tid: set() for tid in tensors}
+    neighbors: dict[int, set[int]] = {tid: set() for tid in tensors}
     for index, owners in network.ind_map.items():
         tids = set(owners)
         if len(tids) > 2:
-            raise UsageError(f"index {index} of the network joins {len(tids)} tensors; a tree has 2 at most.")
+            raise UsageError(
+                f"index {index} of the network joins {len(tids)} tensors; in a tree it joins at most 2."
+            )
         for tid in tids:
-            neighbours[tid] |= tids - {tid}
-    edges = sum(map(len, neighbours.values())) // 2
+            neighbors[tid] |= tids - {tid}
+    edges = sum(map(len, neighbors.values())) // 2
     order, seen = [(root, -1)], {root}
     for tid, _ in order:
-        for other in sorted(neighbours[tid] - seen):
+        for other in sorted(neighbors[tid] - seen):
             seen.add(other)
             order.append((other, tid))
     if len(seen) < len(tensors):
-        raise UsageError("the network falls into parts that no index joins; give a connected tree.")
+        raise UsageError("the network has disconnected parts; give a connected tree.")
     if edges > len(tensors) - 1:
         raise UsageError(
-            "the network has a loop, so it is no tree; contract it to one, or give a matrix product state."
+            "the network has a loop, so it is not a tree; contract it to one, or give a matrix product state."
         )
     nodes: list[Node] = []
     found: dict[int, tuple[int, bool, NDArray[Any]]] = {}
@@ -169,10 +191,10 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         array = np.transpose(array, [inds[tid].index(index) for index in (*legs, *up)])
         array = array.reshape(*(array.shape[: len(legs)]), -1).astype(np.result_type(array, np.float64))
         ends = [leg for leg in legs if leg in outer]
-        below = sorted(neighbours[tid] - {parent})
+        below = sorted(neighbors[tid] - {parent})
         children = [*((outer[leg], True) for leg in ends), *(found[other][:2] for other in below)]
         merged = [*(np.eye(2) for _ in ends), *(found[other][2] for other in below)]
-        # several indices between the same two tensors are one bond
+        # several indices between the same two tensors form one bond
         between = [index for other in below for index in inds[other] if index in legs]
         axes = [legs.index(leg) for leg in (*ends, *between)]
         array = np.transpose(array, (*axes, len(legs)))
@@ -186,10 +208,10 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
 
 
 def checked(tree: Tree) -> Tree:
-    """The same tree, of norm 1.
+    """The same tree with norm 1.
 
     Raises:
-        UsageError: It holds NaN or is not normalised to 1e-4.
+        UsageError: It contains NaN or is not normalized to 1e-4.
     """
     grams: list[NDArray[Any]] = []
     for node in tree.nodes:
@@ -206,7 +228,7 @@ def checked(tree: Tree) -> Tree:
 
 
 def _without_phase(array: NDArray[Any]) -> NDArray[Any]:
-    """A real array if there is nothing but a phase that makes it complex, else the array."""
+    """A real array if only a phase makes the array complex, otherwise the array itself."""
     if np.isrealobj(array) or not array.any():
         return array.real
     turned = array * np.exp(-1j * np.angle(array.flat[np.argmax(np.abs(array))]))
@@ -216,7 +238,12 @@ def _without_phase(array: NDArray[Any]) -> NDArray[Any]:
 def _reduce(
     children: list[tuple[int, bool]], array: NDArray[Any], nodes: list[Node], is_root: bool
 ) -> tuple[int, bool, NDArray[Any]]:
-    """Append the nodes of one tensor with any number of children: (node, is it a qubit, matrix (own, up))."""
+    """Append the nodes of a tensor with any number of children.
+
+    Returns:
+        The index of the node or qubit that stands for the tensor, whether it is a qubit, and the matrix (own
+        bond, up) that remains.
+    """
     while len(children) > 2:  # split off the first two
         left, right, *rest = array.shape
         q, r = np.linalg.qr(array.reshape(left * right, -1))
@@ -225,11 +252,11 @@ def _reduce(
         array = r.reshape(-1, *rest)
     if not children:  # an end without qubits
         return -1, False, array.reshape(1, -1)
-    if len(children) < 2:  # a matrix on the way
+    if len(children) < 2:  # a matrix between two tensors
         if not is_root:
             child = children[0]
             return child[0], child[1], array
-        node = nodes.pop()  # the root of a tree hangs on one branch: its matrix joins what is below
+        node = nodes.pop()  # the root has one branch: its matrix is absorbed below
         array = np.tensordot(node.array, array, 1)
         nodes.append(Node(node.left, node.right, _unit(array), node.left_is_qubit, node.right_is_qubit))
         return len(nodes) - 1, False, np.eye(1)

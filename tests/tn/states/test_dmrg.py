@@ -1,4 +1,4 @@
-"""Ground states against exact diagonalisation and known energies."""
+"""Ground states against exact diagonalization and known energies."""
 
 import numpy as np
 import pytest

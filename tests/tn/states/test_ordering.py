@@ -123,7 +123,7 @@ def test_site_k_of_the_result_is_site_order_k():
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), sites=st.integers(2, 9))
-def test_neighbours_are_exchanged_as_often_as_there_are_inversions(data, sites):
+def test_neighbors_are_exchanged_as_often_as_there_are_inversions(data, sites):
     order = data.draw(st.permutations(range(sites)))
     inversions = sum(a > b for a, b in itertools.combinations(order, 2))
     split, count = module.split, []
@@ -271,7 +271,7 @@ def test_orders_of_the_grid_3_x_4():
 
 @settings(max_examples=40, deadline=None)
 @given(rows=st.integers(1, 9), cols=st.integers(1, 9))
-def test_snakes_join_neighbours_and_blocks_are_rectangles(rows, cols):
+def test_snakes_join_neighbors_and_blocks_are_rectangles(rows, cols):
     snake = np.array(snake_order(rows, cols))
     assert sorted(snake) == list(range(rows * cols))
     np.testing.assert_array_equal(

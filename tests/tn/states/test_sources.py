@@ -218,7 +218,7 @@ class TestChains:
         ("state", "message"),
         [
             (RING, "the matrix product state is periodic: .* give a state with open boundaries"),
-            (qtn.TensorNetwork(RING.tensors), "has a loop, so it is no tree"),
+            (qtn.TensorNetwork(RING.tensors), "has a loop, so it is not a tree"),
             ([np.ones((1, 2, 2)), np.ones((3, 2, 1))], "the left bond of site 1 is 3; it must equal"),
             ([np.ones((1, 2, 2)), np.ones((2, 2, 2))], "the right bond of the last site is 2; it must be 1"),
             ([np.ones((1, 3, 1))], r"site 0 is float64 of shape \(1, 3, 1\)"),

@@ -18,7 +18,7 @@ def numbers(shape, rng, real=True):
     return array if real else array + 1j * rng.normal(size=shape)
 
 
-def normalised(tensors):
+def normalized(tensors):
     network = qtn.TensorNetwork(tensors)
     return network / network.norm()
 
@@ -40,7 +40,7 @@ def random_network(sites, tensors, rng, *, real=True, bare_ends=False):
     for names in (inds[k] for k in rng.permutation(tensors) if inds[k]):
         names = [names[i] for i in rng.permutation(len(names))]
         made.append(qtn.Tensor(numbers([sizes[name] for name in names], rng, real), names))
-    return normalised(made)
+    return normalized(made)
 
 
 def dense(network, sites):
@@ -106,11 +106,11 @@ class TestOddTrees:
     def test_all_qubits_on_one_tensor(self):
         rng = np.random.default_rng(0)
         tensor = qtn.Tensor(numbers((2,) * 5, rng, False), ["k3", "k0", "k4", "k1", "k2"])
-        self.same(normalised([tensor]), 5)
+        self.same(normalized([tensor]), 5)
 
     def test_an_end_without_qubits(self):
         rng = np.random.default_rng(1)
-        network = normalised(
+        network = normalized(
             [qtn.Tensor(numbers((2, 2, 3), rng), ["k0", "k1", "b"]), qtn.Tensor(numbers(3, rng), ["b"])]
         )
         self.same(network, 2)
@@ -123,12 +123,12 @@ class TestOddTrees:
             qtn.Tensor(numbers((2, 2, 2), rng), ["k0", "a", "k2"]),
             qtn.Tensor(numbers((3, 2), rng), ["d", "k1"]),
         ]
-        self.same(normalised(ends + tensors if root_last else tensors + ends), 3)
+        self.same(normalized(ends + tensors if root_last else tensors + ends), 3)
 
     def test_a_root_with_one_branch(self):
-        """The tensor that is first has one neighbour and no qubit."""
+        """The tensor that is first has one neighbor and no qubit."""
         rng = np.random.default_rng(3)
-        network = normalised(
+        network = normalized(
             [
                 qtn.Tensor(numbers((4, 2), rng), ["b", "c"]),
                 qtn.Tensor(numbers((2, 2, 4), rng, False), ["k1", "k0", "b"]),
@@ -141,19 +141,19 @@ class TestOddTrees:
         rng = np.random.default_rng(4)
         first = qtn.Tensor(numbers((2, 3, 2), rng), ["x", "y", "k0"])
         second = qtn.Tensor(numbers((2, 3, 2), rng), ["k1", "y", "x"])
-        tree = self.same(normalised([first, second]), 2)
+        tree = self.same(normalized([first, second]), 2)
         assert len(tree.nodes) == 1
 
     def test_a_star_with_many_branches(self):
         rng = np.random.default_rng(5)
         names = [f"b{i}" for i in range(5)]
         leaves = [qtn.Tensor(numbers((2, 2), rng), [name, f"k{i}"]) for i, name in enumerate(names)]
-        tree = self.same(normalised([qtn.Tensor(numbers((2,) * 5, rng), names), *leaves]), 5)
+        tree = self.same(normalized([qtn.Tensor(numbers((2,) * 5, rng), names), *leaves]), 5)
         assert all(node.left_is_qubit or node.right_is_qubit for node in tree.nodes)
 
     def test_a_bond_larger_than_what_is_below(self):
         rng = np.random.default_rng(6)
-        network = normalised(
+        network = normalized(
             [
                 qtn.Tensor(numbers((2, 9), rng), ["k0", "b"]),
                 qtn.Tensor(numbers((9, 2, 2), rng), ["b", "k1", "k2"]),
@@ -223,20 +223,20 @@ class TestRefused:
     @staticmethod
     def network(*tensors):
         rng = np.random.default_rng(0)
-        return normalised([qtn.Tensor(numbers([2] * len(inds), rng), list(inds)) for inds in tensors])
+        return normalized([qtn.Tensor(numbers([2] * len(inds), rng), list(inds)) for inds in tensors])
 
     @pytest.mark.parametrize(
         ("tensors", "message"),
         [
-            ([("k0", "a", "b"), ("k1", "b", "c"), ("k2", "c", "a")], "has a loop, so it is no tree"),
-            ([("k0", "a"), ("k1", "a"), ("k2", "b"), ("k3", "b")], "falls into parts that no index joins"),
+            ([("k0", "a", "b"), ("k1", "b", "c"), ("k2", "c", "a")], "has a loop, so it is not a tree"),
+            ([("k0", "a"), ("k1", "a"), ("k2", "b"), ("k3", "b")], "has disconnected parts"),
             (
                 [("k0", "a"), ("k2", "a")],
                 "outer indices k0, k2; give a state of at least two qubits with indices named k0, k1",
             ),
             ([("k0", "a"), ("k01", "a")], "outer indices k0, k01"),
             ([("k0", "a"), ("b0", "a")], "outer indices b0, k0"),
-            ([("k0", "a"), ("a",)], "one outer index; give a state of at least two"),
+            ([("k0", "a"), ("a",)], "single outer index; give a state of at least two"),
             ([("a", "b"), ("a", "b")], "outer indices none"),
             ([("k0", "a"), ("k1", "a"), ("k2", "a")], "index a of the network joins 3 tensors"),
         ],
@@ -252,7 +252,7 @@ class TestRefused:
 
     def test_sites_that_are_no_qubits(self):
         rng = np.random.default_rng(0)
-        network = normalised(
+        network = normalized(
             [qtn.Tensor(numbers((3, 2), rng), ["k0", "b"]), qtn.Tensor(numbers((2, 2), rng), ["b", "k1"])]
         )
         with pytest.raises(UsageError, match="does not have dimension 2; give a state of qubits"):
@@ -387,4 +387,4 @@ def qtn_ttn(sites, rng):
             count += 1
         layer = above
     (a, size_a), (b, size_b) = layer
-    return normalised([*tensors, qtn.Tensor(numbers((size_a, size_b), rng), [a, b])])
+    return normalized([*tensors, qtn.Tensor(numbers((size_a, size_b), rng), [a, b])])
