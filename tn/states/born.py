@@ -3,8 +3,8 @@
 Two-site generative training of Han et al. (Phys. Rev. X 8, 031012, arXiv:1709.01662). The state is real and
 in mixed canonical form, so it has norm 1 and p needs no partition function. At every bond the two tensors are
 merged into one tensor M of norm 1, and ψ(x) = ⟨v(x), M⟩, where v(x) is the product of what the string x
-contracts to on the left and on the right. The negative log likelihood -sum over x of w(x) ln ψ(x)², where w(x) is the
-frequency of x, has the gradient
+contracts to on the left and on the right. The negative log likelihood -sum over x of w(x) ln ψ(x)², where
+w(x) is the frequency of x, has the gradient
 
     2 (M - sum over x of w(x) v(x) / ψ(x))
 

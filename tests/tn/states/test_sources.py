@@ -96,7 +96,7 @@ class TestBitstrings:
             (np.array([[0, 0.5], [1, 0]]), "holds 0.5 in row 0, column 1"),
             (np.array([[0, np.nan], [1, 0]]), "holds nan in row 0, column 1"),
             (np.array([[0.6, 0.8, 0, 0]]), "the state is a row of shape .1, 4."),
-            (np.array([[0], [1], [1]]), "one bit; a chain needs at least 2 columns"),
+            (np.array([[0], [1], [1]]), "a single bit; give at least 2 columns"),
             (np.array([[0.6, 0, 1], [0, 1, 1]]), "holds 0.6 in row 0, column 0"),
             (np.zeros((0, 4)), "is empty"),
             (["01", "0"], "1 bits in string 1 and 2 in string 0"),
