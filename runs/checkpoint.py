@@ -1,8 +1,8 @@
-"""Checkpoints: any nesting of dicts, lists, numbers, arrays and tensors in one file, whole or absent.
+"""Checkpoints: nested dictionaries and lists of numbers, arrays and tensors in one file, whole or absent.
 
-Arrays and tensors are stored as safetensors; the nesting around them is JSON in the file's header, with a
-checksum and the fingerprint of the run that wrote it. One file means one rename: there is no moment at which
-the tensors are of one step and the JSON of another.
+Arrays and tensors are stored as safetensors; the nesting around them is JSON in the header of the file, with
+a checksum and the fingerprint of the run that wrote it. One file means one rename: the tensors and the JSON
+are always of the same step.
 """
 
 from __future__ import annotations
@@ -27,17 +27,27 @@ _FORMAT = "bondwise checkpoint 1"
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Path:
-    """Write the state of a run.
+    """Write the state of a run to a file.
 
     Args:
-        path: The file, customarily ending in `.safetensors`.
-        state: Nested dicts (keys: strings or integers), lists and tuples of numbers, strings, booleans, None,
-            numpy arrays, torch tensors and circuits. Dtypes and bits are kept.
-        run: Fingerprint of what is being run; reading it back needs the same.
+        path: Path of the file, usually ending in `.safetensors`.
+        state: Nested dictionaries (with strings or integers as keys), lists and tuples of numbers, strings,
+            booleans, None, NumPy arrays, torch tensors and circuits. Dtypes and bits are kept.
+        run: Fingerprint of the run, which `load_checkpoint` must be given again.
+
+    Returns:
+        Path of the file.
 
     Raises:
-        UsageError: The state holds something else, such as an object.
-        RunError: The disk is full or read-only; the previous checkpoint is untouched.
+        UsageError: If the state contains something else.
+        RunError: If the disk is full or read-only; the previous checkpoint is untouched.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.runs import load_checkpoint, save_checkpoint
+        >>> path = save_checkpoint("run.safetensors", {"step": 3, "angles": np.zeros(2)}, run="a1")
+        >>> load_checkpoint(path, run="a1")
+        {'step': 3, 'angles': array([0., 0.])}
     """
     tensors: dict[str, torch.Tensor] = {}
     skeleton = json.dumps(pack(state, tensors))
@@ -46,17 +56,24 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Pa
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
-    """Read back what `save_checkpoint` wrote.
+    """Read the state that `save_checkpoint` wrote.
 
     Args:
-        path: The file.
-        run: The fingerprint given when it was written.
+        path: Path of the file.
+        run: Fingerprint of the run, as given to `save_checkpoint`.
 
     Returns:
-        The state as it was; tensors are on the CPU.
+        The state, with tensors on the CPU.
 
     Raises:
-        UsageError: There is no such file, it is cut or damaged, or it belongs to another run.
+        UsageError: If there is no such file, if it is truncated or damaged, or if it belongs to another run.
+
+    Example:
+        >>> from bondwise.runs import load_checkpoint, save_checkpoint
+        >>> path = save_checkpoint("run.safetensors", {"step": 3}, run="a1")
+        >>> load_checkpoint(path, run="another run")
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: checkpoint run.safetensors belongs to another run ...
     """
     path = Path(path)
     if not path.is_file():
@@ -65,31 +82,32 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is not a dict)
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
     if header.get("format") != _FORMAT:
-        raise UsageError(f"{path} is not a checkpoint of bondwise; give the file that a run wrote.")
+        raise UsageError(f"{path} is not a checkpoint of bondwise; give a file that a run wrote.")
     try:
         intact = header["checksum"] == _checksum(header["state"], tensors)
-    except (KeyError, TypeError, RuntimeError) as error:  # a field is missing; a dtype that numpy lacks
+    except (KeyError, TypeError, RuntimeError) as error:  # a missing field, or a dtype that NumPy lacks
         raise _damaged(path, error) from error
     if not intact:
         raise _damaged(path, "checksum differs")
     if header.get("run") != run:
         raise UsageError(
             f"checkpoint {path} belongs to another run (circuit, Hamiltonian or settings differ); "
-            "repeat the settings it was made with, or start without resuming."
+            "use the same settings again, or start without resuming."
         )
     try:
         return unpack(json.loads(header["state"]), tensors)
-    except Exception as error:  # whoever wrote it computed a checksum of nonsense
+    except Exception as error:  # a valid checksum of invalid content
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, reason: BaseException | str) -> UsageError:
     return UsageError(
-        f"checkpoint {path} is cut or damaged ({one_line(reason)}); delete it and start without resuming."
+        f"checkpoint {path} is truncated or damaged ({one_line(reason)}); "
+        "delete it and start without resuming."
     )
 
 

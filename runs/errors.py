@@ -1,4 +1,4 @@
-"""The two kinds of error. Their messages are one line: the value, what is accepted, what to write instead."""
+"""The two kinds of error. Messages are one line: the value, what is accepted, and what to write instead."""
 
 from __future__ import annotations
 
@@ -7,27 +7,50 @@ from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """Something was asked for that cannot be done as written. The command line exits with 2."""
+    """A request that cannot be fulfilled as written; the command line exits with 2.
+
+    Example:
+        >>> from bondwise.runs import UsageError
+        >>> issubclass(UsageError, ValueError)
+        True
+    """
 
 
 class RunError(RuntimeError):
-    """What was rightly asked for failed on the way (disk, device). The command line exits with 1."""
+    """A failure of a correct request, such as a full disk or a lost device; the command line exits with 1.
+
+    Example:
+        >>> from bondwise.runs import RunError
+        >>> issubclass(RunError, RuntimeError)
+        True
+    """
 
 
 class Stopped(RunError):  # noqa: N818 (not an error)
-    """A run was stopped by Ctrl-C; the message says how to go on. The command line exits with 130."""
+    """A run stopped by Ctrl-C; the message says how to continue, and the command line exits with 130.
+
+    Example:
+        >>> from bondwise.runs import RunError, Stopped
+        >>> issubclass(Stopped, RunError)
+        True
+    """
 
 
 def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that is not on a list, with the nearest name that is.
+    """The error for an unknown name, with the most similar known one.
 
     Args:
-        what: What the name stands for, such as `"backend"`.
+        what: Kind of thing that is named, such as "backend".
         given: The name that was passed.
         known: All accepted names; at most a dozen are shown.
 
     Returns:
-        The error, to be raised by the caller.
+        The error, for the caller to raise.
+
+    Example:
+        >>> from bondwise.runs import unknown_name
+        >>> print(unknown_name("optimizer", "adma", ["adam", "spsa"]))
+        unknown optimizer 'adma'. Did you mean 'adam'? Known: adam, spsa.
     """
     names = sorted(known)
     lower = {name.lower(): name for name in names}

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, synced to the disk, then renamed onto it."""
+"""Files that are whole or absent: written to a temporary file, synced to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,45 @@ from pathlib import Path
 from bondwise.runs.errors import RunError
 from bondwise.runs.locks import try_lock
 
-_PROBE = 1 << 16  # bytes that must find room before the work begins
+_PROBE = 1 << 16  # bytes that must fit on the disk before the work begins
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file so that a reader, or a crash, finds the old content or the new one, never a part.
+    """Write a file so that readers see the old content or the new one, even after a crash, and never a part.
 
-    What a killed process left of an earlier try is removed.
+    Leftovers of killed processes are removed.
 
     Args:
-        path: The file to write; its folder must exist.
-        content: Bytes, or text that is stored as UTF-8.
+        path: Path of the file; its folder must exist.
+        content: Bytes, or text to be stored as UTF-8.
 
     Returns:
-        The path written.
+        Path of the file.
 
     Raises:
-        RunError: The disk is full, the folder cannot be written, or there is something else than a file;
-            what was there before is untouched.
+        RunError: If the disk is full, the folder is not writable, or the path is something other than a file;
+            the old content is untouched.
+
+    Example:
+        >>> from bondwise.runs import write_atomically
+        >>> write_atomically("energy.txt", "-1.5").read_text()
+        '-1.5'
     """
     path = Path(path)
     _require_file(path)
     data = content.encode() if isinstance(content, str) else content
     scratch = None
     try:
-        name = os.fsencode(path.name)[:200].decode(errors="ignore")  # with what is added, 255 at most
+        name = os.fsencode(path.name)[:200].decode(
+            errors="ignore"
+        )  # at most 255 with the affixes of the temporary file
         remove_leftovers(path.parent, name)
         handle, scratch = _scratch_file(path.parent, name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.chmod(scratch, 0o666 & ~_umask())  # mkstemp makes files that only their owner reads
+            os.chmod(scratch, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
             os.replace(scratch, path)
     except OSError as error:
         raise RunError(
@@ -58,11 +65,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes were about to write; what a running one writes is locked and stays.
+    """Remove temporary files of killed processes; those of running ones are locked and stay.
 
     Args:
-        folder: Where.
-        name: Of the file that was to be written; None for any.
+        folder: The folder to search.
+        name: Name of the file that was to be written; None for any.
     """
     pattern = "*" if name is None else glob.escape(name)
     for scrap in glob.glob(f".{pattern}.????????.part", root_dir=folder, include_hidden=True):
@@ -76,10 +83,18 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def require_room(folder: Path) -> None:
-    """Fail now, not after the work, if a folder cannot be written or its disk is full.
+    """Check before the work, not after it, that a folder is writable and its disk has space.
+
+    Args:
+        folder: The folder, which must exist.
 
     Raises:
-        RunError: It is so.
+        RunError: If it is not writable, or its disk is full.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.runs import require_room
+        >>> require_room(Path("."))
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -91,17 +106,25 @@ def require_room(folder: Path) -> None:
 
 
 class FileSet:
-    """Files of one folder that belong together: a reader, or a crash, never finds some old and some new.
+    """Files of one folder that belong together, so that old and new ones are never mixed, even after a crash.
 
-    The new files are written in full beside their places. Then the old ones go, the last of the list first,
-    and the new ones come, the last of the list last: where that one is, the set is whole. A process that is
-    killed in between leaves a part of one set, and the next `FileSet` of these files makes it whole.
+    The new files are first written in full to a temporary folder. Then the old ones are removed, starting
+    with the last, and the new ones are moved in, ending with the last: if the last file is there, the set is
+    complete. If a process is killed in between, the next `FileSet` of the same files completes the set.
 
     Args:
-        paths: The files, all in one folder, which is made when they are written.
+        paths: Paths of the files, all in one folder, which is created if needed.
 
     Raises:
-        RunError: The folder cannot be written, or its disk is full; of it nothing new stays.
+        RunError: If the folder is not writable, or its disk is full; nothing new is left behind.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.runs import FileSet
+        >>> circuit, result = Path("out/circuit.qasm"), Path("out/result.json")
+        >>> FileSet(circuit, result).write({circuit: "OPENQASM 3.0;", result: "{}"})
+        >>> sorted(path.name for path in Path("out").iterdir())
+        ['circuit.qasm', 'result.json']
     """
 
     def __init__(self, *paths: Path) -> None:
@@ -119,10 +142,10 @@ class FileSet:
         """Write all files, or none.
 
         Args:
-            contents: What is to be in each.
+            contents: Content of each file, by path.
 
         Raises:
-            RunError: The disk is full or read-only; what was there before is untouched.
+            RunError: If the disk is full or read-only; the old files are untouched.
         """
         with self._place():
             fresh = self._scratch / "fresh"
@@ -133,7 +156,7 @@ class FileSet:
             self._settle()
 
     def _settle(self) -> None:
-        """Put a set that is whole in the place of the old one."""
+        """Move a complete set to the place of the old one."""
         whole = self._scratch / "whole"
         if whole.is_dir():
             waiting = [path for path in self._paths if (whole / path.name).exists()]
@@ -144,13 +167,13 @@ class FileSet:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """Make and lock the scratch folder; settle what a killed process left there; remove it at the end."""
+        """Make and lock the scratch folder, complete what a killed process left in it, and remove it."""
         missing = [parent for parent in (self._folder, *self._folder.parents) if not parent.exists()]
         lock = None
         try:
             while lock is None:
                 self._scratch.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):  # another process removed the folder just now
+                with suppress(FileNotFoundError):  # another process has just removed the folder
                     lock = try_lock(self._scratch / "lock", wait=True)
             self._settle()
             shutil.rmtree(self._scratch / "fresh", ignore_errors=True)
@@ -164,18 +187,18 @@ class FileSet:
             raise RunError(_refusal(self._folder, error)) from error
         finally:
             if lock is not None:
-                if not any((self._scratch / "whole").glob("*")):  # else the next process settles it
+                if not any((self._scratch / "whole").glob("*")):  # else the next process completes the set
                     shutil.rmtree(self._scratch, ignore_errors=True)
                 os.close(lock)
             for parent in missing:
-                with suppress(OSError):  # it holds the results
+                with suppress(OSError):  # it contains the results
                     parent.rmdir()
 
 
 def _require_file(path: Path) -> None:
     """Refuse to replace a folder, or a device such as /dev/null."""
     if os.path.exists(path) and not os.path.isfile(path):
-        raise RunError(f"cannot write {path}: it is no regular file. Give another name.")
+        raise RunError(f"cannot write {path}: it is not a regular file. Give another name.")
 
 
 def _refusal(folder: Path, error: OSError | RunError) -> str:
@@ -184,12 +207,12 @@ def _refusal(folder: Path, error: OSError | RunError) -> str:
 
 
 def _scratch_file(folder: Path, name: str) -> tuple[int, str]:
-    """A file to write in, locked."""
+    """A locked temporary file."""
     while True:
         handle, scratch = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".part")
         with suppress(OSError):  # some file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else it was taken for a leftover before it was locked
+        if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
             return handle, scratch
         os.close(handle)
 

@@ -1,12 +1,12 @@
-"""The folder of one run: refused when it holds another run, locked while in use, every file in it whole.
+"""The folder of one run: refused if it holds another run, locked while in use, every file in it whole.
 
-A run that overwrites moves the earlier folder aside, in one rename, to `.NAME.bondwise-replaced` beside it,
-and removes it once the new run has ended well. The lock of the earlier folder moves with it. So whatever
-moment a process is killed at, the folder holds the files of one run, and the earlier one is whole somewhere:
+A run that overwrites first moves the earlier folder aside, in one rename, to `.NAME.bondwise-replaced` next
+to it, and removes it after the new run has succeeded. The lock of the earlier folder moves with it. Whenever
+a process is killed, the folder thus holds the files of one run, and the earlier run is complete somewhere:
 
-- the folder is absent or holds nothing: the next process puts the earlier one back;
-- the new run has begun: it can be resumed, and the earlier one stays aside until it ends;
-- the new run has its `result.json`, which runs write last: the next process removes the earlier one.
+- If the folder is missing or empty, the next process restores the earlier one.
+- If the new run has begun, it can be resumed, and the earlier one stays aside until it ends.
+- If the new run has written `result.json`, its last file, the next process removes the earlier one.
 """
 
 from __future__ import annotations
@@ -25,27 +25,35 @@ from bondwise.runs.files import remove_leftovers, require_room, write_atomically
 from bondwise.runs.locks import try_lock
 from bondwise.runs.text import json_text
 
-_MARK = ".bondwise"  # also the lock file: a folder that has it was made by a run
+_MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run
 _SETTINGS = "settings.json"  # the first file of a run that can be resumed
 _RESULT = "result.json"  # the last file of any
-_PATIENCE = 5.0  # seconds that another process has to see that the folder is in use and to go
+_PATIENCE = 5.0  # seconds for another process to notice that the folder is in use and to leave
 
 
 class RunFolder:
-    """A folder for what a run writes, to be used as `with RunFolder("runs/demo") as folder:`.
+    """The folder of a run, used as a context manager.
 
-    Nothing half-written stays behind: when the run fails before its first file, or by wrong use
-    (`UsageError`) before `keep`, a new folder is removed, and one to be overwritten is as it was.
+    Nothing half-written is left behind: if the run fails before its first file, or with a `UsageError` before
+    `keep`, a new folder is removed, and an overwritten one is restored.
 
     Args:
-        path: The folder; parents are made.
-        overwrite: Replace the earlier run in the folder; it is removed once this one has ended well.
-        resume: Go on in the folder of an earlier run, whose files are kept; None if runs of this kind cannot.
+        path: Path of the folder; parents are created.
+        overwrite: Whether to replace an earlier run in the folder, which is removed after this one succeeds.
+        resume: Whether to continue in the folder of an earlier run and keep its files; None if runs of this
+            kind cannot be resumed.
 
     Raises:
-        UsageError: The folder has content and neither flag is given; it is not the folder of a run; both
-            flags are given; or another run is using it.
-        RunError: The folder cannot be made, written or moved, or its disk is full.
+        UsageError: If the folder is not empty and neither flag is set; if it is not the folder of a run; if
+            both flags are set; or if another run is using it.
+        RunError: If the folder cannot be created, written or moved, or its disk is full.
+
+    Example:
+        >>> from bondwise.runs import RunFolder, read_json
+        >>> with RunFolder("runs/demo") as folder:
+        ...     path = folder.write_json("result.json", {"energy": -1.5})
+        >>> read_json(path)
+        {'energy': -1.5}
     """
 
     def __init__(
@@ -53,7 +61,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         if overwrite and resume:
-            raise UsageError("overwrite and resume exclude each other; give one of them.")
+            raise UsageError("overwrite and resume exclude each other; give only one of them.")
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
         self._aside_lock: int | None = None
@@ -97,22 +105,36 @@ class RunFolder:
         self._release()
 
     def keep(self) -> None:
-        """From here on what is in the folder is worth keeping, whatever happens."""
+        """Keep the files written so far even if the run fails."""
         self._kept = True
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Write a file of the run, whole or not at all.
 
+        Args:
+            name: Name of the file.
+            content: Bytes, or text to be stored as UTF-8.
+
+        Returns:
+            Path of the file.
+
         Raises:
-            RunError: The disk is full or read-only.
+            RunError: If the disk is full or read-only.
         """
         return write_atomically(self.path / name, content)
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file of the run; NaN and infinity, which JSON has not, are written as null.
+        """Write a JSON file of the run, with null for NaN and infinity, which JSON does not have.
+
+        Args:
+            name: Name of the file.
+            content: Nested dictionaries and lists of None, booleans, numbers and strings.
+
+        Returns:
+            Path of the file.
 
         Raises:
-            RunError: The disk is full or read-only, or the content is not JSON.
+            RunError: If the disk is full or read-only, or the content is not JSON.
         """
         try:
             text = json_text(content)
@@ -121,7 +143,7 @@ class RunFolder:
         return self.write(name, text + "\n")
 
     def _require_run(self) -> None:
-        """Refuse what is no folder of a run, and a resumption where there is nothing."""
+        """Refuse anything that is not the folder of a run, and resuming without an earlier run."""
         if self._real.exists() and not self._real.is_dir():
             raise UsageError(f"{self.path} is a file; give a folder.")
         held = os.listdir(self._real) if self._real.is_dir() else []
@@ -131,7 +153,7 @@ class RunFolder:
             raise UsageError(f"there is no run to resume in {self.path}; leave out --resume.")
 
     def _take(self) -> None:
-        """Lock the folder, and the earlier one that a killed run set aside if there is one."""
+        """Lock the folder, and the earlier one that a killed run has moved aside, if any."""
         while True:
             if (self._aside / _MARK).exists():
                 self._aside_lock = self._locked(self._aside)
@@ -142,12 +164,12 @@ class RunFolder:
                 self._made = self._made or missing
                 self._real.mkdir(parents=True, exist_ok=True)
                 self._new = not os.listdir(self._real)
-                with suppress(FileNotFoundError):  # another process moved the folder just now
+                with suppress(FileNotFoundError):  # another process has just moved the folder
                     self._lock = self._locked(self._real)
             if self._lock is not None:
                 if self._aside_lock is not None or not (self._aside / _MARK).exists():
                     break
-                os.close(self._lock)  # another process moved the folder aside since we looked
+                os.close(self._lock)  # another process has moved the folder aside in the meantime
                 self._lock = None
         for leftover in ("trash", "next"):
             shutil.rmtree(self._beside(leftover), ignore_errors=True)
@@ -164,11 +186,13 @@ class RunFolder:
         return handle
 
     def _begin(self) -> None:
-        """Make the place for this run: refuse an earlier one, or move it aside."""
+        """Make room for this run: refuse an earlier one, or move it aside."""
         if not self._entries() or self._resume:
             return
         if not self._overwrite:
-            ways = "--overwrite to replace it, " + ("" if self._resume is None else "--resume to go on, ")
+            ways = "--overwrite to replace it, " + (
+                "" if self._resume is None else "--resume to continue it, "
+            )
             raise UsageError(f"{self.path} holds an earlier run; give {ways}or another folder.")
         here = Path.cwd()
         if self._real in (here, *here.parents):
@@ -176,12 +200,12 @@ class RunFolder:
         fresh = self._beside("next")
         fresh.mkdir()
         shutil.copymode(self._real, fresh)
-        lock = self._locked(fresh)  # before it can be seen in its place
+        lock = self._locked(fresh)  # before other processes can see it
         try:
             if self._aside_lock is None:
                 os.rename(self._real, self._aside)
                 self._aside_lock, self._lock = self._lock, None
-            else:  # what is there was itself to replace that which is aside, and has no result
+            else:  # the run in place has no result, and the one aside is older
                 self._remove(self._real)
             _rename(fresh, self._real)
         except OSError:
@@ -193,7 +217,7 @@ class RunFolder:
         self._lock = lock
 
     def _put_back(self) -> None:
-        """Put the earlier folder in its place again, and remove what is there."""
+        """Restore the earlier folder and remove the new one."""
         if self._real.exists():
             self._remove(self._real)
         _rename(self._aside, self._real)
@@ -203,19 +227,19 @@ class RunFolder:
         self._made, self._new = [], False
 
     def _remove(self, folder: Path) -> None:
-        """Remove a folder; to a process that is killed meanwhile it is there in full or not at all."""
+        """Remove a folder so that it is complete or gone, even if this process is killed."""
         trash = self._beside("trash")
         shutil.rmtree(trash, ignore_errors=True)
         os.rename(folder, trash)
         shutil.rmtree(trash, ignore_errors=True)
 
     def _remove_made(self) -> None:
-        """Remove folders that were made for nothing."""
+        """Remove folders that were created in vain."""
         if self._lock is not None and (self._made or self._new) and not self._entries():
             with suppress(OSError):
                 (self._real / _MARK).unlink(missing_ok=True)
         for folder in self._made:
-            with suppress(OSError):  # something is in it
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
     def _release(self) -> None:
@@ -225,7 +249,7 @@ class RunFolder:
         self._lock = self._aside_lock = None
 
     def _entries(self) -> list[Path]:
-        """What a run wrote, without what a killed one was about to write."""
+        """The files of the run, without temporary files of killed processes."""
         if not self._real.is_dir():
             return []
         return [
@@ -235,7 +259,7 @@ class RunFolder:
         ]
 
     def _useless(self) -> bool:
-        """Whether the run cannot be resumed and has no result either."""
+        """Whether the run cannot be resumed and has no result."""
         written = (self._real / _SETTINGS, self._real / _RESULT)
         return self._resume is None and not any(path.exists() for path in written)
 
@@ -244,7 +268,7 @@ class RunFolder:
 
 
 def _rename(folder: Path, place: Path) -> None:
-    """Rename a folder to a place where another process may just be looking for one."""
+    """Rename a folder, and wait while another process occupies the new place."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Imports of packages that change more of the process than they should."""
+"""Imports of packages that change the state of the process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """Import inside this block what sets process-wide things at import, and they are put back after it.
+    """A context that undoes process-wide changes made by the imports inside it.
 
-    Put back are the filters of `warnings`, the root logger's handlers and level, `os.environ`, and the state
-    of `random`. A package that was imported before leaves all as its importer had it.
+    It restores the filters of `warnings`, the handlers and the level of the root logger, `os.environ`, and
+    the state of `random`. Packages that were imported before change nothing.
+
+    Example:
+        >>> import os
+        >>> from bondwise.runs import unchanged_process
+        >>> with unchanged_process():
+        ...     os.environ["SET_AT_IMPORT"] = "1"
+        >>> "SET_AT_IMPORT" in os.environ
+        False
     """
     handlers, level = list(logging.root.handlers), logging.root.level
     environment, generator = dict(os.environ), random.getstate()

@@ -1,7 +1,7 @@
-"""How much a file may ask for: checked before the work that it would cost, and raised by the user alone.
+"""Limits on what a file or a computation may ask for, checked before the work.
 
-A file of a few bytes can declare a billion qubits, and a few kilobytes of zip unpack to gigabytes. The limits
-are far above what this package can compute, and each has an environment variable that sets it.
+A file of a few bytes can declare a billion qubits, and a few kilobytes of zip can unpack to gigabytes. The
+limits are far above what this package can compute, and an environment variable changes each of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 from bondwise.runs.errors import UsageError
 
-# what → most, and how a message counts it
+# name → limit, and the unit in messages
 _LIMITS = {
     "text_bytes": (64 << 20, "bytes of text"),
     "array_bytes": (512 << 20, "bytes of arrays"),
@@ -29,15 +29,20 @@ _LIMITS = {
 
 
 def limit(what: str) -> int:
-    """The limit in force.
+    """The value of a limit.
 
     Args:
-        what: One of `text_bytes`, `array_bytes`, `protein_bytes`, `proteins`, `qubits`, `clbits`,
-            `operations`, `terms`; the environment variable that sets it is called so, such as
-            `BONDWISE_MAX_QUBITS`.
+        what: Name of the limit: "text_bytes", "array_bytes", "protein_bytes", "proteins", "qubits", "clbits",
+            "operations", "terms", "contraction_numbers", "memory_bytes", "json_values", "read_seconds" or
+            "read_bytes". An environment variable of that name sets another value: `BONDWISE_MAX_QUBITS`.
 
     Raises:
-        UsageError: The variable is no whole number.
+        UsageError: If the variable is not a whole number.
+
+    Example:
+        >>> from bondwise.runs import limit
+        >>> limit("qubits")
+        10000
     """
     variable = _variable(what)
     given = os.environ.get(variable)
@@ -49,22 +54,28 @@ def limit(what: str) -> int:
 
 
 def require_within(what: str, amount: float, name: object) -> None:
-    """Refuse more than the limit.
+    """Refuse an amount above a limit.
 
     Args:
-        what: The limit, as for `limit`.
-        amount: How much is asked for.
-        name: Who asks, as the message begins: the path of the file.
+        what: Name of the limit, see `limit`.
+        amount: Amount to check.
+        name: Start of the message, usually the path of a file.
 
     Raises:
-        UsageError: It is more; the message names the limit and the variable that raises it.
+        UsageError: If it is above the limit; the message names the variable that changes it.
+
+    Example:
+        >>> from bondwise.runs import require_within
+        >>> require_within("qubits", 20_000, "big.qasm")
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: big.qasm has 20,000 qubits; the limit is 10,000, ...
     """
     most = limit(what)
     if amount > most:
         shown = f"{amount:,}" if amount < 1e18 else "more than 10^18"
         raise UsageError(
             f"{name} has {shown} {_LIMITS[what][1]}; the limit is {most:,}, "
-            f"and the environment variable {_variable(what)} sets another."
+            f"and the environment variable {_variable(what)} changes it."
         )
 
 
@@ -72,12 +83,12 @@ def require_memory(what: str, needed: int, instead: str) -> None:
     """Refuse work that would fill the memory of the machine.
 
     Args:
-        what: What takes the memory, as the message begins.
-        needed: Bytes that it takes.
-        instead: What to do about it.
+        what: What takes the memory, as the start of the message.
+        needed: Number of bytes.
+        instead: What to do about it, for the message.
 
     Raises:
-        UsageError: It takes more than `limit("memory_bytes")`.
+        UsageError: If it takes more than `limit("memory_bytes")`.
 
     Example:
         >>> from bondwise.runs import require_memory

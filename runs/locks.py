@@ -1,4 +1,4 @@
-"""Locks that end with their process, so that what a killed one left is told from what one uses."""
+"""Locks that end with their process, so that leftovers of killed processes can be recognized."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 def try_lock(path: Path, *, wait: bool = False) -> int | None:
-    """Lock a file, which is made if need be.
+    """Lock a file, and create it if needed.
 
     Args:
-        path: The file.
-        wait: Until it is free.
+        path: Path of the file.
+        wait: Whether to wait until it is free.
 
     Returns:
-        A handle to close when the lock is no longer needed; None if another process has the lock.
+        A handle, which releases the lock when it is closed; None if another process holds the lock.
 
     Raises:
-        OSError: The file cannot be opened.
+        OSError: If the file cannot be opened.
     """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -35,4 +35,4 @@ def try_lock(path: Path, *, wait: bool = False) -> int | None:
                 return handle
         except FileNotFoundError:
             pass
-        os.close(handle)  # the file was moved or removed before it was locked
+        os.close(handle)  # the file was moved or removed before the lock was taken

@@ -1,7 +1,7 @@
-"""Nestings of dicts, lists, numbers, arrays, tensors and circuits as JSON beside a flat dict of real tensors.
+"""Nested data with arrays, tensors and circuits as JSON and a flat dictionary of real tensors.
 
-safetensors holds neither nestings nor complex numbers nor circuits: arrays are taken out under the path at
-which they stand, complex ones as real ones with a last axis of two, circuits as the bytes of their QPY.
+The format safetensors has no nesting, complex numbers or circuits. Arrays are stored under their path in the
+nesting, complex ones as real ones with a last axis of two, and circuits as the bytes of their QPY.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ import torch
 from qiskit import QuantumCircuit, qpy
 
 from bondwise.runs.errors import UsageError
+from bondwise.runs.text import kind_of
 from bondwise.runs.trial import try_apart
 
 
 def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
-    """Take the arrays out of a nesting.
+    """Move the arrays of nested data to a flat dictionary.
 
     Args:
-        node: Nested dicts (keys: strings or integers), lists and tuples of None, booleans, numbers, strings,
-            numpy arrays, torch tensors and circuits.
-        tensors: Where they are put.
+        node: Nested dictionaries (with strings or integers as keys), lists and tuples of None, booleans,
+            numbers, strings, NumPy arrays, torch tensors and circuits.
+        tensors: Dictionary that the arrays are added to.
         path: Prefix of their keys.
 
     Returns:
-        The rest, which JSON holds.
+        The rest of the data, for JSON.
 
     Raises:
-        UsageError: There is something else in it.
+        UsageError: If the data contains something else.
     """
     if isinstance(node, np.generic):
         node = node.item()
@@ -57,7 +58,7 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
         tensors[path] = tensor.clone().contiguous()
         return {kind: path}
     raise UsageError(
-        f"{path.lstrip('.') or 'it'} is {type(node).__name__}, which cannot be stored; "
+        f"{path.lstrip('.') or 'it'} is {kind_of(node)}, which cannot be stored; "
         "give dicts, lists, numbers, strings, arrays, tensors or circuits."
     )
 
@@ -80,10 +81,10 @@ def qpy_bytes(circuit: QuantumCircuit) -> bytes:
 
 
 def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Put the arrays back; the inverse of `pack`.
+    """Put the arrays back, as the inverse of `pack`.
 
     Raises:
-        UsageError: A circuit in it is damaged.
+        UsageError: If a circuit is damaged.
     """
     if isinstance(node, list):
         return [unpack(item, tensors) for item in node]

@@ -1,4 +1,4 @@
-"""Numbers that callers give: one rule for what is accepted; nothing is dropped or made up on the way."""
+"""One rule for the numbers that callers give; nothing is dropped or made up in the conversion."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from bondwise.runs.reading import one_line
 
 
 def real_array(what: str, given: Any) -> np.ndarray:
-    """Real numbers as a float64 array; numpy alone would drop imaginary parts, read text and make None a nan.
+    """Convert real numbers to a float64 array.
+
+    NumPy alone would drop imaginary parts, parse text and turn None into NaN.
 
     Args:
-        what: Their name in messages.
+        what: Name of the numbers in messages.
         given: A number, an array, nested lists, or a tensor on any device.
 
     Returns:
-        float64 of the shape given; NaN and infinity are left to the caller.
+        A float64 array of the same shape, in which NaN and infinity are allowed.
 
     Raises:
-        UsageError: They are complex, no numbers, or of no regular shape.
+        UsageError: If they are complex, not numbers, or of irregular shape.
+
+    Example:
+        >>> from bondwise.runs import real_array
+        >>> real_array("the angles", [[1, 2], [3, 4]])
+        array([[1., 2.],
+               [3., 4.]])
     """
     try:
         if hasattr(given, "detach"):  # a tensor
             given = given.detach().cpu().resolve_conj().numpy()
         array = np.asarray(given)
-        if array.dtype == object:  # None and text would become numbers
+        if array.dtype == object:  # None and text would be converted to numbers
             kinds = {type(value).__name__ for value in array.ravel()}
             raise TypeError(f"found {', '.join(sorted(kinds))}")
         if array.dtype.kind not in "biuf":
@@ -96,10 +104,18 @@ def real_number(name: str, value: Any, *, zero: bool = False, below: float = mat
 
 
 def random_generator(seed: Any) -> np.random.Generator:
-    """A random generator for a whole number of at least 0 or None; what else numpy takes passes.
+    """A random generator from a seed.
+
+    Args:
+        seed: A whole number of at least 0, None, or anything else that NumPy accepts, such as a generator.
 
     Raises:
-        UsageError: numpy takes no such seed.
+        UsageError: If NumPy does not accept the seed.
+
+    Example:
+        >>> from bondwise.runs import random_generator
+        >>> random_generator(7).integers(100, size=3)
+        array([94, 62, 68])
     """
     try:
         return np.random.default_rng(seed)

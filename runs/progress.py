@@ -1,4 +1,4 @@
-"""Progress bars, the same everywhere: on standard error, so that standard output stays a table or JSON."""
+"""Progress bars, on standard error, so that standard output is a table or JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from tqdm.auto import tqdm
 
 
 def progress_bar(total: int | None, description: str, progress: bool = True) -> tqdm[Any]:
-    """A bar to be used as `with progress_bar(steps, "VQE", progress) as bar: bar.update()`.
+    """A progress bar, used as a context manager.
 
     Args:
-        total: Number of steps, None when it is not known.
-        description: A word or two shown before the bar.
-        progress: False gives a bar that shows nothing.
+        total: Number of steps; None if it is not known.
+        description: Text shown before the bar.
+        progress: Whether to show the bar.
+
+    Example:
+        >>> from bondwise.runs import progress_bar
+        >>> with progress_bar(3, "VQE", progress=False) as bar:
+        ...     for _ in range(3):
+        ...         _ = bar.update()
     """
     return tqdm(
         total=total, desc=description, disable=not progress, leave=True, dynamic_ncols=True, mininterval=0.2

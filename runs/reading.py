@@ -1,4 +1,4 @@
-"""Text, JSON and numpy arrays from any file: bounded, nothing unpickled, failures in one line."""
+"""Text, JSON and NumPy arrays from untrusted files: within limits, without pickles, errors in one line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,18 @@ _DECORATION = re.compile("\x1b\\[[0-9;]*m|[\u2500-\u257f]+")  # colors and lines
 
 
 def one_line(error: BaseException | str, most: int = 300) -> str:
-    """The message of an error on one line, printable and short; its type where it has no message."""
-    message = getattr(error, "message", None)  # which Qiskit's errors show in quotes and escaped
+    r"""The message of an error in one short, printable line.
+
+    Args:
+        error: An error, or text. An error without a message is shown as its type.
+        most: Largest number of characters.
+
+    Example:
+        >>> from bondwise.runs import one_line
+        >>> one_line(ValueError("first\nsecond"))
+        'first second'
+    """
+    message = getattr(error, "message", None)  # str() of Qiskit's errors is quoted and escaped
     text = message if isinstance(message, str) and message else str(error) or type(error).__name__
     text = _DECORATION.sub("", text)
     text = "".join(letter if letter.isprintable() else " " for letter in text)
@@ -34,7 +44,16 @@ def one_line(error: BaseException | str, most: int = 300) -> str:
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file; what cannot be a path is none."""
+    """Whether a path is that of an existing file; False for what cannot be a path.
+
+    Args:
+        path: The path.
+
+    Example:
+        >>> from bondwise.runs import is_file
+        >>> is_file("missing.qasm")
+        False
+    """
     try:
         return Path(path).is_file()
     except OSError:
@@ -42,21 +61,28 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read_bytes(path: str | os.PathLike[str], what: str = "text_bytes") -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Args:
-        path: The file.
-        what: The limit on its size, as for `require_within`.
+        path: Path of the file.
+        what: Name of the limit on its size, see `limit`.
 
     Raises:
-        UsageError: There is no such file, it cannot be read or is too large.
+        UsageError: If there is no such file, if it cannot be read, or if it is too large.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.runs import read_bytes
+        >>> _ = Path("data.bin").write_bytes(b"ab")
+        >>> read_bytes("data.bin")
+        b'ab'
     """
     path = Path(path)
     try:
         with open(path, "rb", opener=_opener) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UsageError(f"{path} cannot be read: it is no regular file.")
+                raise UsageError(f"{path} cannot be read: it is not a regular file.")
             require_within(what, status.st_size, path)
             content = file.read(limit(what) + 1)  # a file may grow
     except UsageError:
@@ -69,14 +95,24 @@ def read_bytes(path: str | os.PathLike[str], what: str = "text_bytes") -> bytes:
 
 
 def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that nobody writes to must not hang
+    return os.open(path, flags | os.O_NONBLOCK)  # reading a pipe without a writer must not hang
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file, UTF-8 with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        UsageError: It cannot be read, is too large or no text.
+        UsageError: If it cannot be read, is too large, or is not text.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.runs import read_text
+        >>> _ = Path("model.txt").write_text("-1.0 ZZ", encoding="utf-8")
+        >>> read_text("model.txt")
+        '-1.0 ZZ'
     """
     try:
         return read_bytes(path).decode("utf-8-sig")
@@ -85,76 +121,99 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        UsageError: It cannot be read, is too large, no JSON, too deeply nested, or a number has too many
-            digits.
+        UsageError: If it cannot be read, is too large, is not JSON, is nested too deeply, or contains a
+            number with too many digits.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.runs import read_json
+        >>> _ = Path("angles.json").write_text('{"theta": 0.5}')
+        >>> read_json("angles.json")
+        {'theta': 0.5}
     """
     text = read_text(path)
-    require_within("json_values", sum(map(text.count, ",[{")), path)  # a value is larger than its text
+    require_within(
+        "json_values", sum(map(text.count, ",[{")), path
+    )  # a value takes more memory than its text
     try:
         return json.loads(text)
     except RecursionError as error:
         raise UsageError(f"{path} cannot be read: it is not valid JSON: it is nested too deeply.") from error
-    except ValueError as error:  # also whole numbers of thousands of digits
+    except ValueError as error:  # also raised for integers of thousands of digits
         raise UsageError(
             f"{path} cannot be read: it is not valid JSON: {one_line(error).rstrip('.')}."
         ) from error
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz` file by their names; the one of an `.npy` file is called `vector`.
+    """Read the arrays of an `.npz` or `.npy` file.
 
-    What the headers declare is checked before anything is allocated or unpacked.
+    The headers are checked before anything is allocated or unpacked.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The arrays by name; the array of an `.npy` file is called "vector".
 
     Raises:
-        UsageError: It cannot be read, is too large, cut or damaged, or holds something else than numbers and
-            strings (objects are pickles, which are never read).
+        UsageError: If it cannot be read, is too large, is truncated or damaged, or contains anything other
+            than numbers and strings (objects are pickles, which are never read).
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.runs import read_arrays
+        >>> np.savez("arrays.npz", angles=np.zeros(2))
+        >>> read_arrays("arrays.npz")
+        {'angles': array([0., 0.])}
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         require_within("array_bytes", size, path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # headers written by Python 2, and what they evaluate to
+            warnings.simplefilter("ignore")  # about headers written by Python 2
             if path.suffix.lower() == ".npz":
                 return _members(path)
             with path.open("rb") as file:
                 return {"vector": _array(file, path, 0)[0]}
     except UsageError:
         raise
-    except (
-        Exception
-    ) as error:  # zip archives, their compressions and numpy's headers raise kinds of their own
+    except Exception as error:  # zip archives, compressions and headers raise many kinds
         reason = getattr(error, "strerror", None) or one_line(error).rstrip(".")
         raise UsageError(f"{path} cannot be read as numpy arrays: {reason}.") from error
 
 
 def _members(path: Path) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):
-        raise ValueError("it is no .npz file, or only the beginning of one")
+        raise ValueError("it is not an .npz file, or only the beginning of one")
     arrays: dict[str, NDArray[Any]] = {}
     total = 0
     with zipfile.ZipFile(path) as archive:
-        require_within("qubits", len(archive.infolist()), f"{path} holds too many arrays: it")
+        require_within("qubits", len(archive.infolist()), f"{path} contains too many arrays: it")
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name in arrays:
-                raise ValueError(f"it holds two arrays called {name!r}")
+                raise ValueError(f"it contains two arrays called {name!r}")
             with archive.open(member) as file:
                 arrays[name], total = _array(file, path, total)
     return arrays
 
 
 def _array(file: IO[bytes], path: Path, before: int) -> tuple[NDArray[Any], int]:
-    """The array that a stream holds, and the bytes of it and of those before it."""
+    """The array in a stream, and the number of bytes of it and of the arrays before it."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"its format {version} is unknown")
-    # the reader of version 2 only differs in the width of a length; numpy has none in public for version 3
+    # the reader of version 2 differs in the width of a length only; NumPy has no public one for version 3
     read_header = (
         np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     )
@@ -163,7 +222,7 @@ def _array(file: IO[bytes], path: Path, before: int) -> tuple[NDArray[Any], int]
         raise ValueError("Object arrays cannot be loaded: they are pickles, and reading one may run any code")
     known = dtype.kind in "biuU" or (dtype.kind in "fc" and dtype.itemsize <= 8 * (1 + (dtype.kind == "c")))
     if not known or dtype.subdtype is not None:
-        raise ValueError(f"it holds an array of {one_line(str(dtype), 40)}; give {_DTYPES}")
+        raise ValueError(f"it contains an array of {one_line(str(dtype), 40)}; give {_DTYPES}")
     if len(shape) > 32 or any(length < 0 for length in shape):
         raise ValueError(f"an array in it has the shape {one_line(str(shape), 60)}")
     count = math.prod(shape)
@@ -171,13 +230,13 @@ def _array(file: IO[bytes], path: Path, before: int) -> tuple[NDArray[Any], int]
     require_within("array_bytes", total, path)
     content = file.read(count * dtype.itemsize)
     if len(content) < count * dtype.itemsize:
-        raise ValueError("it is cut")
+        raise ValueError("it is truncated")
     if file.read(1):
-        raise ValueError("there is more in it than the array that it declares")
+        raise ValueError("it contains more than the array that it declares")
     if not dtype.itemsize:
-        raise ValueError("it holds empty strings")
+        raise ValueError("it contains empty strings")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
     array = array.astype(dtype.newbyteorder("="))
     if dtype.kind == "U" and count and np.ascontiguousarray(array).view(np.uint32).max() > sys.maxunicode:
-        raise ValueError("a string in it has letters that are none")
+        raise ValueError("a string in it has invalid characters")
     return array, total

@@ -1,4 +1,4 @@
-"""What a computation returns: a value with its standard error, shots, seed and the jobs that ran."""
+"""The result of a computation: a value with its standard error, shots, seed and job identifiers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ from bondwise.runs.reading import one_line, read_bytes, read_json
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Base of all results; subclasses add fields and, where people would rather look, a `plot(ax=None)`.
+    """Base class of all results; subclasses add fields and often a method `plot(ax=None)`.
 
     Attributes:
-        value: The quantity asked for, float or array.
-        std: Its standard error, of the same shape; 0.0 where the value is exact.
-        shots: Circuit executions spent in all; 0 where no sampling took place.
-        seed: The seed given, or None.
-        job_ids: Identifiers of the jobs that were submitted.
+        value: The computed quantity, a float or an array.
+        std: Standard error of `value`, of the same shape; 0.0 if the value is exact.
+        shots: Total number of circuit executions; 0 if nothing was sampled.
+        seed: Random seed, or None.
+        job_ids: Identifiers of the submitted jobs.
+
+    Example:
+        >>> from bondwise.runs import Result
+        >>> result = Result(value=-1.48, std=0.02, shots=4096, seed=7)
+        >>> print(result)
+        Result: -1.48 ± 0.02, 4096 shots, seed 7
+        >>> result.save("energy")
+        >>> Result.load("energy") == result
+        True
     """
 
     value: Any
@@ -47,11 +56,11 @@ class Result:
         """Write `PATH.json`, and `PATH.safetensors` with the arrays and circuits if there are any.
 
         Args:
-            path: Where, without suffix; the folder must exist.
+            path: Path of the files without suffix; the folder must exist.
 
         Raises:
-            UsageError: A field is of a kind that cannot be stored.
-            RunError: The disk is full or read-only.
+            UsageError: If a field is of a type that cannot be stored.
+            RunError: If the disk is full or read-only.
         """
         from safetensors.torch import save
 
@@ -69,10 +78,13 @@ class Result:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read back what `save` wrote; call it on the class that was saved.
+        """Read what `save` wrote, as a class method of the class that was saved.
+
+        Args:
+            path: Path of the files without suffix.
 
         Raises:
-            UsageError: There is nothing there, it is damaged, or it is the result of another class.
+            UsageError: If there are no such files, if they are damaged, or if they hold another class.
         """
         from safetensors.torch import load
 
@@ -89,10 +101,14 @@ class Result:
                     raise UsageError(f"{stored} is missing or belongs to another result")
                 tensors = load(data) if data else {}
                 return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
-        except Exception as error:  # each layer has its own: JSON, safetensors, QPY, missing keys
-            raise UsageError(f"{path}.json is not a saved result, or damaged ({one_line(error)}).") from error
+        except Exception as error:  # JSON, safetensors, QPY and missing keys have their own
+            raise UsageError(
+                f"{path}.json is not a saved result, or it is damaged ({one_line(error)})."
+            ) from error
         found = one_line(str(found), 40)
-        raise UsageError(f"{path}.json holds a {found}; write {found}.load instead of {cls.__name__}.load.")
+        raise UsageError(
+            f"{path}.json contains a {found}; write {found}.load instead of {cls.__name__}.load."
+        )
 
 
 def _with_error(value: Any, std: Any, shots: int) -> str:

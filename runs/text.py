@@ -1,7 +1,7 @@
-"""Text that came from outside (a file, a flag, a server), made fit for a terminal, a figure or JSON.
+"""Text from outside (a file, a flag, a server) for a terminal, a figure or JSON.
 
-Names may hold anything: line ends, terminal escapes, marks that turn the direction of reading, bytes that are
-no UTF-8, `$` that starts a formula. They are escaped where they leave the program, never where they enter it.
+Names may contain anything: line breaks, terminal escapes, marks that reverse the direction of reading, bytes
+that are not UTF-8, or a `$` that starts a formula. They are escaped on output, never on input.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ from typing import Any
 
 
 def printable(text: object) -> str:
-    r"""One line in which every character shows: others are written as `\n`, `\x1b`, `\u202e` and the like.
+    r"""One line of visible characters; others are written as `\n`, `\x1b`, `\u202e` and so on.
 
     Args:
-        text: Anything; what is no string is turned into one.
+        text: Any object; its string is used.
+
+    Example:
+        >>> from bondwise.runs import printable
+        >>> print(printable("two\nlines"))
+        two\nlines
     """
     text = str(text)
     if text.isprintable():
@@ -43,13 +48,21 @@ def kind_of(given: object) -> str:
 
 
 def json_text(content: Any) -> str:
-    """JSON as every reader takes it: NaN and infinity, which JSON has not, are null.
+    """JSON text, with null for NaN and infinity, which JSON does not have.
 
     Args:
-        content: Nested dicts, lists and tuples of None, booleans, numbers and strings.
+        content: Nested dictionaries, lists and tuples of None, booleans, numbers and strings.
 
     Raises:
-        TypeError: There is something else in it.
+        TypeError: If it contains something else.
+
+    Example:
+        >>> from bondwise.runs import json_text
+        >>> print(json_text({"energy": -1.5, "std": float("nan")}))
+        {
+          "energy": -1.5,
+          "std": null
+        }
     """
     return json.dumps(_without_nan(content), indent=2, allow_nan=False)
 

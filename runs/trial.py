@@ -1,7 +1,7 @@
-"""Work that may crash, hang or eat memory, tried in a child process before it is done.
+"""Risky work, tried in a child process first.
 
-Parsers written in Rust end in a panic that prints to the terminal, or in an abort; others take days for a
-file of a few hundred bytes. A forked child with limits of its own finds out, for some 20 ms.
+Parsers written in Rust may panic, which prints to the terminal, or abort; others take days for a file of a
+few hundred bytes. A forked child process with limits on time and memory finds out, at a cost of about 20 ms.
 """
 
 from __future__ import annotations
@@ -19,22 +19,27 @@ from bondwise.runs.reading import one_line
 
 
 def try_apart(work: Callable[[], object], *, name: str, size: int = 0) -> None:
-    """Do something in a child process, and discard what it returns.
+    """Call a function in a child process, and discard what it returns.
 
     Args:
-        work: What is to be tried; it must not depend on threads.
-        name: The file it is about, as the message begins.
-        size: Of the file in bytes; each 20,000 add a second to the time it may take.
+        work: The function; it must not depend on threads.
+        name: Start of the message, usually the path of a file.
+        size: Size of the file in bytes; every 20,000 bytes allow one more second.
 
     Raises:
-        UsageError: It raised; the message is that of its error, on one line and beginning with the name. Or
-            it crashed, or took more time or memory than `BONDWISE_MAX_READ_SECONDS` and
-            `BONDWISE_MAX_READ_BYTES` say.
+        UsageError: If the function raised, with the message of its error in one line; or if it crashed or
+            exceeded the limits "read_seconds" or "read_bytes", see `limit`.
+
+    Example:
+        >>> from bondwise.runs import try_apart
+        >>> try_apart(lambda: 1 / 0, name="ansatz.qasm")
+        Traceback (most recent call last):
+        bondwise.runs.errors.UsageError: ansatz.qasm cannot be read: division by zero.
     """
     seconds = limit("read_seconds") + size // 20_000
     receiving, sending = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some libraries warn of a fork: this child starts no thread
+        warnings.simplefilter("ignore")  # some libraries warn about forks; this child starts no thread
         child = os.fork()
     if child == 0:
         _child(work, sending, seconds, limit("read_bytes"))
@@ -52,12 +57,12 @@ def try_apart(work: Callable[[], object], *, name: str, size: int = 0) -> None:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
         answer = (
             f"cannot be read in {seconds} s; "
-            "the environment variable BONDWISE_MAX_READ_SECONDS sets another limit."
+            "the environment variable BONDWISE_MAX_READ_SECONDS changes this limit."
         )
     elif not answer or answer == "memory":
         answer = (
             f"is damaged, or cannot be read in {limit('read_bytes'):,} bytes of memory; "
-            "the environment variable BONDWISE_MAX_READ_BYTES sets another limit."
+            "the environment variable BONDWISE_MAX_READ_BYTES changes this limit."
         )
     raise UsageError(answer if answer.startswith(name) else f"{name} {answer}")
 
@@ -66,7 +71,7 @@ def _child(work: Callable[[], object], answer: int, seconds: int, memory: int) -
     try:
         with open("/proc/self/statm") as file:
             held = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         held = 0
     code = 1
     try:
@@ -88,7 +93,7 @@ def _child(work: Callable[[], object], answer: int, seconds: int, memory: int) -
             message = one_line(error)
         except RecursionError:
             message = "cannot be read: it is nested too deeply."
-        except BaseException as error:  # also a panic, which is no Exception
+        except BaseException as error:  # includes panics, which are not an Exception
             message = f"cannot be read: {one_line(error).strip(chr(39) + chr(34)).rstrip('.')}."
         os.write(answer, message.encode(errors="replace"))
         code = 0

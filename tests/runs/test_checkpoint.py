@@ -78,7 +78,7 @@ def test_optimiser_state_comes_back(tmp_path):
 def test_cut_file_is_refused(tmp_path, keep):
     path = save_checkpoint(tmp_path / "a", {"x": np.arange(100.0)}, run="r")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UsageError, match=r"cut or damaged.*delete it"):
+    with pytest.raises(UsageError, match=r"truncated or damaged.*delete it"):
         load_checkpoint(path, run="r")
 
 
@@ -97,7 +97,7 @@ def test_other_run_missing_file_and_objects_are_refused(tmp_path):
         load_checkpoint(path, run="s")
     with pytest.raises(UsageError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "b", run="r")
-    with pytest.raises(UsageError, match="x is object, which cannot be stored"):
+    with pytest.raises(UsageError, match="x is an object, which cannot be stored"):
         save_checkpoint(path, {"x": object()}, run="r")
     assert load_checkpoint(path, run="r") == [1]
 

@@ -96,9 +96,9 @@ def test_only_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(RunError, match="no regular file"):
+        with pytest.raises(RunError, match="not a regular file"):
             write_atomically(tmp_path / name, "1")
-        with pytest.raises(RunError, match=f"{name}: it is no regular file"):
+        with pytest.raises(RunError, match=f"{name}: it is not a regular file"):
             FileSet(tmp_path / "a", tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
     assert (tmp_path / "pipe").is_fifo()

@@ -46,7 +46,7 @@ def test_saves_and_loads(tmp_path):
 
 
 def test_refuses_what_it_cannot_store(tmp_path):
-    with pytest.raises(UsageError, match="value is object, which cannot be stored"):
+    with pytest.raises(UsageError, match="value is an object, which cannot be stored"):
         Result(value=object()).save(tmp_path / "r")
     assert not list(tmp_path.iterdir())
 

@@ -284,7 +284,7 @@ def test_files_that_are_there_are_replaced_only_when_asked(bondwise, vector, tmp
         (("text.npy",), "text.npy cannot be read as numpy arrays"),
         (("objects.npy",), "Object arrays cannot be loaded"),
         (("objects.npz",), "Object arrays cannot be loaded"),
-        (("pickle.npz",), "no .npz file"),
+        (("pickle.npz",), "not an .npz file"),
         (("cut.npz",), "only the beginning"),
         (("crc.npz",), "crc.npz cannot be read as numpy arrays"),
         (("names.npz",), "holds an array 'left'"),

@@ -272,7 +272,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
     checkpoint.write_bytes(content[: len(content) // 2])
     damaged = bondwise(*words, "--resume")
     assert damaged.returncode == 2
-    assert "cut or damaged" in damaged.stderr
+    assert "truncated or damaged" in damaged.stderr
     checkpoint.write_bytes(content)
     assert bondwise(*words, "--resume").returncode == 0
 

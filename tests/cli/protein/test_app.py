@@ -437,7 +437,7 @@ def test_cut_checkpoint(finished, bondwise, tmp_path):
     checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
     done = bondwise(*words, "--resume")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "cut or damaged" in done.stderr
+    assert "truncated or damaged" in done.stderr
 
 
 def test_benchmark(bondwise, tmp_path):
