@@ -1,9 +1,9 @@
-"""Which residues drove a prediction: windows are cut out of the protein, one at a time.
+"""Which residues a prediction rests on: windows are cut out of the protein, one at a time.
 
-A window's score is what the log-odds of a class lose when its residues are gone, positive where they speak
-for the class: the occlusion of Zeiler and Fergus (arXiv:1311.2901). Cutting out needs no stand-in residue and
-works for every classifier with `predict_proba`. What it cannot show is evidence that a protein holds twice,
-as either copy alone is enough.
+The score of a window is the loss in the log-odds of a class without its residues, positive if they are
+evidence for the class: the occlusion of Zeiler and Fergus (arXiv:1311.2901). Cutting residues out needs no
+substitute for them and works with every classifier that has `predict_proba`. It misses evidence that a
+protein holds twice, because either copy is enough.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from bondwise.qml.protein.data.alphabet import standardize
 from bondwise.runs import UsageError, whole_number
 
-_LEAST = 1e-12  # probability: bounds the log-odds of a classifier that is sure
+_LEAST = 1e-12  # probability, to bound the log-odds of a classifier that is certain
 
 
 def window_scores(
@@ -25,27 +25,34 @@ def window_scores(
     """Score the windows of a protein by what the prediction loses without them.
 
     Args:
-        model: A fitted classifier: `predict_proba` and `classes_`.
-        sequence: One protein of more than `window` residues. The model reads it once per window.
-        label: The class whose log-odds are looked at; None is the second of two classes, and of more the
-            one that is predicted.
+        model: Fitted classifier with `predict_proba` and `classes_`.
+        sequence: A protein of more than `window` residues. The model reads it once per window.
+        label: Class whose log-odds are scored; None is the second of two classes, and the predicted class of
+            more.
         window: Residues that are cut out.
-        stride: Residues from one window to the next; a last window ends with the protein.
+        stride: Residues from the beginning of one window to the next; a last window ends with the protein.
 
     Returns:
-        Positions of the windows' middles, from 1 on, and their scores in nats, float64 (W,) each.
+        Positions of the middles of the windows, counted from 1, and their scores in nats, float64 (W,) each.
 
     Raises:
-        UsageError: The protein is not longer than a window, window or stride is not positive, the label is
-            unknown, or a letter is outside the alphabet.
+        UsageError: The protein is not longer than a window, `window` or `stride` is not positive, the label
+            is unknown, or a letter is outside the alphabet.
+
+    Example:
+        >>> from bondwise.qml.protein import CompositionLR, window_scores
+        >>> model = CompositionLR().fit(["LIVF", "LLIV", "DEKR", "KKED"], [1, 1, 0, 0])
+        >>> positions, scores = window_scores(model, "DKLIVLER", window=4, stride=2)
+        >>> positions.tolist(), int(scores.argmax())  # LIVL is the evidence for class 1
+        ([2.5, 4.5, 6.5], 1)
     """
     for name, value in (("window", window), ("stride", stride)):
         whole_number(name, value)
     residues = standardize(sequence)
     if len(residues) <= window:
         raise UsageError(
-            f"the protein has {len(residues)} residues, a window {window}; nothing would be left. "
-            "Give a longer protein or a smaller window."
+            f"the protein has {len(residues)} residues and a window {window}, so that nothing would be left; "
+            "give a longer protein or a smaller window."
         )
     last = len(residues) - window
     starts = [*range(0, last, stride), last]

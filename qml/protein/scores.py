@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy with its error, Matthews' correlation, area under the ROC curve."""
+"""Scores of predictions: accuracy with its error, Matthews correlation, area under the ROC curve."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ class Scores:
 
     Attributes:
         accuracy: Share of sequences whose most probable class is the true one.
-        std: Binomial standard error of the accuracy, `sqrt(p (1 - p) / size)`.
-        mcc: Matthews' correlation coefficient, −1 to 1, for more than two classes in Gorodkin's form; 0 where
-            all predictions or all labels are one class.
-        auroc: Area under the ROC curve: the probability that a sequence of the class is given a higher
-            probability than one that is not. For more than two classes the mean over the classes, each
-            against the rest; classes that no label or every label has are left out. None where none is left.
+        std: Binomial standard error of the accuracy p, √(p (1 − p) / size).
+        mcc: Matthews correlation coefficient, −1 to 1, in Gorodkin's form for more than two classes; 0 if all
+            predictions or all labels are one class.
+        auroc: Area under the ROC curve: the probability that a sequence of the class gets a higher
+            probability than one of another class. For more than two classes, the mean over the classes, each
+            against the rest, without classes that no label or every label has; None if no class remains.
         size: Number of sequences.
+
+    Example:
+        >>> from bondwise.qml.protein import Scores
+        >>> print(Scores(accuracy=0.9, std=0.03, mcc=0.8, auroc=None, size=100))
+        accuracy 0.900 ± 0.030, MCC 0.800, AUROC -, 100 sequences
     """
 
     accuracy: float
@@ -44,16 +49,22 @@ class Scores:
 def score_predictions(
     labels: Sequence[Hashable], probabilities: np.ndarray, classes: Sequence[Hashable] | np.ndarray
 ) -> Scores:
-    """Score what a classifier predicts.
+    """Score the predictions of a classifier.
 
     Args:
-        labels: True labels, N of them.
-        probabilities: What `predict_proba` gave, float (N, C); of equal ones the first class is predicted.
-        classes: The classifier's `classes_`, C of them.
+        labels: N true labels.
+        probabilities: Output of `predict_proba`, float (N, C); the first class wins a tie.
+        classes: C classes, the classifier's `classes_`.
 
     Raises:
-        UsageError: Shapes do not fit, there are no labels, a label is not among the classes, or a
+        UsageError: The shapes do not match, there are no labels, a label is not among the classes, or a
             probability is not finite.
+
+    Example:
+        >>> from bondwise.qml.protein import score_predictions
+        >>> scores = score_predictions(["a", "b"], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])
+        >>> scores.accuracy, scores.auroc
+        (1.0, 1.0)
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     names = list(np.asarray(classes).tolist())

@@ -1,8 +1,8 @@
 """Trained classifiers as Qiskit circuits: a dynamic one for a whole protein, a short one for a window.
 
-A dynamic circuit resets a qubit as soon as nothing needs its state and uses it again, as in arXiv:2210.08039,
-so that its width does not grow with the protein: a traced-out wire is a reset. Wire i of a box is the i-th
-qubit that it acts on; angles are in radians, and rotations are exp(−iθP/2) here and in Qiskit.
+A dynamic circuit resets a qubit as soon as its state is no longer needed and uses it again, as in
+arXiv:2210.08039, so that its width does not grow with the protein: a traced-out wire is a reset. Wire i of a
+box is the i-th qubit that it acts on. Angles are in radians, and rotations are exp(−iθP/2) as in Qiskit.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from bondwise.runs import UsageError, kind_of, whole_number
 def append_gates(
     circuit: QuantumCircuit, gates: Sequence[Gate], qubits: Sequence[int], angles: Sequence[Any]
 ) -> None:
-    """Write a box into a circuit.
+    """Append the gates of a box to a circuit.
 
     Args:
-        circuit: Where the gates go.
-        gates: Of the box, from `Ansatz.gates`.
-        qubits: The qubit of each wire.
-        angles: Numbers or Qiskit parameters in radians, one for each angle of the box.
+        circuit: Circuit to extend.
+        gates: Gates of the box, from `Ansatz.gates`.
+        qubits: Qubit of each wire.
+        angles: Numbers or Qiskit parameters in radians, one per angle of the box.
     """
     for gate in gates:
         angle = () if gate.parameter is None else (angles[gate.parameter],)
@@ -44,21 +44,28 @@ def append_gates(
 
 
 def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
-    """The circuit of a whole protein, its qubits reset and used again.
+    """The circuit of a whole protein; its qubits are reset and used again.
 
     Args:
-        model: A fitted PathQTN, TreeQTN, RecurrentQTN, LatchQTN or WindowQTN.
+        model: Fitted PathQTN, TreeQTN, RecurrentQTN, LatchQTN or WindowQTN.
         sequence: A protein of any length.
 
     Returns:
-        A circuit with numbers for angles, resets in the middle, and no branches. What a model reads in the
-        end is measured into a register `memory`, wire i into bit i. A WindowQTN has no memory; the qubits of
-        all its windows are measured into a register `windows`, bit (f W + w) n + i being wire i of window w
-        of W by filter f.
+        A circuit with numbers for angles, resets in the middle, and no branches. The memory is measured into
+        a register `memory`, wire i into bit i. A WindowQTN has no memory; the n qubits of its W windows are
+        measured into a register `windows`, wire i of window w by filter f into bit (f W + w) n + i.
 
     Raises:
-        UsageError: The model post-selects, which no shot of a long protein survives; it is no quantum tensor
-            network; or a letter is outside the alphabet.
+        UsageError: The model post-selects, which no shot of a long protein survives; it is not a quantum
+            tensor network; or a letter is outside the alphabet.
+
+    Example:
+        >>> from bondwise.qml.protein import RecurrentQTN, dynamic_circuit, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = RecurrentQTN(qubits=1, epochs=1).fit(train.sequences, train.labels)
+        >>> circuit = dynamic_circuit(model, "MKTAYIAK")
+        >>> circuit.num_qubits, circuit.count_ops()["reset"]
+        (2, 7)
     """
     network = network_of(model)
     if isinstance(network, PooledWindows):
@@ -71,7 +78,7 @@ def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
 
 
 def memory_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
-    """The circuit of `dynamic_circuit` without measurement; the memory is on the first qubits."""
+    """The circuit of `dynamic_circuit` without measurements; the first qubits are the memory."""
     core = network_of(model).core
     if not model.legal_on_hardware:
         log10 = float(model.log10_postselection([sequence])[0])
@@ -86,25 +93,33 @@ def memory_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
 
 
 def network_of(model: Any) -> Any:
-    """The trained network of a model that has circuits.
+    """The trained network of a quantum tensor network classifier.
 
     Raises:
         UsageError: The model is of another kind.
     """
     if not isinstance(model, QTNClassifier):
-        raise UsageError(f"{kind_of(model)} has no circuit; pass a WindowQTN, LatchQTN or the like.")
+        raise UsageError(f"{kind_of(model)} has no circuit; give a WindowQTN, a LatchQTN or the like.")
     check_fitted(model)
     return model.network_
 
 
 @dataclass(frozen=True)
 class WindowCircuit:
-    """The circuit of a window, free in the angles of its words; all that windows share is bound.
+    """The circuit of a window, parameterized by the angles of its words; all other angles are bound.
 
     Attributes:
-        circuit: Without measurements; wire i is qubit i.
+        circuit: Circuit without measurements; wire i is qubit i.
         length: Words in the window.
         words: Angles in radians of every word of the alphabet, float64 (words, P).
+
+    Example:
+        >>> from bondwise.qml.protein import WindowQTN, synthetic_proteins, window_circuit
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = WindowQTN(epochs=1, start="angles").fit(train.sequences, train.labels)
+        >>> template = window_circuit(model, length=3)
+        >>> template.angles(model.vocabulary.tokenize("MKT")[None]).shape
+        (1, 12)
     """
 
     circuit: QuantumCircuit
@@ -112,7 +127,7 @@ class WindowCircuit:
     words: np.ndarray
 
     def angles(self, tokens: np.ndarray) -> np.ndarray:
-        """Values of the circuit's parameters, float64 (windows, length · P), of windows (windows, length)."""
+        """Values of the circuit's parameters, float64 (windows, length · P), for tokens (windows, length)."""
         return self.words[tokens].reshape(len(tokens), -1)
 
 
@@ -120,17 +135,25 @@ def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = No
     """The short circuit that a WindowQTN runs on every window, to be broadcast over the windows' angles.
 
     Args:
-        model: Fitted.
-        filter: Number of the circuit.
-        length: Words in the window, where a protein is shorter than `model.window`: its circuit ends early,
-            as the boxes between the words are no identity.
+        model: Fitted WindowQTN.
+        filter: Index of the filter.
+        length: Words in the window; None is `model.window`. The circuit of a shorter protein ends early,
+            because the boxes between the words are not the identity.
 
     Raises:
-        UsageError: There is no such filter, or the length is not from 1 to `model.window`.
+        UsageError: The model has no windows, or `filter` or `length` is out of range.
+
+    Example:
+        >>> from bondwise.qml.protein import WindowQTN, synthetic_proteins, window_circuit
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = WindowQTN(window=5, epochs=1, start="angles").fit(train.sequences, train.labels)
+        >>> template = window_circuit(model)
+        >>> template.circuit.num_qubits, template.circuit.num_parameters
+        (2, 20)
     """
     network = network_of(model)
     if not isinstance(network, PooledWindows):
-        raise UsageError(f"{kind_of(model)} has no windows to run one by one; use dynamic_circuit.")
+        raise UsageError(f"{kind_of(model)} has no circuits of windows; use dynamic_circuit.")
     filter = whole_number("filter", filter, least=0, most=len(network.filters) - 1)
     length = whole_number("length", model.window if length is None else length, most=model.window)
     windows = cast(WindowNetwork, network.filters[filter])
@@ -147,7 +170,7 @@ def _numbers(angles: torch.Tensor) -> np.ndarray:
 
 
 def _read(circuit: QuantumCircuit, path: PathNetwork, words: Sequence[Any], qubits: Sequence[int]) -> None:
-    """Residues as gates on qubits in |0…0⟩: START, a word and MIX in turns, END; ancillas are reset."""
+    """Append residues as gates: START, then a word and MIX alternately, then END; ancillas are reset."""
     boxes, ancillas = _numbers(path.box), qubits[path.qubits :]
     append_gates(circuit, path.start_gates, qubits, _numbers(path.start)[0])
     for position, angles in enumerate(words):
@@ -178,14 +201,14 @@ def _path_circuit(path: PathNetwork, tokens: np.ndarray) -> QuantumCircuit:
 
 
 def _tree_circuit(tree: Merging, tokens: np.ndarray) -> QuantumCircuit:
-    """Depth first, so that at most one node per level waits for its partner."""
+    """The circuit of a tree, depth first, so that at most one node per level waits for its partner."""
     words, boxes = _numbers(tree.word)[tokens], _numbers(tree.box)
     levels = max(len(tokens) - 1, 0).bit_length()
     circuit = QuantumCircuit((levels + 1) * tree.qubits, name="tree")
     free, used = [*reversed(range(levels + 1))], set()
 
     def node(level: int, number: int) -> int:
-        """Prepare a node and return the wire that it is on."""
+        """Prepare a node and return its wire."""
         if level and (2 * number + 1) << (level - 1) >= len(tokens):  # no partner: it moves up
             return node(level - 1, 2 * number)
         if level:
@@ -204,7 +227,7 @@ def _tree_circuit(tree: Merging, tokens: np.ndarray) -> QuantumCircuit:
     def _wire(wire: int) -> range:
         return range(wire * tree.qubits, (wire + 1) * tree.qubits)
 
-    node(levels, 0)  # ends on the first wire, which its leftmost leaf took
+    node(levels, 0)  # ends on the first wire, that of the leftmost leaf
     return circuit
 
 
@@ -241,6 +264,6 @@ def _windows_circuit(network: PooledWindows, tokens: np.ndarray) -> QuantumCircu
 
 
 def _cut(windows: WindowNetwork, tokens: np.ndarray) -> list[np.ndarray]:
-    """The tokens of each window of a protein, without padding."""
+    """Tokens of every window of a protein, without padding."""
     cut, _ = windows.cut(torch.from_numpy(tokens)[None])
     return [window[window >= 0] for window in cut.numpy()]

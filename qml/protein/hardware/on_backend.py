@@ -1,7 +1,7 @@
-"""Predictions of trained classifiers by their circuits, on simulators and devices.
+"""Predictions of trained classifiers from their circuits, on simulators and devices.
 
-A WindowQTN runs one short circuit for each distinct window, all as parameter sets of one template, and pools
-what was measured. The others run one dynamic circuit for each protein; their affine readout is part of the
+A WindowQTN runs one short circuit per distinct window, as parameter sets of one template, and pools the
+measured values. The other models run one dynamic circuit per protein; their affine readout is part of the
 observable, so that the logit itself is measured.
 """
 
@@ -27,20 +27,29 @@ from bondwise.qml.protein.networks.windows import WindowNetwork
 from bondwise.runs import Result, UsageError, progress_bar
 
 _CHUNK = 5000  # parameter sets in a job
-_BATCH = 64  # proteins that are pooled at a time
+_BATCH = 64  # proteins that are pooled together
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardwarePrediction(Result):
-    """What circuits on a backend say about proteins; `value` holds the logits.
+    """Predictions from circuits on a backend; `value` holds the logits.
 
     Attributes:
-        value: Logits, float64: (N,) for two classes, of the second one; (N, C) for more.
-        std: Their standard errors; of a WindowQTN to first order.
-        probabilities: Of the classes, float64 (N, C), ordered as by `predict_proba`.
-        uncorrected: A WindowQTN's logits before the bias of sampled extremes is taken off; else the logits.
-        circuits: How many ran: distinct windows times filters of a WindowQTN, else proteins.
-        backend: Its name.
+        value: Logits, float64: (N,) of the second class if there are two, else (N, C).
+        std: Standard errors of the logits, to first order for a WindowQTN.
+        probabilities: Class probabilities, float64 (N, C), ordered as by `predict_proba`.
+        uncorrected: Logits of a WindowQTN without correction for the bias of sampled extremes; otherwise the
+            logits.
+        circuits: Number of circuits: distinct windows times filters for a WindowQTN, otherwise proteins.
+        backend: Name of the backend.
+
+    Example:
+        >>> from bondwise.qml.protein import WindowQTN, predict_on_backend, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = WindowQTN(epochs=1, start="angles").fit(train.sequences, train.labels)
+        >>> found = predict_on_backend(model, ["MKTAYIAKQR"], shots=None)
+        >>> found.logits.round(4).tolist() == model.decision_function(["MKTAYIAKQR"]).round(4).tolist()
+        True
     """
 
     probabilities: np.ndarray
@@ -50,7 +59,7 @@ class HardwarePrediction(Result):
 
     @property
     def logits(self) -> np.ndarray:
-        """Another name of `value`."""
+        """The same as `value`."""
         return self.value
 
 
@@ -66,21 +75,31 @@ def predict_on_backend(
     """Classify proteins by running circuits.
 
     Args:
-        model: A fitted WindowQTN, LatchQTN, RecurrentQTN, PathQTN or TreeQTN without post-selection.
+        model: Fitted WindowQTN, LatchQTN, RecurrentQTN, PathQTN or TreeQTN without post-selection.
         sequences: Proteins in one-letter code.
-        backend: Anything that `get_backend` takes: a name, a `Backend`, or an estimator such as one that
+        backend: Anything that `get_backend` accepts: a name, a `Backend`, or an estimator, such as one that
             mitigates errors. An estimator that folds circuits cannot run dynamic ones.
-        shots: Per circuit. None for exact values where the backend has them; those of dynamic circuits need
-            a density matrix: `"aer:density_matrix"`, also the quickest to sample them, or a noisy backend.
-        seed: Of the sampling.
-        progress: Show a bar.
+        shots: Number of shots per circuit; None for exact values if the backend has them. Exact values of
+            dynamic circuits need a density matrix, as `"aer:density_matrix"` and noisy backends have;
+            `"aer:density_matrix"` is also the fastest way to sample dynamic circuits.
+        seed: Random seed for sampling.
+        progress: Show a progress bar.
 
     Returns:
-        Logits with their standard errors, and probabilities.
+        Logits with their standard errors, and class probabilities.
 
     Raises:
-        UsageError: The model post-selects or has no circuit, a letter is outside the alphabet, one shot is
-            asked of a WindowQTN (pooling has to know how the shots scatter), or the backend cannot run it.
+        UsageError: The model post-selects or has no circuit, a letter is outside the alphabet, a WindowQTN
+            gets a single shot (pooling needs the spread of the shots), or the backend cannot run the
+            circuits.
+
+    Example:
+        >>> from bondwise.qml.protein import RecurrentQTN, predict_on_backend, synthetic_proteins
+        >>> train = synthetic_proteins(20).select("train")
+        >>> model = RecurrentQTN(qubits=1, epochs=1).fit(train.sequences, train.labels)
+        >>> found = predict_on_backend(model, ["MKTAYIAK"], backend="aer:density_matrix", shots=100, seed=0)
+        >>> found.probabilities.shape, found.shots, found.circuits
+        ((1, 2), 100, 1)
     """
     network = network_of(model)
     place = get_backend(backend)
@@ -88,7 +107,7 @@ def predict_on_backend(
     if not isinstance(network, PooledWindows):
         return _by_proteins(model, sequences, place, shots, seed, progress)
     if shots == 1:
-        raise UsageError("shots is 1, which does not tell how shots scatter; give 2 or more, better 256.")
+        raise UsageError("shots is 1, which does not show how shots scatter; give at least 2, better 256.")
     return _by_windows(cast(WindowQTN, model), network, sentences, place, shots, seed, progress)
 
 
@@ -118,7 +137,7 @@ def _by_proteins(
 
 
 def _observables(readout: Readout, num_qubits: int) -> list[SparsePauliOp]:
-    """Each logit as an observable; the memory is on the first qubits."""
+    """Every logit as an observable; the first qubits are the memory."""
     weights, biases = (part.detach().double().tolist() for part in readout.affine())
     return [
         SparsePauliOp.from_sparse_list(
@@ -155,7 +174,7 @@ def _by_windows(
 def _measured(
     model: WindowQTN, windows: np.ndarray, place: Backend, shots: int | None, seed: int | None, progress: bool
 ) -> tuple[np.ndarray, np.ndarray, list[Estimate]]:
-    """Z and ZZ of distinct windows by filter, float64 (K, F, O), and their covariances (K, F, O, O)."""
+    """⟨Z⟩ and ⟨ZZ⟩ of distinct windows by filter, float64 (K, F, O), and their covariances (K, F, O, O)."""
     supports = [s for size in range(1, model.qubits + 1) for s in combinations(range(model.qubits), size)]
     observables = [
         SparsePauliOp.from_sparse_list([("Z" * len(support), support, 1.0)], model.qubits)
@@ -186,10 +205,10 @@ def _measured(
 def _covariances(
     values: np.ndarray, std: np.ndarray, supports: list[tuple[int, ...]], count: int
 ) -> np.ndarray:
-    """Of the means of the first `count` products of Z, float64 (..., count, count).
+    """Covariances of the means of the first `count` products of Z, float64 (..., count, count).
 
-    They come from the same shots. A product of products of Z is again one, whose mean gives the correlation;
-    longer products than ZZ are measured for nothing else.
+    The means come from the same shots. The product of two products of Z is again a product of Z, whose mean
+    gives the correlation; products longer than ZZ are measured for this purpose only.
     """
     number = {frozenset(support): index for index, support in enumerate(supports)}
     means, std = values[..., :count], std[..., :count]
@@ -207,7 +226,7 @@ def _covariances(
 def _pooled(
     network: PooledWindows, own: list[np.ndarray], values: np.ndarray, covariances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits, those without correction, and standard errors (B, C) of some proteins, given their windows."""
+    """Logits, uncorrected logits and standard errors (B, C) of proteins with these windows."""
     table, distinct, place = torch.zeros(3, len(own), max(map(len, own)), dtype=torch.int64)
     present = torch.zeros_like(table, dtype=torch.bool)
     for row, numbers in enumerate(own):
@@ -226,7 +245,7 @@ def _pooled(
     errors = []
     for column in logits.T:
         (slopes,) = torch.autograd.grad(column.sum(), measured, retain_graph=True)
-        # a window that occurs several times was measured once: its slopes add before they are squared
+        # a repeated window was measured once, so its slopes add before they are squared
         index = place[..., None].expand_as(slopes)
         slopes = torch.zeros_like(slopes).scatter_add(1, index, slopes).unflatten(2, (filters, count))
         squares = torch.einsum("bwfo,bwfop,bwfp->b", slopes, covariance[distinct], slopes)
@@ -246,7 +265,7 @@ def _prediction(
     place: Backend,
     seed: int | None,
 ) -> HardwarePrediction:
-    """The result from columns (N, outputs), one column for two classes."""
+    """The result from arrays (N, outputs), with one column for two classes."""
     if logits.shape[1] == 1:
         logits, uncorrected, std = logits[:, 0], uncorrected[:, 0], std[:, 0]
     return HardwarePrediction(
@@ -263,5 +282,5 @@ def _prediction(
 
 
 def _seeds(seed: int | None, count: int) -> list[int | None]:
-    """A seed for each job."""
+    """One seed per job."""
     return [None] * count if seed is None else np.random.SeedSequence(seed).generate_state(count).tolist()
