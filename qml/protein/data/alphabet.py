@@ -1,8 +1,8 @@
-"""Proteins as words: which letters a sequence may have, and what counts as a word.
+"""Proteins as words: the accepted letters of a sequence, and its division into words.
 
 A word is a residue, a group of residues (a reduced alphabet) or a run of k of them. The reduced alphabets of
 10 and 4 groups are those that Murphy, Wallqvist and Levy (Protein Eng. 13, 149, 2000) derived from BLOSUM50;
-"hp" splits residues into hydrophobic and polar ones.
+"hp" divides residues into hydrophobic and polar ones.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ _GROUPS = {
     "murphy4": ("LVIMC", "AGSTP", "FYW", "EDNQKRH"),
     "hp": ("AVILMFWCYG", "DEKRHNQSTP"),
 }
-# U and O are variants of C and K; B, Z, J mean "one of two", of which the first is taken; X tells nothing.
+# U and O are variants of C and K; B, Z and J each mean one of two residues, of which the first is taken.
 _NEAREST = bytes.maketrans(b"UOBZJ", b"CKNQL")
-_OTHER = re.compile(rf"[^{RESIDUES}UOBZJX{RESIDUES.lower()}uobzjx]")  # str.upper would make SS of ß
+_OTHER = re.compile(rf"[^{RESIDUES}UOBZJX{RESIDUES.lower()}uobzjx]")  # str.upper would turn ß into SS
 _MAX_WORDS = 160_000  # 4-mers of 20 residues
 
 
 def standardize(sequence: str) -> str:
-    """A sequence in the 20 standard residues.
+    """Write a sequence in the 20 standard residues.
 
-    Lower case is raised. Selenocysteine U becomes C, pyrrolysine O becomes K; of the ambiguous letters B
-    becomes N, Z becomes Q, J becomes L; unknown residues X are left out, and so is one `*` at the end, the
-    stop codon.
+    Letters become upper case. Selenocysteine U becomes C and pyrrolysine O becomes K; the ambiguous letters
+    B, Z and J become N, Q and L. Unknown residues X, and one `*` at the end (the stop codon), are left out.
 
     Args:
         sequence: Letters as in FASTA files, without blanks.
@@ -45,7 +44,12 @@ def standardize(sequence: str) -> str:
         The sequence, at least one residue long.
 
     Raises:
-        UsageError: The sequence is empty, also after this, or has any other character.
+        UsageError: The sequence has another character, or no residues.
+
+    Example:
+        >>> from bondwise.qml.protein import standardize
+        >>> standardize("mktUYx*")
+        'MKTCY'
     """
     if not isinstance(sequence, str):
         raise UsageError(f"a sequence is text such as 'MKTAYIAK', not {type(sequence).__name__}.")
@@ -53,8 +57,8 @@ def standardize(sequence: str) -> str:
     wrong = _OTHER.search(letters)
     if wrong:
         raise UsageError(
-            f"{wrong[0]!r} at position {wrong.start() + 1} is no residue; accepted are {RESIDUES}, UOBZJX, "
-            "and one * at the end."
+            f"{wrong[0]!r} at position {wrong.start() + 1} is not a residue; write {RESIDUES}, UOBZJX, or "
+            "one * at the end."
         )
     clean = letters.encode().upper().translate(_NEAREST, b"X").decode()
     if not clean:
@@ -64,15 +68,26 @@ def standardize(sequence: str) -> str:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The words that proteins are written in.
+    """The words of proteins.
 
     Args:
         name: `"residues"` (20 letters), `"murphy10"`, `"murphy4"` or `"hp"` (groups of residues).
-        k: Letters in a word. Words do not overlap; the up to k − 1 letters left over at the end are dropped,
+        k: Letters in a word. Words do not overlap; up to k − 1 letters left over at the end are dropped,
             except in sequences shorter than k, whose last letter is repeated.
 
+    Attributes:
+        words: All words, each group of residues written as its first letter; word i is token i.
+
     Raises:
-        UsageError: The name is unknown, k is not positive, or there would be more than 160,000 words.
+        UsageError: The name is unknown, k is not a positive whole number, or there would be more than 160,000
+            words.
+
+    Example:
+        >>> from bondwise.qml.protein import Alphabet
+        >>> Alphabet("hp", k=2).words
+        ('AA', 'AD', 'DA', 'DD')
+        >>> Alphabet("hp", k=2).tokenize("MKTAYI")
+        array([1, 2, 0])
     """
 
     name: str = "residues"
@@ -84,7 +99,7 @@ class Alphabet:
         object.__setattr__(self, "k", whole_number("k", self.k))
         if len(self) > _MAX_WORDS:
             raise UsageError(
-                f"k = {self.k} of {self.name} makes {len(self):,} words; {_MAX_WORDS:,} is most."
+                f"k = {self.k} of {self.name} makes {len(self):,} words; at most {_MAX_WORDS:,} are accepted."
             )
 
     def __len__(self) -> int:
@@ -105,7 +120,7 @@ class Alphabet:
         return table
 
     def tokenize(self, sequence: str) -> np.ndarray:
-        """Numbers of the words of a sequence, int64 of shape (words,), at least one.
+        """Tokens of the words of a sequence, int64 (words,), at least one.
 
         Raises:
             UsageError: As for `standardize`.

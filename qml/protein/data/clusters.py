@@ -1,21 +1,22 @@
-"""Families of homologous proteins: which sequences are so alike that a test set must not part them.
+"""Families of homologous proteins: sequences so similar that a test set must not separate them.
 
-Equal sequences are of one family. Every other pair is searched as in BLAST (Altschul et al., Nucleic Acids
-Res. 25, 3389, 1997): where both proteins have two words of 4 residues in common on one diagonal, at most 40
-residues apart, the second is extended without gaps under BLOSUM62 until the score falls 20 below its best. A
-pair whose best such stretch scores 50, and an eighth of the residues of the shorter one, is aligned locally
-with gaps (Gotoh, J. Mol. Biol. 162, 705, 1982; a gap of n costs 11 + n) within 32 diagonals of it, and is
-joined if the identical residues of that alignment make up the wanted share of the shorter protein. Of short
-proteins, which hardly score 50 with themselves, four fifths of that are enough, but not less than 35, which
-is common by chance. Families are the connected components.
+Equal sequences belong to one family. Every other pair is searched as in BLAST (Altschul et al., Nucleic Acids
+Res. 25, 3389, 1997): if two proteins share two words of 4 residues on one diagonal, at most 40 residues
+apart, the second word is extended without gaps under BLOSUM62 until the score falls 20 below its maximum. A
+pair is aligned if its best stretch scores at least 50 and at least an eighth of the number of residues of the
+shorter protein. The alignment is local, with gaps (Gotoh, J. Mol. Biol. 162, 705, 1982; a gap of n costs 11 +
+n), within 32 diagonals of the stretch; the pair is joined if the identical residues of the alignment are the
+requested share of the shorter protein. Short proteins, which hardly score 50 with themselves, need four
+fifths of that score, but at least 35, as smaller scores are common by chance. Families are the connected
+components.
 
-Only that equal sequences stay together is guaranteed; the search misses homologues. Found of random proteins
-of 300 residues and their mutants: all at 50 % identity, 97 % at 40 %, 77 % at 35 %, 27 % at 30 %; of 100
-residues 96 % at 50 % and 57 % at 40 %; of 20 residues all at 80 % and 10 % at 50 %; of 10 residues all at
-90 % and 35 % at 80 %. Below 8 residues little but equal sequences is joined. Missed are also homologues where
-insertions of more than 32 residues part what they have in common, and those known only by words that occur
-more than 1,000 times, of which only the first places are looked up. Conversely two proteins of one family may
-be unlike, joined through others.
+Only equal sequences are guaranteed to stay together; the search misses homologues. Of random proteins of 300
+residues and their mutants it finds all at 50 % identity, 97 % at 40 %, 77 % at 35 % and 27 % at 30 %; of 100
+residues 96 % at 50 % and 57 % at 40 %; of 20 residues all at 80 % and 10 % at 50 %; of 10 residues all at 90
+% and 35 % at 80 %. Below 8 residues it joins little more than equal sequences. It also misses homologues
+whose common parts are separated by insertions of more than 32 residues, and those that share only words with
+more than 1,000 occurrences, of which only the first are looked up. Conversely, two proteins of one family may
+be dissimilar, joined through others.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from bondwise.qml.protein.data.alphabet import RESIDUES, standardize
 from bondwise.runs import UsageError, progress_bar
 
 _WORD = 4
-_MAX_PLACES = 1000  # of a more frequent word only the first places are looked up: bounds the time
+_MAX_PLACES = 1000  # occurrences of a word that are looked up, to bound the time
 _MIN_STRETCH, _MIN_SHARE = 50, 0.125
-_SHORT, _LEAST = 0.8, 35  # of the score with itself; shorter stretches are shared by chance
+_SHORT, _LEAST = 0.8, 35  # share of a short protein's score with itself, and the least score that counts
 _NEAR = 40
 _DROP = 20
 _BAND = 32
 _OPEN, _EXTEND = 11, 1
 _UNIT, _NEVER = 2**20, 2**50
-_BLOCK = 64  # sequences searched between two looks at the bar
+_BLOCK = 64  # sequences searched between two updates of the bar
 _BLOSUM62 = """
  4
  0  9
@@ -67,21 +68,21 @@ _BLOSUM62 = """
 def homology_clusters(
     sequences: Sequence[str], *, identity: float = 0.3, progress: bool = True
 ) -> np.ndarray:
-    """Number the family of each protein.
+    """Number the family of every protein.
 
-    The head of this file says what is found and what may be missed.
+    The docstring of this module says which homologues are found and which may be missed.
 
     Args:
         sequences: N proteins.
-        identity: Two proteins belong together if the identical residues of their best alignment are at least
-            this share of the shorter one, from 0.2 to 1.
-        progress: Show a bar.
+        identity: Share of the shorter protein, from 0.2 to 1, that the identical residues of the best
+            alignment must reach for two proteins to belong together.
+        progress: Show a progress bar.
 
     Returns:
-        Family numbers from 0 on, int64 of shape `(N,)`, in the order in which families first occur.
+        Family numbers from 0 on, int64 (N,), in the order in which families first occur.
 
     Raises:
-        UsageError: No sequences, a letter that is no residue, or an `identity` out of range.
+        UsageError: There are no sequences, a letter is not a residue, or `identity` is out of range.
     """
     if isinstance(sequences, str) or not len(sequences):
         raise UsageError("sequences must be a list of at least one protein, such as ['MKTAYIAK', 'MLSDEDF'].")
@@ -97,7 +98,7 @@ def homology_clusters(
 
 
 class _Search:
-    """The proteins in one row of letters, the places of each word in it, and what is joined so far."""
+    """The proteins in one row of letters, the places of every word in it, and the pairs joined so far."""
 
     def __init__(self, sequences: Sequence[str]) -> None:
         lengths = np.array([len(sequence) for sequence in sequences])
@@ -126,7 +127,7 @@ class _Search:
         self.enough = np.ceil(_SHORT * itself).clip(_LEAST, _MIN_STRETCH).astype(np.int32)
 
     def run(self, first: int, last: int, identity: float) -> None:
-        """Join the sequences from `first` to `last` with one another and with those before them."""
+        """Join the sequences from `first` up to `last` with one another and with those before them."""
         _join(
             first, last, identity, self.letters, self.starts, self.owner, self.words, self.places,
             self.offsets, self.seen, self.extended, self.scores, self.enough, self.root,
@@ -143,7 +144,7 @@ class _Search:
 
 
 def _blosum62() -> np.ndarray:
-    """Scores of two letters, int32 of shape (21, 21); the gap between two sequences ends any extension."""
+    """Scores of pairs of letters, int32 (21, 21); the gap between two sequences ends any extension."""
     scores = np.full((len(RESIDUES) + 1,) * 2, -10_000, dtype=np.int32)
     for row, line in enumerate(_BLOSUM62.split("\n")[1:-1]):
         scores[row, : row + 1] = scores[: row + 1, row] = np.array(line.split(), dtype=np.int32)
@@ -176,7 +177,7 @@ def _join(
                 q = places[at]
                 if q >= begin:
                     break
-                # p only grows, so what is stored for a diagonal by another pair never hides a hit.
+                # p only grows, so that what another pair stored for a diagonal never hides a hit
                 before = p - seen[p - q]
                 seen[p - q] = p
                 if before > _NEAR or p < extended[p - q]:
@@ -205,7 +206,7 @@ def _join(
 
 @njit(cache=True)
 def _extend(letters: np.ndarray, scores: np.ndarray, p: int, q: int) -> tuple[int, int]:
-    """Score of the best stretch without gaps around a word, and where it ends."""
+    """Score of the best stretch without gaps around a word, and its end."""
     score = 0
     for k in range(_WORD):
         score += scores[letters[p + k], letters[q + k]]
@@ -226,10 +227,10 @@ def _extend(letters: np.ndarray, scores: np.ndarray, p: int, q: int) -> tuple[in
 
 @njit(cache=True)
 def _identical(a: np.ndarray, b: np.ndarray, diagonal: int, pairs: np.ndarray) -> int:
-    """Identical residues in the best local alignment within the band around a diagonal.
+    """Number of identical residues in the best local alignment within the band around a diagonal.
 
-    Cell k of a row x stands for the residues x of `a` and y = x − diagonal + k − band of `b`. A score and the
-    identities on its path are one number, score · 2^20 + identities, so that a maximum carries both.
+    Cell k of row x stands for residue x of `a` and residue x − diagonal + k − band of `b`. A score and the
+    identities on its path are one number, score · 2²⁰ + identities, so that a maximum carries both.
     """
     width = 2 * _BAND + 1
     h, e = np.zeros(width + 1, dtype=np.int64), np.full(width + 1, -_NEVER)
@@ -239,7 +240,7 @@ def _identical(a: np.ndarray, b: np.ndarray, diagonal: int, pairs: np.ndarray) -
         shift = x - diagonal - _BAND
         row = pairs[a[x]]
         for k in range(max(0, -shift), min(width, len(b) - shift)):
-            # What stands at k + 1 is still of the row before: the cell above.
+            # cell k + 1 still belongs to the previous row: the cell above
             above = max(h[k + 1] - _OPEN * _UNIT, e[k + 1]) - _EXTEND * _UNIT
             f = max(left - _OPEN * _UNIT, f) - _EXTEND * _UNIT
             left = max(h[k] + row[b[shift + k]], above, f)

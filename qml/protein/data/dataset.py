@@ -1,9 +1,9 @@
-"""Proteins from files: sequences, and where the file has them their labels, accessions and splits.
+"""Proteins from files: sequences and, if the file has them, labels, accessions and splits.
 
-Tables are CSV with a line of column names, or TSV as UniProt gives it; FASTA names its entries in headers
-such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. Which one a file is shows in its
-first line, and whether it is gzipped in its first bytes; its name does not matter. What one file may hold is
-limited by `BONDWISE_MAX_PROTEIN_BYTES` and `BONDWISE_MAX_PROTEINS`.
+Tables are CSV with a line of column names, or TSV as UniProt writes it; FASTA names its entries in headers
+such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. The first line of a file tells
+its format, and its first bytes whether it is gzipped; its name does not matter. `BONDWISE_MAX_PROTEIN_BYTES`
+and `BONDWISE_MAX_PROTEINS` limit the content of a file.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from bondwise.runs.renames import renamed_keyword
 
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _SPLITS["test"] = "test"
-_COLUMNS = ("sequence", "label", "split", "accession", "entry")  # what is read, whatever `where` asks for
-_MAX_RESIDUES = 100_000  # the longest protein known has some 40,000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # nothing that moves a terminal's cursor
+_COLUMNS = ("sequence", "label", "split", "accession", "entry")  # read in addition to those of `where`
+_MAX_RESIDUES = 100_000  # the longest known protein has about 40,000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # they could move a terminal's cursor
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,23 @@ class ProteinSet:
     """N proteins.
 
     Attributes:
-        sequences: In the 20 standard residues.
-        labels: Class of each; None where unknown.
-        accessions: Name of each; None where the file has none.
-        splits: "train", "valid" or "test" for each; None where not divided.
-        synthetic: Made by `synthetic_proteins`, not from nature.
+        sequences: Sequences in the 20 standard residues.
+        labels: Class of every protein, or None.
+        accessions: Name of every protein, or None.
+        splits: "train", "valid" or "test" for every protein; None if they are not divided.
+        synthetic: Whether `synthetic_proteins` made them.
+        classes: The different labels, sorted; empty without labels.
 
     Raises:
-        UsageError: Labels, accessions or splits are not N.
+        UsageError: There are not N labels, accessions or splits.
+
+    Example:
+        >>> from bondwise.qml.protein import ProteinSet
+        >>> proteins = ProteinSet(("MKT", "LIV"), labels=("a", "b"), splits=("train", "test"))
+        >>> print(proteins)
+        2 proteins: train 1 (a: 1); test 1 (b: 1)
+        >>> proteins.select("test").sequences
+        ('LIV',)
     """
 
     sequences: tuple[str, ...]
@@ -65,7 +74,7 @@ class ProteinSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The different labels, sorted; none where labels are unknown."""
+        """The different labels, sorted; empty without labels."""
         return tuple(sorted(set(self.labels or ())))
 
     def select(self, split: str) -> ProteinSet:
@@ -75,7 +84,7 @@ class ProteinSet:
             split: "train", "valid" (also "validation", "val", "dev") or "test".
 
         Raises:
-            UsageError: There is no such split, or it has no proteins here.
+            UsageError: The split is unknown or has no proteins, or the proteins are not divided.
         """
         if split not in _SPLITS:
             raise unknown_name("split", str(split), _SPLITS)
@@ -88,7 +97,7 @@ class ProteinSet:
         return self.take(chosen)
 
     def take(self, indices: Sequence[int]) -> ProteinSet:
-        """The proteins with these numbers, counted from 0, in this order."""
+        """The proteins with these indices, counted from 0, in this order."""
 
         def of(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
             return None if values is None else tuple(values[index] for index in indices)
@@ -119,29 +128,37 @@ def read_proteins(
 ) -> ProteinSet:
     """Read proteins from CSV, TSV or FASTA, gzipped or not.
 
-    Tables need a column `sequence`; `label`, `split` and `accession` (or UniProt's `Entry`) are read where
-    they are, in any case of letters; other columns serve `where` only. An apostrophe before `=`, `+`, `-` or
-    `@`, by which a spreadsheet tells text from a formula, is taken off. In FASTA the accession is the first
-    word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and `ref|…`; `label=`, `split=` and
-    any other `key=` hold all up to the next key. Lines end at \\n, \\r\\n or \\r. Splits are train, valid (or
-    validation, val, dev) and test. Sequences are standardized. Proteins alike in accession, label, sequence
-    and split are kept once.
+    Tables need a column `sequence`; the columns `label`, `split` and `accession` (or UniProt's `Entry`) are
+    read if they exist. Upper and lower case do not matter, and other columns serve `where` only. An
+    apostrophe before `=`, `+`, `-` or `@`, which tells a spreadsheet that a cell is text, is removed. In
+    FASTA the accession is the first word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and
+    `ref|…`; `label=`, `split=` and any other `key=` extend to the next key. Lines end with \\n, \\r\\n or
+    \\r. Splits are train, valid (or validation, val, dev) and test. Sequences are standardized. Proteins with
+    the same accession, label, sequence and split are kept once.
 
     Args:
-        path: The file.
-        where: Value that a column must have, such as `{"primary": "1"}`; other rows are left out unread.
-        min_length: Fewest residues, after standardizing; shorter proteins are left out.
-        max_length: Most residues; longer proteins are left out. None takes up to 100,000 and refuses more.
-        labeled: Labels are needed, of two classes at least. False reads proteins to be predicted; labels
-            are then given if every protein has one, else None.
+        path: File to read.
+        where: Required value of a column, such as `{"primary": "1"}`; other rows are skipped.
+        min_length: Smallest number of residues, after standardizing; shorter proteins are left out.
+        max_length: Largest number of residues; longer proteins are left out. None accepts up to 100,000 and
+            raises beyond.
+        labeled: Whether labels of at least two classes are required. With False, proteins are read for
+            prediction, and their labels are None unless all of them have one.
 
     Returns:
         The proteins in the order of the file.
 
     Raises:
-        UsageError: The file cannot be read or is beyond a limit, two columns say the same, nothing is left to
-            give, or a row is wrong: its place is named. So is a protein with two labels, and a sequence that
-            is in two splits: a test on what was trained on says nothing.
+        UsageError: The file cannot be read or exceeds a limit, two columns have the same meaning, no protein
+            remains, or a row is invalid, with its place. A protein with two labels is invalid, and so is a
+            sequence in two splits, because a test on training data is worthless.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.qml.protein import read_proteins
+        >>> size = Path("p.csv").write_text("sequence,label\\nMKTAYIAK,soluble\\nLLVVIIAA,membrane\\n")
+        >>> print(read_proteins("p.csv"))
+        2 proteins: 2 (membrane: 1, soluble: 1)
     """
     path = Path(path)
     wanted = {column.lower(): str(value) for column, value in (where or {}).items()}
@@ -168,7 +185,7 @@ def read_proteins(
                 continue
             raise UsageError(
                 f"{place}: more than {longest:,} residues; give max_length (--max-length) to leave such "
-                "proteins out, or a greater one to take them."
+                "proteins out, or a larger one to accept them."
             )
         try:
             sequence = standardize(row["sequence"])
@@ -201,10 +218,10 @@ def read_proteins(
             raise unknown_name("column", column, columns)
     if not found:
         if not total:
-            raise UsageError(f"{path} holds no protein below its header; give one protein a line.")
+            raise UsageError(f"{path} has no protein below its header; write one protein per line.")
         raise UsageError(
-            f"{path} gives nothing: none of its {total} proteins is as asked for; widen where, min_length "
-            "and max_length."
+            f"{path}: none of its {total} proteins has the requested values and length; widen where, "
+            "min_length and max_length."
         )
     proteins = ProteinSet(
         sequences=tuple(sequence for _, _, sequence, _ in found),
@@ -233,7 +250,7 @@ def _split(place: str, name: str) -> str:
 
 
 def _rows(path: Path, longest: int, unique: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Place, for errors, and values of each protein in a file of any format."""
+    """Yield the place, for errors, and the values of every protein in a file of any format."""
     lines = enumerate(_lines(path), 1)
     for number, first in lines:
         if first.strip():
@@ -245,7 +262,7 @@ def _rows(path: Path, longest: int, unique: set[str]) -> Iterator[tuple[str, dic
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, gzipped or not; one ends at \\n, \\r\\n or \\r and nowhere else."""
+    """Yield the lines of a text file, gzipped or not; only \\n, \\r\\n and \\r end a line."""
     most, total = limit("text_bytes"), 0
     try:
         with path.open("rb") as file:
@@ -265,13 +282,15 @@ def _lines(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text; save it as CSV, TSV or FASTA in UTF-8.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UsageError(f"{path} is cut or damaged: its gzip stream ends early; copy it again.") from None
+        raise UsageError(
+            f"{path} is truncated or damaged: its gzip stream ends early; copy it again."
+        ) from None
     except OSError as error:
         raise UsageError(f"cannot read the proteins {path}: {error.strerror}.") from None
 
 
 def _size(content: Any) -> int:
-    """Bytes of a file, unpacked; counted no further than just above the limit."""
+    """Number of unpacked bytes of a file, counted until just above the limit."""
     if not isinstance(content, gzip.GzipFile):
         return int(content.seek(0, io.SEEK_END) + content.seek(0))
     size, most = 0, limit("protein_bytes")

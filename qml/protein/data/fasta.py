@@ -1,4 +1,4 @@
-"""FASTA: a header that begins with `>`, then the sequence on any number of lines."""
+"""FASTA: a header that starts with `>`, then the sequence on any number of lines."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _MAX_HEADER = 1_000_000
 def fasta_rows(
     path: Path, lines: Iterable[tuple[int, str]], *, longest: int, unique: Iterable[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """The entries of a FASTA file.
+    """Yield the entries of a FASTA file.
 
     The accession is the first word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and
-    `ref|…`. Every `key=` that begins a word holds all up to the next key.
+    `ref|…`. The value of a `key=` at the beginning of a word extends to the next key.
 
     Args:
-        path: Named in errors.
-        lines: Numbers and texts, from the first header on.
-        longest: Letters of a sequence that are wanted; of a longer one `longest` + 1 are given.
-        unique: Keys that a header may hold only once.
+        path: Path for error messages.
+        lines: Numbers and texts of the lines, from the first header on.
+        longest: Largest number of letters of a sequence; longer ones are cut to `longest` + 1.
+        unique: Keys that a header may have only once.
 
     Yields:
-        The place of an entry, and its values by key in lower case, `accession` and `sequence` among them.
+        The place of an entry, and its values by key in lower case, including `accession` and `sequence`.
 
     Raises:
-        UsageError: A header holds a key of `unique` twice, or has more than a million letters.
+        UsageError: A header has a key of `unique` twice, or more than a million letters.
     """
     place, length = "", 0
     values: dict[str, str] = {}
@@ -47,14 +47,16 @@ def fasta_rows(
             continue
         if place:
             yield place, values | {"sequence": "".join(parts)[: longest + 1]}
-        if number:  # not the one that ends the last entry
+        if number:  # not the extra header that ends the last entry
             place = f"{path}, line {number}"
             values, parts, length = _header(text[1:].strip(), place, unique), [], 0
 
 
 def _header(header: str, place: str, unique: Iterable[str]) -> dict[str, str]:
     if len(header) > _MAX_HEADER:
-        raise UsageError(f"{place}: the header has {len(header):,} letters; {_MAX_HEADER:,} is most.")
+        raise UsageError(
+            f"{place}: the header has {len(header):,} letters; at most {_MAX_HEADER:,} are accepted."
+        )
     match = _NAME.match(header)
     name = match[0] if match else ""
     bars = name.split("|")
@@ -66,6 +68,6 @@ def _header(header: str, place: str, unique: Iterable[str]) -> dict[str, str]:
     for key, end in zip(keys, ends, strict=False):
         text = key[1].lower()
         if text in values and text in unique:
-            raise UsageError(f"{place} ({accession[:40]}): the header gives {text}= twice; keep one.")
+            raise UsageError(f"{place} ({accession[:40]}): the header has {text}= twice; keep one.")
         values[text] = rest[key.end() : end].strip()
     return values | {"accession": accession}

@@ -1,7 +1,7 @@
-"""Train, validation and test sets that part no family of homologous proteins that a search finds.
+"""Training, validation and test sets that do not separate homologous proteins.
 
-Whole families, as `homology_clusters` finds them, go to one set each: the largest first, each to where the
-sum over sets and labels of (count − wanted)² / wanted, the χ² of the division, grows least.
+Families from `homology_clusters` are assigned to one set each, the largest first. Each goes to the set that
+increases χ² of the division least: the sum over sets and labels of (count − wanted)² / wanted.
 """
 
 from __future__ import annotations
@@ -25,30 +25,39 @@ def homology_split(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[str, ...]:
-    """Divide proteins so that no family that a search finds has members in two sets.
+    """Divide proteins so that every family found by a search is in one set.
 
-    Equal sequences are never parted. Unlike ones may be, though they are homologues: which share of them the
-    search finds at a given identity is said in `bondwise.qml.protein.data.clusters`.
+    Equal sequences are never separated. Homologues that the search misses may be;
+    `bondwise.qml.protein.data.clusters` states the share that it finds at a given identity.
 
     Args:
         sequences: N proteins.
-        labels: Their N classes, each of which is divided in the same proportion as well as families allow;
-            None balances the sizes only.
-        fractions: Wanted shares of train, valid and test, which sum to 1; a share may be 0, train's may not.
-        identity: Share of identical residues from which two proteins are homologues, from 0.2 to 1.
-        seed: Orders families of the same size.
-        progress: Show a bar.
+        labels: N classes, each divided in the same proportion as far as families allow; None balances only
+            the sizes.
+        fractions: Shares of train, valid and test, which sum to 1; only train's must be positive.
+        identity: Smallest share of identical residues of two homologues, from 0.2 to 1.
+        seed: Random seed for the order of families of the same size.
+        progress: Show a progress bar.
 
     Returns:
         "train", "valid" or "test" for each of the N proteins.
 
     Raises:
-        UsageError: Fractions are not shares, `labels` has another length, or a class has fewer families than
-            there are sets, so that one would lack it.
+        UsageError: `fractions` are not shares, `labels` has another length, or a class has fewer families
+            than there are sets.
+
+    Example:
+        >>> from bondwise.qml.protein import homology_split
+        >>> sequences = ["MKTAYIAKQR", "MKTAYIAKQR", "LLVVIIAAFF", "DEKRDEKRDE", "GASTGASTGA"]
+        >>> splits = homology_split(sequences, progress=False)
+        >>> splits[0] == splits[1], sorted(set(splits))
+        (True, ['test', 'train', 'valid'])
     """
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or not (shares >= 0).all() or shares[0] == 0 or abs(shares.sum() - 1) > 1e-6:
-        raise UsageError(f"fractions={fractions} are no shares of train, valid, test; write (0.6, 0.2, 0.2).")
+        raise UsageError(
+            f"fractions={fractions} are not shares of train, valid and test; write (0.6, 0.2, 0.2)."
+        )
     if labels is not None and len(labels) != len(sequences):
         raise UsageError(f"there are {len(labels)} labels for {len(sequences)} sequences; give one for each.")
     family = homology_clusters(sequences, identity=identity, progress=progress)
@@ -78,22 +87,22 @@ def homology_split(
 def _assign(
     members: np.ndarray, shares: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The set of each family, shape (families,), and the members of each class in each set, (sets, classes).
+    """The set of every family (families,), and the number of members by set and class (sets, classes).
 
     Args:
-        members: Members of each family in each class, shape (families, classes).
-        shares: Wanted share of each set, shape (sets,), positive.
-        rng: Orders families of one size.
+        members: Number of members by family and class (families, classes).
+        shares: Positive share of every set (sets,).
+        rng: Random generator for the order of families of the same size.
     """
     wanted = np.outer(shares, members.sum(axis=0))
     counts = np.zeros_like(wanted)
-    left = (members > 0).sum(axis=0)  # families that are still to come, by class
+    left = (members > 0).sum(axis=0)  # families not yet assigned, by class
     shuffled = rng.permutation(len(members))
     place = np.empty(len(members), dtype=np.int64)
     for family in shuffled[np.argsort(-members.sum(axis=1)[shuffled], kind="stable")]:
         new = members[family]
         growth = (new * (2 * (counts - wanted) + new) / wanted).sum(axis=1)
-        # Where the sets that lack a class would use up all its families, this one goes to such a set.
+        # if the sets that lack a class need all its remaining families, this one goes to such a set
         lacks = (counts == 0) & (new > 0)
         urgent = lacks[:, lacks.sum(axis=0) >= np.maximum(left, 1)].any(axis=1)
         if urgent.any():

@@ -1,4 +1,4 @@
-"""How hydrophobic a protein is along its chain: Kyte and Doolittle, J. Mol. Biol. 157, 105 (1982)."""
+"""Hydropathy of a protein along its chain: Kyte and Doolittle, J. Mol. Biol. 157, 105 (1982)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ def hydropathy_profile(sequence: str, *, window: int = 19) -> tuple[np.ndarray, 
     """Average the hydropathy over every window of a protein.
 
     Args:
-        sequence: One protein; shorter than a window, it is one window.
-        window: Residues; 19 cross a membrane.
+        sequence: A protein; one shorter than a window is one window.
+        window: Residues in a window; 19 cross a membrane.
 
     Returns:
-        Positions of the windows' middles, from 1 on, and their means, float64 (W,) each.
+        Positions of the middles of the windows, counted from 1, and their means on the scale of Kyte and
+        Doolittle, float64 (W,) each.
 
     Raises:
-        UsageError: The window is not positive, or a letter is outside the alphabet.
+        UsageError: `window` is not a positive whole number, or a letter is outside the alphabet.
+
+    Example:
+        >>> from bondwise.qml.protein import hydropathy_profile
+        >>> positions, means = hydropathy_profile("MKTAYIAK", window=5)
+        >>> positions.tolist(), means.round(2).tolist()
+        ([3.0, 4.0, 5.0, 6.0], [-0.44, 0.08, 1.22, 0.58])
     """
     values = _BY_CODE[np.frombuffer(standardize(sequence).encode(), dtype=np.uint8)]
     window = min(whole_number("window", window), len(values))

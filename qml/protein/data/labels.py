@@ -1,4 +1,4 @@
-"""Sequences and labels as classifiers are given them: what they may be, their classes, their numbers."""
+"""Checks of the sequences and labels given to a classifier, and class numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def check_fitted(model: Any) -> None:
 
 
 def check_sequences(sequences: Any) -> None:
-    """Raise a UsageError for one sequence in the place of several: its letters would pass as proteins."""
+    """Raise a UsageError for a single string, whose letters would pass as proteins."""
     if isinstance(sequences, str):
         raise UsageError(
-            f"sequences is one text, {sequences[:20]!r}; give a list, such as [{sequences[:20]!r}]."
+            f"sequences is one string, {sequences[:20]!r}; give a list, such as [{sequences[:20]!r}]."
         )
 
 
@@ -29,24 +29,24 @@ def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tup
     """Classes and class numbers of a training set.
 
     Args:
-        sequences: Proteins; only their number counts.
-        labels: One each: text or whole numbers, in a list, an array or a column of a table.
+        sequences: Proteins, of which only the number matters.
+        labels: One label per protein: text or whole numbers in a list, an array or a column of a table.
 
     Returns:
-        The classes in sorted order (C,), and the number of each label's class, int64 (N,).
+        The classes in sorted order (C,), and the class number of every label, int64 (N,).
 
     Raises:
-        UsageError: Sequences are one text, the numbers of sequences and labels differ, labels are not all
-            text or all whole numbers, or there is one class only.
+        UsageError: `sequences` is a single string, the numbers of sequences and labels differ, labels are not
+            all text or all whole numbers, or there is only one class.
     """
     check_sequences(sequences)
     array = _one_kind(labels)
     if len(sequences) != len(array):
-        raise UsageError(f"there are {len(sequences)} sequences and {len(array)} labels; give one each.")
+        raise UsageError(f"there are {len(sequences)} sequences and {len(array)} labels; give one for each.")
     classes, numbers = np.unique(array, return_inverse=True)
     if len(classes) < 2:
         only = repr(classes[0].item()) if len(classes) else "none"
-        raise UsageError(f"the labels hold one class only ({only}); a classifier needs two or more.")
+        raise UsageError(f"the labels have only one class ({only}); a classifier needs at least two.")
     return classes, numbers
 
 
@@ -56,9 +56,9 @@ def validation_labels(
     """Class numbers of a validation set, int64 (N,).
 
     Args:
-        classes: Of the training set, sorted.
-        sequences: Proteins; only their number counts.
-        labels: One each.
+        classes: Sorted classes of the training set.
+        sequences: Proteins, of which only the number matters.
+        labels: One label per protein.
 
     Raises:
         UsageError: As for `training_labels`, the set is empty, or a label is not among the classes.
@@ -67,8 +67,8 @@ def validation_labels(
     values = _one_kind(labels).tolist()
     if len(sequences) != len(values) or not values:
         raise UsageError(
-            f"the validation set has {len(sequences)} sequences and {len(values)} labels; give one each, "
-            "or validation=None."
+            f"the validation set has {len(sequences)} sequences and {len(values)} labels; give one for "
+            "each, or validation=None."
         )
     number = {label: index for index, label in enumerate(classes.tolist())}
     for label in values:
@@ -79,11 +79,11 @@ def validation_labels(
 
 def _one_kind(labels: Any) -> np.ndarray:
     """The labels as an array (N,) of text, int64 or bool."""
-    array = np.asarray(labels, dtype=object)  # else numpy would turn the 1 of [1, "a"] into text
+    array = np.asarray(labels, dtype=object)  # NumPy would turn the 1 of [1, "a"] into text
     if array.ndim != 1:
-        raise UsageError(f"labels are {_shown(labels)}, not a list; give one label for each sequence.")
+        raise UsageError(f"labels are {_shown(labels)}, not a list; give one label per sequence.")
     values = [value.item() if isinstance(value, np.generic) else value for value in array]
-    kinds: dict[type, Any] = {}  # and the first label of each
+    kinds: dict[type, Any] = {}  # with the first label of each
     for value in values:
         kinds.setdefault(type(value), value)
     for kind, value in kinds.items():
@@ -99,6 +99,6 @@ def _one_kind(labels: Any) -> np.ndarray:
 
 
 def _shown(value: Any) -> str:
-    """A value in one short line."""
+    """A value on one short line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 40 else f"{text[:40]}…"

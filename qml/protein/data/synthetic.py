@@ -1,11 +1,11 @@
-"""Made-up proteins to try a classifier on: SYNTHETIC, no claim about nature can rest on them.
+"""Synthetic proteins for trying classifiers; they support no claim about nature.
 
-Background residues are drawn at the frequencies of UniProtKB/Swiss-Prot. "membrane-like" proteins hold one to
-eight hydrophobic segments of 18 to 24 residues with mostly charged ends, as membrane helices have them.
-"soluble-like" proteins hold the same kind of residues, though on average only half as many, and
-scattered into stretches of 3 to 7, half of these spread to every third or fourth place as on one face of a
-helix; one in ten also has a stretch of 12 to 15 as of a buried core. So composition alone says little, and
-what lies side by side says most.
+Background residues follow the frequencies of UniProtKB/Swiss-Prot. "membrane-like" proteins have one to eight
+hydrophobic segments of 18 to 24 residues with mostly charged ends, like membrane helices. "soluble-like"
+proteins have the same kind of residues, on average half as many, scattered in stretches of 3 to 7; half of
+these are spread to every third or fourth position as on one face of a helix, and one protein in ten has a
+stretch of 12 to 15 residues like a buried core. Composition alone therefore says little; neighborhood says
+most.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bondwise.qml.protein.data.alphabet import RESIDUES
 from bondwise.qml.protein.data.dataset import ProteinSet
 from bondwise.runs import random_generator, real_number, whole_number
 
-# Per cent of the residues of Swiss-Prot, in the order of RESIDUES.
+# percentages of the residues in Swiss-Prot, in the order of RESIDUES
 _PER_CENT = [8.25, 1.38, 5.46, 6.72, 3.86, 7.07, 2.28, 5.91, 5.80, 9.65]
 _PER_CENT += [2.41, 4.06, 4.74, 3.93, 5.53, 6.65, 5.36, 6.86, 1.10, 2.92]
 _BACKGROUND = np.array(_PER_CENT) / sum(_PER_CENT)
@@ -25,19 +25,25 @@ _SPLITS = (("train", 0.6), ("valid", 0.2), ("test", 0.2))
 
 
 def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -> ProteinSet:
-    """Make proteins of 80 to 400 residues of two classes, in training, validation and test set.
+    """Make proteins of two classes with 80 to 400 residues, divided into train, valid and test.
 
     Args:
-        size: Number of proteins, at least 10; half of them of each class, before noise.
-        seed: The same seed makes the same proteins.
-        noise: Share of labels that are swapped, below 0.5: no classifier can be right on more than 1 − noise.
+        size: Number of proteins, at least 10; half of each class, before noise.
+        seed: Random seed; the same seed makes the same proteins.
+        noise: Share of swapped labels, below 0.5; no classifier can be right more often than 1 − noise.
 
     Returns:
-        Proteins labeled "membrane-like" and "soluble-like", 60 % of each in train, 20 % in valid and in
+        Proteins labeled "membrane-like" and "soluble-like", 60 % of each in train, 20 % in valid and 20 % in
         test, with `synthetic=True`.
 
     Raises:
         UsageError: `size` or `noise` is out of range.
+
+    Example:
+        >>> from bondwise.qml.protein import synthetic_proteins
+        >>> proteins = synthetic_proteins(10, noise=0)
+        >>> proteins.classes, len(proteins.select("train"))
+        (('membrane-like', 'soluble-like'), 6)
     """
     whole_number("size", size, least=10)  # every set then has both classes
     real_number("noise", noise, zero=True, below=0.5)
@@ -74,7 +80,7 @@ def _protein(membrane: bool, rng: np.random.Generator) -> str:
     def somewhere() -> int:
         return int(rng.integers(len(background) + 1))
 
-    inserted: list[tuple[int, str]] = []  # place in the background, and what stands before it
+    inserted: list[tuple[int, str]] = []  # place in the background, and what is inserted before it
     if membrane:
         inserted += [
             (somewhere(), f"{end[:3]}{core}{end[3:]}") for end, core in zip(ends, cores, strict=True)

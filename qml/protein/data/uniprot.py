@@ -1,8 +1,8 @@
-"""Labelled proteins from UniProt: one query for each subcellular location, page by page, resumable.
+"""Labelled proteins from UniProt: one query per subcellular location, page by page, resumable.
 
 The service is UniProt's REST interface, `/uniprotkb/search`: tab-separated pages of up to 500 entries, the
 cursor of the next page in a `Link` header, the number of all entries in `X-Total-Results`. Its content is
-licensed under CC BY 4.0; name the UniProt Consortium where you use it.
+licensed under CC BY 4.0; name the UniProt Consortium when you use it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bondwise.runs import (
     write_atomically,
 )
 
-_PAGE = 500  # the most that the service gives at once
+_PAGE = 500  # the largest page of the service
 _FORM = {"fields": "accession,sequence", "format": "tsv"}
 _TERM = re.compile(r"SL-[0-9]{4}")
 
@@ -43,9 +43,16 @@ class UniProtDownload:
 
     Attributes:
         path: The CSV file.
-        counts: Proteins by label.
-        shared: Proteins left out because they have more than one of the locations.
-        release: UniProt's release, such as "2026_03"; "" if the server did not say.
+        counts: Number of proteins by label.
+        shared: Number of proteins left out because they have more than one of the locations.
+        release: UniProt's release, such as "2026_03"; "" if the server does not name it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.qml.protein import UniProtDownload
+        >>> print(UniProtDownload(Path("p.csv"), {"cytoplasm": 1203, "membrane": 500}, 7, "2026_03"))
+        p.csv: cytoplasm: 1,203, membrane: 500; 7 with more than one of the locations left out; UniProt
+        2026_03
     """
 
     path: Path
@@ -73,26 +80,33 @@ def fetch_uniprot(
 ) -> UniProtDownload:
     """Download proteins by location into a CSV with the columns accession, label, sequence.
 
-    Pages are kept in a folder beside the file, `<path>.pages`, until the file is written: the same call after
-    an interruption goes on where it stopped.
+    Until the file is written, pages are kept in the folder `<path>.pages` beside it: after an interruption
+    the same call continues where it stopped.
 
     Args:
         locations: UniProt's location term by label, such as `{"cytoplasm": "SL-0086", "membrane": "SL-0039"}`
-            (SL-0039 is the cell membrane). A protein with more than one of them is left out.
-        path: The CSV file, written whole at the end; its folder must exist.
-        reviewed: Only entries of Swiss-Prot.
+            (SL-0039 is the cell membrane). A protein with more than one of the locations is left out.
+        path: CSV file, written at the end; its folder must exist.
+        reviewed: Whether only entries of Swiss-Prot are downloaded.
         organism: NCBI taxonomy number, such as 9606 for human; None for all organisms.
-        min_length: Fewest residues.
-        max_length: Most residues.
-        limit: Most proteins for a label, those that the service ranks first; None for all.
+        min_length: Smallest number of residues.
+        max_length: Largest number of residues.
+        limit: Largest number of proteins per label, those that the service ranks first; None for all.
         url: Address of the service.
-        progress: Show bars.
+        progress: Show progress bars.
 
     Raises:
-        UsageError: An argument is wrong, a location has no protein, or the folder of pages belongs to another
-            request.
-        RunError: The service fails five times in a row or answers with something else than was asked for, or
-            the disk does. What has been fetched is kept.
+        UsageError: An argument is invalid, a location has no protein, or the folder of pages belongs to
+            another request.
+        RunError: The service fails five times in a row or gives an unexpected answer, or the disk fails. The
+            pages fetched so far are kept.
+
+    Example:
+        >>> from bondwise.qml.protein import fetch_uniprot
+        >>> locations = {"cytoplasm": "SL-0086", "membrane": "SL-0039"}
+        >>> print(fetch_uniprot(locations, "p.csv", limit=100))  # doctest: +SKIP
+        p.csv: cytoplasm: 100, membrane: 100; 1,203 with more than one of the locations left out; UniProt
+        2026_03
     """
     path = Path(path)
     _check(locations, path, organism, min_length, max_length, limit, url)
@@ -133,12 +147,14 @@ def _check(
 ) -> None:
     example = '{"cytoplasm": "SL-0086", "membrane": "SL-0039"}'
     if len(locations) < 2 or len(set(locations.values())) < len(locations) or not all(locations):
-        raise UsageError(f"locations={dict(locations)} are no two labels or more; write {example}.")
+        raise UsageError(
+            f"locations={dict(locations)} are not two or more labels and terms; write {example}."
+        )
     for label, term in locations.items():
         if not label.isprintable():
-            raise UsageError(f"the label {label!r} holds a control character; take it out.")
+            raise UsageError(f"the label {label!r} holds a control character; remove it.")
         if not _TERM.fullmatch(str(term)):
-            raise UsageError(f"the location {term!r} of {label!r} is no term of UniProt; write {example}.")
+            raise UsageError(f"the location {term!r} of {label!r} is not a term of UniProt; write {example}.")
     if organism is not None:
         whole_number("organism", organism, otherwise="None for all; 9606 is human")
     whole_number("min_length", min_length)
@@ -151,11 +167,11 @@ def _check(
 
 
 class _Cache:
-    """Pages of one request, each a JSON file that is whole or absent."""
+    """Pages of one request, each a complete JSON file."""
 
     def __init__(self, path: Path, request: dict[str, Any]) -> None:
         self.folder = path.with_name(path.name + ".pages")
-        self.release: str | None = None  # that of the pages read or written so far
+        self.release: str | None = None  # of the pages read or written so far
         record = self.folder / "request.json"
         try:
             self.folder.mkdir(exist_ok=True)
@@ -166,8 +182,8 @@ class _Cache:
             write_atomically(record, json.dumps(request))
         elif held != request:
             raise UsageError(
-                f"{self.folder} holds pages of another request; repeat that one, delete the folder, or write "
-                "to another file."
+                f"{self.folder} holds pages of another request; repeat that request, delete the folder, or "
+                "write to another file."
             )
 
     def _file(self, query: int, page: int) -> Path:
@@ -188,7 +204,7 @@ class _Cache:
         write_atomically(self._file(query, page), json.dumps(content))
 
     def remove(self) -> None:
-        with contextlib.suppress(OSError):  # what was fetched is written; the folder is only in the way
+        with contextlib.suppress(OSError):  # everything is written; a folder left behind does no harm
             for file in self.folder.glob("*.json"):
                 file.unlink()
             self.folder.rmdir()
@@ -211,8 +227,8 @@ def _pages(
             }
             if cache.release not in (None, page["release"]):
                 raise RunError(
-                    f"UniProt went from release {cache.release} to {page['release']} in between; delete "
-                    f"{cache.folder} and start again."
+                    f"UniProt changed from release {cache.release} to {page['release']} during the download; "
+                    f"delete {cache.folder} and start again."
                 )
             cache.write(number, index, page)
         wanted = page["total"] if limit is None else min(limit, page["total"])
@@ -238,7 +254,7 @@ def _pages(
 
 
 def _check_page(page: Any) -> None:
-    """Raise a ValueError unless a page from the disk holds what `_pages` wrote there."""
+    """Raise a ValueError unless a page from the disk has the form that `_pages` writes."""
     kinds = {"rows": list, "total": int, "cursor": str | None, "release": str}
     if not isinstance(page, dict) or page.keys() != kinds.keys():
         raise ValueError(f"it does not hold {', '.join(kinds)}")
@@ -246,7 +262,7 @@ def _check_page(page: Any) -> None:
         if not isinstance(page[key], kind):
             raise ValueError(f"{key} is {kind_of(page[key])}")
     if not all(_is_entry(row) for row in page["rows"]):
-        raise ValueError("a row is no accession and sequence")
+        raise ValueError("a row is not an accession and a sequence")
 
 
 def _is_entry(row: Any) -> bool:
@@ -263,7 +279,7 @@ def _total(headers: Mapping[str, str]) -> int:
     total = headers.get("X-Total-Results") or ""
     if not re.fullmatch(r"[0-9]{1,12}", total):
         raise RunError(
-            f"the answer has X-Total-Results {total[:40]!r}, not a number; is it a server of UniProt?"
+            f"the answer has X-Total-Results {total[:40]!r}, not a number; is this a server of UniProt?"
         )
     return int(total)
 
@@ -275,20 +291,20 @@ def _cursor(link: str | None) -> str | None:
     cursor = urllib.parse.parse_qs(urllib.parse.urlsplit(following[1]).query).get("cursor")
     if not cursor:
         raise RunError(
-            f"the next page's address {following[1][:80]!r} has no cursor; is it a server of UniProt?"
+            f"the next page's address {following[1][:80]!r} has no cursor; is this a server of UniProt?"
         )
     return cursor[0]
 
 
 def _rows(content: str, index: int) -> list[list[str]]:
-    """Accession and sequence of each entry."""
+    """Accession and sequence of every entry."""
     lines = [line.split("\t") for line in re.split(r"\r\n|\r|\n", content.removesuffix("\n"))]
     if not lines or lines[0] != ["Entry", "Sequence"]:
         raise RunError(
-            f"page {index + 1} begins with {content[:60]!r}, not with the columns Entry, Sequence."
+            f"page {index + 1} starts with {content[:60]!r}, not with the columns Entry, Sequence."
         )
     for number, row in enumerate(lines[1:], 2):
         if not _is_entry(row):
             shown = "\t".join(row)[:60]
-            raise RunError(f"page {index + 1}, line {number}: {shown!r} is no accession and sequence.")
+            raise RunError(f"page {index + 1}, line {number}: {shown!r} is not an accession and a sequence.")
     return lines[1:]

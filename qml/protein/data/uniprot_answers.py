@@ -1,7 +1,7 @@
-"""Answers of UniProt's REST service: asked for again while it is busy, bounded, and never trusted.
+"""Answers of UniProt's REST service: repeated while it is busy, bounded in size, and never trusted.
 
-Nothing is fetched from any other host than the one that was named, nothing that a server says reaches a
-terminal but as plain letters, and an answer that unpacks to more than a limit is dropped.
+Nothing is fetched from another host than the given one, text from the server reaches the terminal only as
+plain letters, and an answer that unpacks to more than a limit is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 from bondwise.runs import RunError, UsageError, printable, require_within
 
 _ATTEMPTS = 5
-_FIRST_WAIT = 1.0  # seconds; doubles with each attempt, where the server does not say how long
+_FIRST_WAIT = 1.0  # seconds; doubles with every attempt unless the server says how long to wait
 _LONGEST_WAIT = 120.0
 _TIMEOUT = 60.0
 _BUSY = (429, 500, 502, 503, 504)
@@ -38,13 +38,13 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl)[:2] != urllib.parse.urlsplit(req.full_url)[:2]:
             raise RunError(
-                f"{req.host} sends to another address, {in_letters(newurl)}; that is not followed."
+                f"{req.host} redirects to another address, {in_letters(newurl)}, which is not followed."
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def check_address(url: str) -> None:
-    """Raise a UsageError unless the address is https, or of a server on this machine."""
+    """Raise a UsageError unless the address is https or on this machine."""
     try:
         parts = urllib.parse.urlsplit(url)
         local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
@@ -52,11 +52,11 @@ def check_address(url: str) -> None:
     except ValueError:
         good = False
     if not good or not url.isprintable():
-        raise UsageError(f"url={url!r} is no https address; write https://rest.uniprot.org.")
+        raise UsageError(f"url={url!r} is not an https address; write https://rest.uniprot.org.")
 
 
 def in_letters(text: str) -> str:
-    """What a server said as one line of some 200 letters, none of which moves a terminal's cursor."""
+    """Text from a server as one line of about 200 letters, none of which moves a terminal's cursor."""
     return printable(" ".join(text.split())[:200])
 
 
@@ -64,12 +64,13 @@ def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str
     """Headers and text of an answer.
 
     Args:
-        url: Of the service, as `check_address` lets it pass.
-        parameters: Of the query.
+        url: Address of the service, accepted by `check_address`.
+        parameters: Parameters of the query.
 
     Raises:
         UsageError: The answer unpacks to more than `BONDWISE_MAX_TEXT_BYTES`.
-        RunError: The service refuses, sends to another host, fails five times, or does not answer in UTF-8.
+        RunError: The service refuses, redirects to another host, fails five times, or does not answer in
+            UTF-8.
     """
     address = f"{url.rstrip('/')}/uniprotkb/search?{urllib.parse.urlencode(parameters)}"
     request = urllib.request.Request(address, headers={"Accept-Encoding": "gzip", "User-Agent": "bondwise"})
@@ -88,20 +89,20 @@ def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str
         except (OSError, http.client.HTTPException, EOFError, zlib.error) as error:
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         except UnicodeDecodeError:
-            raise RunError(f"{url} did not answer in UTF-8; is it a server of UniProt?") from None
+            raise RunError(f"{url} did not answer in UTF-8; is this a server of UniProt?") from None
         pause = float(asked) if re.fullmatch(r"[0-9]{1,9}", asked) else wait
         if attempt == _ATTEMPTS or pause > _LONGEST_WAIT:
             break
         time.sleep(pause)
         wait *= 2
     raise RunError(
-        f"{url} failed {attempt} times, last: {in_letters(reason)}; repeat the call later, it goes on where "
-        "it stopped."
+        f"{url} failed {attempt} times, last: {in_letters(reason)}; repeat the call later, and it continues "
+        "where it stopped."
     )
 
 
 def _content(answer: Any, url: str) -> bytes:
-    """The whole body, unpacked piece by piece so that a small one cannot become a large one unseen."""
+    """The body of an answer, unpacked piece by piece so that its size is checked before it is large."""
     packed = answer.headers.get("Content-Encoding") == "gzip"
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
     pieces: list[bytes] = []
@@ -113,10 +114,10 @@ def _content(answer: Any, url: str) -> bytes:
             pieces.append(part)
             size += len(part)
             require_within("text_bytes", size, f"the answer of {url}")
-    if getattr(answer, "length", None):  # read in pieces, a body that is cut raises nothing
+    if getattr(answer, "length", None):  # a truncated body that is read in pieces raises nothing
         raise http.client.IncompleteRead(b"", answer.length)
     if packed and not unpacker.eof:
-        raise EOFError("the answer is cut")
+        raise EOFError("the answer is truncated")
     return b"".join(pieces)
 
 

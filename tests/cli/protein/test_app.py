@@ -374,7 +374,7 @@ def test_cut_gzip(finished, bondwise, tmp_path, command):
         (("--where", "kind"), "COLUMN=VALUE"),
         (("--where", "color=1"), "unknown column 'color'"),
         (("--where", "kind=1", "--where", "kind=2"), "kind twice"),
-        (("--min-length", "1000"), "gives nothing"),
+        (("--min-length", "1000"), "none of its"),
         (("--resume",), "no run to resume"),
     ],
 )

@@ -241,7 +241,7 @@ def test_labels_in_any_shape(shape, names):
     )
     assert model.classes_.tolist() == sorted(names)
     assert set(model.predict(sequences).tolist()) <= set(names)
-    with pytest.raises(UsageError, match=f"one class only .{names[0]!r}"):
+    with pytest.raises(UsageError, match=f"only one class .{names[0]!r}"):
         CNN().fit(sequences, shape([names[0]] * 6))
 
 
@@ -276,7 +276,7 @@ def test_refuses_a_wrong_validation_set():
 
 @pytest.mark.parametrize("kind", [CNN, PathQTN, CompositionLR, Majority])
 def test_one_text_is_no_list_of_proteins(kind):
-    message = "sequences is one text, 'AC'"
+    message = "sequences is one string, 'AC'"
     with pytest.raises(UsageError, match=message):
         kind().fit("AC", [0, 1])
     model = kind(epochs=1) if kind in (CNN, PathQTN) else kind()
@@ -361,7 +361,7 @@ def test_models_equal_their_lambeq_circuits():
 
 def test_bad_input(tmp_path):
     sequences, labels = planted(8, 0)
-    with pytest.raises(UsageError, match="one class only"):
+    with pytest.raises(UsageError, match="only one class"):
         WindowQTN().fit(sequences, ["a"] * 8)
     with pytest.raises(UsageError, match="8 sequences and 7 labels"):
         WindowQTN().fit(sequences, labels[:7])

@@ -175,9 +175,9 @@ def test_sequences_are_standardised():
 def test_refuses_labels_that_do_not_fit(kind):
     with pytest.raises(UsageError, match="2 sequences and 1 labels"):
         kind().fit(["A", "C"], [0])
-    with pytest.raises(UsageError, match=r"one class only \(0\)"):
+    with pytest.raises(UsageError, match=r"only one class \(0\)"):
         kind().fit(["A", "C"], [0, 0])
-    with pytest.raises(UsageError, match=r"one class only \(none\)"):
+    with pytest.raises(UsageError, match=r"only one class \(none\)"):
         kind().fit([], [])
 
 

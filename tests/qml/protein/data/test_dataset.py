@@ -111,13 +111,13 @@ def test_lengths_must_agree():
     [
         ("", "is empty; give a CSV"),
         ("\n \n", "is empty; give a CSV"),
-        ("sequence,label\n", "holds no protein below its header"),
+        ("sequence,label\n", "has no protein below its header"),
         ("protein,label\nMK,a\n", "has no column 'sequence', only protein, label"),
         ("sequence,label\nMK,a\nMW,a\n", "has only the label 'a'; training needs two classes"),
         ("sequence,label\nMK,a\n,b\n", r"line 3: the sequence '' has no residues"),
         ("accession,sequence,label\nP1,MK,a\nP2,,b\n", r"line 3 \(P2\): the sequence '' has no residues"),
-        ("sequence,label\nMK,a\nM4K,b\n", "line 3: '4' at position 2 is no residue"),
-        ("sequence,label\nMK,a\nM K,b\n", "line 3: ' ' at position 2 is no residue"),
+        ("sequence,label\nMK,a\nM4K,b\n", "line 3: '4' at position 2 is not a residue"),
+        ("sequence,label\nMK,a\nM K,b\n", "line 3: ' ' at position 2 is not a residue"),
         ("sequence\nMK\n", "line 2 has no label; training needs"),
         ("sequence,label\nMK,a\nMW,\n", "line 3 has no label; training needs"),
         ("sequence,label\nMK\n", "line 2: 1 values for 2 columns"),
@@ -150,8 +150,8 @@ def test_wrong_files_are_named_with_the_place(tmp_path, content, message):
     ("options", "message"),
     [
         ({"where": {"kingdm": "Fungi"}}, "unknown column 'kingdm'. Did you mean 'kingdom'"),
-        ({"where": {"kingdom": "Viruses"}}, "gives nothing: none of its 2 proteins is as asked for"),
-        ({"min_length": 6}, "gives nothing: none of its 2 proteins is as asked for"),
+        ({"where": {"kingdom": "Viruses"}}, "none of its 2 proteins has the requested values and length"),
+        ({"min_length": 6}, "none of its 2 proteins has the requested values and length"),
         ({"max_length": 4}, "has only the label 'in'"),
     ],
 )
@@ -169,9 +169,9 @@ def test_unreadable_files(tmp_path):
     for name, reason in [
         ("absent.csv", "No such file"),
         (".", "directory"),
-        ("cut.csv.gz", "is cut or damaged"),
-        ("stub.gz", "is cut or damaged"),
-        ("damaged.gz", "is cut or damaged"),
+        ("cut.csv.gz", "is truncated or damaged"),
+        ("stub.gz", "is truncated or damaged"),
+        ("damaged.gz", "is truncated or damaged"),
         ("utf16.csv", "is not UTF-8 text"),
         ("latin.csv", "is not UTF-8 text"),
     ]:

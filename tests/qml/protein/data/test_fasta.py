@@ -57,7 +57,7 @@ def test_proteins_that_share_a_field_between_bars_stay_apart(tmp_path, bars):
 @pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
 def test_only_line_feed_and_carriage_return_end_a_line(tmp_path, mark):
     assert read(tmp_path, f">P1 text{mark}>P2\nMKTA\n").accessions == ("P1",)
-    with pytest.raises(UsageError, match=r"line 1 \(P1\): .* at position 3 is no residue"):
+    with pytest.raises(UsageError, match=r"line 1 \(P1\): .* at position 3 is not a residue"):
         read(tmp_path, f">P1\nMK{mark}TA\n")
 
 
@@ -78,19 +78,19 @@ def test_keys_begin_a_word_and_hold_all_up_to_the_next(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (">P1 label=a label=b\nMK\n", r"line 1 \(P1\): the header gives label= twice"),
-        (">P1\nMK\n>P2 split=train Split=test\nMK\n", r"line 3 \(P2\): the header gives split= twice"),
+        (">P1 label=a label=b\nMK\n", r"line 1 \(P1\): the header has label= twice"),
+        (">P1\nMK\n>P2 split=train Split=test\nMK\n", r"line 3 \(P2\): the header has split= twice"),
         (">P1\nMK\n>\nMW\n", "line 3 has no accession, unlike those before"),
         (">\nMK\n>P2\nMW\n", r"line 3 \(P2\) has an accession, unlike those before"),
         (">P1 label=a\x1b[2Jb\nMK\n", r"line 1: the label holds the control character '\\x1b'"),
-        (">P1\nMKTAYIAK QISF\n", "' ' at position 9 is no residue"),
-        (">P1\n1 MKTA\n", "'1' at position 1 is no residue"),
-        (">P1\nMK-TA\n", "'-' at position 3 is no residue"),
-        (">P1\nMK*TA*\n", r"'\*' at position 3 is no residue"),
-        (">P1\nMK\u00dfTA\n", "'\u00df' at position 3 is no residue"),
-        (">P1\nMK\u017fTA\n", "'\u017f' at position 3 is no residue"),  # str.upper makes S of it
+        (">P1\nMKTAYIAK QISF\n", "' ' at position 9 is not a residue"),
+        (">P1\n1 MKTA\n", "'1' at position 1 is not a residue"),
+        (">P1\nMK-TA\n", "'-' at position 3 is not a residue"),
+        (">P1\nMK*TA*\n", r"'\*' at position 3 is not a residue"),
+        (">P1\nMK\u00dfTA\n", "'\u00df' at position 3 is not a residue"),
+        (">P1\nMK\u017fTA\n", "'\u017f' at position 3 is not a residue"),  # str.upper makes S of it
         (">P1\nMK\n>P2\n>P3\nMK\n", r"line 3 \(P2\): the sequence '' has no residues"),
-        (">P1 " + "x" * 1_000_001 + "\nMK\n", "line 1: the header has 1,000,004 letters; 1,000,000 is most"),
+        (">P1 " + "x" * 1_000_001 + "\nMK\n", "line 1: the header has 1,000,004 letters; at most 1,000,000"),
     ],
 )
 def test_wrong_entries_are_refused_with_their_line(tmp_path, text, message):

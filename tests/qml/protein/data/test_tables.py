@@ -55,7 +55,7 @@ def test_any_text_is_written_and_read_back(tmp_path_factory, names):
         ("accession,accession,sequence,label", "has 2 columns 'accession'; keep one"),
         ("Entry,Accession,sequence,label", "has the columns 'accession' and 'entry'; keep the one"),
         ("kingdom,kingdom,sequence,label", "has 2 columns 'kingdom'; keep one"),
-        ("sequence;label", "part columns by commas or tabs"),
+        ("sequence;label", "separate columns by commas or tabs"),
     ],
 )
 def test_columns_that_say_the_same_are_refused(tmp_path, head, message):

@@ -230,15 +230,15 @@ def test_a_refused_request_can_be_mended(server, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda body, headers: ("<html>busy</html>", headers), "page 2 begins with '<html>busy</html>', not"),
-        (lambda body, headers: ("", headers), "page 2 begins with '', not"),
+        (lambda body, headers: ("<html>busy</html>", headers), "page 2 starts with '<html>busy</html>', not"),
+        (lambda body, headers: ("", headers), "page 2 starts with '', not"),
         (
             lambda body, headers: (body + "P1\n", headers),
-            "page 2, line 502: 'P1' is no accession and sequence",
+            "page 2, line 502: 'P1' is not an accession and a sequence",
         ),
         (
             lambda body, headers: (body.replace("\tMK", "\tM4", 1), headers),
-            "page 2, line 2: .* is no accession",
+            "page 2, line 2: .* is not an accession",
         ),
         (lambda body, headers: (body, headers | {"X-Total-Results": "many"}), "X-Total-Results 'many'"),
         (lambda body, headers: (body, headers | {"Link": '<http://x/y?z=1>; rel="next"'}), "has no cursor"),
@@ -264,7 +264,7 @@ def redirect(target):
 )
 def test_no_other_host_is_followed(server, tmp_path, target):
     server.faults["SL-0086", 1] = redirect(target.format(port=server.server_port))
-    with pytest.raises(RunError, match="sends to another address, .*; that is not followed"):
+    with pytest.raises(RunError, match="redirects to another address, .*, which is not followed"):
         fetch(server, tmp_path / "p.csv")
     assert server.asked == [("SL-0086", 0), ("SL-0086", 1)]
 
@@ -372,9 +372,9 @@ def test_a_location_without_proteins(server, tmp_path):
 @pytest.mark.parametrize(
     ("locations", "options", "message"),
     [
-        ({"a": "SL-0086"}, {}, "are no two labels or more"),
-        ({"a": "SL-0086", "b": "SL-0086"}, {}, "are no two labels or more"),
-        ({"a": "SL-0086", "b": "membrane"}, {}, "the location 'membrane' of 'b' is no term of UniProt"),
+        ({"a": "SL-0086"}, {}, "are not two or more labels"),
+        ({"a": "SL-0086", "b": "SL-0086"}, {}, "are not two or more labels"),
+        ({"a": "SL-0086", "b": "membrane"}, {}, "the location 'membrane' of 'b' is not a term of UniProt"),
         (LOCATIONS, {"organism": "human"}, "organism is 'human'; give a whole number"),
         (
             LOCATIONS,
@@ -382,12 +382,12 @@ def test_a_location_without_proteins(server, tmp_path):
             "max_length is 80; give a whole number of at least 90",
         ),
         (LOCATIONS, {"limit": 0}, "limit is 0; give a whole number of at least 1, or None"),
-        (LOCATIONS, {"url": "rest.uniprot.org"}, "url='rest.uniprot.org' is no https address"),
-        (LOCATIONS, {"url": "http://rest.uniprot.org"}, "is no https address"),
-        (LOCATIONS, {"url": "http://127.0.0.1@example.org"}, "is no https address"),
-        (LOCATIONS, {"url": "https://name:word@example.org"}, "is no https address"),
-        (LOCATIONS, {"url": "ftp://127.0.0.1"}, "is no https address"),
-        (LOCATIONS, {"url": "https://[::1"}, "is no https address"),
+        (LOCATIONS, {"url": "rest.uniprot.org"}, "url='rest.uniprot.org' is not an https address"),
+        (LOCATIONS, {"url": "http://rest.uniprot.org"}, "is not an https address"),
+        (LOCATIONS, {"url": "http://127.0.0.1@example.org"}, "is not an https address"),
+        (LOCATIONS, {"url": "https://name:word@example.org"}, "is not an https address"),
+        (LOCATIONS, {"url": "ftp://127.0.0.1"}, "is not an https address"),
+        (LOCATIONS, {"url": "https://[::1"}, "is not an https address"),
         ({"a\x1b[2J": "SL-0086", "b": "SL-0039"}, {}, "holds a control character"),
         (LOCATIONS, {"path": "."}, "cannot be written; give a file"),
         (LOCATIONS, {"path": "absent/p.csv"}, "cannot be written; give a file"),

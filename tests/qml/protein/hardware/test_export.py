@@ -339,7 +339,7 @@ def test_wrong_use(window, latch):
         window_circuit(window, length=16)
     with pytest.raises(UsageError, match="shots is 1"):
         predict_on_backend(window, ["MKT"], shots=1)
-    with pytest.raises(UsageError, match="position 2 is no residue"):
+    with pytest.raises(UsageError, match="position 2 is not a residue"):
         predict_on_backend(window, ["M1"])
     with pytest.raises(UsageError, match="pass shots="):
         predict_on_backend(latch, proteins([20]), shots=None)
