@@ -1,7 +1,7 @@
 from .composites import in_gates as in_gates
-from .constants import with_constants as with_constants
 from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
+from .expressions import with_constants as with_constants
 from .files import declared_parameters as declared_parameters
 from .files import read_circuit as read_circuit
 from .fingerprint import fingerprint as fingerprint
