@@ -4,6 +4,7 @@ from .counts import two_qubit_depth as two_qubit_depth
 from .expressions import with_constants as with_constants
 from .files import declared_parameters as declared_parameters
 from .files import read_circuit as read_circuit
+from .files import read_parameters as read_parameters
 from .fingerprint import fingerprint as fingerprint
 from .measurements import without_measurements as without_measurements
 from .naming import true_names as true_names

@@ -5,16 +5,29 @@ A file is read in a child process first (`try_apart`): Qiskit's parsers can pani
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from bondwise.circuits.soundness import require_sound
-from bondwise.runs import UsageError, is_file, one_line, read_bytes, read_text, try_apart
+from bondwise.runs import (
+    UsageError,
+    is_file,
+    one_line,
+    read_arrays,
+    read_bytes,
+    read_json,
+    read_text,
+    try_apart,
+)
 
 _ORDER = "declared parameters"  # key of a circuit's metadata
 _QASM2_INCLUDES = ("qelib1.inc", "stdgates.inc")
@@ -90,6 +103,79 @@ def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
     names = (circuit.metadata or {}).get(_ORDER, [])
     place = {name: index for index, name in enumerate(names)}
     return sorted(circuit.parameters, key=lambda parameter: place.get(parameter.name, len(place)))
+
+
+def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Read the angles of a circuit.
+
+    Args:
+        path: JSON or `.npy` file. By name, `{"name": angle}` or, for several sets,
+            `{"name": [angle, ...]}`; names that an exporter had to rewrite may be given as they were, `x[0]`
+            for `_x_0_`. Or a plain list or array, in the order of `declared_parameters`.
+        circuit: The circuit with P parameters that the angles are for.
+
+    Returns:
+        Angles in radians, float64 of shape (P,), or (batch, P) if the file holds several sets, in the order
+        of `circuit.parameters`.
+
+    Raises:
+        UsageError: The file cannot be read, or its names or numbers do not fit the circuit.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.circuits import read_parameters
+        >>> from bondwise.qml import brickwall
+        >>> _ = Path("angles.json").write_text("[0.5, 0, 0, 0, 0, 1]")
+        >>> read_parameters("angles.json", brickwall(2, 1))
+        array([0.5, 0. , 0. , 0. , 0. , 1. ])
+    """
+    path = Path(path)
+    names = [parameter.name for parameter in circuit.parameters]
+    content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
+    columns = _by_name(path, content, names) if isinstance(content, dict) else None
+    try:
+        if columns is None:
+            values = _numbers(content)
+        else:
+            values = np.stack([_numbers(column) for column in columns], axis=-1) if columns else np.zeros(0)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as angles ({one_line(error)}); "
+            "give JSON (a list, or names with angles) or .npy."
+        ) from error
+    if values.ndim not in (1, 2) or values.shape[-1] != len(names):
+        raise UsageError(
+            f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters."
+        )
+    if not np.isfinite(values).all():
+        raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
+    if columns is not None:
+        return values
+    declared = [parameter.name for parameter in declared_parameters(circuit)]
+    return values[..., [declared.index(name) for name in names]]
+
+
+def _by_name(path: Path, content: dict[str, Any], names: list[str]) -> list[Any]:
+    """The angles in the order of the names; a key may be a name before an exporter made it an identifier."""
+    aliases: dict[str, Any] = {}
+    for key, angles in content.items():
+        alias = key if key in names else "_" + re.sub(r"\W", "_", key)
+        if alias in aliases:
+            raise UsageError(f"{path} gives the parameter {one_line(alias, 60)!r} twice.")
+        aliases[alias if alias in names else key] = angles
+    missing = [name for name in names if name not in aliases]
+    if missing or len(aliases) != len(names):
+        strange = sorted(aliases.keys() - set(names))
+        what = f"lacks {missing[0]!r}" if missing else f"has {strange[0][:60]!r}, which is not in the circuit"
+        raise UsageError(f"{path} {what}; give all {len(names)} parameters of the circuit by name.")
+    return [aliases[name] for name in names]
+
+
+def _numbers(content: Any) -> NDArray[np.float64]:
+    array = np.asarray(content)
+    if array.size and array.dtype.kind not in "iuf":
+        raise ValueError(f"{array.dtype} instead of real numbers")
+    return array.astype(np.float64)
 
 
 def _parse(content: bytes | str, path: Path) -> QuantumCircuit:

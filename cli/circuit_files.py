@@ -1,4 +1,7 @@
-"""Circuits, states, angles and observables from files and flags; what cannot be read is a one-line error."""
+"""States, observables and Hamiltonians from files and flags, and circuits into files.
+
+What cannot be read is a one-line error.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
-from bondwise.runs import UsageError, is_file, one_line, read_arrays, read_json
+from bondwise.runs import UsageError, is_file, json_text, read_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,22 +27,21 @@ _STATES = (
 
 
 def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.ndarray] | np.ndarray:
-    """Read a state, or what it follows from. Nothing is unpickled.
+    """Read a state, or what it can be found from. Nothing is unpickled.
 
     Args:
-        path: `.npz` with one array (left, 2, right) for each site, called site0, site1, ... (or 0, 1, ... or,
-            as numpy calls them, arr_0, arr_1, ...; the numbers give the order), or with one array `vector`;
-            `.npy` with a vector of length 2**n, or with bit strings of shape (samples, n);
-            `.csv` or `.txt` with bit strings, one a line; `.qpy` or `.qasm` with a circuit. Site i, column i
-            and qubit i are the same.
-        order: Of a vector's index: "little", qubit 0 is its lowest bit, or "big".
+        path: `.npz` with an array (left, 2, right) per site, called site0, site1, … (or 0, 1, …, or arr_0,
+            arr_1, … as numpy calls them; the numbers give the order), or with one array `vector`; `.npy` with
+            a vector of length 2**n, or with bit strings of shape (samples, n); `.csv` or `.txt` with one bit
+            string per line; `.qpy` or `.qasm` with a circuit. Site i and column i become qubit i.
+        order: Order of a vector's index: "little", qubit 0 is its lowest bit, or "big".
 
     Returns:
-        A circuit without free parameters; canonical tensors, one (left, 2, right) for each site; or bit
-        strings, uint8 of shape (samples, n).
+        A circuit without free parameters; canonical tensors, one (left, 2, right) per site; or bit strings,
+        uint8 of shape (samples, n).
 
     Raises:
-        UsageError: There is no such file, it is of another kind, damaged, or not a state.
+        UsageError: The file does not exist, is of another kind or damaged, or does not hold a state.
     """
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
@@ -47,7 +49,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
-                f"{path} has {circuit.num_parameters} free parameters; give a circuit with its angles inside."
+                f"{path} has {circuit.num_parameters} free parameters; give one with its angles inside."
             )
         return circuit
     if order != "little" and path.suffix not in (".npy", ".npz"):
@@ -67,8 +69,8 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     else:
         if path.suffix in (".dmp", ".pkl", ".pickle", ".joblib"):
             raise UsageError(
-                f"{path} is a pickle, as quimb saves states, and reading one may run any code; where it came "
-                'from, write numpy.savez("state.npz", *bondwise.tn.site_tensors(state)).'
+                f"{path} is a pickle, as quimb saves states, and reading one can run any code; save "
+                'the state with numpy.savez("state.npz", *bondwise.tn.site_tensors(state)) instead.'
             )
         raise UsageError(f"{path} ends in {path.suffix!r}; {_STATES}.")
     try:
@@ -84,7 +86,7 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
         match = re.fullmatch(r"(?:site_?|arr_)?([0-9]{1,9})", name)
         if match is None:
             raise UsageError(
-                f"{path} holds an array {name!r}; call the tensors site0, site1, ..., or one array 'vector'."
+                f"{path} holds an array {name!r}; call the tensors site0, site1, …, or one array 'vector'."
             )
         numbers[name] = int(match[1])
     names = sorted(arrays, key=numbers.__getitem__)
@@ -96,84 +98,15 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
     return [arrays[name] for name in names]
 
 
-def read_parameters(path: Path, circuit: QuantumCircuit) -> np.ndarray:
-    """Read the angles of a circuit.
-
-    Args:
-        path: JSON or `.npy`. By name, `{"name": angle}` or, for several sets, `{"name": [angle, ...]}`; the
-            names that an exporter had to rewrite may be given as they were, `x[0]` for `_x_0_`. Or a plain
-            list or array, in the order of `bondwise.circuits.declared_parameters`.
-        circuit: The circuit they are for.
-
-    Returns:
-        float64 of shape (P,), or (batch, P) if the file holds several sets; columns in the order of
-        `circuit.parameters`.
-
-    Raises:
-        UsageError: The file cannot be read, or names or numbers do not fit the circuit.
-    """
-    import numpy as np
-
-    names = [parameter.name for parameter in circuit.parameters]
-    content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
-    by_name = isinstance(content, dict)
-    try:
-        if isinstance(content, dict):
-            columns = [_numbers(angles) for angles in _by_name(path, content, names)]
-            values = np.stack(columns, axis=-1) if columns else np.zeros(0)
-        else:
-            values = _numbers(content)
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{path} cannot be read as angles ({one_line(error)}); "
-            "give JSON (a list, or names with angles) or .npy."
-        ) from error
-    if values.ndim not in (1, 2) or values.shape[-1] != len(names):
-        raise UsageError(
-            f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters."
-        )
-    if not np.isfinite(values).all():
-        raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
-    if by_name:
-        return values
-    declared = [parameter.name for parameter in circuits.declared_parameters(circuit)]
-    return values[..., [declared.index(name) for name in names]]
-
-
-def _by_name(path: Path, content: dict[str, Any], names: list[str]) -> list[Any]:
-    """The angles in the order of the names; a key may be what a name was before it was made an identifier."""
-    aliases: dict[str, Any] = {}
-    for key, angles in content.items():
-        alias = key if key in names else "_" + re.sub(r"\W", "_", key)
-        if alias in aliases:
-            raise UsageError(f"{path} gives the parameter {one_line(alias, 60)!r} twice.")
-        aliases[alias if alias in names else key] = angles
-    missing = [name for name in names if name not in aliases]
-    if missing or len(aliases) != len(names):
-        strange = sorted(aliases.keys() - set(names))
-        what = f"lacks {missing[0]!r}" if missing else f"has {strange[0][:60]!r}, which the circuit has not"
-        raise UsageError(f"{path} {what}; the circuit's {len(names)} parameters are to be given by name.")
-    return [aliases[name] for name in names]
-
-
-def _numbers(content: Any) -> np.ndarray:
-    import numpy as np
-
-    array = np.asarray(content)
-    if array.size and array.dtype.kind not in "iuf":
-        raise ValueError(f"an array of {array.dtype} where real numbers belong")
-    return array.astype(np.float64)
-
-
 def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
     """Read an observable from a flag.
 
     Args:
-        text: A sum of Pauli strings such as `ZZI` or `0.5*XX - ZZ` (rightmost letter: qubit 0), or a file.
-        num_qubits: Of the circuit.
+        text: Sum of Pauli strings such as `ZZI` or `0.5*XX - ZZ` (rightmost letter: qubit 0), or a file.
+        num_qubits: Number of qubits of the circuit.
 
     Raises:
-        UsageError: It is neither, or for another number of qubits.
+        UsageError: The text is neither, or it is for another number of qubits.
     """
     from qiskit.quantum_info import SparsePauliOp
 
@@ -187,11 +120,9 @@ def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
             not terms
             or "".join(sign + (number and number + "*") + word for sign, number, word in terms) != compact
         ):
-            raise UsageError(f"{text!r} is no observable; write ZZI or '0.5*XX - ZZ', or give a file.")
+            raise UsageError(f"{text!r} is not an observable; write ZZI or '0.5*XX - ZZ', or give a file.")
         if len({len(word) for _, _, word in terms}) > 1:
-            raise UsageError(
-                f"the Pauli strings of {text!r} differ in length; write one letter for each qubit."
-            )
+            raise UsageError(f"the Pauli strings of {text!r} differ in length; write one letter per qubit.")
         rows = [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
         if not all(math.isfinite(coefficient) for _, coefficient in rows):
             raise UsageError(f"{text!r} has a coefficient that is too large; give at most 1e308.")
@@ -199,6 +130,68 @@ def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
     if operator.num_qubits != num_qubits:
         raise UsageError(
             f"the observable {text!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "
-            "write one letter for each qubit."
+            "write one letter per qubit."
         )
     return operator
+
+
+def read_model(
+    model: str,
+    size: str | None,
+    periodic: bool,
+    *,
+    most: int,
+    task: str,
+) -> SparsePauliOp:
+    """The Hamiltonian that the flags name.
+
+    Args:
+        model: Name of a model, or a file.
+        size: Size of the lattice, for a named model.
+        periodic: Whether the lattice is closed, for a named model.
+        most: Largest number of qubits; a larger lattice is refused before its terms are made.
+        task: What would take too long with more, for the message.
+
+    Raises:
+        UsageError: The model or the size is unknown, the file cannot be read, or there are too many qubits.
+    """
+
+    def require_few(qubits: int) -> None:
+        if qubits > most:
+            raise UsageError(f"{qubits} qubits are too many to {task}; give at most {most}.")
+
+    if is_file(model) or Path(model).suffix:
+        if size is not None or periodic:
+            raise UsageError(
+                f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
+            )
+        hamiltonian = qml.read_hamiltonian(model)
+        require_few(hamiltonian.num_qubits)
+        return hamiltonian
+    if size is None:
+        qml.model_hamiltonian(model, 2)  # an unknown model comes first
+        raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
+    lattice = qml.lattice_size(size)
+    require_few(lattice if isinstance(lattice, int) else math.prod(lattice))
+    return qml.model_hamiltonian(model, size, periodic=periodic)
+
+
+def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, bytes | str]:
+    """What is written of a circuit and its angles.
+
+    Returns:
+        The circuit with free parameters as QPY (`ansatz`), with the angles bound as QPY (`qpy`) and
+        OpenQASM 3 (`qasm`), and the angles by name as JSON (`angles`).
+    """
+    from qiskit import qasm3
+
+    from bondwise.runs import qpy_bytes
+
+    bound = circuit.assign_parameters(angles)
+    names = (parameter.name for parameter in circuit.parameters)
+    return {
+        "ansatz": qpy_bytes(circuit),
+        "qpy": qpy_bytes(bound),
+        "qasm": qasm3.dumps(bound),
+        "angles": json_text(dict(zip(names, angles.tolist(), strict=True))) + "\n",
+    }

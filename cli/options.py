@@ -1,4 +1,4 @@
-"""The flags that all commands share, spelled once."""
+"""The flags that several commands share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+Size = Annotated[
+    str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
+]
+Periodic = Annotated[bool, typer.Option("--periodic", help="Close the lattice in every direction.")]
 Backend = Annotated[
     str,
     typer.Option(
@@ -15,20 +19,13 @@ Backend = Annotated[
     ),
 ]
 MITIGATIONS = ("exponential", "linear", "polynomial", "richardson", "readout", "none")
-Mitigate = Annotated[
-    str,
-    typer.Option(
-        "--mitigate",
-        help="exponential, linear, polynomial, richardson, readout (without extrapolation), or none.",
-        metavar="NAME|none",
-    ),
-]
+_MITIGATE = "exponential, linear, polynomial, richardson, readout (without extrapolation), or none."
+Mitigate = Annotated[str, typer.Option("--mitigate", help=_MITIGATE, metavar="NAME|none")]
 MitigateNoise = Annotated[
     str | None,
     typer.Option(
         "--mitigate",
-        help="exponential, linear, polynomial, richardson, readout or none. "
-        "Unless given, exponential where the backend has noise.",
+        help=f"{_MITIGATE} The default is exponential if the backend is noisy.",
         metavar="NAME|none",
     ),
 ]
@@ -37,15 +34,15 @@ Shots = Annotated[
     typer.Option(
         "--shots",
         max=2**53,
-        help="Per measured basis and noise scale; 0 is exact where the backend can be.",
+        help="Number of shots per measured basis and noise scale; 0 for exact values if available.",
     ),
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, max=2**32 - 1, help="The same seed gives the same numbers on simulators."),
+    typer.Option("--seed", min=0, max=2**32 - 1, help="Random seed; simulators give the same numbers again."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in that folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in that folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")]

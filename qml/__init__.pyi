@@ -11,6 +11,8 @@ from .hamiltonians.lattices import xxz as xxz
 from .lambeq.batched_model import BatchedModel as BatchedModel
 from .lambeq.conversion import LambeqCircuit as LambeqCircuit
 from .lambeq.conversion import from_lambeq as from_lambeq
+from .preparation import Preparation as Preparation
+from .preparation import prepare as prepare
 from .starts import mps_start as mps_start
 from .starts import near_identity_start as near_identity_start
 from .starts import product_start as product_start

@@ -23,10 +23,11 @@ def brickwall(num_qubits: int, layers: int, *, gate: str = "so4") -> QuantumCirc
     Raises:
         UsageError: There are too few qubits or layers, or the gate is unknown.
 
-    >>> from bondwise.qml import brickwall
-    >>> circuit = brickwall(4, 2)
-    >>> circuit.num_parameters, circuit.count_ops()["cx"]
-    (18, 6)
+    Example:
+        >>> from bondwise.qml import brickwall
+        >>> circuit = brickwall(4, 2)
+        >>> circuit.num_parameters, circuit.count_ops()["cx"]
+        (18, 6)
     """
     block = get_block(gate)
     whole_number("num_qubits", num_qubits, least=2)

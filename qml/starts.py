@@ -55,17 +55,18 @@ def mps_start(
     Raises:
         UsageError: The state or the circuit is not accepted, see `decompose`, `fit` and `extend`.
 
-    >>> from bondwise import qml, tn
-    >>> hamiltonian = qml.heisenberg(4)
-    >>> ground = tn.ground_state(hamiltonian, max_bond=2, seed=0)
-    >>> circuit, angles = qml.mps_start(1, ground, pairs=qml.lattice_edges(4), seed=0)
-    >>> result = qml.VQE(hamiltonian, circuit, optimizer="lbfgs").run(angles, steps=5)
-    >>> bool(result.losses[0] < -1.5 and result.value < result.losses[0])
-    True
+    Example:
+        >>> from bondwise import qml, tn
+        >>> hamiltonian = qml.heisenberg(4)
+        >>> ground = tn.ground_state(hamiltonian, max_bond=2, seed=0)
+        >>> circuit, angles = qml.mps_start(1, ground, pairs=qml.lattice_edges(4), seed=0)
+        >>> result = qml.VQE(hamiltonian, circuit, optimizer="lbfgs").run(angles, steps=5)
+        >>> bool(result.losses[0] < -1.5 and result.value < result.losses[0])
+        True
     """
     gate = gate or block_gate(state)
     if isinstance(circuit, int | np.integer):
-        found = decompose(state, layers=circuit, real=gate == "so4", seed=seed, progress=progress)
+        found = decompose(state, layers=int(circuit), real=gate == "so4", seed=seed, progress=progress)
     else:
         found = fit(circuit, state, seed=seed, progress=progress)
     return extend(found.circuit, found.parameters, pairs, strength=strength, gate=gate, seed=seed)
@@ -102,11 +103,12 @@ def product_start(
         UsageError: The Hamiltonian, the number of layers or a pair is not accepted, see `decompose` and
             `extend`.
 
-    >>> from bondwise import backends, qml
-    >>> hamiltonian = qml.ising(3, coupling=0)
-    >>> circuit, angles = qml.product_start(hamiltonian, layers=1, seed=0)
-    >>> print(f"{backends.estimate(circuit, hamiltonian, angles).value:.6f}")
-    -3.000000
+    Example:
+        >>> from bondwise import backends, qml
+        >>> hamiltonian = qml.ising(3, coupling=0)
+        >>> circuit, angles = qml.product_start(hamiltonian, layers=1, seed=0)
+        >>> print(f"{backends.estimate(circuit, hamiltonian, angles).value:.6f}")
+        -3.000000
     """
     state = ground_state(as_operator(hamiltonian, what="Hamiltonian"), max_bond=1, seed=seed)
     return mps_start(layers, state, pairs=pairs, strength=strength, gate=gate, seed=seed)
@@ -122,9 +124,10 @@ def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> NDArray
     Returns:
         Angles in radians, float64 of shape (P,).
 
-    >>> from bondwise.qml import brickwall, random_start
-    >>> random_start(brickwall(2, 1), seed=0).round(2)
-    array([ 0.86, -1.45, -2.88, -3.04,  1.97,  2.59])
+    Example:
+        >>> from bondwise.qml import brickwall, random_start
+        >>> random_start(brickwall(2, 1), seed=0).round(2)
+        array([ 0.86, -1.45, -2.88, -3.04,  1.97,  2.59])
     """
     return random_generator(seed).uniform(-np.pi, np.pi, as_circuit(circuit).num_parameters)
 
@@ -145,9 +148,10 @@ def near_identity_start(
     Raises:
         UsageError: The strength is negative or not finite.
 
-    >>> from bondwise.qml import brickwall, near_identity_start
-    >>> near_identity_start(brickwall(2, 1), seed=0).round(3)
-    array([ 0.013, -0.013,  0.064,  0.01 , -0.054,  0.036])
+    Example:
+        >>> from bondwise.qml import brickwall, near_identity_start
+        >>> near_identity_start(brickwall(2, 1), seed=0).round(3)
+        array([ 0.013, -0.013,  0.064,  0.01 , -0.054,  0.036])
     """
     real_number("strength", strength, zero=True)
     return random_generator(seed).normal(0.0, strength, as_circuit(circuit).num_parameters)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from bondwise import tn
+from bondwise import circuits, tn
 from bondwise.cli import options
-from bondwise.cli.circuit_files import read_state
-from bondwise.cli.commands.preparation import read_model
-from bondwise.cli.documents.stages import Stage, versions
+from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import FileSet, UsageError, json_text, unknown_name
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from bondwise.tn.preparation.layouts import Layout
     from bondwise.tn.states.chains import Order
 
-SCHEMA = 1
 LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
 ORDERS = ("little", "big")
 MAX_BOND = 32
@@ -47,12 +43,8 @@ def command(
             metavar="NAME|FILE",
         ),
     ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
-    ] = None,
-    periodic: Annotated[
-        bool, typer.Option("--periodic", help="Close the lattice in every direction.")
-    ] = False,
+    size: options.Size = None,
+    periodic: options.Periodic = False,
     max_bond: Annotated[
         int | None,
         typer.Option(
@@ -107,6 +99,7 @@ def command(
 
     When the target is missed the best circuit is written, the message says so, and the exit code is 0.
     """
+    settings = settings_of(locals())
     for flag, number, least in (
         ("max-bond", max_bond, 1),
         ("layers", layers, 0),
@@ -155,8 +148,7 @@ def command(
         seed=seed,
         progress=not quiet,
     )
-    result = {
-        "schema": SCHEMA,
+    result = envelope(settings) | {
         "state": source.facts,
         "qubits": found.circuit.num_qubits,
         "layout": layout,
@@ -168,8 +160,6 @@ def command(
         "message": found.message,
         "history": list(found.history),
         "seed": seed,
-        "versions": versions(),
-        "command": shlex.join(["bondwise", *sys.argv[1:]]),
     }
     _write(place, files, found, result)
     if json:
@@ -227,10 +217,9 @@ def _from_file(path: Path, order: Order, validation: Path | None, search: dict[s
     if isinstance(state, QuantumCircuit | list) and validation is not None:
         raise UsageError(f"--validation is for bit strings; {path} holds something else.")
     if isinstance(state, QuantumCircuit):
-        before = Stage(name=path.name)
-        before.count(state)
-        facts |= {"cx_count": before.cx, "depth": before.depth2q}
-        notes = [f"{path.name}: {before.cx} CX, two-qubit depth {before.depth2q}"]
+        count, depth = circuits.cx_count(state), circuits.two_qubit_depth(state)
+        facts |= {"cx_count": count, "depth": depth}
+        notes = [f"{path.name}: {count} CX, two-qubit depth {depth}"]
         return _Source(state=state, name=path.name, facts=facts, notes=notes)
     if isinstance(state, list):
         return _Source(state=state, name=path.name, facts=facts, notes=[])
@@ -266,16 +255,7 @@ def _require_free(files: dict[str, Path], overwrite: bool) -> None:
 
 def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
     """Write all files of a run, or none."""
-    from qiskit import qasm3
-
-    from bondwise.runs import qpy_bytes
-
-    bound = found.circuit.assign_parameters(found.parameters)
-    names = (parameter.name for parameter in found.circuit.parameters)
-    contents = {
-        "angles": json_text(dict(zip(names, found.parameters.tolist(), strict=True))) + "\n",
-        "ansatz": qpy_bytes(found.circuit),
-        "result": json_text(result) + "\n",
-        "circuit": qasm3.dumps(bound) if files["circuit"].suffix == ".qasm" else qpy_bytes(bound),
-    }
-    place.write({files[kind]: content for kind, content in contents.items()})
+    contents = circuit_contents(found.circuit, found.parameters)
+    contents["circuit"] = contents["qasm" if files["circuit"].suffix == ".qasm" else "qpy"]
+    contents["result"] = json_text(result) + "\n"
+    place.write({files[kind]: contents[kind] for kind in ("angles", "ansatz", "result", "circuit")})

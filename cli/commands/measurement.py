@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
-from bondwise import backends, mitigation
-from bondwise.cli.documents.stages import Stage, timed
+from bondwise import backends, circuits, mitigation
+from bondwise.cli.documents.stages import Stage
 from bondwise.cli.options import MITIGATIONS
 from bondwise.runs import unknown_name
 
@@ -62,8 +63,36 @@ def announce(
         )
 
 
+def exact_stage(
+    name: str,
+    hamiltonian: SparsePauliOp,
+    circuit: QuantumCircuit,
+    angles: np.ndarray,
+    ground_states: np.ndarray | None,
+    *,
+    began: float,
+) -> Stage:
+    """The exact energy of a circuit, its counts and its infidelity to the ground level.
+
+    Args:
+        name: Name of the stage.
+        hamiltonian: Hamiltonian of the energy.
+        circuit: The circuit.
+        angles: Its angles, in the order of `circuit.parameters`.
+        ground_states: Orthonormal basis of the ground level, or None.
+        began: When the stage began, by `perf_counter`.
+    """
+    energy = float(backends.estimate(circuit, hamiltonian, angles).value)
+    infidelity = None
+    if ground_states is not None:
+        from qiskit.quantum_info import Statevector
+
+        state = Statevector(circuit.assign_parameters(angles)).data
+        infidelity = max(0.0, 1.0 - float((abs(ground_states.conj().T @ state) ** 2).sum()))
+    return Stage(name=name, energy=energy, infidelity=infidelity, **_counts(circuit), seconds=_since(began))
+
+
 def measure_on_device(
-    stages: list[Stage],
     machine: Backend,
     mitigator: MitigatedEstimator | None,
     hamiltonian: SparsePauliOp,
@@ -72,35 +101,54 @@ def measure_on_device(
     *,
     shots: int,
     seed: int,
-) -> Extrapolation | None:
-    """Measure the energy of a circuit on a backend as it is and, if asked, mitigated; add both stages.
+) -> tuple[list[Stage], Extrapolation | None]:
+    """Measure the energy of a circuit on a backend as it is and, if asked, mitigated.
 
     Args:
-        stages: Where to append.
         machine: The backend.
-        mitigator: Wraps the same backend; None measures raw only.
-        hamiltonian: What the energy is of.
+        mitigator: Mitigated estimator of the same backend; None measures raw only.
+        hamiltonian: Hamiltonian of the energy.
         circuit: The logical circuit; it is transpiled once.
-        angles: In the order of `circuit.parameters`.
-        shots: Per basis and noise scale; 0 is exact where the backend can be.
-        seed: Of the sampling.
+        angles: Its angles, in the order of `circuit.parameters`.
+        shots: Number of shots per basis and noise scale; 0 for exact values if the backend has them.
+        seed: Random seed for sampling.
 
     Returns:
-        The extrapolation, of one noise scale where only readout errors are undone; None without a mitigator.
+        The stages, and the extrapolation, which has a single noise scale if only readout errors are undone;
+        None without a mitigator.
     """
-    with timed(f"{machine.name}, raw", stages) as stage:
-        isa = machine.transpile(circuit)
-        stage.count(isa)
-        raw = backends.estimate(circuit, hamiltonian, angles, shots=shots or None, backend=machine, seed=seed)
-        stage.energy, stage.std = float(raw.value), float(raw.std)
-        stage.shots, stage.job_ids = raw.shots, list(raw.job_ids)
+    began = perf_counter()
+    counts = _counts(machine.transpile(circuit))
+    raw = backends.estimate(circuit, hamiltonian, angles, shots=shots or None, backend=machine, seed=seed)
+    stage = Stage(
+        name=f"{machine.name}, raw",
+        energy=float(raw.value),
+        std=float(raw.std),
+        **counts,
+        shots=raw.shots,
+        seconds=_since(began),
+        job_ids=tuple(raw.job_ids),
+    )
     if mitigator is None:
-        return None
-    with timed(f"{machine.name}, mitigated", stages) as stage:
-        stage.count(isa)
-        result = mitigator.run([(circuit, hamiltonian, angles)]).result()
-        scan = mitigation.NoiseScan.from_pub_result(result[0])
-        extrapolation = mitigator.extrapolate(scan)
-        stage.energy, stage.std = float(result[0].data.evs), float(result[0].data.stds)
-        stage.shots, stage.job_ids = int(result.metadata["shots"]), list(result.metadata["job_ids"])
-    return extrapolation
+        return [stage], None
+    began = perf_counter()
+    result = mitigator.run([(circuit, hamiltonian, angles)]).result()
+    extrapolation = mitigator.extrapolate(mitigation.NoiseScan.from_pub_result(result[0]))
+    mitigated = Stage(
+        name=f"{machine.name}, mitigated",
+        energy=float(result[0].data.evs),
+        std=float(result[0].data.stds),
+        **counts,
+        shots=int(result.metadata["shots"]),
+        seconds=_since(began),
+        job_ids=tuple(result.metadata["job_ids"]),
+    )
+    return [stage, mitigated], extrapolation
+
+
+def _counts(circuit: QuantumCircuit) -> dict[str, Any]:
+    return {"cx": circuits.cx_count(circuit), "depth2q": circuits.two_qubit_depth(circuit)}
+
+
+def _since(began: float) -> float:
+    return round(perf_counter() - began, 3)

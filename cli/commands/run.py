@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +9,9 @@ import typer
 
 from bondwise import backends, circuits
 from bondwise.cli import options
-from bondwise.cli.circuit_files import read_observable, read_parameters
+from bondwise.cli.circuit_files import read_observable
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
-from bondwise.cli.documents.stages import versions
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, UsageError
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
-SCHEMA = 1
 SHOWN = 12  # outcomes in the printed table; the file has all
 
 
@@ -47,8 +44,9 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run a circuit: counts of its measurements, or expectation values with --observable."""
+    settings = settings_of(locals())
     program = circuits.read_circuit(circuit)
-    angles = read_parameters(parameters, program) if parameters else None
+    angles = circuits.read_parameters(parameters, program) if parameters else None
     if program.parameters and angles is None:
         raise UsageError(
             f"{circuit} has {len(program.parameters)} free parameters; give them with --parameters FILE."
@@ -65,7 +63,7 @@ def command(
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
     observables = [read_observable(text, program.num_qubits) for text in observable or []]
     machine = backends.get_backend(backend)
-    result: dict[str, Any] = {"schema": SCHEMA, "circuit": str(circuit), "backend": backend, "seed": seed}
+    result = envelope(settings) | {"circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out, overwrite=overwrite) as folder:
         if observables:
             bare = circuits.without_measurements(program)
@@ -76,7 +74,6 @@ def command(
             result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
-        result |= {"versions": versions(), "command": shlex.join(["bondwise", *sys.argv[1:]])}
         folder.write_json("result.json", result)
     if json:
         show_json(result)

@@ -1,34 +1,43 @@
-"""`bondwise vqe`: DMRG → circuit → VQE from that start and from a random one → device, raw and mitigated."""
+"""`bondwise vqe`: DMRG → circuit → VQE from this start and a random one → device, raw and mitigated."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bondwise import backends, qml
 from bondwise.cli import options
-from bondwise.cli.commands.measurement import announce, idle_mitigation, measure_on_device, mitigator_of
-from bondwise.cli.commands.preparation import check_start, measure, prepare, read_model
+from bondwise.cli.circuit_files import circuit_contents, read_model
+from bondwise.cli.commands.measurement import (
+    announce,
+    exact_stage,
+    idle_mitigation,
+    measure_on_device,
+    mitigator_of,
+)
 from bondwise.cli.commands.vqe_report import render, verdicts
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.documents.stages import Stage, show_stages, timed, versions
+from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
     from qiskit import QuantumCircuit
+    from qiskit.quantum_info import SparsePauliOp
 
-    from bondwise.qml import VQEResult
+    from bondwise.cli.documents.stages import Stage
+    from bondwise.qml import VQE, Preparation, VQEResult
 
-SCHEMA = 1
+TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
+_FILES = {"ansatz.qpy": "ansatz", "trained.qpy": "qpy", "trained.qasm": "qasm", "parameters.json": "angles"}
 _SAME = 1e-10  # energies that differ by less, relative to the sum of all coefficients, are the same
-_NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
 
 
 def command(
@@ -38,18 +47,16 @@ def command(
             "--model", help="heisenberg, ising, xxz, or a file with a Hamiltonian.", metavar="NAME|FILE"
         ),
     ] = "heisenberg",
-    size: Annotated[
-        str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
-    ] = None,
-    periodic: Annotated[
-        bool, typer.Option("--periodic", help="Close the lattice in every direction.")
-    ] = False,
+    size: options.Size = None,
+    periodic: options.Periodic = False,
     max_bond: Annotated[int, typer.Option("--max-bond", help="Bond dimension of the DMRG ground state.")] = 8,
-    layers: Annotated[int, typer.Option("--layers", help="Layers of two-qubit gates the state becomes.")] = 2,
+    layers: Annotated[
+        int, typer.Option("--layers", help="Number of layers of two-qubit gates that the state becomes.")
+    ] = 2,
     extend: Annotated[
         int,
         typer.Option(
-            "--extend", help="Layers of near-identity gates, one on each coupled pair.", metavar="N"
+            "--extend", help="Number of layers of near-identity gates, one on each coupled pair.", metavar="N"
         ),
     ] = 1,
     start: Annotated[
@@ -58,12 +65,13 @@ def command(
             "--start", help="mps, product, near-identity, random, or a file of angles.", metavar="NAME|FILE"
         ),
     ] = "mps",
-    steps: Annotated[int, typer.Option("--steps", help="Steps of the optimizer.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", help="Number of optimizer steps.")] = 200,
     optimizer: Annotated[
         str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.")
     ] = "lbfgs",
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of the optimizer; each has its own default.")
+        float | None,
+        typer.Option("--learning-rate", help="Learning rate; each optimizer has a default."),
     ] = None,
     backend: options.Backend = "fake:torino",
     mitigate: options.MitigateNoise = None,
@@ -76,7 +84,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Train a circuit that starts as a tensor network, run it on a device and mitigate the noise."""
-    settings = {key: str(value) for key, value in locals().items() if key not in _NOT_SETTINGS}
+    settings = settings_of(locals())
     for flag, number, least in (
         ("steps", steps, 1),
         ("layers", layers, 1),
@@ -87,13 +95,12 @@ def command(
             raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
-    check_start(start)
     qml.check_optimizer(optimizer, learning_rate)
-    hamiltonian = read_model(model, size, periodic)
+    hamiltonian = read_model(model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator")
     # what a name stands for must not change under a run that is resumed
-    settings["hamiltonian"] = _fingerprint(repr(hamiltonian.to_list()).encode())
+    settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
-        settings["angles"] = _fingerprint(read_bytes(start, "array_bytes"))
+        settings["angles"] = _digest(read_bytes(start, "array_bytes"))
     machine = backends.get_backend(backend)
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
@@ -106,74 +113,53 @@ def command(
 
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            flags = {"hamiltonian": "--model", "angles": "--start"}
-            run = keep_settings(folder, settings, resume, flags=flags)
-            prepared = prepare(
-                hamiltonian,
+            run = keep_settings(
+                folder, settings, resume, flags={"hamiltonian": "--model", "angles": "--start"}
+            )
+            prepared = _prepared(
                 folder,
-                max_bond=max_bond,
+                resume,
+                hamiltonian,
+                start=start,
                 layers=layers,
                 extend=extend,
-                start=start,
+                max_bond=max_bond,
                 seed=seed,
-                resume=resume,
-                run=run,
                 progress=not quiet,
             )
             circuit = prepared.circuit
             if not quiet:
                 announce(machine, mitigator, hamiltonian, circuit, shots)
-            stages = [Stage(**stage) for stage in prepared.stages]
-            trained: dict[str, VQEResult] = {}
-            for name, angles in prepared.starts.items():
-                with timed(f"{name} start", stages) as stage:
-                    measure(stage, hamiltonian, circuit, angles, prepared.ground_states)
-                with timed(f"{name} start, trained", stages) as stage:
-                    vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
-                    trained[name] = vqe.run(
-                        angles,
-                        steps=steps,
-                        checkpoint=folder.path / f"checkpoint-{name}.safetensors",
-                        resume=resume,
-                        run=run,
-                        seed=seed,
-                        progress=f"VQE, {name} start" if not quiet else False,
-                    )
-                    measure(stage, hamiltonian, circuit, trained[name].parameters, prepared.ground_states)
-            best = next(iter(trained.values()))
-            extrapolation = measure_on_device(
-                stages,
-                machine,
-                mitigator,
-                hamiltonian,
-                circuit,
-                best.parameters,
-                shots=shots,
-                seed=seed,
+            vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
+            trained, stages = _train(
+                vqe, prepared, folder, steps=steps, resume=resume, run=run, seed=seed, progress=not quiet
             )
-            references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", float(prepared.value))]
+            best = next(iter(trained.values())).parameters
+            measured, extrapolation = measure_on_device(
+                machine, mitigator, hamiltonian, circuit, best, shots=shots, seed=seed
+            )
+            stages += measured
+            references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", prepared.value)]
             smallest = _SAME * float(abs(hamiltonian.coeffs).sum())
-            notes = verdicts(prepared, trained, stages, extrapolation, smallest)
+            notes = verdicts(prepared.value, trained, stages, extrapolation, smallest)
             notes += idle_mitigation(mitigate, machine)
-            result = {
-                "schema": SCHEMA,
+            result = envelope(settings) | {
                 "seed": seed,
-                "versions": versions(),
-                "command": shlex.join(["bondwise", *sys.argv[1:]]),
-                "settings": settings,
                 "exact_energy": prepared.exact_energy,
-                "dmrg_energy": float(prepared.value),
+                "dmrg_energy": prepared.value,
                 "stages": [asdict(stage) for stage in stages],
                 "notes": notes,
             }
-            _write_circuit(folder, circuit, best)
+            contents = circuit_contents(circuit, best)
+            for file, kind in _FILES.items():
+                folder.write(file, contents[kind])
             folder.write("trace.csv", _trace(trained))
             folder.write(
                 "report.html", render(result, references, stages, trained, extrapolation, circuit, smallest)
             )
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
-        raise Stopped(f"stopped. The same command with --resume goes on from what is in {out}.") from None
+        raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
     if json:
         show_json(result)
     elif not quiet:
@@ -181,22 +167,44 @@ def command(
         show(*notes, f"report: {folder.path / 'report.html'}")
 
 
-def _fingerprint(content: bytes) -> str:
+def _prepared(folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp, **how: Any) -> Preparation:
+    """The circuit and its starts: those of the run that is resumed, or new ones, kept in its folder."""
+    kept = folder.path / "preparation"
+    if resume and kept.with_suffix(".json").exists():
+        return qml.Preparation.load(kept)
+    prepared = qml.prepare(hamiltonian, **how)
+    prepared.save(kept)
+    folder.keep()
+    return prepared
+
+
+def _train(
+    vqe: VQE, prepared: Preparation, folder: RunFolder, *, resume: bool, progress: bool, **how: Any
+) -> tuple[dict[str, VQEResult], list[Stage]]:
+    """Train from every start; the results by start, and what was measured on the way."""
+
+    def measure(name: str, circuit: QuantumCircuit, angles: np.ndarray, began: float) -> Stage:
+        return exact_stage(name, vqe.hamiltonian, circuit, angles, prepared.ground_states, began=began)
+
+    began = perf_counter() - prepared.seconds
+    stages = [measure("MPS as a circuit", prepared.mps_circuit, prepared.mps_parameters, began)]
+    trained = {}
+    for name, angles in prepared.starts.items():
+        stages.append(measure(f"{name} start", vqe.circuit, angles, perf_counter()))
+        began = perf_counter()
+        trained[name] = vqe.run(
+            angles,
+            checkpoint=folder.path / f"checkpoint-{name}.safetensors",
+            resume=resume,
+            progress=f"VQE, {name} start" if progress else False,
+            **how,
+        )
+        stages.append(measure(f"{name} start, trained", vqe.circuit, trained[name].parameters, began))
+    return trained, stages
+
+
+def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:16]
-
-
-def _write_circuit(folder: RunFolder, circuit: QuantumCircuit, best: VQEResult) -> None:
-    """The trained circuit, angles inside, as QPY and OpenQASM 3; and free, with the angles beside it."""
-    from qiskit import qasm3
-
-    from bondwise.runs import qpy_bytes
-
-    bound = circuit.assign_parameters(best.parameters)
-    for name, program in (("ansatz.qpy", circuit), ("trained.qpy", bound)):
-        folder.write(name, qpy_bytes(program))
-    folder.write("trained.qasm", qasm3.dumps(bound))
-    names = (parameter.name for parameter in circuit.parameters)
-    folder.write_json("parameters.json", dict(zip(names, best.parameters.tolist(), strict=True)))
 
 
 def _trace(trained: dict[str, VQEResult]) -> str:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwise.cli.documents.report import draw_skeleton, render_report
-from bondwise.cli.documents.stages import Stage, cells
+from bondwise.cli.documents.stages import References, Stage, table_rows
 from bondwise.runs import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from qiskit import QuantumCircuit
 
-    from bondwise.cli.commands.preparation import Preparation
     from bondwise.mitigation import Extrapolation
     from bondwise.qml import VQEResult
 
@@ -23,15 +22,20 @@ _GRAY = "#7a8696"
 
 
 def verdicts(
-    prepared: Preparation,
+    dmrg: float,
     trained: dict[str, VQEResult],
     stages: list[Stage],
     extrapolation: Extrapolation | None,
     smallest: float,
 ) -> list[str]:
-    """Sentences that say which method won, the classical one included, and what did not go as asked.
+    """Sentences on which method won, DMRG included, why each training ended, and whether mitigation helped.
 
-    Energies that differ by less than `smallest` count as the same.
+    Args:
+        dmrg: Energy of the matrix product state.
+        trained: Result of the training from each start, the main one first.
+        stages: Stages of the run; with an extrapolation, the last two are the raw and the mitigated energy.
+        extrapolation: Extrapolation to zero noise, or None.
+        smallest: Energies that differ by less count as the same.
     """
     (name, main), *others = trained.items()
     notes = []
@@ -39,11 +43,12 @@ def verdicts(
         steps = len(result.losses) - 1
         reached = [step for step, energy in enumerate(main.losses) if energy <= result.value + smallest]
         notes.append(
-            f"The {name} start has at step {reached[0]} what the {other} start has at step {steps}."
+            f"The {name} start reaches at step {reached[0]} the energy that the {other} start "
+            f"reaches at step {steps}."
             if reached
             else f"The {other} start wins: the {name} start does not reach its energy."
         )
-    gain = float(prepared.value) - main.value
+    gain = dmrg - main.value
     if abs(gain) < smallest:
         notes.append("The trained circuit and DMRG at this bond dimension have the same energy.")
     elif gain > 0:
@@ -53,8 +58,6 @@ def verdicts(
     notes += [f"{start} start: {result.message}." for start, result in trained.items() if result.message]
     if extrapolation is not None:
         raw, mitigated = stages[-2:]
-        assert raw.energy is not None
-        assert mitigated.energy is not None
         before, after = abs(raw.energy - main.value), abs(mitigated.energy - main.value)
         margin = float(np.hypot(raw.std, mitigated.std))
         if abs(before - after) <= margin or max(before, after) < smallest:
@@ -71,7 +74,7 @@ def verdicts(
 
 def render(
     result: dict[str, Any],
-    references: list[tuple[str, float | None]],
+    references: References,
     stages: list[Stage],
     trained: dict[str, VQEResult],
     extrapolation: Extrapolation | None,
@@ -81,13 +84,13 @@ def render(
     """`report.html` of a run.
 
     Args:
-        result: The content of `result.json`.
-        references: Name and energy of what the stages are compared with.
+        result: Content of `result.json`.
+        references: Energies that the stages are compared with.
         stages: Rows of the table.
         trained: Result of the training from each start, the main one first.
-        extrapolation: Of the device's energies to zero noise, drawn where it has several scales; None when
-            nothing was mitigated.
-        circuit: What was trained.
+        extrapolation: Extrapolation of the device's energies to zero noise, drawn if it has several scales;
+            None if nothing was mitigated.
+        circuit: The circuit that was trained.
         smallest: Energy difference at which the logarithmic axis ends.
     """
     settings = result["settings"]
@@ -97,17 +100,13 @@ def render(
     ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
     caption = "The two-qubit gates in order; single-qubit rotations are left out."
     figures.append(("Circuit", caption, ax))
-    rows = [[name, f"{energy:.6f}", *[""] * 5] for name, energy in references if energy is not None]
-    size = "" if settings["size"] == "None" else f" {settings['size']}"
     return render_report(
-        title=f"VQE from a tensor network: {settings['model']}{size}",
+        result,
+        title=f"VQE from a tensor network: {settings['model']} {settings['size'] or ''}".strip(),
         lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
         columns=_COLUMNS,
-        rows=rows + [cells(stage) for stage in stages],
-        notes=result["notes"],
+        rows=table_rows(references, stages),
         figures=figures,
-        command=result["command"],
-        versions=result["versions"],
     )
 
 

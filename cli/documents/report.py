@@ -1,12 +1,12 @@
-"""`report.html`: the table and the figures of a run in one file that opens without a network."""
+"""`report.html`: the table and figures of a run in one file that opens without a network."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bondwise.runs import inline_svg, printable
 
@@ -16,27 +16,23 @@ if TYPE_CHECKING:
 
 
 def render_report(
+    result: Mapping[str, Any],
     *,
     title: str,
     lead: str,
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
-    notes: list[str],
-    figures: list[tuple[str, str, Axes]],
-    command: str,
-    versions: dict[str, str],
+    figures: Sequence[tuple[str, str, Axes]],
 ) -> str:
-    """The report as HTML with all figures inside it.
+    """The report of a run as HTML, with all figures inside it.
 
     Args:
+        result: Content of `result.json`; its `notes`, `command` and `versions` are shown.
         title: Headline.
-        lead: One sentence below it.
+        lead: Sentence below the headline.
         columns: Headings of the table.
-        rows: Its cells, one for each heading.
-        notes: Sentences below the table.
-        figures: Heading, caption and axes of each.
-        command: The line that made the run.
-        versions: Package name → version.
+        rows: Cells of the table, one per heading.
+        figures: Heading, caption and axes of each figure.
     """
     head = "".join(f"<th>{_text(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
@@ -44,13 +40,13 @@ def render_report(
         title=_text(title),
         lead=_text(lead),
         table=f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
-        notes="".join(f"<p>{_text(note)}</p>" for note in notes),
+        notes="".join(f"<p>{_text(note)}</p>" for note in result["notes"]),
         figures="".join(
             f"<h2>{_text(heading)}</h2><figure>{inline_svg(axes)}<figcaption>{_text(caption)}</figcaption></figure>"
             for heading, caption, axes in figures
         ),
-        command=_text(command),
-        versions=_text(", ".join(f"{name} {number}" for name, number in versions.items())),
+        command=_text(result["command"]),
+        versions=_text(", ".join(f"{name} {number}" for name, number in result["versions"].items())),
     )
 
 
@@ -59,7 +55,7 @@ def _text(text: str) -> str:
 
 
 def draw_skeleton(circuit: QuantumCircuit, ax: Axes) -> Axes:
-    """Draw the two-qubit gates of a circuit, one column a layer; single-qubit gates are left out.
+    """Draw the two-qubit gates of a circuit, one column per layer; single-qubit gates are left out.
 
     Args:
         circuit: The circuit.

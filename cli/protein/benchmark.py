@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bondwise.cli import options
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.report import render_report
-from bondwise.cli.documents.stages import versions
 from bondwise.cli.protein.data import Data, MaxLength, MinLength, Splits, Where, labels_of, read_splits
 from bondwise.cli.protein.entries import COLUMNS, CONTROL, LATCH, UNENTANGLED, WINDOW, Entry, verdicts
 from bondwise.cli.protein.report import marked
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from bondwise.qml.protein import ProteinSet
 
-SCHEMA = 1
 _QUICK_EPOCHS, _QUICK_SIZE = 2, 150
 
 
@@ -55,6 +52,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Hold window and latch models against classical methods, ablations and a control on random labels."""
+    settings = settings_of(locals())
     numbers = range(seed, seed + (1 if quick else seeds))
     short: dict[str, Any] = {"epochs": _QUICK_EPOCHS} if quick else {}
     methods: dict[str, Callable[[int], Any]] = {
@@ -100,13 +98,10 @@ def command(
                 notes.insert(0, "--quick: too few epochs and proteins for the figures to mean anything.")
             entries.append(control)
             rows = [entry.cells() for entry in entries]
-            result = {
-                "schema": SCHEMA,
+            result = envelope(settings) | {
                 "seed": seed,
                 "seeds": len(numbers),
                 "quick": quick,
-                "versions": versions(),
-                "command": shlex.join(["bondwise", *sys.argv[1:]]),
                 "data": proteins.facts(),
                 "methods": [entry.facts() for entry in entries],
                 "notes": notes,
@@ -157,17 +152,13 @@ def _with_random_labels(data: Splits, seed: int) -> Splits:
 
 
 def _render(result: dict[str, Any], rows: list[list[str]], entries: list[Entry], data: Splits) -> str:
-    sizes = result["data"]["sizes"]
     return render_report(
+        result,
         title=f"Protein classifiers on {data.name}",
-        lead=f"{sizes['train']:,} proteins to train on, {sizes['valid']:,} to choose the epoch by, "
-        f"{sizes['test']:,} to test on; {result['seeds']} seeds.",
+        lead=f"{data.sizes}; {result['seeds']} seeds.",
         columns=COLUMNS,
         rows=rows,
-        notes=result["notes"],
         figures=marked([_accuracies(entries)], data),
-        command=result["command"],
-        versions=result["versions"],
     )
 
 

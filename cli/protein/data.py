@@ -65,6 +65,15 @@ class Splits:
         """What `fit` takes as `validation`."""
         return None if self.valid is None else (self.valid.sequences, labels_of(self.valid))
 
+    @property
+    def sizes(self) -> str:
+        """A sentence on the sizes of the sets."""
+        valid = 0 if self.valid is None else len(self.valid.sequences)
+        return (
+            f"{len(self.train.sequences):,} proteins to train on, {valid:,} to choose the epoch by, "
+            f"{len(self.test.sequences):,} to test on"
+        )
+
     def facts(self) -> dict[str, Any]:
         """What `result.json` says about the data."""
         sets = {"train": self.train, "valid": self.valid, "test": self.test}

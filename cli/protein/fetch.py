@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import options
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.protein.files import require_free
 from bondwise.cli.terminal import show, show_json
 from bondwise.qml import protein
 from bondwise.runs import Stopped, UsageError
-
-SCHEMA = 1
 
 
 def command(
@@ -39,6 +38,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Download reviewed proteins by their place in the cell; after an interruption repeat the command."""
+    settings = settings_of(locals())
     locations: dict[str, str] = {}
     for text in location:
         label, sign, term = text.partition("=")
@@ -62,8 +62,7 @@ def command(
     except KeyboardInterrupt:
         raise Stopped("stopped. The same command goes on where it stopped.") from None
     if json:
-        result = {
-            "schema": SCHEMA,
+        result = envelope(settings) | {
             "path": str(done.path),
             "counts": done.counts,
             "left_out": done.shared,

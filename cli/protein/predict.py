@@ -12,6 +12,7 @@ import typer
 from bondwise import backends
 from bondwise.cli import options
 from bondwise.cli.commands.measurement import mitigator_of
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.protein.data import SYNTHETIC, MaxLength, MinLength, Where, conditions
 from bondwise.cli.protein.files import predictions_csv, require_free
 from bondwise.cli.terminal import show, show_json, show_table
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from bondwise.qml.protein import Scores
 
-SCHEMA = 1
 _MITIGATIONS = ("none", "readout")
 
 
@@ -57,6 +57,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Predict the class of proteins; with --backend the circuits are run there and measured."""
+    settings = settings_of(locals())
     if mitigate not in _MITIGATIONS:
         raise unknown_name("mitigation", mitigate, _MITIGATIONS)
     if mitigate != "none" and backend is None:
@@ -69,8 +70,7 @@ def command(
     )
     sequences = proteins.sequences[:limit]
     found = {"exact": classifier.predict_proba(sequences)}
-    result: dict[str, Any] = {
-        "schema": SCHEMA,
+    result = envelope(settings) | {
         "model": str(model),
         "data": str(data),
         "synthetic": proteins.synthetic,

@@ -55,7 +55,6 @@ def render_training(
         cheap: The baselines.
         data: The proteins.
     """
-    sizes = result["data"]["sizes"]
     figures = [
         (
             "Training",
@@ -67,15 +66,12 @@ def render_training(
         *_residues(trial, data),
     ]
     return render_report(
+        result,
         title=f"{trial.name} on {data.name}",
-        lead=f"{sizes['train']:,} proteins to train on, {sizes['valid']:,} to choose the epoch by, "
-        f"{sizes['test']:,} to test on; {result['qubits']} qubits, {trial.parameters:,} parameters.",
+        lead=f"{data.sizes}; {result['qubits']} qubits, {trial.parameters:,} parameters.",
         columns=columns,
         rows=rows,
-        notes=result["notes"],
         figures=marked(figures, data),
-        command=result["command"],
-        versions=result["versions"],
     )
 
 

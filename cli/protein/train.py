@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +9,8 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import options
+from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.documents.stages import versions
 from bondwise.cli.protein.data import Data, MaxLength, MinLength, Splits, Where, read_splits
 from bondwise.cli.protein.files import predictions_csv
 from bondwise.cli.protein.report import render_training, trial_cells
@@ -21,9 +19,7 @@ from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import RunFolder, Stopped, UsageError, unknown_name
 
-SCHEMA = 1
 CHECKPOINT = "checkpoint.safetensors"
-_NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
 _COLUMNS = ("model", "parameters", "valid", "test ± std", "MCC", "AUROC")
 
 
@@ -53,7 +49,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Train a quantum tensor network to classify proteins and hold it against cheap baselines."""
-    settings = {key: str(value) for key, value in locals().items() if key not in _NOT_SETTINGS}
+    settings = settings_of(locals())
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
     if learning_rate is not None and not 0 < learning_rate < float("inf"):
@@ -84,12 +80,8 @@ def command(
             folder.keep()
             cheap = [fit(name, baseline(name), proteins, progress=not quiet) for name in BASELINES]
             notes = [_hardware(trial, proteins), *verdicts(trial, cheap), proteins.note]
-            result = {
-                "schema": SCHEMA,
+            result = envelope(settings) | {
                 "seed": seed,
-                "versions": versions(),
-                "command": shlex.join(["bondwise", *sys.argv[1:]]),
-                "settings": settings,
                 "data": proteins.facts(),
                 "classes": network.classes_.tolist(),
                 "qubits": network.num_qubits,

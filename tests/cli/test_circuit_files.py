@@ -10,8 +10,8 @@ from qiskit import QuantumCircuit, qasm3, qpy
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.quantum_info import Statevector
 
-from bondwise.circuits import read_circuit
-from bondwise.cli.circuit_files import read_parameters, read_state
+from bondwise.circuits import read_circuit, read_parameters
+from bondwise.cli.circuit_files import read_state
 from bondwise.runs import UsageError, read_arrays
 from bondwise.tn import read_bitstrings
 

@@ -101,7 +101,7 @@ def test_vector_to_qasm(bondwise, vector, tmp_path):
     )
     assert found["depth"] == circuit.depth(lambda gate: len(gate.qubits) == 2)
     assert [entry["layers"] for entry in found["history"]] == [0, 1]
-    assert found.keys() >= {"schema", "exact", "message", "seed", "versions", "command"}
+    assert found.keys() >= {"schema", "exact", "message", "seed", "versions", "command", "settings"}
     np.savez(tmp_path / "v.npz", vector=vector)
     again = bondwise("decompose", "v.npz", "--layers", 1, "--out", "v.qpy", "--json", "--quiet")
     assert again.stderr == ""

@@ -8,8 +8,8 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm2, qa
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
-from bondwise.circuits import read_circuit
-from bondwise.cli.circuit_files import read_observable, read_parameters
+from bondwise.circuits import read_circuit, read_parameters
+from bondwise.cli.circuit_files import read_observable
 from bondwise.runs import UsageError
 
 
@@ -252,14 +252,14 @@ def test_bad_angle_files(tmp_path, text, message):
 
 @pytest.mark.parametrize("text", ["ZA", "", "Z Z+", "2ZZ", "*ZZ", "--ZZ", "0.5*A+" * 100])
 def test_bad_observables(text):
-    with pytest.raises(UsageError, match="no observable"):
+    with pytest.raises(UsageError, match="not an observable"):
         read_observable(text, 2)
 
 
 def test_observables():
     operator = read_observable("0.5*XX - 1e-1*ZZ + IY", 2)
     assert sorted(operator.to_list()) == [("IY", 1.0), ("XX", 0.5), ("ZZ", -0.1)]
-    with pytest.raises(UsageError, match="one letter for each qubit"):
+    with pytest.raises(UsageError, match="one letter per qubit"):
         read_observable("ZZZ", 2)
     with pytest.raises(UsageError, match="differ in length"):
         read_observable("ZZ+Z", 2)

@@ -51,7 +51,9 @@ def finished(tmp_path_factory):
 def test_result(finished):
     folder, printed = finished
     result = json.loads((folder / "result.json").read_text())
-    assert result["schema"] == 1
+    assert result["schema"] == 2
+    assert result["settings"]["max_bond"] == 2
+    assert result["settings"]["learning_rate"] is None
     assert result["seed"] == 3
     assert result["versions"].keys() >= {"bondwise", "qiskit", "torch", "quimb"}
     assert result["exact_energy"] == pytest.approx(-1.6160254037844386)  # -(3 + 2√3)/4

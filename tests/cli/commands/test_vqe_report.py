@@ -17,11 +17,11 @@ def test_energies_are_the_same_relative_to_the_hamiltonian(scale: float) -> None
 
     def said(dmrg: float, mps: float, random: float) -> list[str]:
         trained = {"mps": found(mps), "random": found(random)}
-        return verdicts(SimpleNamespace(value=scale * dmrg), trained, [], None, 1e-10 * scale)  # type: ignore[arg-type]
+        return verdicts(scale * dmrg, trained, [], None, 1e-10 * scale)  # type: ignore[arg-type]
 
     first, second = said(-1.0, -1.1, -1.2)
     assert first == "The random start wins: the mps start does not reach its energy."
     assert second == f"The trained circuit is {0.1 * scale:.2e} below DMRG at this bond dimension."
     first, second = said(-1.0, -1.0 - 1e-13, -0.9)
-    assert first == "The mps start has at step 1 what the random start has at step 1."
+    assert first == "The mps start reaches at step 1 the energy that the random start reaches at step 1."
     assert second == "The trained circuit and DMRG at this bond dimension have the same energy."

@@ -205,7 +205,7 @@ def test_other_models(bondwise, tmp_path, model):
     assert done.returncode == 0, done.stderr
     assert "no validation set" in done.stdout
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["settings"]["qubits"] == "1"
+    assert result["settings"]["qubits"] == 1
     assert result["model"]["valid_accuracy"] is None
 
 
