@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import GlobalPhaseGate, UnitaryGate
+from qiskit.primitives import StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
+from bondwise.backends import expectation
 from bondwise.tn import Decomposition
 
 Pairs = list[tuple[int, int]]
@@ -124,3 +128,70 @@ def membrane_or_cytoplasm() -> dict[str, tuple[list[str], list[int]]]:
                 splits[row["split"]][0].append(row["sequence"])
                 splits[row["split"]][1].append(int(row["label"]))
     return splits
+
+
+def tensor(values, **keywords) -> torch.Tensor:
+    """A float64 tensor."""
+    return torch.tensor(values, dtype=torch.float64, **keywords)
+
+
+def jacobian(circuit, observables, parameters, method, backend) -> np.ndarray:
+    """Slopes of expectation values, by a method on a backend."""
+
+    def values(theta: torch.Tensor) -> torch.Tensor:
+        return expectation(circuit, observables, theta, backend, gradient=method)
+
+    return torch.autograd.functional.jacobian(values, tensor(parameters)).numpy()
+
+
+def mixture() -> tuple[QuantumCircuit, list[SparsePauliOp]]:
+    """Plain, scaled, summed, multiplied and curved angles of three parameters on two qubits."""
+    a, b, c = ParameterVector("t", 3)
+    circuit = QuantumCircuit(2)
+    circuit.u(a, b, 2 * c - a, 0)
+    circuit.crx(a * b, 0, 1)
+    circuit.rzz(c.sin(), 1, 0)
+    circuit.ry(0.3, 0)
+    circuit.cp(-b / 2, 0, 1)
+    circuit.ry(a, 1)
+    return circuit, [SparsePauliOp(["XZ", "YI"], [0.5, 1.5]), SparsePauliOp("ZX"), SparsePauliOp("IZ")]
+
+
+def phased() -> QuantumCircuit:
+    """Two weights, two inputs, and global phases of every origin; weights and inputs alternate in order."""
+    a, b, x, y = Parameter("w1"), Parameter("z"), Parameter("u0"), Parameter("x1")
+    inner = QuantumCircuit(2, name="inner", global_phase=a / 3 + 0.7)
+    inner.u(a, x, b, 1)
+    inner.append(GlobalPhaseGate(0.4), [])
+    inner.append(GlobalPhaseGate(2 * y), [])
+    fixed = QuantumCircuit(3, name="fixed", global_phase=1.1)
+    fixed.iswap(2, 0)
+    circuit = QuantumCircuit(3, global_phase=x * b + 0.2)
+    circuit.ry(x, 0)
+    circuit.h([1, 2])
+    circuit.append(inner.to_gate(), [2, 0])
+    circuit.append(fixed.to_gate(), [2, 0, 1])
+    circuit.append(UnitaryGate(random_unitary(4, seed=3)), [1, 2])
+    circuit.crx(y.sin() * a, 1, 0)
+    circuit.append(GlobalPhaseGate(-0.9), [])
+    circuit.sx(1)
+    return circuit
+
+
+PHASED_WEIGHTS, PHASED_INPUTS = ["w1", "z"], ["x1", "u0"]  # the circuit's order is u0, w1, x1, z
+PHASED_OBSERVABLES = [SparsePauliOp(["XZI", "YIY"], [0.5, 1.5]), SparsePauliOp("ZXZ"), SparsePauliOp("IIZ")]
+
+
+def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Random numbers from -2 to 2."""
+    generator = torch.Generator().manual_seed(seed)
+    return 4 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 2
+
+
+class Counting(StatevectorEstimator):
+    """Qiskit's estimator, remembering how many circuits each job held."""
+
+    def run(self, pubs, *, precision=None):
+        pubs = list(pubs)
+        self.jobs = [*getattr(self, "jobs", []), [pub.parameter_values.size for pub in pubs]]
+        return super().run(pubs, precision=precision)

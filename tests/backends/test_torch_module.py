@@ -3,146 +3,32 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
 
 import numpy as np
 import pennylane as qml
 import pytest
-import quimb.tensor as qtn
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers import PHASED_INPUTS, PHASED_OBSERVABLES, Counting, phased, rows
 from qiskit import QuantumCircuit
-from qiskit.circuit import Gate, Parameter, ParameterVector
-from qiskit.circuit.library import GlobalPhaseGate, UnitaryGate, get_standard_gate_name_mapping
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
+from qiskit.quantum_info import Statevector
 from safetensors.torch import load_file, save_file
 
-from bondwise import tn
 from bondwise.backends import Backend, CircuitModule, expectation, get_backend, to_pennylane, to_torch
 from bondwise.runs import UsageError
 
-GATES = {
-    name: gate
-    for name, gate in get_standard_gate_name_mapping().items()
-    if name not in ("measure", "reset", "delay")
-}
-BOUND_ONLY = ("rv",)  # has neither a gradient rule nor a definition while its parameters are free
 METHODS = ("adjoint", "backprop")
-
-
-def phased() -> QuantumCircuit:
-    """Two weights, two inputs, and global phases of every origin; weights and inputs alternate in order."""
-    a, b, x, y = Parameter("w1"), Parameter("z"), Parameter("u0"), Parameter("x1")
-    inner = QuantumCircuit(2, name="inner", global_phase=a / 3 + 0.7)
-    inner.u(a, x, b, 1)
-    inner.append(GlobalPhaseGate(0.4), [])
-    inner.append(GlobalPhaseGate(2 * y), [])
-    fixed = QuantumCircuit(3, name="fixed", global_phase=1.1)
-    fixed.iswap(2, 0)
-    circuit = QuantumCircuit(3, global_phase=x * b + 0.2)
-    circuit.ry(x, 0)
-    circuit.h([1, 2])
-    circuit.append(inner.to_gate(), [2, 0])
-    circuit.append(fixed.to_gate(), [2, 0, 1])
-    circuit.append(UnitaryGate(random_unitary(4, seed=3)), [1, 2])
-    circuit.crx(y.sin() * a, 1, 0)
-    circuit.append(GlobalPhaseGate(-0.9), [])
-    circuit.sx(1)
-    return circuit
-
-
-WEIGHTS, INPUTS = ["w1", "z"], ["x1", "u0"]  # the circuit's order is u0, w1, x1, z
-OBSERVABLES = [SparsePauliOp(["XZI", "YIY"], [0.5, 1.5]), SparsePauliOp("ZXZ"), SparsePauliOp("IIZ")]
 
 
 def qiskit_state(circuit: QuantumCircuit, **values: float) -> np.ndarray:
     return Statevector(circuit.assign_parameters(values)).data
 
 
-def rows(*shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 2
-
-
-@pytest.mark.parametrize("gradient", ["auto", *METHODS])
-def test_states_are_qiskits_with_their_global_phase(gradient):
-    circuit, start = phased(), np.array([0.3, -0.8, 1.1, 0.6])
-    module = to_torch(circuit, parameters=start, gradient=gradient)
-    state = module()
-    assert (state.shape, state.dtype) == ((8,), torch.complex128)
-    expected = Statevector(circuit.assign_parameters(start)).data
-    np.testing.assert_allclose(state.detach(), expected, rtol=0, atol=1e-12)
-    x = rows(2, 3, 2)
-    batch = to_torch(circuit, inputs=INPUTS, parameters=[0.5, -1.2], gradient=gradient)(x)
-    assert batch.shape == (2, 3, 8)
-    for where in np.ndindex(2, 3):
-        expected = qiskit_state(circuit, w1=0.5, z=-1.2, x1=x[where][0].item(), u0=x[where][1].item())
-        np.testing.assert_allclose(batch[where].detach(), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", sorted(GATES))
-def test_every_standard_gate_keeps_its_phase(name):
-    gate = GATES[name]
-    circuit = QuantumCircuit(max(gate.num_qubits, 1))
-    for qubit in range(circuit.num_qubits):
-        circuit.append(UnitaryGate(random_unitary(2, seed=qubit)), [qubit])
-    circuit.append(gate, range(gate.num_qubits)[::-1])
-    start = np.linspace(0.4, 1.3, circuit.num_parameters)
-    bound = circuit.assign_parameters(start)
-    expected = Statevector(bound).data
-    for gradient in METHODS:
-        if name not in BOUND_ONLY:
-            state = to_torch(circuit, parameters=start, gradient=gradient)()
-            np.testing.assert_allclose(state.detach(), expected, rtol=0, atol=1e-12)
-        state = to_torch(bound, gradient=gradient)()
-        np.testing.assert_allclose(state.detach(), expected, rtol=0, atol=1e-12)
-
-
-@st.composite
-def problems(draw):
-    """A circuit of random gates, some of its parameters inputs in random order, a start and a batch."""
-    theta = ParameterVector("t", 11)
-    circuit = QuantumCircuit(3, global_phase=draw(st.sampled_from([0, theta[0], 2 * theta[10] - 1])))
-    free = [name for name in GATES if name not in BOUND_ONLY and GATES[name].num_qubits <= 3]
-    for name in draw(st.lists(st.sampled_from(free), max_size=8)):
-        gate = GATES[name]
-        if gate.params:
-            drawn = [draw(st.sampled_from([*theta, theta[3] + 2 * theta[9], 0.4])) for _ in gate.params]
-            gate = gate.base_class(*drawn)
-        circuit.append(gate, draw(st.permutations(range(3)))[: gate.num_qubits])
-    names = draw(st.permutations([parameter.name for parameter in circuit.parameters]))
-    count = draw(st.integers(0, len(names)))
-    numbers = np.random.default_rng(draw(st.integers(0, 2**16)))
-    return (
-        circuit,
-        names[:count],
-        numbers.uniform(-3, 3, len(names) - count),
-        numbers.uniform(-3, 3, (2, count)),
-    )
-
-
-@settings(max_examples=40, deadline=None)
-@given(problems())
-def test_weights_and_inputs_find_their_places(problem):
-    circuit, inputs, start, data = problem
-    trained = [parameter.name for parameter in circuit.parameters if parameter.name not in inputs]
-    observable = SparsePauliOp(["XYZ", "ZZI"], [0.3, 0.9])
-    states = to_torch(circuit, inputs=inputs, parameters=start)
-    values = to_torch(circuit, observable, inputs=inputs, parameters=start)
-    for row in data:
-        state, value = (module(row) if inputs else module() for module in (states, values))
-        assignment = {**dict(zip(trained, start, strict=True)), **dict(zip(inputs, row, strict=True))}
-        expected = Statevector(circuit.assign_parameters(assignment))
-        np.testing.assert_allclose(state.detach(), expected.data, rtol=0, atol=1e-12)
-        assert value.item() == pytest.approx(expected.expectation_value(observable).real, abs=1e-12)
-
-
 @pytest.mark.parametrize("gradient", METHODS)
-@pytest.mark.parametrize("observables", [None, OBSERVABLES])
+@pytest.mark.parametrize("observables", [None, PHASED_OBSERVABLES])
 def test_gradcheck(gradient, observables):
-    module = to_torch(phased(), observables, inputs=INPUTS, gradient=gradient, seed=4)
+    module = to_torch(phased(), observables, inputs=PHASED_INPUTS, gradient=gradient, seed=4)
     alone = to_torch(phased(), observables, gradient=gradient, seed=4)
 
     def outputs(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -174,9 +60,9 @@ def test_gradcheck(gradient, observables):
 def test_values_are_those_of_expectation(backend):
     circuit, theta = phased(), rows(4).requires_grad_()
     for observables, shape in (
-        (OBSERVABLES, (3,)),
-        (OBSERVABLES[:1], (1,)),
-        (OBSERVABLES[0], ()),
+        (PHASED_OBSERVABLES, (3,)),
+        (PHASED_OBSERVABLES[:1], (1,)),
+        (PHASED_OBSERVABLES[0], ()),
         ("ZZI", ()),
     ):
         module = to_torch(circuit, observables, parameters=theta, backend=backend)
@@ -193,8 +79,8 @@ def test_measurements_at_the_end_do_not_matter_to_values():
     circuit = phased()
     circuit.measure_all()
     start = rows(4)
-    plain = to_torch(phased(), OBSERVABLES, parameters=start)
-    assert torch.equal(to_torch(circuit, OBSERVABLES, parameters=start)(), plain())
+    plain = to_torch(phased(), PHASED_OBSERVABLES, parameters=start)
+    assert torch.equal(to_torch(circuit, PHASED_OBSERVABLES, parameters=start)(), plain())
 
 
 def test_shots_follow_the_seed_and_move_on():
@@ -232,7 +118,7 @@ def test_first_values():
 
 
 def test_one_parameter_of_float64_called_weight():
-    module = to_torch(phased(), inputs=INPUTS, parameters=torch.ones(2))
+    module = to_torch(phased(), inputs=PHASED_INPUTS, parameters=torch.ones(2))
     assert isinstance(module, CircuitModule)
     [(name, weight)] = module.named_parameters()
     assert (name, weight.dtype, weight.shape, weight.requires_grad) == ("weight", torch.float64, (2,), True)
@@ -256,10 +142,10 @@ def test_inputs_by_parameter_name_and_vector():
 
 
 def test_everything_may_be_an_input():
-    module = to_torch(phased(), OBSERVABLES, inputs=["u0", "w1", "x1", "z"])
+    module = to_torch(phased(), PHASED_OBSERVABLES, inputs=["u0", "w1", "x1", "z"])
     x = rows(5, 4)
     assert module.weight.shape == (0,)
-    assert torch.equal(module(x), expectation(phased(), OBSERVABLES, x))
+    assert torch.equal(module(x), expectation(phased(), PHASED_OBSERVABLES, x))
 
 
 def reuploading() -> tuple[QuantumCircuit, ParameterVector]:
@@ -322,7 +208,7 @@ def test_precision_follows_the_inputs_or_the_weight():
     assert values.weight.grad.dtype == torch.float32
     alone = to_torch(phased(), seed=1).float()
     assert alone().dtype == torch.complex64
-    assert to_torch(phased(), OBSERVABLES, seed=1).float()().dtype == torch.float32
+    assert to_torch(phased(), PHASED_OBSERVABLES, seed=1).float()().dtype == torch.float32
     alone().abs().sum().backward()
     assert alone.weight.grad.dtype == torch.float32
     assert alone.double()().dtype == torch.complex128
@@ -352,7 +238,7 @@ def test_state_dicts_go_through_safetensors(tmp_path):
 
 @pytest.mark.parametrize("backend", ["statevector", "aer", "fake:manila"])
 def test_copies_have_a_weight_of_their_own(backend):
-    module = torch.nn.Sequential(to_torch(phased(), OBSERVABLES, backend=backend, seed=3))
+    module = torch.nn.Sequential(to_torch(phased(), PHASED_OBSERVABLES, backend=backend, seed=3))
     twin = copy.deepcopy(module)
     assert twin[0].backend is module[0].backend is get_backend(backend)
     assert torch.equal(module[0](), twin[0]())
@@ -375,7 +261,7 @@ def test_copies_of_states_and_of_generators():
 
 def test_later_changes_of_the_circuit_do_not_matter():
     circuit = phased()
-    modules = [to_torch(circuit, seed=0), to_torch(circuit, OBSERVABLES, seed=0)]
+    modules = [to_torch(circuit, seed=0), to_torch(circuit, PHASED_OBSERVABLES, seed=0)]
     before = [module() for module in modules]
     circuit.x(0)
     assert all(torch.equal(module(), old) for module, old in zip(modules, before, strict=True))
@@ -408,27 +294,6 @@ def test_empty_and_large_batches(gradient):
     np.testing.assert_allclose(auto[:3].detach(), expected.detach(), rtol=0, atol=1e-12)
 
 
-def test_a_decomposed_state_is_trained_on():
-    hamiltonian = SparsePauliOp.from_sparse_list(
-        [("ZZ", [i, i + 1], -1.0) for i in range(5)] + [("X", [i], -1.0) for i in range(6)], 6
-    )
-    ground = tn.ground_state(hamiltonian, max_bond=8, seed=0)
-    found = tn.decompose(ground.state, layers=1)
-    state = to_torch(found.circuit, parameters=found.parameters)().detach()
-    target = torch.as_tensor(tn.to_dense(tn.site_tensors(ground.state)), dtype=torch.complex128)
-    assert 1 - abs(torch.vdot(target, state)) ** 2 == pytest.approx(found.infidelity, abs=1e-9)
-    away = found.parameters + np.random.default_rng(0).normal(0, 0.2, len(found.parameters))
-    energy = to_torch(found.circuit, hamiltonian, parameters=away)
-    start = energy().item() - ground.value
-    optimiser = torch.optim.Adam(energy.parameters(), lr=0.02)
-    for _ in range(30):
-        optimiser.zero_grad()
-        loss = energy()
-        loss.backward()
-        optimiser.step()
-    assert -1e-9 < loss.item() - ground.value < 0.1 * start
-
-
 def test_agrees_with_pennylanes_torch_layer():
     circuit, x = reuploading()
     module = to_torch(circuit, ["IZ", "ZX"], inputs=x, seed=0)
@@ -450,28 +315,6 @@ def test_agrees_with_pennylanes_torch_layer():
     np.testing.assert_allclose(module.weight.grad, layer.weight.grad, rtol=0, atol=1e-12)
 
 
-def test_agrees_with_quimb():
-    theta = ParameterVector("t", 9)
-    circuit, peer = QuantumCircuit(4), qtn.Circuit(4)
-    start = rows(9).numpy()
-    for qubit in range(4):
-        circuit.ry(theta[qubit], qubit)
-        peer.ry(start[qubit], qubit)
-    for index, (left, right) in enumerate(pairwise(range(4))):
-        circuit.cx(left, right)
-        peer.cx(left, right)
-        circuit.rz(theta[4 + index], right)
-        peer.rz(start[4 + index], right)
-    circuit.rzz(theta[7], 3, 0)
-    peer.rzz(start[7], 3, 0)
-    circuit.rx(theta[8], 2)
-    peer.rx(start[8], 2)
-    # the last index is the lowest bit
-    order = [f"k{qubit}" for qubit in range(4)][::-1]
-    expected = peer.psi.contract(output_inds=order, optimize="greedy").data.ravel()
-    np.testing.assert_allclose(to_torch(circuit, parameters=start)().detach(), expected, rtol=0, atol=1e-12)
-
-
 def test_prints_what_it_is():
     circuit, x = reuploading()
     module = to_torch(circuit, ["IZ", "ZI"], inputs=x, backend="aer", shots=100)
@@ -482,15 +325,6 @@ def test_prints_what_it_is():
     assert "observables=None, backend='statevector'" in repr(to_torch(circuit))
 
 
-class Counting(StatevectorEstimator):
-    """Qiskit's estimator, remembering how many circuits each job held."""
-
-    def run(self, pubs, *, precision=None):
-        pubs = list(pubs)
-        self.jobs = [*getattr(self, "jobs", []), [pub.parameter_values.size for pub in pubs]]
-        return super().run(pubs, precision=precision)
-
-
 def test_a_call_is_one_job_and_making_a_module_is_none():
     circuit, x = reuploading()
     estimator = Counting()
@@ -499,88 +333,3 @@ def test_a_call_is_one_job_and_making_a_module_is_none():
         module(rows(3, 2))
     module(rows(3, 2))
     assert estimator.jobs == [[3], [3 * (1 + 2 * 12)]]  # 8 weights and 2 inputs in 12 places
-
-
-def refused():
-    circuit = phased()
-    measured = phased()
-    measured.measure_all()
-    reset = QuantumCircuit(1)
-    reset.reset(0)
-    prepared = QuantumCircuit(1)
-    prepared.initialize([0, 1], 0)
-    branched = QuantumCircuit(1, 1)
-    with branched.if_test((0, True)):
-        branched.x(0)
-    mystery = QuantumCircuit(1)
-    mystery.append(Gate("mystery", 1, [Parameter("x")]), [0])
-    inner = QuantumCircuit(1, name="inner")
-    inner.reset(0)
-    hidden = QuantumCircuit(1)
-    hidden.append(inner.to_instruction(), [0])
-    return [
-        ((circuit,), {"inputs": ["x2"]}, "unknown input parameter 'x2'. Did you mean 'x1'"),
-        ((circuit,), {"inputs": [Parameter("v")]}, "unknown input parameter 'v'"),
-        ((circuit,), {"inputs": [0]}, "unknown input parameter '0'"),
-        ((circuit,), {"inputs": ["x1", "z", "x1"]}, "'x1' is named twice"),
-        (
-            (circuit,),
-            {"parameters": [0.1, 0.2]},
-            r"shape \(2,\) and the module has 4 parameters \(u0, w1, x1, …\)",
-        ),
-        ((circuit,), {"parameters": np.zeros((1, 4))}, r"shape \(1, 4\) and the module has 4 parameters"),
-        ((circuit,), {"parameters": 0.1}, r"shape \(\) and the module has 4 parameters"),
-        ((circuit,), {"inputs": INPUTS, "parameters": np.zeros(4)}, r"the module has 2 parameters \(w1, z\)"),
-        ((circuit,), {"parameters": [0.1, np.nan, 0.2, 0.3]}, r"parameters\[1\] is nan"),
-        ((circuit,), {"parameters": ["a"] * 4}, "parameters are not numbers"),
-        ((circuit,), {"parameters": [1j] * 4}, "parameters are complex"),
-        ((circuit,), {"backend": "aer"}, "backend='aer'; pass observables"),
-        ((circuit,), {"backend": "aero"}, "unknown backend 'aero'"),
-        ((circuit,), {"shots": 10}, "shots=10; pass observables"),
-        ((circuit,), {"gradient": "spsa"}, "gradient='spsa' is for expectation values"),
-        ((circuit,), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
-        ((circuit, "ZZZ"), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
-        ((circuit, "ZZZ"), {"gradient": "adjoint", "backend": "aer"}, "backend='aer'; write"),
-        ((circuit, "ZZZ"), {"shots": 0}, "shots is 0"),
-        ((circuit, "ZZ"), {}, "acts on 2 qubits and the circuit has 3"),
-        ((circuit, []), {}, "list of observables is empty"),
-        ((circuit, 3.0), {}, "the observable is a float"),
-        ((measured,), {}, "'measure' has no single final state"),
-        ((reset,), {}, "'reset' has no single final state"),
-        ((prepared,), {}, "'initialize' has no single final state"),
-        ((branched,), {}, "'if_else' has no single final state"),
-        ((hidden,), {}, r"'reset' \(inside 'inner'\)"),
-        ((mystery,), {}, "'mystery' has free parameters"),
-        ((mystery, "Z"), {}, "'mystery' has free parameters"),
-    ]
-
-
-@pytest.mark.parametrize(("arguments", "keywords", "message"), refused())
-def test_wrong_use(arguments, keywords, message):
-    with pytest.raises(UsageError, match=message) as error:
-        to_torch(*arguments, **keywords)
-    assert "\n" not in str(error.value)
-
-
-def test_wrong_calls():
-    pole = QuantumCircuit(1)
-    pole.ry(1 / Parameter("x"), 0)
-    for observables in (None, OBSERVABLES):
-        module = to_torch(phased(), observables, inputs=INPUTS)
-        for data, message in (
-            (None, r"has 2 inputs \(x1, u0\) and was called without"),
-            (torch.zeros(4, 3), r"inputs have shape \(4, 3\) and the module has 2 inputs \(x1, u0\)"),
-            (torch.tensor(0.3), r"inputs have shape \(\)"),
-            ([[0.1, np.inf]], r"inputs\[0, 1\] is inf"),
-            (["a", "b"], "inputs are not numbers"),
-            (torch.zeros(2, dtype=torch.complex128), "inputs are complex"),
-        ):
-            with pytest.raises(UsageError, match=message) as error:
-                module(data)
-            assert "\n" not in str(error.value)
-        with pytest.raises(UsageError, match="has no inputs"):
-            to_torch(phased(), observables)(torch.zeros(4))
-        with pytest.raises(UsageError, match="not a finite real number"):
-            to_torch(pole, observables and "Z", parameters=[0.0])()
-    with pytest.raises(UsageError, match="1 states of 34 qubits would take 256 GiB"):
-        to_torch(QuantumCircuit(34))()

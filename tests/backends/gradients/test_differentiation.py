@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers import Counting, jacobian, mixture, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
@@ -25,20 +26,9 @@ ROTATING = {
 }
 
 
-def tensor(values, **keywords) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64, **keywords)
-
-
 def reference(circuit, observables, parameters) -> np.ndarray:
     pub = (circuit, [[observable] for observable in observables], np.atleast_2d(parameters))
     return StatevectorEstimator().run([pub]).result()[0].data.evs[:, 0]
-
-
-def jacobian(circuit, observables, parameters, method, backend) -> np.ndarray:
-    def values(theta: torch.Tensor) -> torch.Tensor:
-        return expectation(circuit, observables, theta, backend, gradient=method)
-
-    return torch.autograd.functional.jacobian(values, tensor(parameters)).numpy()
 
 
 def assert_all_agree(circuit, observables, parameters) -> None:
@@ -120,19 +110,6 @@ def test_controls_on_zero(count):
     assert_all_agree(circuit, [SparsePauliOp("ZZY"), SparsePauliOp("IYZ")], [0.7])
 
 
-def mixture() -> tuple[QuantumCircuit, list[SparsePauliOp]]:
-    """Plain, scaled, summed, multiplied and curved angles of three parameters on two qubits."""
-    a, b, c = ParameterVector("t", 3)
-    circuit = QuantumCircuit(2)
-    circuit.u(a, b, 2 * c - a, 0)
-    circuit.crx(a * b, 0, 1)
-    circuit.rzz(c.sin(), 1, 0)
-    circuit.ry(0.3, 0)
-    circuit.cp(-b / 2, 0, 1)
-    circuit.ry(a, 1)
-    return circuit, [SparsePauliOp(["XZ", "YI"], [0.5, 1.5]), SparsePauliOp("ZX"), SparsePauliOp("IZ")]
-
-
 @pytest.mark.parametrize(
     ("method", "backend"), [*METHODS, ("auto", "aer"), ("parameter-shift", "statevector")]
 )
@@ -147,44 +124,6 @@ def test_gradcheck(method, backend):
     )
     assert torch.autograd.gradcheck(values, (theta,))
     assert torch.autograd.gradcheck(values, (theta[1].detach().requires_grad_(),))
-
-
-def test_gradient_of_noisy_values():
-    circuit, observables = mixture()
-    theta = tensor([0.3, -0.8, 1.1], requires_grad=True)
-    backend = "aer:depolarizing=0.05"
-    assert torch.autograd.gradcheck(lambda t: expectation(circuit, observables, t, backend), (theta,))
-    noisy, ideal = (expectation(circuit, observables[1], theta, where) for where in (backend, "statevector"))
-    assert abs(noisy.item()) < abs(ideal.item())
-
-
-def test_gradient_on_a_device_snapshot():
-    circuit, observables = mixture()
-    theta = tensor([0.3, -0.8, 1.1], requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda t: expectation(circuit, observables, t, "fake:sherbrooke"), (theta,)
-    )
-
-
-@pytest.mark.parametrize("name", ["p", "u1", "rxx", "rzx", "cp", "cu1", "crx", "cry", "crz", "cu"])
-def test_gates_that_a_device_takes_apart_have_its_exact_slopes(name):
-    # on sherbrooke cp becomes three rotations by half its angle, with errors in between
-    kind = get_standard_gate_name_mapping()[name].base_class
-    circuit = QuantumCircuit(2)
-    for qubit in range(2):
-        circuit.ry(0.7 + qubit, qubit)
-        circuit.rz(0.3, qubit)
-    gate = kind(*ParameterVector("t", 4 if name == "cu" else 1))
-    circuit.append(gate, range(gate.num_qubits))
-    circuit.rx(0.4, 0)
-    circuit.ry(0.9, 1)
-    theta = tensor(np.linspace(0.8, 1.4, circuit.num_parameters), requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda t: expectation(circuit, ["ZZ", "XY", "IZ"], t, "fake:sherbrooke"),
-        (theta,),
-        atol=1e-7,
-        rtol=1e-5,
-    )
 
 
 def test_second_derivatives_by_backpropagation_only():
@@ -306,15 +245,6 @@ def test_large_batches_of_small_circuits_agree_with_single_sets():
     np.testing.assert_allclose(*gradients, rtol=0, atol=1e-12)
 
 
-class Counting(StatevectorEstimator):
-    """Qiskit's estimator, remembering how many circuits each job held."""
-
-    def run(self, pubs, *, precision=None):
-        pubs = list(pubs)
-        self.jobs = [*getattr(self, "jobs", []), [pub.parameter_values.size for pub in pubs]]
-        return super().run(pubs, precision=precision)
-
-
 def test_a_gradient_is_one_pub():
     circuit, observables = mixture()
     # u has 3 angles, crx 4 shifts, rzz, cp and ry one angle each: 2 * 3 + 4 + 2 * 3 shifted circuits
@@ -339,17 +269,6 @@ def test_a_changed_circuit_or_observable_is_seen():
     assert expectation(circuit, observable, [0.4]).item() == pytest.approx(np.cos(0.8))
     observable.coeffs[0] = 3.0
     assert expectation(circuit, observable, [0.4]).item() == pytest.approx(3 * np.cos(0.8))
-
-
-def test_resets_are_shifted_where_the_backend_runs_them():
-    x, y = Parameter("x"), Parameter("y")
-    circuit = QuantumCircuit(2)
-    circuit.ry(x, 0)
-    circuit.reset(0)
-    circuit.ry(y, 0)
-    np.testing.assert_allclose(
-        jacobian(circuit, "IZ", [0.4, 0.7], "auto", "aer:depolarizing=0.1"), [0, -np.sin(0.7)], atol=1e-9
-    )
 
 
 def test_shots():
@@ -392,37 +311,6 @@ def test_arrays_of_any_layout():
     angles = np.array([0.3, -0.8, 1.1])
     backwards = expectation(circuit, observables, angles[::-1])
     np.testing.assert_array_equal(backwards, expectation(circuit, observables, angles[::-1].copy()))
-
-
-def test_spsa_is_unbiased_up_to_its_step():
-    circuit = QuantumCircuit(4)
-    theta = ParameterVector("t", 4)
-    for qubit in range(4):
-        circuit.ry(theta[qubit], qubit)
-    observable = SparsePauliOp(["IIIZ", "IIZI", "IZII", "ZIII"])
-    point = np.array([0.2, 0.9, -1.4, 2.0])
-    draws = 2000
-    batch = torch.from_numpy(np.tile(point, (draws, 1))).requires_grad_()
-    values = expectation(circuit, observable, batch, "statevector", gradient="spsa", seed=3)
-    np.testing.assert_allclose(values.detach(), np.cos(point).sum(), atol=1e-12)
-    mean = torch.autograd.grad(values.sum(), batch)[0].numpy().mean(axis=0)
-    # the other parameters' slopes are the noise on each component
-    sigma = np.sqrt(((np.sin(point) ** 2).sum() - np.sin(point) ** 2) / draws)
-    assert (np.abs(mean + np.sin(point) * np.sin(0.1) / 0.1) < 4 * sigma).all()
-
-
-def test_spsa_seeds():
-    circuit, observables = mixture()
-    theta = tensor([0.3, -0.8, 1.1], requires_grad=True)
-
-    def slope(seed) -> torch.Tensor:
-        return torch.autograd.grad(
-            expectation(circuit, observables[0], theta, EXACT, gradient="spsa", seed=seed), theta
-        )[0]
-
-    assert torch.equal(slope(1), slope(1))
-    generator = np.random.default_rng(1)
-    assert len({tuple(slope(generator).sign().tolist()) for _ in range(12)}) > 1
 
 
 def refused():
