@@ -1,4 +1,4 @@
-"""Where circuits run: a target to compile for, an estimator and a sampler."""
+"""A backend: a target to compile for, an estimator and a sampler."""
 
 from __future__ import annotations
 
@@ -34,17 +34,28 @@ _SEED_TRANSPILER = 7
 
 
 class Backend:
-    """One place where circuits run. `get_backend` makes them from names and from Qiskit objects.
+    """A place where circuits run. `get_backend` makes it from a name or a Qiskit object.
 
     Args:
-        name: What to call it in tables and messages.
-        estimator: Evaluates observables; without one they are measured through the sampler.
-        sampler: Samples circuits; without one only expectation values are to be had.
-        target: What the device can do; None where any circuit is accepted.
+        name: Name in tables and messages.
+        estimator: Evaluates observables; without one they are measured with the sampler.
+        sampler: Samples circuits; without one only expectation values are available.
+        target: Gates and couplings of the device; None if it accepts any circuit.
         exact: Whether the estimator returns values without shots.
-        noisy: Whether the circuits suffer noise.
-        optimization_level: Of Qiskit's transpiler; 3 also chooses the layout by the reported errors.
-        default_shots: Spent where no number is given and values are not exact; None: the estimator's own.
+        noisy: Whether circuits suffer noise.
+        differentiable: Whether the exact state is simulated in this process and can be differentiated.
+        optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
+            reported errors.
+        default_shots: Number of shots if none is given and values are not exact. None: the estimator's own.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import get_backend
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> backend = get_backend("fake:manila")
+        >>> backend.transpile(bell).num_qubits, backend.noisy
+        (5, True)
     """
 
     def __init__(
@@ -70,7 +81,7 @@ class Backend:
         self.noisy = noisy
         self.differentiable = differentiable
         self.num_qubits: int | None = target.num_qubits if target is not None else None
-        self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle what `get_backend` made
+        self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle it; set by `get_backend`
         self._level = optimization_level
         self._default_shots = default_shots
         self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
@@ -83,22 +94,21 @@ class Backend:
         return super().__reduce_ex__(protocol) if self.reduce is None else self.reduce()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
-        return self  # nothing of it changes but what it remembers
+        return self  # only its caches ever change
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """Compile a circuit for this backend, once per circuit structure and always to the same result.
+        """Compile a circuit for this backend, once per circuit structure and always with the same result.
 
         Args:
             circuit: Any circuit; its parameters stay free.
 
         Returns:
             A circuit in the gates and couplings of the target, as wide as the device, with its `layout` set
-            (`observable.apply_layout(isa.layout)`); the circuit itself where there is no target
-            (but for gates that bear the name of another one, see `bondwise.circuits.true_names`).
+            (`observable.apply_layout(isa.layout)`). Without a target, the circuit itself, except for gates
+            that carry the name of another one (see `bondwise.circuits.true_names`).
 
         Raises:
-            UsageError: The circuit has more qubits than the device, or something that cannot be written in
-                its gates.
+            UsageError: If the circuit has more qubits than the device, or cannot be written in its gates.
         """
         circuit = as_circuit(circuit)
         if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
@@ -118,17 +128,17 @@ class Backend:
         Args:
             pubs: `(circuit, observables, parameter_values)` with circuits from `transpile` and observables on
                 their qubits; angles in radians in the order of `circuit.parameters`.
-            shots: Per measured basis and parameter set. None: exact values where the backend is `exact`, else
-                4096, or what a primitive made elsewhere takes by itself.
-            seed: Of the sampling; primitives made elsewhere keep their own.
+            shots: Number of shots per measured basis and parameter set. None: exact values if the backend is
+                `exact`, else 4096, or the default of a foreign primitive.
+            seed: Random seed for sampling; foreign primitives keep their own.
 
         Returns:
-            Qiskit's result: `result[i].data.evs` and `.stds`; `result.metadata` holds `shots`, the total
-            spent, and `job_ids`, a tuple that is empty where nothing was submitted.
+            Qiskit's result: `result[i].data.evs` and `.stds`. `result.metadata` holds `shots`, the total
+            spent, and `job_ids`, a tuple that is empty if nothing was submitted.
 
         Raises:
-            UsageError: `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
-            RunError: A primitive made elsewhere returned a value that is no finite real number.
+            UsageError: If `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
+            RunError: If a foreign primitive returns a value that is not a finite real number.
         """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
@@ -144,7 +154,9 @@ class Backend:
         for part in result:
             self._check(part)
         metadata = dict(result.metadata)
-        if "shots" not in metadata or "job_ids" not in metadata:  # not ours: then "shots" are a circuit's
+        if (
+            "shots" not in metadata or "job_ids" not in metadata
+        ):  # foreign: its "shots" are those of one circuit
             metadata["shots"] = sum(
                 _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
             )
@@ -158,14 +170,14 @@ class Backend:
 
         Args:
             pubs: `(circuit, parameter_values)` with circuits from `transpile`.
-            shots: Per parameter set.
-            seed: Of the sampling; primitives made elsewhere keep their own.
+            shots: Number of shots per parameter set.
+            seed: Random seed for sampling; foreign primitives keep their own.
 
         Returns:
             Qiskit's result: one `BitArray` per classical register in `result[i].data`; metadata as in `run`.
 
         Raises:
-            UsageError: `shots` is not positive, a PUB cannot be read, or the backend only evaluates
+            UsageError: If `shots` is not positive, a PUB cannot be read, or the backend only evaluates
                 observables.
         """
         if self.sampler is None:
@@ -179,11 +191,13 @@ class Backend:
     def estimate_seconds(
         self, circuit: QuantumCircuit, observables: ObservablesArrayLike, *, shots: int | None = None
     ) -> float:
-        """About how long `run` will take for one parameter set on one core; 0 where simulation is no matter.
+        """Estimate how long `run` takes for one parameter set on one core, in seconds.
+
+        0 if the backend does not simulate noise on this machine.
 
         Args:
-            circuit: Before or after `transpile`.
-            observables: On the qubits of the circuit as it is passed.
+            circuit: Circuit before or after `transpile`.
+            observables: Observables on the qubits of this circuit.
             shots: As for `run`.
         """
         circuit = as_circuit(circuit)
@@ -198,20 +212,20 @@ class Backend:
         return estimate(EstimatorPub(circuit, array, _zeros(circuit), precision))
 
     def _check(self, part: PubResult) -> None:
-        """Refuse what is no finite real number: primitives made elsewhere may return it."""
+        """Refuse values that are not finite real numbers, which foreign primitives may return."""
         values = np.asarray(part.data["evs"])
         strange = values[~np.isfinite(values) | (np.imag(values) != 0)]
         if strange.size:
             raise RunError(
-                f"{self.name} returned the expectation value {strange[0]}, which is no finite real number; "
-                "run the circuit on another backend."
+                f"{self.name} returned the expectation value {strange[0]}, which is not a finite real "
+                "number; run the circuit on another backend."
             )
 
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         circuit = with_constants(true_names(circuit))
         layout = None
         if self.num_qubits is not None and not circuit.clbits:
-            # with measurements in sight, the layout avoids qubits that are read badly
+            # with measurements, the layout avoids qubits with large readout errors
             measured = circuit.copy()
             measured.measure_all()
             chosen = self._compiled(measured, None).layout
@@ -234,17 +248,17 @@ class Backend:
             ):  # it asks for a schedule, which would fill in more delays
                 reason = f"write delays as multiples of {target.acquire_alignment} dt."
             if "Delay duration is not an integer" in reason:
-                reason = "a delay has a duration that is no whole number of dt; bind it to one first."
+                reason = "the duration of a delay is not a whole number of dt; bind it to one first."
             raise UsageError(f"the circuit cannot be compiled for {self.name}: {reason}") from error
 
 
 def placed(
     operators: Sequence[SparsePauliOp], circuit: QuantumCircuit, isa: QuantumCircuit
 ) -> Sequence[SparsePauliOp]:
-    """Observables on the qubits of `circuit`, moved to where `Backend.transpile` put them in `isa`.
+    """Observables on the qubits of `circuit`, moved to where `Backend.transpile` placed these in `isa`.
 
-    A circuit that the backend takes as it is may carry the layout of an earlier transpilation: observables
-    are on the qubits that it has now.
+    A circuit that the backend did not change may carry the layout of an earlier transpilation; observables
+    are already on the qubits that it has now.
     """
     if isa is circuit or isa.layout is None:
         return operators
@@ -256,14 +270,14 @@ def _zeros(circuit: QuantumCircuit) -> BindingsArray:
 
 
 def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:
-    """Shots of a PUB that an estimator made elsewhere took: its shots per circuit, times the circuits."""
+    """Shots that a foreign estimator spent on a PUB: its shots per circuit times the number of circuits."""
     precision = metadata.get("target_precision") or 0.0
     each = metadata.get("shots") or (round(precision**-2) if precision else 0)
     return each * sum(map(len, Tally(pub).needed)) if each else 0
 
 
 def _with_error(part: PubResult) -> PubResult:
-    """The result with its error: StatevectorEstimator draws one of the target precision and reports 0."""
+    """The result with its error: StatevectorEstimator adds one of the target precision and reports 0."""
     precision = part.metadata.get("target_precision")
     if not precision or "shots" in part.metadata or np.any(part.data["stds"]):
         return part

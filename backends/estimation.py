@@ -26,7 +26,15 @@ from bondwise.runs import Result
 class Estimate(Result):
     """Expectation values: `value` and `std` of the batch's shape, with a last axis K for K observables.
 
-    `std` is 0 for exact values and NaN where one shot is all there is, which says nothing about its scatter.
+    `std` is 0 for exact values, and NaN after a single shot, whose scatter is unknown.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import estimate
+        >>> estimate(QuantumCircuit(1), "X")
+        Estimate(value=0.0, std=0.0, shots=0, seed=None, job_ids=())
+        >>> print(estimate(QuantumCircuit(1), "Z", shots=100, seed=1))
+        Estimate: 1 ± 0, 100 shots, seed 1
     """
 
 
@@ -42,22 +50,30 @@ def estimate(
     """Expectation values of a circuit's final state, in one job.
 
     Args:
-        circuit: A circuit or gate. Measurements at its end are left out: the state before them counts.
+        circuit: A circuit or gate. Final measurements are left out: the state before them counts.
         observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`,
             label or `SparseObservable`, `{"ZZ": 1.0}` or `[("ZZ", 1.0)]` (qubit 0 is the rightmost letter),
             or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
-        shots: Per measured basis and parameter set; None for exact values where the backend has them, else
-            4096.
+        shots: Number of shots per measured basis and parameter set. None: exact values if the backend has
+            them, else 4096.
         backend: Anything that `get_backend` takes.
-        seed: Of the sampling.
+        seed: Random seed for sampling.
 
     Returns:
         `value` and `std` of shape (*batch), with K as last axis for a sequence; `shots` is the total spent.
 
     Raises:
-        UsageError: Observables that are not Hermitian or of another number of qubits, a wrong number of
-            parameters, angles that are not finite, or anything that the backend cannot run.
+        UsageError: If observables are not Hermitian or act on another number of qubits, the number of
+            parameters is wrong, angles are not finite, or the backend cannot run the circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import estimate
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> estimate(bell, ["ZZ", "XX", "IZ"]).value.round(12)
+        array([1., 1., 0.])
     """
     place = get_backend(backend)
     circuit = without_measurements(circuit)
@@ -85,6 +101,6 @@ def estimate(
 
 
 def for_transpiled(circuit: QuantumCircuit, isa: QuantumCircuit, angles: np.ndarray) -> np.ndarray:
-    """The columns of the angles that the transpiled circuit still has; compilers drop idle parameters."""
+    """The columns of the parameters that the transpiled circuit still has; compilers drop idle ones."""
     column = {parameter: index for index, parameter in enumerate(circuit.parameters)}
     return angles[..., [column[parameter] for parameter in isa.parameters]]

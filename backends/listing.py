@@ -1,4 +1,4 @@
-"""What backends there are, without building any of them."""
+"""A list of all backends, without building any of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from bondwise.backends.simulators.fake import describe, fake_devices
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """A line about a backend.
+    """A backend in the list.
 
     Attributes:
-        name: What `get_backend` takes.
-        num_qubits: None where there is no fixed number.
-        two_qubit_error: Median reported error of the two-qubit gates; None where there is no noise.
+        name: Name that `get_backend` takes.
+        num_qubits: Number of qubits; None if it is not fixed.
+        two_qubit_error: Median reported error of the two-qubit gates; None if there is no noise.
         noisy: Whether circuits suffer noise.
+
+    Example:
+        >>> from bondwise.backends import list_backends
+        >>> [info for info in list_backends() if info.name == "aer:depolarizing=0.01"]
+        [BackendInfo(name='aer:depolarizing=0.01', num_qubits=None, two_qubit_error=0.0075, noisy=True)]
     """
 
     name: str
@@ -25,12 +30,18 @@ class BackendInfo:
 
 
 def list_backends() -> list[BackendInfo]:
-    """All simulators, and all device snapshots from the smallest to the largest."""
+    """All simulators, then all device snapshots from the smallest to the largest.
+
+    Example:
+        >>> from bondwise.backends import list_backends
+        >>> [info.name for info in list_backends()][:5]
+        ['statevector', 'aer', 'aer:matrix_product_state', 'aer:depolarizing=0.01', 'fake:armonk']
+    """
     simulators = [
         BackendInfo("statevector", None, None, False),
         BackendInfo("aer", None, None, False),
         BackendInfo("aer:matrix_product_state", None, None, False),
-        # the average infidelity of (1-p) rho + p I/4 is 3p/4
+        # the average infidelity of (1-p) ρ + p I/4 is 3p/4
         BackendInfo("aer:depolarizing=0.01", None, 0.0075, True),
     ]
     devices = [

@@ -1,8 +1,8 @@
 """Which bases measure a set of Pauli sums, and what the outcomes of each basis say about them.
 
-Terms that commute qubit by qubit share one basis. In a basis, an observable is a number per outcome,
-v(b) = sum_t c_t (-1)^(parity of b on the support of t), so its mean and its variance, covariances between the
-terms included, are those of v over the outcomes.
+Terms that commute qubit by qubit share a basis. In a basis, an observable is a number per outcome,
+v(b) = sum over t of c_t (-1)^(parity of b on the support of t), so its mean and its variance, including the
+covariances between the terms, are those of v over the outcomes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Basis:
     """One measurement setting.
 
     Attributes:
-        letters: Pauli letter per measured qubit, in the order of the qubits.
-        supports: bool (T, m): which of the m measured qubits each term reads.
-        coefficients: float64 (K, T): weight of each term in each of K observables.
+        letters: Pauli letter by measured qubit, in the order of the qubits.
+        supports: Which of the m measured qubits each term reads, bool (T, m).
+        coefficients: Weight of each term in each of K observables, float64 (K, T).
     """
 
     letters: dict[int, str]
@@ -38,7 +38,7 @@ class Basis:
 
     @cached_property
     def table(self) -> np.ndarray:
-        """Value of each observable on all 2^m outcomes, measured qubit 0 the lowest bit: (K, 2^m)."""
+        """Value of each observable on all 2^m outcomes, with measured qubit 0 as lowest bit: (K, 2^m)."""
         size = self.supports.shape[1]
         spectrum = np.zeros((len(self.coefficients), 2**size))
         for place, weights in zip(self.supports @ (1 << np.arange(size)), self.coefficients.T, strict=True):
@@ -51,13 +51,13 @@ class Basis:
 
 
 class Tally:
-    """How one estimator PUB is measured: its N parameter sets, K observables, bases, and what needs what.
+    """The outcomes of one estimator PUB with N parameter sets and K observables, as they come in.
 
     Attributes:
         pub: The PUB.
-        sets: float64 (N, P): parameter sets in the order of `pub.circuit.parameters`.
-        bases: The bases that together hold all terms.
-        needed: For each basis the indices of the parameter sets that have to be measured in it.
+        sets: Parameter sets in the order of `pub.circuit.parameters`, float64 (N, P).
+        terms: Labels of the T different terms of all observables.
+        weights: Weight of each term in each observable, float64 (K, T).
     """
 
     def __init__(self, pub: EstimatorPub) -> None:
@@ -79,7 +79,7 @@ class Tally:
         strange = next((label for label in self.terms if set(label) - set("IXYZ")), None)
         if strange is not None:
             raise UsageError(
-                f"observable term {strange!r} holds projectors; write it as a sum of Paulis I, X, Y, Z."
+                f"observable term {strange!r} contains projectors; write it as a sum of Paulis I, X, Y, Z."
             )
         identity = column.get("I" * pub.circuit.num_qubits)
         offset = np.zeros(len(observables)) if identity is None else self.weights[:, identity]
@@ -89,12 +89,12 @@ class Tally:
 
     @cached_property
     def bases(self) -> list[Basis]:
-        """Grouped when they are asked for: exact values of all terms at once need none."""
+        """The bases that together contain all terms; only grouped if measured."""
         return _bases(self.terms, self.weights)
 
     @cached_property
     def needed(self) -> list[np.ndarray]:
-        """Which sets have an observable that reads the basis."""
+        """For each basis, the indices of the parameter sets that have to be measured in it."""
         found = []
         for basis in self.bases:
             reads = np.abs(basis.coefficients).sum(axis=1) > 0
@@ -102,29 +102,29 @@ class Tally:
         return found
 
     def add_distribution(self, index: int, which: int, probabilities: np.ndarray) -> None:
-        """Enter the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
+        """Add the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
         self._means[which] += self.bases[index].table @ probabilities
 
     def add_counts(self, index: int, which: int, bits: np.ndarray, counts: np.ndarray) -> None:
-        """Enter sampled outcomes: distinct bit strings (S, m) and how often each came (S,)."""
+        """Add sampled outcomes: distinct bit strings (S, m) and how often each occurred (S,)."""
         shots = int(counts.sum())
         values = self.bases[index].values(bits)
         mean = values @ counts / shots
         self._means[which] += mean
         spread = ((values - mean[:, None]) ** 2) @ counts
-        if shots == 1:  # one outcome says nothing about its scatter
+        if shots == 1:  # the scatter of one outcome is unknown
             spread = np.where(self.bases[index].coefficients.any(axis=1), np.nan, 0.0)
         self._variances[which] += spread / (max(shots - 1, 1) * shots)
         self._shots += shots
 
     def set_values(self, values: np.ndarray) -> None:
-        """Enter exact values (N, T) of all terms at once."""
+        """Set exact values (N, T) of all terms at once."""
         self._means = values.reshape(len(self.sets), len(self.terms)) @ self.weights.T
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Values and standard errors, both of the PUB's shape, and the shots spent.
+        """Values and standard errors, both of the PUB's shape, and the number of shots spent.
 
-        After a single shot the error is unknown: NaN.
+        After a single shot the error is NaN.
         """
         values = self._means[self._set, self._observable].reshape(self.pub.shape)
         variances = self._variances[self._set, self._observable].reshape(self.pub.shape)

@@ -40,22 +40,29 @@ def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None)
     Args:
         name_or_object: One of
 
-            - `"statevector"`: exact values, samples when shots are given;
-            - `"aer"`, with options behind a colon, separated by commas: a method
-              (`"aer:matrix_product_state"`), `"aer:depolarizing=0.01"` (each two-qubit gate followed by
-              (1-p) rho + p I/4, one-qubit gates and readout ideal), or both; noisy values are exact up to 12
-              qubits and sampled above, and with a method other than `density_matrix`;
-            - `"fake:torino"` and the like: a snapshot of an IBM device, exact up to 12 active qubits;
+            - `"statevector"`: exact values, and samples if shots are given;
+            - `"aer"`, with options after a colon, separated by commas: a method
+              (`"aer:matrix_product_state"`), `"aer:depolarizing=0.01"` (each two-qubit gate is followed by
+              (1-p) ρ + p I/4; one-qubit gates and readout are ideal), or both. Noisy values are exact up to
+              12 qubits, and sampled above that or with a method other than `density_matrix`;
+            - `"fake:torino"` and other snapshots of IBM devices, exact up to 12 active qubits;
             - `"ibm:NAME"` or `"ibm:least_busy"`: the device itself, through a saved account;
-            - a `Backend` (returned as it is), a Qiskit `BackendV2`, `BaseEstimatorV2` or `BaseSamplerV2`.
-        noise: A `qiskit_aer.noise.NoiseModel` for the names that start with `"aer"`; a circuit is then
-            translated to the model's basis gates and otherwise left as written.
+            - a `Backend` (returned unchanged), a Qiskit `BackendV2`, `BaseEstimatorV2` or `BaseSamplerV2`.
+        noise: A `qiskit_aer.noise.NoiseModel` for names that start with `"aer"`; a circuit is then translated
+            to the model's basis gates and otherwise run as written.
 
     Returns:
         The backend; the same one for the same name.
 
     Raises:
-        UsageError: An unknown name, `noise` where it does not apply, or an IBM device without an account.
+        UsageError: If the name is unknown, `noise` does not apply, or an IBM device has no account.
+
+    Example:
+        >>> from bondwise.backends import get_backend
+        >>> get_backend("aer:depolarizing=0.01")
+        Backend('aer:depolarizing=0.01')
+        >>> get_backend("fake:torino").num_qubits
+        133
     """
     given = name_or_object
     if isinstance(given, Backend) and noise is None:
@@ -101,12 +108,12 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
             return aer_backend(given, noise)
         return _ibm(rest) if kind == "ibm" and rest else _named(given)
     if noise is not None:
-        raise UsageError(f"noise= belongs to 'aer'; {type(given).__name__} brings its own.")
+        raise UsageError(f"noise= belongs to 'aer'; a {type(given).__name__} has its own noise.")
     if isinstance(given, BackendV2):
-        # options of Aer may change between calls, its noise model among them
+        # Aer's options, including its noise model, may change between calls
         return _device(given) if _is_a(_AER, given) else _kept(given)
     if isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
-        # primitives of a device know it: their circuits have to be compiled for it
+        # circuits of a primitive that knows its device have to be compiled for it
         device = _device_of(given)
         target = device.target if isinstance(device, BackendV2) else None
         name, noisy = type(given).__name__, isinstance(device, BackendV2) and _noisy(device)
@@ -121,7 +128,7 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
 
 @lru_cache(maxsize=32)
 def _named(name: str) -> Backend:
-    """Kept, so that what a backend remembers of its circuits serves the next caller of the same name."""
+    """Cached by name, so that later callers find the circuits that the backend has compiled."""
     kind, _, rest = name.partition(":")
     if name == "statevector" or kind == "aer":
         from bondwise.backends.simulators.aer import aer_backend
@@ -143,7 +150,7 @@ def _ibm(name: str) -> Backend:
 
 @lru_cache(maxsize=16)
 def _kept(device: BackendV2) -> Backend:
-    """By identity, so that what a backend remembers of its circuits serves the next call with the object."""
+    """Cached by identity, so that later calls find the circuits that the backend has compiled."""
     return _device(device)
 
 
@@ -164,7 +171,7 @@ def _device(device: BackendV2) -> Backend:
 
 
 def _noisy(device: BackendV2) -> bool:
-    """Whether circuits suffer noise there; simulators say so, everything else is taken for hardware."""
+    """Whether circuits suffer noise on a device; anything but a simulator is taken for hardware."""
     if isinstance(device, GenericBackendV2 | BasicSimulator):
         reported = (error for where in device.target.values() for error in (where or {}).values())
         return any(error is not None and bool(error.error) for error in reported)
@@ -175,7 +182,7 @@ def _noisy(device: BackendV2) -> bool:
 
 
 class _DeviceSampler(Sampler):
-    """Qiskit's sampler on any other device, with a seed where the device takes one."""
+    """Qiskit's sampler on any other device, with a seed if the device takes one."""
 
     def __init__(self, device: BackendV2) -> None:
         self._device = device

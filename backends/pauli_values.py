@@ -1,9 +1,9 @@
 """Expectation values of Pauli terms in state vectors.
 
-A term with X or Y on the bits of x and Z or Y on those of z takes |i> to |i ^ x>, times i^(number of Y) and
-the sign (-1)^|i & z|. So terms with the same x share the products conj(psi[i ^ x]) psi[i], and their values
-are entries of one Walsh-Hadamard transform of these. Only the entries asked for are computed: a few terms
-cost one pass over the state, all of them n passes.
+A term with X or Y on the bits of x and Z or Y on those of z takes |i⟩ to |i ^ x⟩, times i^(number of Y) and
+the sign (-1)^|i & z|. So terms with the same x share the products conj(ψ[i ^ x]) ψ[i], and their values are
+entries of one Walsh-Hadamard transform of these. Only the requested entries are computed: a few terms cost
+one pass over the state, all of them n passes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from qiskit.quantum_info import PauliList
 
-_SMALL = 32  # amplitudes from which on a matrix of signs is faster than another folding
+_SMALL = 32  # number of amplitudes up to which a matrix of signs is faster than folding again
 
 
 def pauli_values(states: np.ndarray, terms: PauliList) -> np.ndarray:
@@ -37,10 +37,10 @@ def pauli_values(states: np.ndarray, terms: PauliList) -> np.ndarray:
 
 
 def _sums(states: np.ndarray, flip: int, signs: np.ndarray) -> np.ndarray:
-    """sum_i (-1)^|i & s| conj(psi[i ^ flip]) psi[i] for each s, up to what has no part in the value."""
+    """sum_i (-1)^|i & s| conj(ψ[i ^ flip]) ψ[i] for each s, up to parts that do not affect the value."""
     if not flip:
         return _signed_sums(states.real**2 + states.imag**2, signs)
-    # i and i ^ flip contribute conjugates: it takes only the i without the highest bit that flips
+    # i and i ^ flip contribute conjugates, so only the i without the highest flipped bit are needed
     highest = 1 << (flip.bit_length() - 1)
     pairs = states.reshape(len(states), -1, 2, highest)
     there, here = (pairs[:, :, bit].reshape(len(states), -1) for bit in (1, 0))

@@ -1,6 +1,6 @@
-"""What our primitives share with Qiskit's own: PUBs read, defaults told, results with the same metadata.
+"""Base classes of our primitives: how they read PUBs, their defaults, and results with Qiskit's metadata.
 
-Qiskit drops every term of an observable below 1e-8, whatever the others are; here all of them count.
+Qiskit drops every term of an observable below 1e-8, however large the others are; here all terms count.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from bondwise.runs import UsageError, whole_number
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = DEFAULT_SHOTS**-0.5
 NOT_EXACT = (
-    "precision 0 asks for exact values and the circuit can only be sampled here; "
-    "give a positive one, such as 0.01."
+    "precision 0 asks for exact values and the circuit can only be sampled on this backend; "
+    "pass a positive one, such as 0.01."
 )
 
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """What an estimator does where nothing is asked; 0 stands for exact values where it has them."""
+    """Default precision of an estimator; 0 means exact values."""
 
     default_precision: float
 
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """What a sampler does where nothing is asked."""
+    """Default number of shots of a sampler."""
 
     default_shots: int
 
@@ -107,16 +107,16 @@ class Sampler(BaseSamplerV2):
 
 
 def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> EstimatorPub:
-    """The PUB as Qiskit reads it, with all the terms of its observables.
+    """The PUB as Qiskit reads it, with all terms of its observables.
 
     Args:
-        pub: Whatever an estimator takes.
-        precision: For PUBs without one of their own.
+        pub: Anything an estimator takes.
+        precision: Precision of PUBs that do not set one.
 
     Raises:
-        UsageError: An observable is zero or not Hermitian.
-        ValueError: Qiskit refuses the PUB.
-        TypeError: Likewise.
+        UsageError: If an observable is zero or not Hermitian.
+        ValueError: If Qiskit refuses the PUB.
+        TypeError: If Qiskit refuses the PUB.
     """
     if isinstance(pub, tuple | list) and len(pub) > 1:
         pub = (pub[0], observables_array(pub[1]), *pub[2:])
@@ -124,12 +124,12 @@ def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> Esti
 
 
 def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
-    """The PUB as Qiskit reads it, with 4096 shots unless told.
+    """The PUB as Qiskit reads it, with 4096 shots by default.
 
     Raises:
-        UsageError: The number of shots is not positive.
-        ValueError: Qiskit refuses the PUB.
-        TypeError: Likewise.
+        UsageError: If the number of shots is not positive.
+        ValueError: If Qiskit refuses the PUB.
+        TypeError: If Qiskit refuses the PUB.
     """
     coerced = SamplerPub.coerce(pub, sampler_shots(shots))
     whole_number("shots", coerced.shots)
@@ -137,7 +137,7 @@ def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
 
 
 def sampler_result(pubs: Sequence[SamplerPub], parts: Sequence[DataBin]) -> PrimitiveResult[SamplerPubResult]:
-    """The result of a sampler job that was run here, so without a job identifier."""
+    """The result of a sampler job that ran in this process, without a job identifier."""
     results = [
         SamplerPubResult(part, {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata})
         for pub, part in zip(pubs, parts, strict=True)
@@ -149,9 +149,9 @@ def observables_array(observables: ObservablesArrayLike) -> ObservablesArray:
     """Observables as Qiskit's primitives hold them, equal terms added up and none dropped.
 
     Raises:
-        UsageError: One is zero or not Hermitian.
-        ValueError: Qiskit cannot read one, or they are on different numbers of qubits.
-        TypeError: Likewise.
+        UsageError: If one is zero or not Hermitian.
+        ValueError: If Qiskit cannot read one, or they act on different numbers of qubits.
+        TypeError: If Qiskit cannot read one.
     """
     if isinstance(observables, ObservablesArray):
         return observables
@@ -186,7 +186,7 @@ def _simplified(observable: Any) -> SparseObservable:
         observable = SparseObservable.from_sparse_pauli_op(observable)
     elif isinstance(observable, Mapping) and observable:
         observable = SparseObservable.from_list([_term(*item) for item in observable.items()])
-    if not isinstance(observable, SparseObservable):  # a single term, or Qiskit says what is wrong
+    if not isinstance(observable, SparseObservable):  # a single term, or Qiskit raises
         return ObservablesArray.coerce_observable(observable)
     simple = observable.simplify(tol=0)
     coefficients = real_coefficients(np.asarray(simple.coeffs))

@@ -1,7 +1,8 @@
-"""PUBs as callers write them: checked, and their observables and circuits read as the verbs read them."""
+"""PUBs as callers write them, with circuits and observables of every kind that the verbs accept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -14,35 +15,37 @@ from bondwise.backends.primitives import estimator_pub
 from bondwise.circuits import as_circuit, as_operator, is_observable
 from bondwise.runs import UsageError, kind_of
 
-# letters of projectors among them, which are measured as they are
+# Qiskit reads these itself, including the letters of projectors
 _AS_QISKIT_READS = (str, dict, Pauli, SparseObservable, SparsePauliOp)
 
 
 def estimator_pubs(pubs: Any, precision: float | None = None) -> list[EstimatorPub]:
-    """What an estimator runs.
+    """PUBs for an estimator.
 
     Args:
-        pubs: `(circuit, observables, parameter_values, precision)`, the last two where needed; an observable
-            is anything that `as_operator` takes, observables are arrays or lists as Qiskit takes them.
-        precision: Of those without their own.
+        pubs: `(circuit, observables, parameter_values, precision)`, the last two if needed. An observable is
+            anything that `as_operator` takes; several are arrays or lists as in Qiskit.
+        precision: Precision of PUBs that do not set one.
 
     Raises:
-        UsageError: One cannot be read.
+        UsageError: If a PUB cannot be read.
     """
-    return [_read(EstimatorPub, _with_operator(pub), precision) for pub in _several(pubs)]
+    form = "(circuit, observables, parameter_values)"
+    return [
+        _read(lambda pub: estimator_pub(_with_operator(pub), precision), pub, form) for pub in _several(pubs)
+    ]
 
 
-def sampler_pubs(pubs: Any, shots: int | None = None) -> list[SamplerPub]:
-    """What a sampler runs.
+def sampler_pubs(pubs: Any) -> list[SamplerPub]:
+    """PUBs for a sampler.
 
     Args:
-        pubs: Circuits, or `(circuit, parameter_values, shots)`, the last two where needed.
-        shots: Of those without their own.
+        pubs: Circuits, or `(circuit, parameter_values, shots)`, the last two if needed.
 
     Raises:
-        UsageError: One cannot be read.
+        UsageError: If a PUB cannot be read.
     """
-    return [_read(SamplerPub, pub, shots) for pub in _several(pubs)]
+    return [_read(SamplerPub.coerce, pub, "(circuit, parameter_values)") for pub in _several(pubs)]
 
 
 def _several(pubs: Any) -> list[Any]:
@@ -61,13 +64,11 @@ def _with_operator(pub: Any) -> Any:
     return circuit, observable, *rest
 
 
-def _read(kind: Any, pub: Any, default: Any) -> Any:
+def _read(read: Callable[[Any], Any], pub: Any, form: str) -> Any:
     try:
-        return estimator_pub(pub, default) if kind is EstimatorPub else kind.coerce(pub, default)
+        return read(pub)
     except UsageError:
         raise
     except (TypeError, ValueError, AttributeError, QiskitError) as error:
-        form = "(circuit, observables, parameter_values)"
-        form = form if kind is EstimatorPub else "(circuit, parameter_values)"
         reason = " ".join(str(error).strip("'\"").split())[:200]
         raise UsageError(f"a PUB cannot be read ({reason}); pass {form}.") from error

@@ -1,4 +1,4 @@
-"""Expectation values from any sampler: one circuit per measurement basis, all of them in one job."""
+"""Expectation values from any sampler: one circuit per measurement basis, all in one job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bondwise.runs import UsageError
 
 Rotations = Callable[[Mapping[int, str], int], QuantumCircuit]
 
-# what turns a measurement of Z into one of the letter: U^dagger Z U is the letter
+# unitaries U that turn a measurement of Z into one of the letter, U† Z U
 BASIS_CHANGES = {
     "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
     "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),
@@ -39,9 +39,9 @@ class SampledEstimator(Estimator):
     """An estimator on top of a sampler; terms that commute qubit by qubit are measured together.
 
     Args:
-        sampler: Runs the measured circuits.
-        rotations: Writes the gates before the measurement, given the Pauli letter of each measured qubit and
-            the width of the circuit.
+        sampler: Sampler for the measured circuits.
+        rotations: Function that writes the gates before the measurement, given the Pauli letter of each
+            measured qubit and the number of qubits.
     """
 
     def __init__(self, sampler: BaseSamplerV2, rotations: Rotations) -> None:
@@ -50,7 +50,7 @@ class SampledEstimator(Estimator):
 
     @property
     def default_precision(self) -> float:
-        """Standard error asked of PUBs without one of their own: 1/64, from 4096 shots."""
+        """Target standard error of PUBs that do not set one: 1/64, from 4096 shots."""
         return DEFAULT_PRECISION
 
     def run(
@@ -71,7 +71,7 @@ class SampledEstimator(Estimator):
         return estimator_result(tallies, job_ids=self.fill(tallies, seed))
 
     def fill(self, tallies: list[Tally], seed: int | None) -> tuple[str, ...]:
-        """Measure what the tallies need, in one job; returns its identifier where one was submitted."""
+        """Measure what the tallies need in one job; returns its identifier if one was submitted."""
         where, tasks = [], []
         for tally in tallies:
             for index, basis in enumerate(tally.bases):
@@ -103,7 +103,7 @@ class SampledEstimator(Estimator):
 
 
 def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
-    """Basis changes as bare unitaries, which no noise model puts errors on."""
+    """Basis changes as unitaries of their own."""
     circuit = QuantumCircuit(num_qubits)
     for qubit, letter in letters.items():
         if letter != "Z":
@@ -112,7 +112,7 @@ def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircu
 
 
 class _NativeRotations:
-    """Basis changes translated once; a pickle holds the target alone."""
+    """Basis changes in the gates of a target, translated once; a pickle holds the target alone."""
 
     def __init__(self, target: Target | None) -> None:
         self._target = target
@@ -145,15 +145,15 @@ class _NativeRotations:
 
 
 def native_rotations(target: Target | None) -> Rotations:
-    """Basis changes in the gates of a target; as `sdg` and `h` without one."""
+    """Basis changes in the gates of a target; without one, as `sdg` and `h`."""
     return _NativeRotations(target)
 
 
 def shots_of(precision: float | None) -> int:
-    """Shots per basis that a PUB's precision asks for; 4096 where it asks for nothing.
+    """Shots per basis for the precision of a PUB; 4096 by default.
 
     Raises:
-        UsageError: The precision is 0.
+        UsageError: If the precision is 0.
     """
     if precision is None:
         return DEFAULT_SHOTS
@@ -163,12 +163,12 @@ def shots_of(precision: float | None) -> int:
 
 
 def precision_of(shots: int) -> float:
-    """The precision that asks for this many shots, in our estimators and in Qiskit's, which round up."""
+    """The precision that yields this number of shots, in our estimators and in Qiskit's, which round up."""
     return shots**-0.5 * (1 + 1e-12)
 
 
 def seeded(run: Callable[..., Any], seed: int | None) -> Callable[..., Any]:
-    """`run` with the seed, where it takes one; a primitive made elsewhere has a seed of its own."""
+    """`run` with the seed, if it takes one; foreign primitives have a seed of their own."""
     if seed is None or "seed" not in inspect.signature(run).parameters:
         return run
     return lambda *args, **keywords: run(*args, seed=seed, **keywords)

@@ -24,10 +24,19 @@ class Samples(Result):
     """Measured bits.
 
     Attributes:
-        value: By classical register, uint8 (*batch, shots, bits); bit 0 of the register comes first. All
-            shots, those that post-selection rejects included.
-        kept: Which shots are left after post-selection, bool (*batch, shots): `bits["output"][kept]` are
-            their bits, `kept.sum(-1)` is their number. None without post-selection, which keeps all.
+        value: Bits by classical register, uint8 (*batch, shots, bits); bit 0 of the register comes first.
+            Includes the shots that post-selection rejects.
+        kept: Which shots post-selection keeps, bool (*batch, shots): `bits["output"][kept]` are their bits,
+            `kept.sum(-1)` is their number. None without post-selection.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import sample
+        >>> circuit = QuantumCircuit(2)
+        >>> _ = circuit.x(0)
+        >>> samples = sample(circuit, shots=3)
+        >>> samples.bits["meas"].tolist(), samples.counts["meas"]  # bit 0 first; on the right in counts
+        ([[1, 0], [1, 0], [1, 0]], {'01': 3})
     """
 
     value: dict[str, np.ndarray]
@@ -35,15 +44,15 @@ class Samples(Result):
 
     @property
     def bits(self) -> dict[str, np.ndarray]:
-        """Another name of `value`."""
+        """Alias of `value`."""
         return self.value
 
     @property
     def counts(self) -> dict[str, Any]:
-        """By register, how often each outcome came: `{"01": 12}`, bit 0 on the right as Qiskit writes it.
+        """How often each outcome occurred, by register: `{"01": 12}`, bit 0 on the right as in Qiskit.
 
-        Of the shots that post-selection keeps. With a batch, nested lists of such dictionaries in the batch's
-        shape.
+        Counts only shots that post-selection keeps. For a batch, nested lists of such dictionaries in the
+        batch's shape.
         """
         return {register: _count(bits, self.kept) for register, bits in self.value.items()}
 
@@ -68,27 +77,36 @@ def sample(
     seed: int | None = None,
     post_select: Mapping[str, str | Sequence[int]] | None = None,
 ) -> Samples:
-    """Run a circuit and read its classical registers, measurements and branches in the middle included.
+    """Run a circuit and return the bits of its classical registers.
 
     Args:
-        circuit: Without any measurement, all its qubits are measured at the end into a register `meas` (its
-            own if it has one of that size; `meas_` if one of another size is called that). Classical bits in
-            no register come back as a register `c`.
+        circuit: Any circuit; measurements and branches in the middle are allowed. Without any measurement,
+            all qubits are measured at the end into a register `meas` (the circuit's own if it has one of that
+            size; `meas_` if the name is taken by another size). Classical bits outside of registers are
+            returned as a register `c`.
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
-        shots: Per parameter set.
+        shots: Number of shots per parameter set.
         backend: Anything that `get_backend` takes.
-        seed: Of the sampling.
-        post_select: Keep only the shots in which these registers read this: a word as `counts` has it, bit 0
-            on the right (`{"ancillas": "01"}`), or a sequence of bits, bit 0 first.
+        seed: Random seed for sampling.
+        post_select: Outcomes that registers must have for a shot to be kept: a word as in `counts`, bit 0 on
+            the right (`{"ancillas": "01"}`), or a sequence of bits, bit 0 first.
 
     Returns:
-        The bits of every shot and their counts; `shots` is the total spent. Where post-selection leaves a
-        parameter set of a batch no shot, its counts are empty.
+        The bits of every shot and their counts; `shots` is the total spent. If post-selection leaves no shots
+        of a parameter set of a batch, its counts are empty.
 
     Raises:
-        UsageError: A wrong number of parameters, angles that are not finite, a register to post-select that
-            the circuit does not have or that has other bits, or anything that the backend cannot run.
-        RunError: Post-selection leaves no shot at all.
+        UsageError: If the number of parameters is wrong, angles are not finite, a register to post-select
+            does not exist or has another number of bits, or the backend cannot run the circuit.
+        RunError: If post-selection leaves no shots at all.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import sample
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> sorted(sample(bell, shots=100).counts["meas"])
+        ['00', '11']
     """
     place, circuit = get_backend(backend), as_circuit(circuit)
     angles = as_parameters(circuit, parameters)
@@ -110,8 +128,8 @@ def sample(
     kept = _kept(value, asked)
     if kept is not None and not kept.any():
         raise RunError(
-            f"none of {result.metadata['shots']} shots reads {_words(asked)}; take more shots, or angles for "
-            "which that is likelier."
+            f"none of {result.metadata['shots']} shots reads {_words(asked)}; take more shots, or angles "
+            "that make this more likely."
         )
     return Samples(
         value=value,
@@ -123,7 +141,7 @@ def sample(
 
 
 def _asked(sizes: Mapping[str, int], post_select: Mapping[str, str | Sequence[int]]) -> dict[str, np.ndarray]:
-    """The bits that registers must read, uint8 (bits,), bit 0 first."""
+    """The bits that registers must have, uint8 (bits,), bit 0 first."""
     asked = {}
     for name, word in post_select.items():
         if name not in sizes:
@@ -131,7 +149,7 @@ def _asked(sizes: Mapping[str, int], post_select: Mapping[str, str | Sequence[in
         bits = list(word[::-1]) if isinstance(word, str) else list(np.ravel(word))
         if len(bits) != sizes[name] or any(str(bit) not in ("0", "1") for bit in bits):
             raise UsageError(
-                f"post_select[{name!r}] is {word!r}; give a 0 or 1 for each bit of the register, such as "
+                f"post_select[{name!r}] is {word!r}; pass a 0 or 1 for each bit of the register, such as "
                 f"{'0' * sizes[name]!r}."
             )
         asked[name] = np.array(bits, dtype=np.uint8)

@@ -1,8 +1,8 @@
 """Expectation values that torch can differentiate, on every backend.
 
-On the exact simulator the gradient comes from the state: adjoint differentiation, or backpropagation through
-a batch. Everywhere else from shifted or perturbed circuits, which travel as one broadcast PUB together with
-the circuit itself.
+On an exact simulator the gradient comes from the state: adjoint differentiation, or backpropagation through
+a batch. Elsewhere it comes from shifted or perturbed circuits, which travel as one broadcast PUB together
+with the circuit itself.
 """
 
 from __future__ import annotations
@@ -50,28 +50,43 @@ def expectation(
     """Expectation values of one or several observables, differentiable with respect to the parameters.
 
     Args:
-        circuit: Any circuit on n qubits; measurements at its end are left out, and "statevector" takes no
-            others and no resets.
-        observables: As for `estimate`: one operator on n qubits, or a sequence of K of them; qubit 0 is the
+        circuit: Any circuit on n qubits. Final measurements are left out; "statevector" accepts no other
+            measurements and no resets.
+        observables: One operator on n qubits, or a sequence of K of them, as for `estimate`; qubit 0 is the
             rightmost letter, PennyLane's wire i is qubit i.
-        parameters: (*batch, P) in the order of `circuit.parameters`, radians. May be left out for P = 0.
-        backend: Whatever `get_backend` takes.
-        gradient: "adjoint" and "backprop" (exact, "statevector" only; "backprop" has second derivatives too),
-            "parameter-shift" (as exact as the backend's values, from 2 circuits an angle, 4 for crx, cry and
-            crz), "spsa" (an estimate from 2 circuits in all). "auto": on "statevector" whichever of the first
-            two is faster, else "parameter-shift". Circuits for the gradient run only where `parameters` asks
-            for one.
-        shots: Per measured basis and circuit. None: exact values where the backend has them, else 4096.
-        seed: Of shots and of spsa's directions. An int draws the same at every call, so train with a
-            `numpy.random.Generator`, which moves on.
+        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P). May be omitted
+            for P = 0.
+        backend: Anything that `get_backend` takes.
+        gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
+            derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
+            for crx, cry and crz), or "spsa" (an estimate from 2 circuits in total). "auto": the faster of the
+            first two if available, else "parameter-shift". Circuits for the gradient run only if `parameters`
+            requires one.
+        shots: Number of shots per measured basis and circuit. None: exact values if the backend has them,
+            else 4096.
+        seed: Random seed for shots and for the directions of spsa. An int draws the same at every call; for
+            training pass a `numpy.random.Generator`, which advances.
 
     Returns:
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
 
     Raises:
-        UsageError: Parameters of the wrong shape, not finite or inside a transform of torch.func, an
-            observable that is not Hermitian or of another size, a gate without a gradient rule, a gradient
-            that the backend does not offer.
+        UsageError: If parameters have the wrong shape, are not finite or inside a transform of torch.func, an
+            observable is not Hermitian or of another size, a gate has no gradient rule, or the backend does
+            not offer the gradient.
+
+    Example:
+        >>> import torch
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> from bondwise.backends import expectation
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.ry(Parameter("t"), 0)
+        >>> theta = torch.tensor([0.5], requires_grad=True)
+        >>> value = expectation(circuit, "Z", theta)  # cos(theta)
+        >>> value.backward()
+        >>> value.item(), theta.grad.item()
+        (0.877..., -0.479...)
     """
     circuit = without_measurements(circuit)
     operators = as_operators(observables, circuit.num_qubits)
@@ -100,7 +115,7 @@ def expectation(
         else:
             results = shifted_values(parts, angles, job)
     if flat.requires_grad and not results.requires_grad and torch.is_grad_enabled():
-        # the parameters act on the global phase alone; sin, as it has derivatives of any order
+        # the parameters affect only the global phase; sin has derivatives of any order
         results = results + 0.0 * flat.sin().sum(-1, keepdim=True)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
     return results.squeeze(-1) if is_observable(observables) else results
@@ -118,7 +133,7 @@ class _Job:
         generator: np.random.Generator | None,
     ) -> None:
         self._circuit = backend.transpile(parts.circuit)
-        # one row per observable, to be broadcast against the angle sets
+        # one row per observable, broadcast against the angle sets
         moved = placed(operators, parts.circuit, self._circuit)
         self._observables = observables_array([[operator] for operator in moved])
         self._backend, self._shots, self._generator = backend, shots, generator
@@ -141,24 +156,24 @@ def _as_tensor(parameters: torch.Tensor | ArrayLike | None, circuit: QuantumCirc
 
 
 def _runs_cp(backend: Backend) -> bool:
-    """Whether `cp` is one gate of the backend, or free of errors and so as good as one."""
+    """Whether the backend runs `cp` as one gate, or as several without errors."""
     if backend.target is not None:
         return "cp" in backend.target.operation_names
     return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
 def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits: int, batch: int) -> str:
-    """The way to a gradient that "auto" stands for, or the one that was asked for.
+    """The gradient method that "auto" stands for, or the one that was requested.
 
     Args:
         gradient: As for `expectation`.
-        backend: Where the circuit runs.
+        backend: Backend that runs the circuit.
         shots: As for `expectation`.
-        num_qubits: Of the circuit.
+        num_qubits: Number of qubits of the circuit.
         batch: Number of parameter sets.
 
     Raises:
-        UsageError: There is no such way, or not on this backend.
+        UsageError: If the method is unknown, or not available on this backend.
     """
     if gradient not in get_args(Gradient):
         raise unknown_name("gradient", str(gradient), get_args(Gradient))
@@ -166,13 +181,13 @@ def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits
     if gradient in _FROM_STATE and not from_state:
         where = f"backend={backend.name!r}" if shots is None else f"shots={shots}"
         raise UsageError(
-            f"gradient={gradient!r} needs the exact state and does not go with {where}; write "
+            f"gradient={gradient!r} needs the exact state, which is not available with {where}; write "
             "gradient='parameter-shift', or backend='statevector' without shots."
         )
     if gradient != "auto":
         return gradient
     if not from_state:
         return "parameter-shift"
-    # on few qubits a set costs the adjoint method 3 µs a gate, and a whole batch costs broadcasting 350 µs a
-    # gate; from 8 qubits on the intermediate states leave the cache and broadcasting loses at any size
+    # on few qubits, adjoint takes 3 µs per gate and set, and broadcasting 350 µs per gate for a whole batch;
+    # from 8 qubits on, the intermediate states leave the cache and broadcasting loses for any batch size
     return "backprop" if batch >= 128 and num_qubits <= 6 else "adjoint"

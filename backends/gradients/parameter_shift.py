@@ -1,11 +1,11 @@
-"""Gradients by the parameter-shift rule, all shifted circuits in one job.
+"""Gradients by the parameter-shift rule, with all shifted circuits in one job.
 
-For a rotation whose generator has two eigenvalues one apart (arXiv:1811.11184, eq. 10),
-f' = [f(x + pi/2) - f(x - pi/2)] / 2. For a controlled rotation, eigenvalues -1/2, 0, 1/2 (arXiv:2104.05695),
-f' = c+ [f(x + pi/2) - f(x - pi/2)] - c- [f(x + 3pi/2) - f(x - 3pi/2)] with c± = (sqrt 2 ± 1) / (4 sqrt 2).
-Both hold under noise where the angle enters the circuit once, the second also where two gates take half of it
-each, as devices write a controlled rotation. Each occurrence of an angle is shifted on its own; what shared,
-scaled and summed parameters make of it is the chain rule's business, which torch applies to the angles.
+For a rotation whose generator has two eigenvalues that differ by one (arXiv:1811.11184, eq. 10),
+f' = [f(x + π/2) - f(x - π/2)] / 2. For a controlled rotation, with eigenvalues -1/2, 0, 1/2
+(arXiv:2104.05695), f' = c₊ [f(x + π/2) - f(x - π/2)] - c₋ [f(x + 3π/2) - f(x - 3π/2)] with
+c± = (√2 ± 1) / (4√2). Both hold under noise if the angle enters the circuit once, the second also if two
+gates take half of it each, which is how devices write a controlled rotation. Each occurrence of an angle is
+shifted separately; torch applies the chain rule from the angles to shared, scaled and summed parameters.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ def shifted_values(parts: SplitCircuit, angles: torch.Tensor, evaluate: Evaluate
 
     Args:
         parts: The circuit.
-        angles: float64 (B, G), radians. Where they need no gradient, nothing is shifted.
+        angles: float64 (B, G), radians. Without a gradient nothing is shifted.
         evaluate: One job: angle sets (N, G) → expectation values (N, K).
 
     Returns:
         float64 (B, K).
 
     Raises:
-        UsageError: On differentiating twice.
+        UsageError: If differentiated twice.
     """
     return _Shifted.apply(angles, _shifts(parts), evaluate)
 
 
 def _shifts(parts: SplitCircuit) -> tuple[np.ndarray, np.ndarray]:
-    """Shifts (S, G) and the coefficients (S, G) that make gradients of the S shifted values."""
+    """Shifts (S, G), and the coefficients (S, G) that turn the S shifted values into gradients."""
     rows: list[tuple[int, float, float]] = []
     for instruction in parts.circuit.data:
         gate = instruction.operation
@@ -66,12 +66,12 @@ class _Shifted(torch.autograd.Function):
         ctx: Any, angles: torch.Tensor, rule: tuple[np.ndarray, np.ndarray], evaluate: Evaluate
     ) -> torch.Tensor:
         shifts, coefficients = rule
-        centre = angles.detach().numpy()
-        sets = centre[:, None, :]
+        center = angles.detach().numpy()
+        sets = center[:, None, :]
         if ctx.needs_input_grad[0]:
             sets = np.concatenate([sets, sets + shifts], axis=1)
         count = sets.shape[1]
-        values = evaluate(sets.reshape(len(centre) * count, centre.shape[1])).reshape(len(centre), count, -1)
+        values = evaluate(sets.reshape(len(center) * count, center.shape[1])).reshape(len(center), count, -1)
         ctx.jacobian = torch.from_numpy(np.einsum("bsk,sg->bkg", values[:, 1:], coefficients[: count - 1]))
         return torch.from_numpy(np.ascontiguousarray(values[:, 0]))
 
@@ -79,7 +79,7 @@ class _Shifted(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         if torch.is_grad_enabled():
             raise UsageError(
-                "the parameter-shift rule gives first derivatives only; write gradient='backprop' with "
+                "the parameter-shift rule only gives first derivatives; write gradient='backprop' with "
                 "backend='statevector' for higher ones."
             )
         return torch.einsum("bk,bkg->bg", gradients[0], ctx.jacobian), None, None

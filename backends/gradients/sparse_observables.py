@@ -92,7 +92,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, states: torch.Tensor, matrix: scipy.sparse.csr_matrix) -> torch.Tensor:
         ctx.matrix = matrix
         rows = states.detach().resolve_conj().numpy()
-        if len(rows) == 1:  # several times faster than a matrix of one column
+        if len(rows) == 1:  # several times faster than with a one-column matrix
             return torch.from_numpy((matrix @ rows[0])[None])
         return torch.from_numpy(np.ascontiguousarray((matrix @ rows.T).T))
 
@@ -108,7 +108,7 @@ def _terms(num_qubits: int, x: bytes, z: bytes, coefficients: bytes) -> tuple[np
 
 
 def _expected_size(*key: Any) -> int:
-    # terms with the same flips share their matrix elements; 24 bytes hold one of them and its column
+    # terms with the same flips share their matrix elements; each takes 24 bytes with its column index
     return 24 * 2 ** key[0] * len(np.unique(_terms(*key)[1], axis=0))
 
 

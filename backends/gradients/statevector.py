@@ -1,12 +1,12 @@
 """Statevectors of a circuit, differentiable with respect to its gate angles.
 
-Adjoint method (arXiv:2009.02823) on `lightning.qubit`: the gradient of any real function f of the final state
-psi needs its cotangent v only (d f = Re <v|d psi>), and one sweep back through the circuit gives
-Re <v|d psi / d angle> for all angles. The number of observables does not matter, and nothing but psi is kept.
-PennyLane's own interface rebuilds a tape at each call and returns float32 to torch, so the gates are put once
-into the form that lightning's C++ classes take, and the angles are filled in.
+The adjoint method (arXiv:2009.02823) runs on `lightning.qubit`. The gradient of any real function f of the
+final state ψ needs only its cotangent v (df = Re ⟨v|dψ⟩), and one sweep back through the circuit gives
+Re ⟨v|∂ψ/∂angle⟩ for all angles. The number of observables does not matter, and only ψ is stored. PennyLane's
+own interface builds a tape at each call and returns float32 to torch, so the gates are converted once to the
+form that lightning's C++ classes take, and the angles are filled in.
 
-Backpropagation on `default.qubit`: one broadcast run for a batch, all intermediate states kept,
+Backpropagation runs on `default.qubit`: one broadcast run for a batch with all intermediate states stored,
 differentiable any number of times.
 """
 
@@ -40,7 +40,7 @@ def adjoint_states(parts: SplitCircuit, angles: torch.Tensor) -> torch.Tensor:
         complex128 (B, 2^n), qubit 0 the lowest bit of the index, up to a global phase.
 
     Raises:
-        UsageError: The circuit holds something that is not a gate; on differentiating twice.
+        UsageError: If the circuit contains something that is not a gate, or is differentiated twice.
     """
     return _AdjointStates.apply(angles, _program(parts))
 
@@ -48,11 +48,11 @@ def adjoint_states(parts: SplitCircuit, angles: torch.Tensor) -> torch.Tensor:
 def backprop_states(parts: SplitCircuit, angles: torch.Tensor) -> torch.Tensor:
     """Final states, all sets of angles at once; any number of derivatives by torch.
 
-    Args, returns and raises as `adjoint_states`.
+    Arguments, result and errors are those of `adjoint_states`.
     """
     num_qubits = parts.circuit.num_qubits
     wires = range(num_qubits)[::-1]
-    operators = [qml.Identity(wire) for wire in wires]  # a wire without gates is left out otherwise
+    operators = [qml.Identity(wire) for wire in wires]  # otherwise wires without gates are left out
     operators += build(translated(parts), angles, wires)
     state, _ = get_final_state(qml.tape.QuantumScript(operators), interface="torch")
     state = torch.as_tensor(state, dtype=torch.complex128).reshape(-1, 2**num_qubits)
@@ -71,7 +71,7 @@ class _AdjointStates(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         if torch.is_grad_enabled():
             raise UsageError(
-                "the adjoint method gives first derivatives only; write gradient='backprop' for higher ones."
+                "the adjoint method only gives first derivatives; write gradient='backprop' for higher ones."
             )
         angles, states = ctx.saved_tensors
         cotangents = gradients[0].resolve_conj().contiguous().numpy()
@@ -80,7 +80,7 @@ class _AdjointStates(torch.autograd.Function):
 
 
 class _Program:
-    """A circuit as lightning's C++ classes take it, with places for the angles."""
+    """A circuit in the form of lightning's C++ classes, with places for the angles."""
 
     def __init__(self, parts: SplitCircuit) -> None:
         self._num_qubits = parts.circuit.num_qubits
@@ -106,7 +106,7 @@ class _Program:
             _,
         ) = serializer.serialize_ops(qml.tape.QuantumScript(operators))
         self._slots = [(place, angle) for place, angle in enumerate(slots) if angle is not None]
-        # lightning counts the gates that carry numbers, constants included
+        # lightning counts the gates with numbers, including constants
         carries = [place for place, params in enumerate(self._params) if len(params)]
         number = {place: count for count, place in enumerate(carries)}
         self._trainable = [number[place] for place, _ in self._slots]
@@ -123,7 +123,7 @@ class _Program:
         return state
 
     def pullback(self, angles: list[float], state: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
-        """Re <cotangent| d state / d angle>, float64 (G,), given the final state."""
+        """Re ⟨cotangent|∂state/∂angle⟩, float64 (G,), at the final state."""
         result = np.zeros(len(angles))
         if self._trainable:
             vector = StateVectorC128(self._num_qubits)

@@ -16,19 +16,19 @@ def ibm_backend(device: str) -> Backend:
     """The backend of an IBM device, by name.
 
     Args:
-        device: Such as `"ibm_torino"`, or `"least_busy"`.
+        device: Name of a device, such as `"ibm_torino"`, or `"least_busy"`.
 
     Raises:
-        UsageError: There is no account, neither saved by `QiskitRuntimeService.save_account` nor in
-            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL where needed). Nothing is sent
-            anywhere then.
-        RunError: The service refuses the account or does not know the device.
+        UsageError: If there is no account, neither saved by `QiskitRuntimeService.save_account` nor in
+            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL if needed). Nothing is sent
+            anywhere in this case.
+        RunError: If the service refuses the account or does not know the device.
     """
     token = os.environ.get("QISKIT_IBM_TOKEN")
     if not token and not QiskitRuntimeService.saved_accounts():
         raise UsageError(
             f"ibm:{device} needs an IBM Quantum account: set QISKIT_IBM_TOKEN, or save one with "
-            "QiskitRuntimeService.save_account; 'fake:torino' needs none."
+            "QiskitRuntimeService.save_account; 'fake:torino' needs no account."
         )
     try:
         if token:
@@ -40,12 +40,12 @@ def ibm_backend(device: str) -> Backend:
         else:
             service = QiskitRuntimeService()
         found = service.least_busy() if device == "least_busy" else service.backend(device)
-    except Exception as error:  # the service raises its own, requests' and urllib's errors
+    except Exception as error:  # its own errors and those of requests and urllib
         reason = str(error).replace(token, "***") if token else str(error)
         raise RunError(f"ibm:{device} cannot be reached: {' '.join(reason.split())}") from None
     return on_device(found)
 
 
 def on_device(device: BackendV2) -> Backend:
-    """The backend of a device that IBM's service returned; observables are measured through its sampler."""
+    """The backend of a device of IBM's service; observables are measured with its sampler."""
     return Backend(f"ibm:{device.name}", sampler=Sampler(mode=device), target=device.target, noisy=True)

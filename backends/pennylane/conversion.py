@@ -1,7 +1,7 @@
 """From Qiskit to PennyLane: circuits become quantum functions, Pauli sums become Hamiltonians.
 
-Wire i is qubit i, but the two count in opposite directions: PennyLane's first wire is the highest bit of a
-basis state and Qiskit's first qubit the lowest, so a matrix of several qubits goes onto the wires in reverse.
+Wire i is qubit i, but the two packages order basis states differently: PennyLane's first wire is the highest
+bit, Qiskit's first qubit the lowest. A matrix on several qubits therefore acts on the wires in reverse.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ _FIXED: dict[type, Callable[[Wires], Operator]] = {
 
 @dataclass(frozen=True)
 class TranslatedGate:
-    """One gate, waiting for its angle and its wires.
+    """A gate in PennyLane's form, without its angle and its wires.
 
     Attributes:
-        make: `(angle, wires)` → PennyLane operators; inside a quantum function they are queued.
+        make: Function from angle and wires to PennyLane operators; in a quantum function they are queued.
         qubits: Qiskit's indices, in the order of the gate.
         angle: Index of the free angle; None for a gate without one.
     """
@@ -82,24 +82,33 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
     """Translate a circuit or an observable to PennyLane.
 
     Args:
-        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or a
-            Pauli sum, or what else `estimate` takes for one.
+        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or an
+            observable as for `estimate`.
 
     Returns:
-        For a circuit a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` (P,)
-        or (batch, P) in the order of `source.parameters`, radians, held by torch, autograd or numpy; `wires`
-        n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
-        For a Pauli sum the Hamiltonian on wires 0 … n-1, coefficients in float64.
+        For a circuit, a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` are
+        (P,) or (batch, P) in the order of `source.parameters`, in radians, torch, autograd or numpy arrays;
+        `wires` are n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
+        For an observable, the Hamiltonian on wires 0 … n-1 with float64 coefficients.
 
     Raises:
-        UsageError: The Pauli sum is not Hermitian, or has a coefficient that is free or not finite; or the
-            circuit holds something that is not a gate (measure, reset, control flow) or a gate
-            that has neither matrix nor definition; it is named. On calling f: a wrong number of parameters or
-            wires.
+        UsageError: If the observable is not Hermitian or has a coefficient that is free or not finite, or the
+            circuit contains something that is not a gate (measure, reset, control flow) or a gate that has
+            neither matrix nor definition. When f is called: if the number of parameters or wires is wrong.
+
+    Example:
+        >>> import pennylane as qml
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import to_pennylane
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> print(qml.draw(to_pennylane(bell), wire_order=[0, 1], show_all_wires=True)())
+        0: ──H─╭●──╭GlobalPhase─┤
+        1: ────╰X──╰GlobalPhase─┤
     """
     if is_observable(source):
         operator = as_operator(source)
-        if operator.coeffs.imag.any():  # rounding errors, or no observable
+        if operator.coeffs.imag.any():  # rounding errors, or not an observable
             operator = hermitian(operator)
         words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in operator.paulis.to_labels()]
         return qml.Hamiltonian(operator.coeffs.real, words)
@@ -133,8 +142,8 @@ def build(program: Sequence[TranslatedGate], angles: Any, wires: Wires) -> list[
     """Build the operators of a circuit.
 
     Args:
-        program: From `translated`.
-        angles: (*batch, G) of any interface, radians.
+        program: Gates from `translated`.
+        angles: Angles in radians, (*batch, G), of any interface.
         wires: Labels of qubits 0 … n-1.
 
     Returns:
@@ -149,10 +158,10 @@ def build(program: Sequence[TranslatedGate], angles: Any, wires: Wires) -> list[
 
 @lru_cache(maxsize=64)
 def translated(parts: SplitCircuit) -> tuple[TranslatedGate, ...]:
-    """The PennyLane form of a split circuit, made once.
+    """The gates of a split circuit in PennyLane's form, made once.
 
     Raises:
-        UsageError: Something has no counterpart; it is named.
+        UsageError: If something has no counterpart in PennyLane; the message names it.
     """
     circuit = parts.circuit
     index = {qubit: number for number, qubit in enumerate(circuit.qubits)}
@@ -195,9 +204,9 @@ def _translate(operation: Operation, qubits: tuple[int, ...], inside: str = "") 
 
 
 def _matrix(operation: Operation) -> np.ndarray | None:
-    """The matrix of a gate that is better applied as one than by its definition."""
+    """The matrix of a gate that is better applied by its matrix than by its definition."""
     if isinstance(operation, gates.PauliEvolutionGate):
-        return None  # the definition holds the product formula that hardware would run, the matrix is exact
+        return None  # the definition is the product formula that hardware runs; the matrix is exact
     defined = getattr(operation, "definition", None) is not None
     if defined and operation.num_qubits > 2 and not isinstance(operation, gates.UnitaryGate):
         return None

@@ -1,8 +1,8 @@
 """The names `"statevector"` and `"aer…"`, and Aer's noise models.
 
-Noisy values are exact, from the density matrix, up to 12 qubits; larger circuits, and the methods without a
-density matrix, are sampled by trajectories. The basis change before a measurement is free of error; the
-model's readout errors apply.
+Noisy values are exact, from the density matrix, up to 12 qubits; larger circuits, and methods without a
+density matrix, are sampled by trajectories. The basis change before a measurement has no error; the model's
+readout errors apply.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONTROL_FLOW = {
     "while_loop": WhileLoopOp,
     "switch_case": SwitchCaseOp,
 }
-# of Aer's methods: no choice made, no states evolved, no expectation values
+# Aer's methods that choose another one, evolve no states, or return no expectation values
 NOT_OFFERED = {"automatic", "unitary", "superop", "extended_stabilizer"}
 
 
@@ -50,12 +50,12 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     """The backend of `"statevector"`, or of `"aer"` with options, `"aer:OPTION,OPTION"`.
 
     Args:
-        name: The options are one of Aer's methods, and `depolarizing=P`: every two-qubit gate is followed by
-            the two-qubit channel (1-P) rho + P I/4; one-qubit gates and readout are ideal.
+        name: Name of the backend. The options are one of Aer's methods, and `depolarizing=P`: every two-qubit
+            gate is followed by the two-qubit channel (1-P) ρ + P I/4; one-qubit gates and readout are ideal.
         noise: A noise model instead of `depolarizing=`.
 
     Raises:
-        UsageError: An unknown method or option, P outside [0, 1], or two noise models.
+        UsageError: If a method or option is unknown, P is outside [0, 1], or there are two noise models.
     """
     if noise is not None and not isinstance(noise, NoiseModel):
         raise UsageError(f"noise is {kind_of(noise)}; pass a qiskit_aer.noise.NoiseModel.")
@@ -83,7 +83,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     sampled = SampledEstimator(sampler, _errorless_rotations)
     readout = _confusion(noise)
     if method not in (None, "density_matrix") or readout is None:
-        only_sampled = DensityEstimator(_never, sampled)  # it knows how long shots take
+        only_sampled = DensityEstimator(_never, sampled)  # for its estimate of how long shots take
         written_for = method or "density_matrix"
         return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler, method=written_for)
     estimator = DensityEstimator(_Preparation(noise, readout), sampled)
@@ -91,7 +91,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
 
 
 def on_simulator(aer: AerSimulator) -> Backend:
-    """The backend of a simulator that somebody set up: its options, its noise model if it has one."""
+    """The backend of a given simulator, with its options and its noise model if it has one."""
     name = f"aer:{aer.options.method}"
     sampler = SimulatorSampler(aer)
     noise = aer.options.noise_model
@@ -112,9 +112,9 @@ def _never(circuit: QuantumCircuit, observed: tuple[int, ...]) -> None:
 
 
 class _AsWritten(Backend):
-    """Runs circuits as they are written: level 0 only writes out the gates that the model does not name.
+    """Runs circuits as written: level 0 only decomposes gates that the noise model does not name.
 
-    A model names gates, or labels of gates; what it names keeps its label and is never written out.
+    A model names gates, or labels of gates; those keep their label and are never decomposed.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class _AsWritten(Backend):
             if plain or (label or name) not in named:
                 return operation
             if name not in self._simulated:
-                # Aer finds errors by the label, whatever bears it
+                # Aer finds errors by the label, on any gate
                 if not isinstance(operation, Gate) or any(map(is_free, operation.params)):
                     return operation
                 operation = UnitaryGate(Operator(operation), label=label or name)
@@ -169,7 +169,7 @@ def _errorless_rotations(letters: Mapping[int, str], num_qubits: int) -> Quantum
     circuit = QuantumCircuit(num_qubits)
     for qubit, letter in letters.items():
         if letter != "Z":
-            # a label that the model does not name: Aer then puts no error on it, not even that of "unitary"
+            # a label that the model does not name, so that Aer adds no error, not even that of "unitary"
             circuit.append(UnitaryGate(BASIS_CHANGES[letter], label="change of basis"), [qubit])
     return circuit
 
@@ -193,7 +193,7 @@ def _simulated(method: str) -> frozenset[str]:
 
 
 def _target(noise: NoiseModel) -> Target:
-    # what the density matrix lacks no other method writes circuits with either: they take the same errors
+    # gates that the density matrix lacks are decomposed for all methods, so that errors are the same
     gates = set(noise.basis_gates) & set(get_standard_gate_name_mapping()) & _simulated("density_matrix")
     target = Target.from_configuration(sorted(gates | {"measure", "reset", "delay"}))
     for name, branch in CONTROL_FLOW.items():
@@ -202,7 +202,7 @@ def _target(noise: NoiseModel) -> Target:
 
 
 def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
-    """Confusion matrices [bit read, bit there] by qubit, None for the others; None if there is more to it."""
+    """Confusion matrices [bit read, true bit] by qubit, None for all others; None if readout is not local."""
     found: dict[int | None, np.ndarray] = {None: np.eye(2)}
     for error in noise.to_dict()["errors"]:
         if error["type"] == "qerror" and "measure" in error["operations"]:
@@ -216,7 +216,7 @@ def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
 
 
 class _Preparation:
-    """Makes circuits ready for a noise model: all qubits stay, Aer applies the errors."""
+    """Prepares circuits for a noise model: all qubits are kept, Aer applies the errors."""
 
     def __init__(self, noise: NoiseModel, readout: dict[int | None, np.ndarray]) -> None:
         self._simulator = simulator("density_matrix", noise)

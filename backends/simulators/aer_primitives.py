@@ -1,4 +1,4 @@
-"""Simulation by Qiskit Aer: exact values where no shots are asked for, samples elsewhere."""
+"""Simulation with Qiskit Aer: exact values unless shots are requested."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from bondwise.runs import UsageError, random_generator
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
 _RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
-_DENSE = 25  # qubits up to which values come from the state vector: 0.5 GiB, and as much again for products
+_DENSE = 25  # most qubits for values from the state vector: 0.5 GiB, and as much again for products
 
 
 class SimulatorSampler(Sampler):
-    """Samples circuits, measurements and branches in the middle included."""
+    """Samples circuits, which may measure and branch in the middle."""
 
     def __init__(self, aer: AerSimulator) -> None:
         self._shots = Shots(aer)
         self._translate = Translator(aer)
-        self._seed = aer.options.seed_simulator  # of a simulator that somebody set up
+        self._seed = aer.options.seed_simulator  # set by the user on a simulator
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = random_generator(self._seed if seed is None else seed)
@@ -44,7 +44,7 @@ class SimulatorSampler(Sampler):
 
 
 class SimulatorEstimator(Estimator):
-    """Expectation values of a noiseless simulator: exact where no precision is asked for, else measured."""
+    """Expectation values of a noiseless simulator: exact without a precision, else measured."""
 
     def __init__(self, aer: AerSimulator) -> None:
         self._aer = aer
@@ -65,11 +65,11 @@ class SimulatorEstimator(Estimator):
             return np.zeros((len(tally.sets), 0))
         circuit, terms = self._translate(tally.pub.circuit), PauliList(tally.terms)
         qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
-        if len(qubits) < circuit.num_qubits:  # idle qubits of a wide device stay out of the state
+        if len(qubits) < circuit.num_qubits:  # leave the idle qubits of a wide device out of the state
             circuit = reduced_circuit(circuit, qubits)
             terms = PauliList.from_symplectic(terms.z[:, qubits], terms.x[:, qubits])
         circuit, random = _without_idle_resets(circuit)
-        # a density matrix goes through channels and resets; only outcomes and branches are random there
+        # a density matrix can go through channels and resets; only outcomes and branches are random
         if self._aer.options.method == "density_matrix":
             random -= _CHANNELS
         if random:
@@ -86,7 +86,7 @@ class SimulatorEstimator(Estimator):
         return np.broadcast_to(values, (len(tally.sets), len(terms)))
 
     def _from_states(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
-        """All values from one final state a set, several times faster than as many instructions to Aer."""
+        """All values from one final state per set, several times faster than one instruction to Aer each."""
         circuit.save_statevector()
         values = np.empty((len(sets), len(terms)))
         chunk = 2**_DENSE >> circuit.num_qubits
@@ -97,7 +97,7 @@ class SimulatorEstimator(Estimator):
         return values
 
     def _saved(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
-        """Values that Aer computes itself, where there is no state vector or a large one."""
+        """Values computed by Aer itself, if there is no state vector or a large one."""
         for index, term in enumerate(terms):
             where = np.flatnonzero(term.x | term.z).tolist() or [0]
             circuit.save_expectation_value(term[where], where, label=str(index))
@@ -107,7 +107,7 @@ class SimulatorEstimator(Estimator):
 
 
 def _without_idle_resets(circuit: QuantumCircuit) -> tuple[QuantumCircuit, set[str]]:
-    """A copy without the resets of untouched qubits, and what in it leaves more than one final state."""
+    """A copy without resets of untouched qubits, and the operations with more than one final state."""
     touched: set[Qubit] = set()
     random: set[str] = set()
     bare = circuit.copy_empty_like()
@@ -124,18 +124,18 @@ def _without_idle_resets(circuit: QuantumCircuit) -> tuple[QuantumCircuit, set[s
 
 
 class Translator:
-    """Writes out the gates that Aer lacks and leaves everything else alone."""
+    """Decomposes the gates that Aer lacks and changes nothing else."""
 
     def __init__(self, aer: AerSimulator) -> None:
-        # a noise model narrows the gates that Aer announces, not those that it runs
+        # a noise model restricts the gates that Aer announces, not those that it runs
         self._method = aer.options.method
         self._known = {"barrier", *AerSimulator(method=aer.options.method).operation_names}
-        if self._method == "matrix_product_state":  # it prepares some of the qubits wrongly
+        if self._method == "matrix_product_state":  # it prepares some qubits wrongly
             self._known.discard("initialize")
         self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """The circuit in operations that Aer runs; itself where it is so already."""
+        """The circuit in operations that Aer runs; the circuit itself if possible."""
         refuse_variables(circuit)
         circuit = true_names(circuit)
         if self._known.issuperset(operations(circuit)):
@@ -150,13 +150,13 @@ class Translator:
             strange = ", ".join(sorted(operations(circuit) - self._known))
             general = self._method != "stabilizer"
             raise UsageError(
-                f"Aer's method {self._method!r} has no gates to write {strange} with; "
-                + ("define it by gates that Qiskit knows." if general else "use 'statevector'.")
+                f"Aer's method {self._method!r} cannot run {strange}; "
+                + ("define it with Qiskit's gates." if general else "use 'statevector'.")
             ) from error
 
 
 def operations(circuit: QuantumCircuit) -> set[str]:
-    """The names of all operations, those in branches included."""
+    """The names of all operations, including those in branches."""
     found = set()
     for instruction in circuit.data:
         found.add(instruction.operation.name)

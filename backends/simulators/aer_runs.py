@@ -1,4 +1,4 @@
-"""One way into Aer: its threads, its failures in one line, free angles bound, and independent shots."""
+"""The interface to Aer: threads, failures in one line, bound angles, and independent shots."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 from bondwise.circuits import with_constants
 from bondwise.runs import RunError, require_memory
 
-_TOGETHER = 256  # parameter sets in one run; thousands take several times as long for each
+_TOGETHER = 256  # parameter sets in one run; with thousands, each takes several times as long
 
 
 def threads() -> int:
-    """The threads that OMP_NUM_THREADS allows; 0, Aer's word for all of them, when it is not set."""
+    """The number of threads that OMP_NUM_THREADS allows; 0, for Aer all of them, if it is not set."""
     value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(value) if value.isdigit() else 0
 
 
 def simulator(method: str, noise: NoiseModel | None = None) -> AerSimulator:
-    """An Aer simulator that keeps to the threads of OMP_NUM_THREADS."""
+    """An Aer simulator with the number of threads in OMP_NUM_THREADS."""
     return AerSimulator(method=method, noise_model=noise, max_parallel_threads=threads())
 
 
 def _threads_for(aer: AerSimulator, circuit: QuantumCircuit) -> dict[str, int]:
-    """One thread for states below 8 MB: more of them wait for each other longer than they share work."""
+    """One thread for states below 8 MB, for which several threads are slower."""
     bits = circuit.num_qubits * (2 if aer.options.method == "density_matrix" else 1)
     return {"max_parallel_threads": 1} if bits < 19 else {}
 
 
 def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
-    """Refuse a state that would fill the machine before Aer begins with it."""
+    """Refuse a state that does not fit into memory before Aer starts with it."""
     sides = {"statevector": 1, "density_matrix": 2}.get(aer.options.method)
     used = {
         qubit
@@ -66,7 +66,7 @@ def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
 
 
 def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
-    """The circuit with other operations in place of its own, those in branches included."""
+    """The circuit with its operations replaced, including those in branches."""
     changed = circuit.copy_empty_like()
     for instruction in circuit.data:
         operation = instruction.operation
@@ -77,15 +77,15 @@ def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instructi
 
 
 def _bindable(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit with its free angles where Aer looks for them; what cancels to a number is none."""
+    """The circuit with its free angles where Aer looks for them; angles that cancel become numbers."""
     return with_constants(replaced(circuit, _with_angles_in_sight))
 
 
 def _with_angles_in_sight(operation: Instruction) -> Instruction:
-    """Controlled gates keep their angles in their base gate.
+    """A controlled gate as a plain gate of the same name.
 
-    Aer does not find them there and runs the gate at angle 0; it goes by the name, so a plain gate of that
-    name is the same to it.
+    Controlled gates keep their angles in their base gate, where Aer does not find them and runs the gate at
+    angle 0. Aer identifies gates by name.
     """
     if not isinstance(operation, ControlledGate) or not operation.params:
         return operation
@@ -95,13 +95,13 @@ def _with_angles_in_sight(operation: Instruction) -> Instruction:
 def evolve(
     aer: AerSimulator, circuit: QuantumCircuit, parameters: Sequence[Parameter], sets: np.ndarray
 ) -> list[dict[str, Any]]:
-    """What the circuit saves, once for each parameter set (N, P).
+    """The data that the circuit saves, for each parameter set (N, P).
 
     Raises:
-        UsageError: The state would take more than 8 GiB.
-        RunError: Aer cannot run the circuit; the message holds its reason.
+        UsageError: If the state would take more memory than allowed.
+        RunError: If Aer cannot run the circuit; the message contains its reason.
     """
-    if not len(sets):  # which Aer takes for a crash
+    if not len(sets):  # Aer would report a crash
         return []
     _require_memory(aer, circuit)
     if parameters:
@@ -119,7 +119,7 @@ def evolve(
 def _run(
     aer: AerSimulator, circuit: QuantumCircuit, binds: list[dict[Parameter, np.ndarray]] | None, count: int
 ) -> list[dict[str, Any]]:
-    # Aer's truncation drops gates in front of a save instruction that matter to an earlier one
+    # Aer's truncation drops gates before a save instruction that an earlier one needs
     options = {**_threads_for(aer, circuit), "enable_truncation": False}
     run = aer.run(circuit, parameter_binds=binds, **options).result()
     if not run.success:
@@ -130,12 +130,12 @@ def _run(
 class Shots:
     """Samples circuits so that all shots are independent of each other.
 
-    When every shot is a run of its own (noise, measurements in the middle), Aer starts the random numbers of
-    shot k of circuit i from seed + 2113 i + k. The circuits of one job so repeat each other's errors from
-    shot 2113 on, and neighbouring seeds repeat each other. Here every circuit gets a seed of its own.
+    If every shot is a run of its own (noise, measurements in the middle), Aer starts the random numbers of
+    shot k of circuit i from seed + 2113 i + k. The circuits of one job therefore repeat each other's errors
+    from shot 2113 on, and neighboring seeds repeat each other. Here every circuit has a seed of its own.
 
     Args:
-        aer: The simulator.
+        aer: Simulator to run on.
     """
 
     def __init__(self, aer: AerSimulator) -> None:
@@ -144,7 +144,7 @@ class Shots:
         self._one_at_a_time = Lock()  # the seed is an option of the sampler
 
     def take(self, circuit: QuantumCircuit, pub: SamplerPub, rng: np.random.Generator) -> DataBin:
-        """Sample a PUB with `circuit`, of the same parameters and registers, in place of its own."""
+        """Sample a PUB with `circuit`, which has the same parameters and registers, instead of its own."""
         values = pub.parameter_values
         if circuit.parameters:
             angles = values.as_array(circuit.parameters)
@@ -155,7 +155,7 @@ class Shots:
                 {left: angles[..., [column[parameter] for parameter in left]]}, shape=values.shape
             )
         _require_memory(self._aer, circuit)
-        if not values.size:  # which Aer takes for a crash
+        if not values.size:  # Aer would report a crash
             bits = {
                 r.name: np.zeros((*values.shape, pub.shots, -(-r.size // 8)), np.uint8) for r in circuit.cregs
             }
@@ -186,7 +186,7 @@ class Shots:
 
 def _failure(aer: AerSimulator, reason: str) -> RunError:
     reason = " ".join(reason.split())
-    return RunError(f"Aer cannot run the circuit by its method {aer.options.method!r}: {reason}")
+    return RunError(f"Aer cannot run the circuit with its method {aer.options.method!r}: {reason}")
 
 
 def _measures_early(circuit: QuantumCircuit) -> bool:

@@ -1,7 +1,7 @@
 """Noisy expectation values from density matrices: one evolution per parameter set, all bases read from it.
 
 A basis change, its errors and the readout errors act on one qubit at a time. Together they turn the density
-matrix into outcome probabilities, p(b) = tr(rho E_b1 x ... x E_bm), with one 2x2 effect per qubit and bit.
+matrix into outcome probabilities, p(b) = tr(ρ E_b1 ⊗ … ⊗ E_bm), with one 2×2 effect per qubit and bit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bondwise.backends.simulators.reduced_device import active_qubits
 from bondwise.runs import random_generator
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
-_MEMORY = 2**29  # bytes of density matrices held at a time
+_MEMORY = 2**29  # bytes of density matrices in memory at a time
 
 
 @dataclass
@@ -31,12 +31,12 @@ class Prepared:
     """A circuit ready to evolve.
 
     Attributes:
-        circuit: On its active qubits only; same parameters as the circuit asked for.
-        positions: From a qubit of the circuit asked for to its place here.
+        circuit: The circuit on its active qubits, with the parameters of the original one.
+        positions: Place of each active qubit of the original circuit.
         simulator: Aer, method `density_matrix`.
         channel: Basis change with its errors, a superoperator (4, 4) on column-stacked matrices, by place and
             Pauli letter.
-        readout: Confusion matrices (n, 2, 2): [qubit, bit read, bit there].
+        readout: Confusion matrices (n, 2, 2): [qubit, bit read, true bit].
     """
 
     circuit: QuantumCircuit
@@ -47,7 +47,7 @@ class Prepared:
     _effects: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
 
     def effects(self, letters: Mapping[int, str]) -> dict[int, np.ndarray]:
-        """Per measured place E[b, i, j]: one qubit reads b with probability sum_ij E[b, i, j] rho[i, j]."""
+        """E[b, i, j] by measured place: one qubit reads b with probability sum_ij E[b, i, j] ρ[i, j]."""
         chosen = {}
         for qubit, letter in letters.items():
             place = self.positions[qubit]
@@ -62,9 +62,9 @@ class DensityEstimator(Estimator):
     """An estimator for noisy devices of few active qubits; larger or branching circuits go to `sampled`.
 
     Args:
-        prepare: Makes a circuit and its observed qubits ready, or returns None when it has more than
-            `MAX_QUBITS` active qubits or measures on the way.
-        sampled: Takes the circuits that cannot be prepared, with 4096 shots where none were asked for.
+        prepare: Function that prepares a circuit and its observed qubits, or returns None if it has more than
+            `MAX_QUBITS` active qubits or measures before the end.
+        sampled: Estimator for circuits that cannot be prepared, with 4096 shots by default.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DensityEstimator(Estimator):
         self._sampled = sampled
 
     def estimate_seconds(self, pub: EstimatorPub) -> float:
-        """About how long a PUB takes on one core, from times measured on an ordinary machine."""
+        """Estimate how many seconds a PUB takes on one core, from times measured on an ordinary machine."""
         tally = Tally(pub)
         prepared = self._prepare(pub.circuit, _observed(tally))
         if prepared is not None:
@@ -130,7 +130,7 @@ def outcome_distribution(state: np.ndarray, effects: Mapping[int, np.ndarray]) -
 
     Args:
         state: Density matrix (2^n, 2^n), qubit 0 the lowest bit.
-        effects: E[b, i, j] of each measured qubit; the other qubits are traced out.
+        effects: E[b, i, j] by measured qubit; the other qubits are traced out.
     """
     num_qubits = len(state).bit_length() - 1
     tensor = state[None]

@@ -1,9 +1,9 @@
-"""Snapshots of IBM devices: noise, couplings and readout errors of the qubits in use, idle time included.
+"""Snapshots of IBM devices: noise, couplings and readout errors of the qubits in use, including idle time.
 
-The circuit that is passed runs as it is; inside, its active qubits are scheduled as late as possible, so that
-waiting qubits relax. Basis changes are gates of the device with their errors, during which other qubits do
-not age. All errors are those of Aer's own model of the device; its readout error is the reported mean of both
-flips.
+The circuit that is passed runs without changes; internally, its active qubits are scheduled as late as
+possible, so that waiting qubits relax. Basis changes are gates of the device with their errors, during which
+other qubits do not age. All errors are those of Aer's own model of the device; its readout error is the mean
+of the reported probabilities of both flips.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from bondwise.runs import random_generator, unknown_name
 
 @cache
 def fake_devices() -> dict[str, type[FakeBackendV2]]:
-    """The classes of all snapshots by their short names, such as `"torino"`."""
+    """The classes of all snapshots by short name, such as `"torino"`."""
     found = {}
     for name, member in inspect.getmembers(fake_provider, inspect.isclass):
         if issubclass(member, FakeBackendV2):
@@ -52,7 +52,7 @@ def fake_devices() -> dict[str, type[FakeBackendV2]]:
 
 
 def describe(device: type[FakeBackendV2]) -> tuple[int, float | None]:
-    """Qubits and median two-qubit error of a snapshot, read from its files without building it."""
+    """Number of qubits and median two-qubit error of a snapshot, from its files without building it."""
     with open(os.path.join(device.dirname, device.conf_filename)) as file:
         num_qubits = json.load(file)["n_qubits"]
     with open(os.path.join(device.dirname, device.props_filename)) as file:
@@ -70,7 +70,7 @@ def fake_backend(device: str) -> Backend:
     """The backend of a snapshot, by name.
 
     Raises:
-        UsageError: There is no such snapshot.
+        UsageError: If there is no such snapshot.
     """
     devices = fake_devices()
     if _short(device) not in devices:
@@ -88,7 +88,7 @@ def on_snapshot(snapshot: FakeBackendV2) -> Backend:
 
 
 class DeviceSampler(Sampler):
-    """Samples circuits on the active qubits of a device, measurements in the middle included."""
+    """Samples circuits on the active qubits of a device; they may measure in the middle."""
 
     def __init__(self, device: EmulatedDevice) -> None:
         self._device = device
@@ -103,11 +103,11 @@ class DeviceSampler(Sampler):
 
 
 class EmulatedDevice:
-    """A device of which only the active qubits of each circuit are ever built; what is built is kept.
+    """A device of which only the active qubits of each circuit are built, and then cached.
 
     Args:
-        name: For messages and for the files of the cache.
-        target: Of the whole device.
+        name: Name for messages and for the files of the cache.
+        target: Target of the whole device.
     """
 
     def __init__(self, name: str, target: Target) -> None:
@@ -116,18 +116,20 @@ class EmulatedDevice:
         self._prepared: CircuitCache[Prepared | None] = CircuitCache()
         self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
         self._density = simulator("density_matrix")
-        kept = lru_cache(maxsize=16)  # by the qubits in use; simulators and channels take megabytes each
+        kept = lru_cache(
+            maxsize=16
+        )  # keyed by the qubits in use; simulators and channels take megabytes each
         self._reduced = kept(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
         self._channels = kept(lambda qubits: self._reduced(qubits).channels())
         self._shots = kept(self._noisy_shots)
 
     def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
-        """A circuit with its noise written out as superoperators; None where only sampling can run it."""
+        """A circuit with its noise as superoperators; None if it can only be sampled."""
         qubits = active_qubits(circuit, observed)
         return self._prepared.get(circuit, lambda: self._prepare(circuit, qubits), qubits)
 
     def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, Shots]:
-        """A circuit on its active qubits and the noisy shots to be had of it."""
+        """A circuit on its active qubits, and the noisy shots that sample it."""
 
         def make() -> tuple[QuantumCircuit, Shots]:
             refuse_variables(circuit)
@@ -140,7 +142,7 @@ class EmulatedDevice:
         return self._runnable.get(circuit, make)
 
     def _noisy_shots(self, qubits: tuple[int, ...]) -> Shots:
-        # state vectors of trajectories stay small up to here; matrix product states take over above
+        # up to here state vectors of trajectories are small; above, matrix product states take over
         method = "automatic" if len(qubits) <= 24 else "matrix_product_state"
         return Shots(self._reduced(qubits).simulator(method))
 
@@ -174,7 +176,7 @@ class EmulatedDevice:
 def _with_noise(
     circuit: QuantumCircuit, device: ReducedDevice, channels: dict[tuple[str, tuple[int, ...]], np.ndarray]
 ) -> QuantumCircuit:
-    """Each gate joined with its error in one superoperator; gates with angles stay, errors behind them."""
+    """Each gate and its error as one superoperator; gates with angles are kept and followed by the error."""
     relaxations: dict[tuple[object, ...], np.ndarray] = {}
     noisy = QuantumCircuit(circuit.num_qubits, global_phase=circuit.global_phase)
     for instruction in circuit.data:

@@ -1,4 +1,4 @@
-"""Arrays that are slow to compute, kept on disk: in $BONDWISE_CACHE, else in the user's cache folder."""
+"""Arrays that are slow to compute, cached on disk in $BONDWISE_CACHE or the user's cache folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bondwise.runs import RunError, write_atomically
 
 
 def cache_folder() -> Path:
-    """Where cached arrays lie; the folder need not exist yet."""
+    """The folder of cached arrays, which may not exist yet."""
     chosen = os.environ.get("BONDWISE_CACHE")
     if chosen:
         return Path(chosen)
@@ -23,18 +23,17 @@ def cache_folder() -> Path:
 
 
 def cached_arrays(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays stored under a name, or those that `make()` returns, stored for the next time.
+    """The arrays stored under a name, or those that `make()` returns, which are then stored.
 
-    A missing, truncated or altered file is made anew. Without a folder, or one that can be written, it costs
-    time only.
+    A missing, truncated or altered file is replaced. Without a writable folder, nothing is stored.
 
     Args:
-        name: File name without suffix; it must change whenever the content would.
-        make: Computes the arrays, complex128.
+        name: File name without suffix; must change whenever the content would.
+        make: Function that computes the arrays, complex128.
     """
     try:
         path = cache_folder() / f"{name}.safetensors"
-    except RuntimeError:  # the user has no home, as in many containers
+    except RuntimeError:  # the user has no home folder, as in many containers
         return make()
     arrays = _read(path)
     if arrays is None:
@@ -48,7 +47,7 @@ def cached_arrays(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[
 
 
 def _pack(arrays: dict[str, np.ndarray]) -> bytes:
-    # safetensors has no complex128: real and imaginary parts as a last axis
+    # safetensors has no complex128; real and imaginary parts alternate
     plain = {key: np.ascontiguousarray(array).view(float) for key, array in arrays.items()}
     return save(plain, metadata={"checksum": _checksum(plain)})
 

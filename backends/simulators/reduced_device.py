@@ -1,8 +1,8 @@
-"""A device cut down to the qubits that a circuit uses: target, scheduled circuit, error channels.
+"""A device reduced to the qubits that a circuit uses: target, scheduled circuit, error channels.
 
-A model of all the 127 to 156 qubits of a device takes seconds to build and to carry along, and the qubits
-that no gate touches change nothing. What is left is the same model: errors, couplings and readout of the
-active qubits are copied, not refitted.
+A model of all 127 to 156 qubits of a device takes seconds to build and slows down every run, and qubits
+without gates have no effect. The reduced model is the same model: errors, couplings and readout of the active
+qubits are copied, not refitted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class ReducedDevice(BackendV2):
     """Some qubits of a device, numbered from 0, with the errors, durations and couplings they have there.
 
     Args:
-        name: Of the device, for messages and file names.
-        target: Of the whole device.
-        qubits: The qubits to keep; qubit k of the reduced device is `qubits[k]`.
+        name: Name of the device, for messages and file names.
+        target: Target of the whole device.
+        qubits: Qubits to keep; qubit k of the reduced device is `qubits[k]`.
     """
 
     def __init__(self, name: str, target: Target, qubits: tuple[int, ...]) -> None:
@@ -61,17 +61,17 @@ class ReducedDevice(BackendV2):
         return Options()
 
     def run(self, run_input: object, **options: object) -> None:
-        """Not here: `simulator()` runs circuits."""
-        raise NotImplementedError("a reduced device describes qubits; run circuits on its simulator()")
+        """Not available; `simulator()` runs circuits."""
+        raise NotImplementedError("a reduced device only describes qubits; run circuits on its simulator()")
 
     def simulator(self, method: str) -> AerSimulator:
         """Aer with the noise of these qubits: gate errors, relaxation in delays, readout errors."""
-        with warnings.catch_warnings():  # devices report T2 > 2 T1 now and then; Aer truncates and warns
+        with warnings.catch_warnings():  # some devices report T2 > 2 T1; Aer truncates and warns
             warnings.simplefilter("ignore")
             return AerSimulator.from_backend(self, method=method, max_parallel_threads=threads())
 
     def relaxation(self, qubit: int, delay: Delay) -> np.ndarray:
-        """What waiting does to a qubit, a superoperator (4, 4)."""
+        """The superoperator (4, 4) of a delay on a qubit."""
         if not self._target.qubit_properties:
             return np.eye(4)
         properties = self._target.qubit_properties[qubit]
@@ -101,7 +101,7 @@ class ReducedDevice(BackendV2):
         return found
 
     def readout(self) -> np.ndarray:
-        """Confusion matrices (n, 2, 2): [qubit, bit read, bit there], columns sum to one."""
+        """Confusion matrices (n, 2, 2): [qubit, bit read, true bit]; columns sum to one."""
         confusion = np.tile(np.eye(2), (len(self.qubits), 1, 1))
         for (qubit,), error in basic_device_readout_errors(target=self._target):
             confusion[qubit] = np.asarray(error.probabilities).T
@@ -109,7 +109,7 @@ class ReducedDevice(BackendV2):
 
 
 def active_qubits(circuit: QuantumCircuit, observed: Iterable[int] = ()) -> tuple[int, ...]:
-    """The qubits that gates, measurements or observables touch, in ascending order; at least one."""
+    """The qubits that gates, measurements or observables act on, in ascending order; at least one."""
     found = set(observed)
     for instruction in circuit.data:
         if not isinstance(instruction.operation, Delay | Barrier):
@@ -118,7 +118,7 @@ def active_qubits(circuit: QuantumCircuit, observed: Iterable[int] = ()) -> tupl
 
 
 def reduced_circuit(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> QuantumCircuit:
-    """The circuit on these qubits only, with its classical registers; what lies elsewhere is dropped."""
+    """The circuit on these qubits only, with its classical registers; everything else is dropped."""
     position = {circuit.qubits[qubit]: index for index, qubit in enumerate(qubits)}
     small = QuantumCircuit(QuantumRegister(len(qubits), "q"), global_phase=circuit.global_phase)
     small.add_bits(circuit.clbits)
@@ -130,7 +130,7 @@ def reduced_circuit(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Quantum
         if isinstance(operation, Barrier):
             operation = Barrier(len(where))
         elif getattr(operation, "label", None) is not None:
-            operation = operation.to_mutable()  # Aer looks for errors by label, and devices know none
+            operation = operation.to_mutable()  # Aer looks up errors by label, and devices have none
             operation.label = None
         if where:
             small.append(operation, where, instruction.clbits)
@@ -138,9 +138,9 @@ def reduced_circuit(circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Quantum
 
 
 def scheduled(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
-    """The circuit with delays where its qubits wait, everything as late as possible.
+    """The circuit with everything as late as possible, and delays where qubits wait.
 
-    Left as it is when it branches, or when the device does not report how long its gates take.
+    Circuits with branches, or of devices that do not report how long gates take, are returned unchanged.
     """
     if any(isinstance(instruction.operation, ControlFlowOp) for instruction in circuit.data):
         return circuit
@@ -156,7 +156,7 @@ def scheduled(circuit: QuantumCircuit, target: Target) -> QuantumCircuit:
 
 
 def check_native(circuit: QuantumCircuit, target: Target, name: str) -> None:
-    """Raise UsageError, naming the gate, unless the device can run the circuit as it is."""
+    """Raise a UsageError that names the gate unless the device can run the circuit without changes."""
     for instruction in circuit.data:
         operation = instruction.operation
         where = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
@@ -192,14 +192,14 @@ def _reduced_target(target: Target, qubits: tuple[int, ...]) -> Target:
 
 
 def _timed(name: str, reported: InstructionProperties | None) -> InstructionProperties | None:
-    """Without a reported time, measurements and resets take none; they could not be scheduled."""
+    """Measurements and resets without a reported duration take no time; else they cannot be scheduled."""
     if name not in ("measure", "reset") or reported is None or reported.duration is not None:
         return reported
     return InstructionProperties(0.0, reported.error)
 
 
 def _content(target: Target) -> list[object]:
-    """All numbers of a target that its noise depends on."""
+    """All numbers of a target that determine its noise."""
     gates = [
         [name, list(where), error.error, error.duration]
         for name in sorted(target.operation_names)
