@@ -102,9 +102,13 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
         >>> from bondwise.backends import to_pennylane
         >>> bell = QuantumCircuit(2)
         >>> _ = bell.h(0), bell.cx(0, 1)
-        >>> print(qml.draw(to_pennylane(bell), wire_order=[0, 1], show_all_wires=True)())
-        0: ──H─╭●──╭GlobalPhase─┤
-        1: ────╰X──╰GlobalPhase─┤
+        >>> circuit, observable = to_pennylane(bell), to_pennylane({"ZZ": 1.0, "IX": 0.5})
+        >>> @qml.qnode(qml.device("default.qubit", wires=2))
+        ... def value():
+        ...     circuit()
+        ...     return qml.expval(observable)
+        >>> print(round(float(value()), 12))
+        1.0
     """
     if is_observable(source):
         operator = as_operator(source)

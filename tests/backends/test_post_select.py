@@ -97,11 +97,11 @@ def test_no_shot_left_is_said():
     ("post_select", "message"),
     [
         ({"flag": "01"}, "Did you mean 'flags'"),
-        ({"flags": "0"}, r"post_select\['flags'\] is '0'; give a 0 or 1 for each bit .* such as '00'"),
-        ({"flags": "02"}, "give a 0 or 1"),
-        ({"flags": [0, 2]}, "give a 0 or 1"),
-        ({"flags": [0.5, 1]}, "give a 0 or 1"),
-        ({"flags": 1}, "give a 0 or 1"),
+        ({"flags": "0"}, r"post_select\['flags'\] is '0'; pass a 0 or 1 for each bit .* such as '00'"),
+        ({"flags": "02"}, "pass a 0 or 1"),
+        ({"flags": [0, 2]}, "pass a 0 or 1"),
+        ({"flags": [0.5, 1]}, "pass a 0 or 1"),
+        ({"flags": 1}, "pass a 0 or 1"),
     ],
 )
 def test_wrong_words(post_select, message):

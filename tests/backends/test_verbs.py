@@ -138,7 +138,7 @@ def test_values_of_an_estimator_made_elsewhere_are_real_numbers(wrong) -> None:
         lambda: expectation(TWO, Z0, [[0.1, 0.2]], Strange()),
     ):
         with pytest.raises(
-            RunError, match="Strange returned the expectation value .* no finite real"
+            RunError, match="Strange returned the expectation value .* not a finite real"
         ) as caught:
             run()
         assert "\n" not in str(caught.value)
