@@ -1,8 +1,8 @@
-"""Many circuits contracted at once: equal leaves and equal steps of all of them are one call each.
+"""Contracts many circuits at once, with one call for equal leaves and for equal steps of all of them.
 
-Circuits of one structure always share their calls; circuits of different structures share those that happen
-to be the same at the same depth. Results are kept from underflow by powers of 2, which are set apart; as they
-are a choice of gauge, gradients do not pass through them and are exact.
+Circuits of one structure always share their calls; circuits of different structures share the calls that are
+equal at the same depth. Powers of 2, kept separately, protect results from underflow. They are a choice of
+gauge, so gradients do not pass through them and are exact.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from bondwise.qml.lambeq.contraction_plan import Plan
 
 @dataclass(frozen=True)
 class _Schedule:
-    """Leaves by constant and steps by level and equation, each with its members (group, value, ...)."""
+    """Leaves by constant, and steps by level and equation, each with its members (group, value, …)."""
 
     leaves: list[tuple[Constant, list[tuple[int, int, tuple[int, ...]]]]]
-    pieces: list[tuple[int, int]]  # (class of leaves, parameter), first all with 2 numbers, then those with 3
-    plain: int  # pieces with 2 numbers
+    pieces: list[
+        tuple[int, int]
+    ]  # (class of leaves, parameter): first those with 2 numbers, then those with 3
+    plain: int  # number of pieces with 2 numbers
     steps: list[tuple[str, tuple[bool, bool], bool, list[tuple[int, int, int, int, int]]]]
 
 
@@ -49,17 +51,17 @@ def _schedule(plans: tuple[Plan, ...]) -> _Schedule:
 def contract(
     plans: Sequence[Plan], parameters: Sequence[np.ndarray], weights: torch.Tensor
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Contract groups of circuits, each group having one plan.
+    """Contract groups of circuits that share a plan.
 
     Args:
-        plans: One a group.
-        parameters: For each group float64 of shape (3, circuits, parameters): position in weights, scale and
-            offset; the angle is `scale · weight + offset` turns.
-        weights: Shape (weights,), float32 or float64.
+        plans: One plan per group.
+        parameters: For every group, float64 (3, circuits, parameters): position in `weights`, scale and
+            offset; the angle is scale · weight + offset turns.
+        weights: Float32 or float64 (weights,).
 
     Returns:
-        For each group the result, complex of shape (circuits, 2, ..., 2), and the exponent of 2, shape
-        (circuits,), by which it must be multiplied.
+        For every group, the result, complex (circuits, 2, …, 2), and exponents (circuits,): the result must
+        be multiplied by 2 to this power.
     """
     schedule = _schedule(tuple(plans))
     rows = [array.shape[1] for array in parameters]
@@ -100,10 +102,10 @@ def contract(
 
 
 def rescaled(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Divide each row of a complex tensor by the power of 2 next to its largest part.
+    """Divide every row of a complex tensor by the power of 2 next to its largest part.
 
     Returns:
-        The tensor and the exponents, shape (rows,), real.
+        The tensor, and the real exponents (rows,).
     """
     with torch.no_grad():
         peak = torch.view_as_real(tensor.detach().resolve_conj()).abs().flatten(1).amax(1)
@@ -115,7 +117,7 @@ def rescaled(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _numbers(
     schedule: _Schedule, parameters: Sequence[np.ndarray], weights: torch.Tensor
 ) -> dict[tuple[int, int], torch.Tensor]:
-    """Cos and sin, or 1, cos and sin, for each class of leaves and parameter; shape (rows, 2 or 3)."""
+    """Cos and sin, or 1, cos and sin, by class of leaves and parameter, (rows, 2 or 3)."""
     if not schedule.pieces:
         return {}
     columns = [

@@ -1,8 +1,8 @@
-"""lambeq's trainable circuit model, with all circuits of a batch contracted together, and true probabilities.
+"""lambeq's trainable circuit model, but with batched contraction and true probabilities.
 
-lambeq's `PytorchQuantumModel` contracts circuit after circuit, and returns |ρ| / Σ |ρ_ij| for a circuit with
-discards, and |amplitude|² over max(1e-9, Σ |amplitude|²) else: the first are not probabilities, the second
-vanish in long sentences. Here the output is |amplitude|² / Σ |amplitude|², or diag ρ / tr ρ, at any length.
+lambeq's `PytorchQuantumModel` contracts the circuits one by one. It returns |ρ| / Σ |ρ_ij| for circuits with
+discards, which are not probabilities, and |amplitude|² / max(1e-9, Σ |amplitude|²) for others, which vanish
+for long sentences. Here the output is |amplitude|² / Σ |amplitude|², or diag ρ / tr ρ, at any length.
 """
 
 from __future__ import annotations
@@ -33,20 +33,32 @@ _RUN = "BatchedModel"
 
 
 class BatchedModel(PytorchQuantumModel):
-    """Drop-in for lambeq's `PytorchQuantumModel`: same weights, symbols, trainer and data sets.
+    """Drop-in replacement for lambeq's `PytorchQuantumModel`: same weights, symbols, trainer and data sets.
 
-    The output for a list of circuits is real, of shape (circuits, 2, ..., 2): one axis an open wire, bits
-    before qubits; each circuit's entries are >= 0 and sum to 1. A circuit whose post-selection has
-    probability 0 gives zeros; one without open wires gives its probability itself, not renormalized.
+    The output for a list of circuits is real, of shape (circuits, 2, …, 2), with one axis per open wire, bits
+    before qubits, in lambeq's order; the entries of a circuit are ≥ 0 and sum to 1. A circuit whose
+    post-selection has probability 0 gives zeros, and one without open wires gives its unnormalized
+    probability.
 
-    Weights are in turns (1 is the angle 2π). All is in their precision: float32 after `initialise_weights`,
-    which agrees with the targets of lambeq's `Dataset`, and float64 after `.double()`. lambeq's class returns
-    float64 always; a loss that converts targets by `y.double()` should do so by `y.to(y_hat.dtype)`.
+    Weights are in turns (1 is the angle 2π). Outputs have the precision of the weights: float32 after
+    `initialise_weights`, like the targets of lambeq's `Dataset`, and float64 after `.double()`. lambeq's
+    class always returns float64; a loss that converts targets by `y.double()` should use `y.to(y_hat.dtype)`.
 
     Args:
-        tn_path_optimizer: Taken, so that scripts run as they are; the contraction is chosen here.
-        legacy_normalization: Return what lambeq's class returns, shape and float64 included, to compare with
-            old results.
+        tn_path_optimizer: Accepted for compatibility and not used.
+        legacy_normalization: Whether to return what lambeq's class returns, including its shape and float64,
+            for comparison with old results.
+
+    Example:
+        >>> from lambeq import AtomicType, IQPAnsatz, stairs_reader
+        >>> from bondwise.qml import BatchedModel
+        >>> ansatz = IQPAnsatz({AtomicType.SENTENCE: 1}, n_layers=1)
+        >>> circuits = [ansatz(stairs_reader.sentence2diagram(text)) for text in ("a b c", "c b")]
+        >>> model = BatchedModel.from_diagrams(circuits)
+        >>> model.initialise_weights()
+        >>> outputs = model(circuits)
+        >>> outputs.shape, outputs.sum(1).round(decimals=4).tolist()
+        (torch.Size([2, 2]), [1.0, 1.0])
     """
 
     @renamed_keyword("legacy_normalisation", "legacy_normalization")
@@ -58,7 +70,7 @@ class BatchedModel(PytorchQuantumModel):
         if legacy_normalization:
             warnings.warn(
                 "legacy_normalization: outputs are not probabilities for circuits with discards and vanish "
-                "for long post-selected sentences; use it to compare with old results only.",
+                "for long post-selected sentences; use it only for comparison with old results.",
                 stacklevel=2,
             )
 
@@ -66,22 +78,22 @@ class BatchedModel(PytorchQuantumModel):
         """Probabilities of all circuits.
 
         Args:
-            diagrams: lambeq circuits of any structures whose open wires agree.
+            diagrams: lambeq circuits of any structure with the same open wires.
 
         Returns:
-            Shape (circuits, 2, ..., 2), in the order given.
+            Probabilities (circuits, 2, …, 2) in the order of the circuits.
 
         Raises:
-            UsageError: There is no circuit, one is not a lambeq circuit, their open wires differ, a symbol is
-                not the model's, or the weights were not initialized.
+            UsageError: There are no circuits, one is not a lambeq circuit, their open wires differ, a symbol
+                is not one of the model's, or the weights are not initialized.
         """
         weights: torch.Tensor = self.weights
-        if not self.symbols:  # circuits without symbols need no weights; rotations by numbers look one up
+        if not self.symbols:  # circuits without symbols need no weights, but rotations by numbers look one up
             weights = torch.zeros(1)
         elif not isinstance(weights, torch.Tensor):
             raise UsageError("the model has no weights yet; call initialise_weights() first.")
         if isinstance(diagrams, Diagram):
-            raise UsageError("the model is given one circuit; pass a list of them, model([circuit]).")
+            raise UsageError("the model takes a list of circuits; write model([circuit]).")
         readings = [read_circuit(diagram) for diagram in diagrams]
         structures: dict[int, list[int]] = {}
         for row, reading in enumerate(readings):
@@ -90,12 +102,12 @@ class BatchedModel(PytorchQuantumModel):
             (plan_contraction(readings[rows[0]].network, not self.legacy_normalization), rows)
             for rows in structures.values()
         ]
-        made.sort(key=lambda pair: pair[0].number)  # one schedule for all batches of the same structures
+        made.sort(key=lambda pair: pair[0].number)  # so that batches of the same structures share a schedule
         plans, groups = [plan for plan, _ in made], [rows for _, rows in made]
         widths = sorted({len(plan.axes) for plan in plans})
         if len(widths) != 1:
             given = f"circuits with {' and '.join(map(str, widths))} axes" if widths else "no circuit"
-            raise UsageError(f"{given} given at once; give at least one, all with the same open wires.")
+            raise UsageError(f"got {given}; give at least one circuit, all with the same open wires.")
         position = {symbol.name: i for i, symbol in enumerate(self.symbols)}
         parameters = [_parameters([readings[row] for row in rows], position) for rows in groups]
         results = contract(plans, parameters, weights)
@@ -132,13 +144,13 @@ class BatchedModel(PytorchQuantumModel):
         return positive / total.view(-1, *(1,) * (positive.ndim - 1))
 
     def save(self, checkpoint_path: str | os.PathLike[str]) -> None:
-        """Write weights and symbols, as safetensors with JSON in the head (lambeq's own format is pickle).
+        """Write weights and symbols as safetensors with JSON in the header (lambeq writes pickles).
 
         Args:
-            checkpoint_path: The file, customarily ending in `.safetensors`.
+            checkpoint_path: File to write, conventionally with the extension `.safetensors`.
 
         Raises:
-            UsageError: The weights were not initialized.
+            UsageError: The weights are not initialized.
             RunError: The disk is full or read-only.
         """
         if not isinstance(self.weights, torch.Tensor):
@@ -148,18 +160,18 @@ class BatchedModel(PytorchQuantumModel):
         save_checkpoint(Path(checkpoint_path), state, run=_RUN)
 
     def load(self, checkpoint_path: str | os.PathLike[str]) -> None:
-        """Take weights and symbols from a file that `save` wrote, or lambeq's `save` or `Trainer`.
+        """Read weights and symbols from a file written by `save`, by lambeq's `save`, or by its `Trainer`.
 
         Args:
-            checkpoint_path: The file, such as a trainer's `best_model.lt`. Of lambeq's pickles only symbols
-                and tensors are read, and nothing that they name is run.
+            checkpoint_path: File to read, such as a trainer's `best_model.lt`. Only symbols and tensors of
+                lambeq's pickles are read, and no code in them is run.
 
         Raises:
-            UsageError: There is no such file, it is damaged, or something else wrote it.
+            UsageError: The file does not exist, is damaged, or has another format.
         """
         path = Path(checkpoint_path)
         if not path.is_file():
-            raise UsageError(f"there is no model {path}; give a file that save or lambeq's trainer wrote.")
+            raise UsageError(f"there is no model {path}; give a file written by save or by lambeq's trainer.")
         with path.open("rb") as file:
             head = file.read(9)
         if head[:1] == b"\x80" and head[8:] != b"{":
@@ -169,18 +181,18 @@ class BatchedModel(PytorchQuantumModel):
                 state = load_checkpoint(path, run=_RUN)
             except UsageError:
                 raise UsageError(
-                    f"{path} is no model that save or lambeq's trainer wrote, or a damaged one."
+                    f"{path} is not a model written by save or by lambeq's trainer, or it is damaged."
                 ) from None
             self.symbols, weights = [Symbol(*fields) for fields in state["symbols"]], state["weights"]
         self.weights = torch.nn.Parameter(weights)
 
     @classmethod
     def from_checkpoint(cls, checkpoint_path: str | os.PathLike[str], **kwargs: Any) -> BatchedModel:
-        """A model with weights and symbols from a file, as `load` reads it.
+        """A model with the weights and symbols of a file, read as by `load`.
 
         Args:
-            checkpoint_path: The file.
-            **kwargs: For the model.
+            checkpoint_path: File to read.
+            **kwargs: Arguments of the model.
 
         Raises:
             UsageError: As for `load`.
@@ -191,7 +203,7 @@ class BatchedModel(PytorchQuantumModel):
 
 
 def _parameters(readings: list[Reading], position: dict[str, int]) -> np.ndarray:
-    """Position, scale and offset of each circuit's parameters, shape (3, circuits, parameters)."""
+    """Position, scale and offset of the parameters of each circuit, (3, circuits, parameters)."""
     try:
         index = [[0 if name is None else position[name] for name in reading.names] for reading in readings]
     except KeyError as error:

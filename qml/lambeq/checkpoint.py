@@ -1,8 +1,8 @@
-"""lambeq's checkpoints, read without running anything that they name.
+"""Reads lambeq's checkpoints without running code from them.
 
-They are pickles of a newer protocol than torch's weights-only loader reads, so this is its counterpart: a
-handful of names is known, tensors go through `torch.load(weights_only=True)`, and every other name stands
-for an object that does nothing.
+They are pickles of a newer protocol than torch's weights-only loader accepts. This reader works like it: it
+knows a handful of names, reads tensors by `torch.load(weights_only=True)`, and replaces every other name by
+an object that does nothing.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bondwise.runs import UsageError, one_line, read_bytes
 
 
 def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
-    """Symbols and weights of a quantum model, from a file that lambeq's `save` or `Trainer` wrote.
+    """Symbols and weights of a quantum model from a file written by lambeq's `save` or `Trainer`.
 
     Args:
-        path: The file, customarily ending in `.lt`.
+        path: File to read, conventionally with the extension `.lt`.
 
     Returns:
-        The symbols, and their weights, shape (symbols,).
+        The symbols and their weights (symbols,).
 
     Raises:
-        UsageError: It is damaged, or holds no such model.
+        UsageError: The file is damaged or holds no quantum model.
     """
     stored = io.BytesIO(read_bytes(path, "array_bytes"))
     try:
@@ -38,7 +38,7 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
         symbols, weights = content["model_symbols"], content["model_weights"]
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = one_line(f"{type(error).__name__}: {error}", 100)
-        raise UsageError(f"{path} is no checkpoint of lambeq, or a damaged one ({reason}).") from None
+        raise UsageError(f"{path} is not a checkpoint of lambeq, or it is damaged ({reason}).") from None
     if (
         not isinstance(weights, torch.Tensor)
         or not isinstance(symbols, list)
@@ -47,18 +47,18 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
         or not weights.is_floating_point()
     ):
         raise UsageError(
-            f"{path} holds no weights of a quantum model, one for each symbol; give a checkpoint of "
-            "lambeq's PytorchQuantumModel."
+            f"{path} does not hold one weight per symbol of a quantum model; give a checkpoint of lambeq's "
+            "PytorchQuantumModel."
         )
     return [Symbol(**symbol.fields) for symbol in symbols], weights.detach()
 
 
-# A pickle may set attributes of whatever it names, unless that says itself how. So classes and functions that
-# the process shares are not handed out: these stand for them.
+# A pickle can set attributes of any object that it names, unless the object defines how. It therefore gets
+# these stand-ins instead of classes and functions that the process shares.
 
 
 class _Skipped:
-    """Anything that is neither symbol nor tensor: optimizers, metrics, code."""
+    """Anything but symbols and tensors: optimizers, metrics, code."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None: ...
 
@@ -81,7 +81,7 @@ class _Symbol:
         self.fields = fields
 
     def is_whole(self) -> bool:
-        """Whether its fields are those of a symbol."""
+        """Whether the fields are those of a symbol."""
         fields = getattr(self, "fields", None)
         return (
             isinstance(fields, dict)
@@ -94,7 +94,7 @@ _SYMBOL = {"name": str, "directed_dom": int, "directed_cod": int, "scale": int |
 
 
 class _Checkpoint:
-    """lambeq's mapping of all there is, which its tests pickle whole."""
+    """lambeq's `Checkpoint`, a mapping that can be pickled as a whole."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._entries = state["entries"]
@@ -104,7 +104,7 @@ class _Checkpoint:
 
 
 class _Function:
-    """A function that tensors are put together by."""
+    """A function that rebuilds tensors."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

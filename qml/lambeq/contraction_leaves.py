@@ -1,9 +1,8 @@
-"""Neighboring gates contracted with each other before any parameter is known.
+"""Contracts neighboring gates with each other before any parameter is known.
 
-A rotation is a constant tensor with an axis for its numbers (1, cos, sin). Gates are merged as such
-constants, the axes of the numbers kept, while the result has no more labels than the larger of both and not
-too many products of numbers. What is left, a leaf, takes one matrix product for all circuits, whatever it was
-made of.
+A rotation is a constant tensor with an axis for its numbers (1, cos, sin). Gates are merged as constants that
+keep the axes of their numbers, as long as the result has no more labels than the larger gate and not too many
+products of numbers. The remaining tensors, the leaves, take one matrix product for all circuits.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ import torch
 from bondwise.qml.lambeq.greedy_merging import Neighbors
 from bondwise.qml.lambeq.networks import Tensor, gate_tensor
 
-_MAX_NUMBERS = 96  # products of parameters' numbers in one leaf
-_MAX_LEAF = 4096  # entries of its constant tensor
+_MAX_NUMBERS = 96  # products of the parameters' numbers in a leaf
+_MAX_LEAF = 4096  # entries of the constant tensor of a leaf
 
 
 class Constant:
-    """The tensor of a leaf, shared by all leaves that are equal.
+    """The tensor of a leaf, shared by equal leaves.
 
     Attributes:
-        array: complex128; axes of the parameters, then of the labels.
+        array: Complex128 tensor; axes of the parameters first, then those of the labels.
         sizes: Dimension of each parameter axis: 2 for (cos, sin), 3 for (1, cos, sin).
     """
 
@@ -37,7 +36,7 @@ class Constant:
         self._copies: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
 
     def matrix(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """Real matrix: product of the numbers by real and imaginary parts of the entries."""
+        """Real matrix: products of numbers by real and imaginary parts of the entries."""
         if (dtype, device) not in self._copies:
             real = self.array.reshape(int(np.prod(self.sizes)), -1).view(np.float64)
             self._copies[dtype, device] = torch.tensor(real, dtype=dtype, device=device)
@@ -46,21 +45,21 @@ class Constant:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A constant tensor and the parameters, as positions among the circuit's, that multiply it."""
+    """A constant tensor, and the positions of its parameters among those of the circuit."""
 
     constant: Constant
     parameters: tuple[int, ...]
 
 
 def fold(tensors: Iterable[Tensor], external: set[int]) -> list[tuple[Leaf, Sequence[int]]]:
-    """Make leaves of the gates of a circuit.
+    """Merge the gates of a circuit into leaves.
 
     Args:
-        tensors: The gates; the i-th rotation among them has parameter i.
-        external: Labels that stand elsewhere, too, or are open.
+        tensors: Gates; the i-th rotation among them has parameter i.
+        external: Labels that also occur elsewhere or are open.
 
     Returns:
-        At least one leaf; each with its labels.
+        One or more leaves, each with its labels.
     """
     folding = _Folding(external)
     parameter = 0
@@ -73,14 +72,14 @@ def fold(tensors: Iterable[Tensor], external: set[int]) -> list[tuple[Leaf, Sequ
 
 
 def fixed_leaf(array: np.ndarray, labels: Sequence[int]) -> tuple[Leaf, Sequence[int]]:
-    """A tensor without parameters as a leaf; of a label that it has twice, the diagonal is taken."""
+    """A tensor without parameters as a leaf; a repeated label takes the diagonal."""
     unique = sorted(set(labels))
     axes = [unique.index(label) for label in labels]
     return Leaf(_shared(np.einsum(array, axes, list(range(len(unique)))), 0), ()), unique
 
 
 class _Folding:
-    """Constant tensors on their way to leaves."""
+    """Merges constant tensors into leaves."""
 
     def __init__(self, external: set[int]) -> None:
         self.index = Neighbors(external)
@@ -95,7 +94,7 @@ class _Folding:
         return node
 
     def fold(self) -> None:
-        for node, (array, parameters) in self.nodes.items():  # sum what stands nowhere else
+        for node, (array, parameters) in self.nodes.items():  # sum over labels that occur nowhere else
             labels = self.labels[node]
             kept = self.index.kept(labels, node)
             free = tuple(len(parameters) + i for i, label in enumerate(labels) if label not in kept)
@@ -146,7 +145,9 @@ _constants: weakref.WeakValueDictionary[tuple, Constant] = weakref.WeakValueDict
 
 
 def _shared(array: np.ndarray, parameters: int) -> Constant:
-    array = np.asarray(np.array(array, complex, order="C") + 0.0)  # ascontiguousarray gives a number an axis
+    array = np.asarray(
+        np.array(array, complex, order="C") + 0.0
+    )  # ascontiguousarray would give a number an axis
     key = (parameters, array.shape, array.tobytes())
     constant = _constants.get(key)
     if constant is None:

@@ -1,8 +1,8 @@
-"""How a circuit's tensor network is contracted: settled once per structure, then run on many weights.
+"""The contraction of a circuit's tensor network, planned once per structure and run with many weights.
 
-The leaves of the circuit are contracted pairwise, always the two that shrink most. In a mixed circuit ket
-leaves are first contracted with each other as far as no intermediate grows, then with the bra, which is their
-complex conjugate.
+The leaves of the circuit are contracted pairwise, always the pair that shrinks most. In a mixed circuit,
+leaves of the ket are first contracted with each other as long as no intermediate grows, and then with the
+bra, their complex conjugate.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from bondwise.runs import UsageError
 
 _RESCALE_AFTER = 8  # leaves
 _MAX_RANK = 26
-_LETTERS = string.ascii_letters.replace("z", "")  # z counts the circuits
+_LETTERS = string.ascii_letters.replace("z", "")  # z is the axis of the circuits
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """One pairwise contraction: values are numbered, first the leaves, then the steps' results.
+    """One pairwise contraction. Values are numbered: first the leaves, then the results of the steps.
 
     Attributes:
-        left: Value.
-        right: Value.
-        conjugate: Whether the left, the right is taken as its complex conjugate.
-        equation: For einsum; "z" is the circuit.
-        level: 1 more than the larger of its operands'; leaves have 0.
+        left: Number of the left operand.
+        right: Number of the right operand.
+        conjugate: Whether the left and the right operand enter as their complex conjugates.
+        equation: Equation for einsum; "z" is the axis of the circuits.
+        level: 1 plus the larger level of the operands; leaves have level 0.
         rescale: Whether the result is divided by a power of 2.
-        copies: How often that factor stands in the circuit's result.
+        copies: Number of times that this factor enters the result of the circuit.
     """
 
     left: int
@@ -49,14 +49,14 @@ class Contraction:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All that must be done for a circuit of one structure.
+    """The contraction of all circuits of one structure.
 
     Attributes:
-        number: Plans made before have a lower one.
-        leaves: Values 0 to len(leaves) - 1.
-        steps: The values after them, the last of all being the result.
-        axes: Order in which the result's axes are the open wires.
-        mixed: Whether the result is a part of a density matrix; else it is amplitudes.
+        number: Serial number of the plan.
+        leaves: Values 0 to len(leaves) − 1.
+        steps: Contractions that make the values after them; the last value is the result.
+        axes: Axes of the result in the order of the open wires.
+        mixed: Whether the result is part of a density matrix instead of amplitudes.
     """
 
     number: int
@@ -71,9 +71,9 @@ def plan_contraction(network: Network, diagonal: bool = True) -> Plan:
     """Choose the contraction of a structure.
 
     Args:
-        network: The structure.
-        diagonal: Of a mixed circuit, whether only the diagonal of the density matrix is wanted; else the
-            result's axes are bits, kets, bras.
+        network: Structure of a circuit.
+        diagonal: Whether the result of a mixed circuit is only the diagonal of the density matrix; otherwise
+            its axes are bits, kets and bras.
 
     Raises:
         UsageError: No contraction was found whose tensors fit into memory.
@@ -109,7 +109,7 @@ def _bra(label: int, joined: set[int]) -> int:
 
 
 class _Steps:
-    """Leaves and the steps that contract them."""
+    """Leaves, and the steps that contract them."""
 
     def __init__(self, leaves: list[tuple[Leaf, Sequence[int]]], external: set[int]) -> None:
         self.leaves = [leaf for leaf, _ in leaves]
@@ -138,7 +138,7 @@ class _Steps:
         return list(labels)
 
     def contract(self, operands: list[tuple[int, bool]], output: list[int], joined: set[int]) -> None:
-        """Contract all to one value; operands that are conjugated have the bra labels."""
+        """Contract all operands to one value; conjugated operands have the labels of the bra."""
         terms = dict(enumerate(operands))
         labels: dict[int, Sequence[int]] = {
             term: [_bra(label, joined) if bra else label for label in self.labels[value]]
@@ -155,7 +155,7 @@ class _Steps:
             return term
 
         index.merge(labels, lambda *_: True, join)
-        while len(labels) > 1:  # parts that share no label
+        while len(labels) > 1:  # parts without a common label
             a, b = sorted(labels, key=lambda term: len(labels[term]))[:2]
             join(a, b, index.kept([*labels[a], *labels[b]], a, b))
             del labels[a], labels[b]
@@ -169,14 +169,14 @@ class _Steps:
         kept: list[int],
         copies: int,
     ) -> int:
-        if len(left_labels) < len(right_labels):  # equal steps shall look equal
+        if len(left_labels) < len(right_labels):  # so that equal steps have equal equations
             left, right, left_labels, right_labels = right, left, right_labels, left_labels
         both = [label for label in left_labels if label in right_labels and label in kept]
         out = both + [label for label in (*left_labels, *right_labels) if label in kept and label not in both]
         if len(out) > _MAX_RANK:
             raise UsageError(
-                f"a circuit of this batch needs tensors of 2^{len(out)} numbers; use fewer qubits a wire or "
-                "fewer layers."
+                f"a circuit of this batch needs tensors of 2^{len(out)} numbers; use fewer qubits per "
+                "wire or fewer layers."
             )
         letter: dict[int, str] = {}
         for label in (*left_labels, *right_labels):

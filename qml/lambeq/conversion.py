@@ -1,12 +1,12 @@
 """lambeq circuits as Qiskit circuits.
 
-A lambeq circuit is a diagram of boxes on wires: qubits begin at kets, end at bras, discards and measurements,
-and may do so anywhere. Read from top to bottom with a list of which qubit each wire is, it needs no normal
-form: a ket adds a qubit, a swap exchanges two entries, everything else is a gate on the entries that its box
-covers. Bras become measurements at the end whose outcome is post-selected.
+A lambeq circuit is a diagram of boxes on wires, in which qubits start at kets and end at bras, discards and
+measurements, anywhere. It is read from top to bottom with a list of the qubit of every wire, so it needs no
+normal form: a ket adds a qubit, a swap exchanges two entries, and every other box is a gate on the entries
+that it covers. Bras become measurements at the end whose outcome is post-selected.
 
-Conventions of lambeq (arXiv:2110.04236): the first wire is the most significant, arrays have the inputs first
-(so they are transposed matrices), and angles are in turns; ours are in radians.
+In lambeq (arXiv:2110.04236) the first wire is the most significant, arrays have the inputs first (they are
+transposed matrices), and angles are in turns; ours are in radians.
 """
 
 from __future__ import annotations
@@ -61,17 +61,25 @@ _FIXED = (
 class LambeqCircuit:
     """A lambeq circuit for Qiskit.
 
-    The probability of an outcome of `output` is |scalar|² times that of the outcome together with the values
-    of `post_select`; divided by the sum over all outcomes the scalar drops out.
+    The probability of an outcome of `output` is |scalar|² times the joint probability of the outcome and the
+    values of `post_select`; normalization over all outcomes cancels the scalar.
 
     Attributes:
-        circuit: Measures open wires into the register `output`, the first wire into bit 0, and bras into the
-            register `postselect`; a register without bits is left out. Its parameters have the names of
-            lambeq's symbols and are in radians.
-        post_select: For `bondwise.backends.sample(..., post_select=)`: the bits that `postselect` must read,
-            bit 0 first; empty without bras.
-        discards: Qubits that are left unmeasured.
-        scalar: Product of the numbers in the diagram, such as the √2 of each cup.
+        circuit: Circuit that measures open wires into the register `output`, the first wire into bit 0, and
+            bras into the register `postselect`; empty registers are left out. Its parameters have the names
+            of lambeq's symbols and are in radians.
+        post_select: Argument for `bondwise.backends.sample(…, post_select=)`: the required bits of
+            `postselect`, bit 0 first; empty without bras.
+        discards: Qubits that are not measured.
+        scalar: Product of the numbers in the diagram, such as √2 for every cup.
+
+    Example:
+        >>> from lambeq.backend.quantum import Bra, CX, Id, Ket, Ry, qubit
+        >>> from lambeq.backend.symbol import Symbol
+        >>> from bondwise.qml import from_lambeq
+        >>> converted = from_lambeq(Ket(0, 0) >> Ry(Symbol("a")) @ Id(qubit) >> CX >> Id(qubit) @ Bra(1))
+        >>> converted.post_select, converted.parameters({"a": 0.25}).round(4)
+        ({'postselect': (1,)}, array([1.5708]))
     """
 
     circuit: QuantumCircuit
@@ -83,20 +91,21 @@ class LambeqCircuit:
         """Angles in radians from lambeq's weights.
 
         Args:
-            weights: In turns, by symbol or name, each a number or all of one shape (*batch). There may be
-                more than the circuit has: a model's are `dict(zip(model.symbols, model.weights))`.
+            weights: Weights in turns by symbol or name: numbers, or arrays of one shape (*batch). Weights
+                that the circuit does not have are ignored, so that `dict(zip(model.symbols, model.weights))`
+                works for every circuit of a model.
 
         Returns:
-            float64 (*batch, P), in the order of `circuit.parameters`.
+            Float64 (*batch, P), in the order of `circuit.parameters`.
 
         Raises:
-            UsageError: A weight is missing or no real number.
+            UsageError: A weight is missing or not a real number.
         """
         by_name = {getattr(symbol, "name", symbol): weight for symbol, weight in weights.items()}
         missing = [parameter.name for parameter in self.circuit.parameters if parameter.name not in by_name]
         if missing:
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-            raise UsageError(f"{len(missing)} weights are missing ({shown}); give one for every symbol.")
+            raise UsageError(f"{len(missing)} weights are missing ({shown}); give one for each symbol.")
         turns = [
             real_array(f"the weights of {parameter.name!r}", by_name[parameter.name])
             for parameter in self.circuit.parameters
@@ -105,20 +114,29 @@ class LambeqCircuit:
 
 
 def from_lambeq(diagram: Diagram | grammar.Diagram, ansatz: CircuitAnsatz | None = None) -> LambeqCircuit:
-    """Convert a lambeq circuit, or a sentence diagram by way of an ansatz, into a Qiskit circuit.
+    """Convert a lambeq circuit, or a sentence diagram and an ansatz, into a Qiskit circuit.
 
-    Qubits are numbered as they appear in the diagram. A qubit in the maximally mixed state is half of an
-    entangled pair, so it takes two.
+    Qubits are numbered in the order of the diagram. A qubit in the maximally mixed state is one half of an
+    entangled pair and takes two qubits.
 
     Args:
         diagram: A `lambeq.backend.quantum.Diagram`, or a `lambeq.backend.grammar.Diagram`.
-        ansatz: Turns a grammar diagram into a circuit; only with one.
+        ansatz: Ansatz that turns a grammar diagram into a circuit; None for a circuit.
 
     Returns:
-        The circuit with measurements, and what to make of its outcomes.
+        The circuit with measurements, and how to read its outcomes.
 
     Raises:
-        UsageError: An ansatz is missing or too many, an input is open, or a box is not a unitary gate.
+        UsageError: A grammar diagram has no ansatz or a circuit has one, an input is open, or a box is not a
+            unitary gate.
+
+    Example:
+        >>> from lambeq import AtomicType, IQPAnsatz, cups_reader
+        >>> from bondwise.qml import from_lambeq
+        >>> ansatz = IQPAnsatz({AtomicType.SENTENCE: 1}, n_layers=1)
+        >>> converted = from_lambeq(cups_reader.sentence2diagram("time flies"), ansatz)
+        >>> converted.circuit.num_qubits, len(converted.post_select["postselect"])
+        (5, 4)
     """
     diagram = _as_circuit(diagram, ansatz)
     if diagram.dom:
@@ -153,7 +171,7 @@ def from_lambeq(diagram: Diagram | grammar.Diagram, ansatz: CircuitAnsatz | None
             wires[place], wires[place + 1] = wires[place + 1], wires[place]
         elif isinstance(box, Scalar):
             scalar *= complex(box.array)
-        elif not isinstance(box, Measure):  # a measured wire stays what it is: nothing acts on it any more
+        elif not isinstance(box, Measure):  # nothing acts on a measured wire any more, so it stays
             _apply(program, box, wires[place : place + len(box.dom)], names)
     for name, measured in (("output", wires), ("postselect", list(selected))):
         if measured:
@@ -169,21 +187,21 @@ def from_lambeq(diagram: Diagram | grammar.Diagram, ansatz: CircuitAnsatz | None
 
 
 def _as_circuit(diagram: Any, ansatz: CircuitAnsatz | None) -> Diagram:
-    if isinstance(diagram, grammar.Box):  # one box is a diagram, too
+    if isinstance(diagram, grammar.Box):  # a single box is a diagram, too
         diagram = diagram.to_diagram()
     if not isinstance(diagram, grammar.Diagram):
         raise UsageError(f"from_lambeq takes a lambeq diagram or circuit, not {type(diagram).__name__}.")
     if isinstance(diagram, Diagram):
         if ansatz is not None:
-            raise UsageError("the diagram is a circuit already; leave the ansatz out.")
+            raise UsageError("the diagram is already a circuit; leave the ansatz out.")
         return diagram
     if ansatz is None:
         raise UsageError(
-            "the diagram is no circuit yet; pass an ansatz, from_lambeq(diagram, IQPAnsatz({…}, n_layers=1))."
+            "the diagram is not a circuit; give an ansatz, from_lambeq(diagram, IQPAnsatz({…}, n_layers=1))."
         )
     circuit = ansatz(diagram)
     if not isinstance(circuit, Diagram):
-        raise UsageError(f"{type(ansatz).__name__} does not make circuits; pass one such as IQPAnsatz.")
+        raise UsageError(f"{type(ansatz).__name__} does not make circuits; give an ansatz such as IQPAnsatz.")
     return circuit
 
 
@@ -205,13 +223,13 @@ def _apply(program: QuantumCircuit, box: Any, wires: list[int], names: dict[str,
     gate = _gate(box, names)
     if gate is None:
         raise UsageError(
-            f"the box {whole.name!r} is no unitary gate of numbers; write it in lambeq's gates and rotations."
+            f"the box {whole.name!r} is not a unitary gate of numbers; use lambeq's gates and rotations."
         )
     program.append(gate.control(len(controls)) if controls else gate, [*controls, *reversed(wires)])
 
 
 def _gate(box: Any, names: dict[str, Parameter]) -> Gate | None:
-    """The gate of a box without controls, on its wires in reverse; None if it is not one."""
+    """The gate of a box without controls, on its wires in reverse order; None if the box is not a gate."""
     if type(box) in _ROTATIONS:
         return _ROTATIONS[type(box)](_radians(box.phase, names))
     if isinstance(box, Swap):  # under a control; it has no array

@@ -1,7 +1,7 @@
-"""Which two tensors of a network to contract next: always the pair whose contraction shrinks most.
+"""Greedy contraction of a tensor network: always the pair whose contraction shrinks most.
 
-The cost of a pair is the size of the result less the sizes of both, as in opt_einsum's greedy search; every
-label has dimension 2 and may join many tensors. Ties go to the older tensors.
+The cost of a pair is the size of the result minus both sizes, as in opt_einsum's greedy search. Every label
+has dimension 2 and can join many tensors. Older tensors win a tie.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 
 class Neighbors:
-    """Who has which label.
+    """The nodes of every label.
 
     Args:
-        external: Labels that must stay, even where one tensor alone has them.
+        external: Labels that must stay, even if only one tensor has them.
     """
 
     def __init__(self, external: set[int]) -> None:
@@ -22,17 +22,17 @@ class Neighbors:
         self.users: dict[int, set[int]] = {}
 
     def insert(self, node: int, labels: Iterable[int]) -> None:
-        """Note that a node has these labels."""
+        """Add a node with these labels."""
         for label in labels:
             self.users.setdefault(label, set()).add(node)
 
     def remove(self, node: int, labels: Iterable[int]) -> None:
-        """Forget that a node has these labels."""
+        """Remove a node with these labels."""
         for label in labels:
             self.users[label].discard(node)
 
     def kept(self, labels: Iterable[int], *nodes: int) -> list[int]:
-        """Those of the labels that stand elsewhere, too, sorted."""
+        """Those of the labels that also occur outside the nodes, sorted."""
         return sorted(x for x in set(labels) if x in self.external or self.users[x].difference(nodes))
 
     def merge(
@@ -44,9 +44,9 @@ class Neighbors:
         """Join pairs until no two neighbors may be joined.
 
         Args:
-            labels: Labels of each node; nodes that were joined vanish from it.
-            allowed: Whether a, b may become one that has these labels.
-            join: Makes a node of a, b and the labels kept, puts its labels into `labels` and returns it.
+            labels: Labels of every node; joined nodes are removed.
+            allowed: Whether two nodes may become one with these labels.
+            join: Makes a node from two nodes and the labels to keep, enters it in `labels` and returns it.
         """
         heap: list[tuple[int, int, int, list[int]]] = []
 

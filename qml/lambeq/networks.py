@@ -1,11 +1,11 @@
-"""A lambeq circuit read as a tensor network: which tensors, on which labels, with which parameters.
+"""Lambeq circuits as tensor networks: the tensors, their labels and their parameters.
 
-Every leg has dimension 2 and carries a label. A control, and the wire of a diagonal gate, keeps its label, so
+Every leg has dimension 2 and a label. Controls, and the wires of diagonal gates, keep their label, so that
 one label can join many tensors. A rotation by t turns is affine in the numbers (1, cos πt, sin πt), so its
-tensor is constant with one axis more, that of these numbers: (cos, sin) for a plain rotation and (1, cos,
-sin) for a controlled one. Two circuits that differ only in their symbols or phases give the same `Network`.
+tensor is constant with one more axis for these numbers: (cos, sin) for a plain rotation and (1, cos, sin) for
+a controlled one. Circuits that differ only in their symbols or phases have the same `Network`.
 
-Arrays follow lambeq: inputs before outputs, which is the transpose of the usual matrix.
+Arrays follow lambeq: inputs before outputs, the transpose of the usual matrix.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _ROTATIONS = {  # coefficients of cos and sin; lambeq's are transposed
 
 
 class Gate(NamedTuple):
-    """What a tensor is, without its place.
+    """A tensor without its labels.
 
     Attributes:
         rotation: "Rx", "Ry" or "Rz"; empty for a fixed gate.
         controls: Number of controls.
-        diagonal: Whether the only input and the only output share one label.
+        diagonal: Whether the single input and the single output share one label.
         shape: Shape of the fixed array without controls.
-        data: Its bytes, complex128.
+        data: Bytes of this array, complex128.
     """
 
     rotation: str
@@ -55,8 +55,8 @@ class Tensor(NamedTuple):
 
     Attributes:
         gate: The gate.
-        labels: A ket label is k >= 0; the bra label of the same wire is `~k`.
-        once: In a mixed circuit, whether it stands once, instead of in ket and (conjugated) in bra.
+        labels: Labels k ≥ 0 of the ket; `~k` is the label of the same wire in the bra.
+        once: Whether the tensor of a mixed circuit occurs once instead of in ket and, conjugated, in bra.
     """
 
     gate: Gate
@@ -65,13 +65,13 @@ class Tensor(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The structure of a circuit; the i-th tensor that is a rotation takes the i-th parameter.
+    """The structure of a circuit; the i-th rotation among its tensors takes the i-th parameter.
 
     Attributes:
         mixed: Whether ket and bra must be contracted together.
-        tensors: In the order of the circuit.
-        joined: Labels that ket and bra share, as a discard or a measurement makes them.
-        bits: Labels of the open classical wires, inputs before outputs; a pure circuit has none.
+        tensors: Tensors in the order of the circuit.
+        joined: Labels that ket and bra share because of a discard or a measurement.
+        bits: Labels of the open classical wires, inputs before outputs; empty for a pure circuit.
         qubits: Labels of the open quantum wires.
     """
 
@@ -84,13 +84,13 @@ class Network(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A circuit: its structure and its parameters, whose turns are `scale · weight + offset`.
+    """The structure of a circuit and its parameters, scale · weight + offset turns.
 
     Attributes:
-        network: The structure; the same object in circuits of the same structure.
-        names: Symbol of each rotation; None for a phase that is a number.
-        scales: float64, shape (rotations,).
-        offsets: float64, shape (rotations,).
+        network: The structure; circuits of the same structure share this object.
+        names: Symbol of every rotation; None if its phase is a number.
+        scales: Scales, float64 (rotations,).
+        offsets: Offsets, float64 (rotations,).
     """
 
     network: Network
@@ -103,13 +103,13 @@ _seen: dict[int, tuple[weakref.ref, Reading]] = {}
 
 
 def read_circuit(circuit: quantum.Diagram) -> Reading:
-    """Read a lambeq circuit; the reading is remembered as long as the object lives.
+    """Read a lambeq circuit; the reading is cached as long as the circuit exists.
 
     Args:
-        circuit: It may be mixed, have open inputs and bits; it must not be altered after it was read.
+        circuit: Circuit, which may be mixed and have open inputs and bits; it must not change afterwards.
 
     Raises:
-        UsageError: It is no lambeq circuit, or has a parameter in another box than a rotation.
+        UsageError: The object is not a lambeq circuit, or a box other than a rotation has a parameter.
     """
     known = _seen.get(id(circuit))
     if known is not None and known[0]() is circuit:
@@ -133,7 +133,7 @@ def _interned(network: Network) -> Network:
 
 @cache
 def gate_tensor(gate: Gate) -> np.ndarray:
-    """The constant tensor of a gate, complex128; a rotation's first axis is that of its numbers."""
+    """The constant tensor of a gate, complex128; the first axis of a rotation is that of its numbers."""
     if gate.rotation:
         parts = _ROTATIONS[gate.rotation]
     else:
@@ -189,11 +189,11 @@ class _Reader:
         return list(range(self.used - count, self.used))
 
     def place(self, array: Any, labels: Sequence[int], *, once: bool = False) -> None:
-        array = np.asarray(array, complex) + 0.0  # without negative zeros, equal arrays have equal bytes
+        array = np.asarray(array, complex) + 0.0  # no negative zeros, so that equal arrays have equal bytes
         self.tensors.append(Tensor(Gate("", 0, False, array.shape, array.tobytes()), tuple(labels), once))
 
     def apply(self, box: quantum.Box, wires: list[int]) -> list[int]:
-        """Add the tensors of a box and return the labels of its outputs."""
+        """Add the tensors of a box, and return the labels of its outputs."""
         if isinstance(box, quantum.Swap):
             return wires[::-1]
         if isinstance(box, quantum.Discard):
@@ -242,7 +242,7 @@ class _Reader:
         else:
             if box.free_symbols:
                 raise UsageError(
-                    f"box {box.name} has a parameter; parameters may stand in Rx, Ry, Rz, CRx, CRy and CRz."
+                    f"box {box.name} has a parameter; only Rx, Ry, Rz, CRx, CRy and CRz can have one."
                 )
             array = np.asarray(box.array, complex) + 0.0
             rotation, shape, data = "", array.shape, array.tobytes()
@@ -261,7 +261,7 @@ class _Reader:
     def parameter(self, box: quantum.Rotation) -> str:
         rotation = type(box).__name__
         if rotation not in _ROTATIONS:
-            raise UsageError(f"rotation {box.name} is not known; use Rx, Ry or Rz.")
+            raise UsageError(f"unknown rotation {box.name}; use Rx, Ry or Rz.")
         if isinstance(box.data, Symbol):
             name, scale, offset = box.data.name, float(box.data.scale), 0.0
         else:
@@ -279,7 +279,7 @@ class _Reader:
 
 
 def _mixed_labels(kinds: Any, wires: Sequence[int]) -> list[int]:
-    """Order of the axes of a mixed box: bits, then ket, then bra of the qubits."""
+    """Labels of the axes of a mixed box: bits, then ket, then bra of the qubits."""
     bits = [wire for kind, wire in zip(kinds, wires, strict=True) if kind == quantum.bit]
     kets = [wire for kind, wire in zip(kinds, wires, strict=True) if kind != quantum.bit]
     return [*bits, *kets, *(~ket for ket in kets)]

@@ -252,7 +252,7 @@ def test_the_diagram_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: from_lambeq(DISCOCAT), "pass an ansatz"),
+        (lambda: from_lambeq(DISCOCAT), "give an ansatz"),
         (lambda: from_lambeq(Ket(0), IQPAnsatz({}, n_layers=1)), "leave the ansatz out"),
         (lambda: from_lambeq(DISCOCAT, TensorAnsatz({NOUN: Dim(2), SENTENCE: Dim(2)})), "does not make"),
         (lambda: from_lambeq(CX), "2 open inputs"),
