@@ -1,16 +1,16 @@
 """Energy gradients of blocks near the identity behind a matrix product state, at any number of qubits.
 
-Each block of an extension layer is followed by a rotation exp(-i theta P / 2) about a Pauli word P on its two
-qubits, and the energy E is differentiated at theta = 0. With psi the state behind the whole layer, H the
-Hamiltonian and psi' the same state with P inserted behind the block, before all later blocks,
+Each block of an extension layer is followed by a rotation exp(-iθP/2) about a Pauli word P on its two qubits,
+and the energy E is differentiated at θ = 0. With ψ the state behind the whole layer, H the Hamiltonian and ψ'
+the same state with P inserted behind the block, before all later blocks,
 
-    dE / dtheta = 2 Re <psi| H (-i/2) |psi'> = Im <psi|H|psi'>.
+    dE/dθ = 2 Re ⟨ψ|H (-i/2)|ψ'⟩ = Im ⟨ψ|H|ψ'⟩.
 
-Neither psi' nor any vector of length 2^n is formed. A gate is a sum of products, one term for each of its
+Neither ψ' nor any vector of length 2^n is formed. A gate is a sum of products, one term for each of its
 operator-Schmidt values, so the layer multiplies each bond that a block crosses by at most 4, without
-truncation, and P only changes the tensors of its two sites: all derivatives come out of one pass from right
-to left and one from left to right over <psi|H|psi>, H being a matrix product operator. Barren plateaus show
-as a mean square that falls exponentially with n (McClean et al., arXiv:1803.11173); for tensor-network starts
+truncation, and P changes only the tensors of its two sites: one pass from right to left and one from left to
+right over ⟨ψ|H|ψ⟩, with H as a matrix product operator, give all derivatives. Barren plateaus appear as a
+mean square that decreases exponentially with n (McClean et al., arXiv:1803.11173); for tensor-network starts
 it should not (Rudolph et al., arXiv:2208.13673).
 """
 
@@ -33,23 +33,33 @@ from bondwise.tn.states.chains import Tensors, rank, site_tensors
 from bondwise.tn.states.operators import LETTERS, matrix_product, read_operator
 
 Array = NDArray[Any]
-# A gate's part on one site: its number and an array (out, in, left, right), the last two axes being bonds.
+# The part of a gate on one site: its index and an array (out, in, left, right), where the last two are bonds.
 Part = tuple[int, Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GradientProfile(Result):
-    """Energy derivatives of a layer of two-qubit blocks behind a state.
+    """Energy derivatives of a layer of two-qubit blocks behind a state, as `gradient_profile` returns them.
 
     Attributes:
         value: Mean square of all derivatives, in squared units of the Hamiltonian: their variance around 0.
-        std: Its standard error over the draws; over the blocks if there is one draw only (a guide: blocks are
-            not independent), NaN for one draw of one block; 0 at strength 0, where nothing is random.
+        std: Standard error of `value` over the draws, or over the blocks if there is a single draw (a rough
+            guide, because blocks are not independent). NaN for one draw of one block; 0 at strength 0, where
+            nothing is random.
         gradients: The derivatives, float64 of shape (draws, pairs, words).
         energy: Mean over the draws of the energy at the point of differentiation.
         pairs: The qubits of each block, int64 of shape (pairs, 2).
         words: The generators: letters on the first and on the second qubit of a pair, such as "XY".
-        strength: Standard deviation of the blocks' angles in radians.
+        strength: Standard deviation of the angles of the blocks, in radians.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from bondwise.tn import gradient_profile
+        >>> profile = gradient_profile(SparsePauliOp(["IX", "XI"]), [1, 0, 0, 0], gate="so4")
+        >>> print(profile)
+        GradientProfile: mean square 0.6667, 1 block, 6 generators, 1 draw, energy 0
+        >>> profile.words
+        ('IY', 'XY', 'YI', 'YX', 'YZ', 'ZY')
     """
 
     gradients: NDArray[np.float64] = field(repr=False)
@@ -60,15 +70,15 @@ class GradientProfile(Result):
 
     @property
     def per_bond(self) -> NDArray[np.float64]:
-        """Mean square for each pair, shape (pairs,): the n - 1 bonds from left to right by default."""
+        """Mean square for each pair, shape (pairs,): by default the n - 1 bonds from left to right."""
         return (self.gradients**2).mean(axis=(0, 2))
 
     def __str__(self) -> str:
         error = f" ± {self.std:.2g}" if self.std else ""
         draws, pairs, words = self.gradients.shape
         return (
-            f"GradientProfile: mean square {self.value:.4g}{error}, {pairs} blocks, {words} generators, "
-            f"{draws} draw{'s' if draws > 1 else ''}, energy {self.energy:.8g}"
+            f"GradientProfile: mean square {self.value:.4g}{error}, {pairs} block{'s' if pairs > 1 else ''}, "
+            f"{words} generators, {draws} draw{'s' if draws > 1 else ''}, energy {self.energy:.8g}"
         )
 
 
@@ -86,36 +96,44 @@ def gradient_profile(
 ) -> GradientProfile:
     """Differentiate the energy of a state with respect to a layer of two-qubit blocks behind it.
 
-    The blocks are those that `extend` appends with the same pairs, strength, gate and seed (to a batch of
-    `samples` parameter sets). The derivative is along rotations exp(-i theta P / 2) placed behind each block
-    rather than along the block's own angles, some of which coincide at the identity. Only the angles are
-    sampled, and nothing is truncated.
+    The blocks are those that `extend` appends with the same pairs, strength, gate and seed to a batch of
+    `samples` parameter sets. The derivative is taken along rotations exp(-iθP/2) behind each block rather
+    than along the angles of the block, some of which coincide at the identity. Only the angles are sampled,
+    and nothing is truncated.
 
-    At strength 0 the derivatives may vanish by symmetry: all of them for a real spin singlet and a Heisenberg
-    Hamiltonian, such as its DMRG states of even length whose truncation keeps the symmetry. That is a
-    stationary point and no plateau; a small strength tells them apart.
+    At strength 0 the derivatives may vanish by symmetry, for example all of them for a real spin singlet and
+    a Heisenberg Hamiltonian, such as DMRG states of even length whose truncation keeps the symmetry. That is
+    a stationary point and not a plateau; a small strength tells them apart.
 
     Args:
-        hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters, or what
-            `bondwise.backends.estimate` takes as an observable.
-        state: What `site_tensors` accepts; site i is qubit i.
-        gate: "su4": all 15 words other than II. "so4": the 6 with an odd number of Y, which generate the real
-            gates of determinant +1.
-        pairs: The qubits of each block in time order, neighbors or not. The default is one staircase,
-            (0, 1), (1, 2), ..., (n - 2, n - 1).
-        strength: Standard deviation of the blocks' angles in radians; at 0 the blocks are the identity.
-        samples: Number of draws of these angles. At strength 0 one draw is all there is.
-        max_bond: Largest bond dimension of the state behind blocks that are not the identity; each block
-            across a bond multiplies it by 4. What would exceed the limit is refused.
-        seed: Seed of the angles.
-        progress: Show a progress bar.
+        hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters, or anything else that
+            `bondwise.backends.estimate` accepts as an observable.
+        state: Any state that `site_tensors` accepts; site i is qubit i.
+        gate: "su4" for all 15 words other than II, or "so4" for the 6 with an odd number of Y, which generate
+            the real gates of determinant +1.
+        pairs: The qubits of each block in time order, neighbors or not. The default is one staircase, (0, 1),
+            (1, 2), ..., (n - 2, n - 1).
+        strength: Standard deviation of the angles of the blocks in radians; at 0 the blocks are the identity.
+        samples: Number of draws of these angles; at strength 0 there is a single one.
+        max_bond: Largest bond dimension of the state behind blocks that are not the identity. Each block
+            across a bond multiplies it by 4, and anything beyond the limit is refused.
+        seed: Random seed for the angles.
+        progress: Whether to show a progress bar.
 
     Returns:
         The derivatives and their mean square.
 
     Raises:
-        UsageError: The state has one site only or another size than the Hamiltonian, a pair is not two
-            different qubits, an unknown gate, a number out of range, or a bond beyond `max_bond`.
+        UsageError: The state has a single site or differs in size from the Hamiltonian, a pair is not two
+            different qubits, the gate is unknown, a number is out of range, or a bond exceeds `max_bond`.
+
+    Example:
+        >>> from qiskit.quantum_info import SparsePauliOp
+        >>> from bondwise.tn import gradient_profile, ground_state
+        >>> chain = SparsePauliOp(["IIZZ", "IZZI", "ZZII", "IIIX", "IIXI", "IXII", "XIII"])
+        >>> profile = gradient_profile(chain, ground_state(chain, 1, seed=0), strength=0.1, samples=4, seed=0)
+        >>> profile.gradients.shape, profile.per_bond.shape
+        ((4, 3, 15), (3,))
     """
     block = get_block(gate)
     tensors = site_tensors(state)
@@ -123,10 +141,10 @@ def gradient_profile(
     sites = len(tensors)
     if letters.shape[1] != sites:
         raise UsageError(
-            f"the state has {sites} sites and the Hamiltonian {letters.shape[1]} qubits; give equally many."
+            f"the state has {sites} sites and the Hamiltonian {letters.shape[1]} qubits; they must be equal."
         )
     if sites == 1:
-        raise UsageError("the state has a single site; a layer of two-qubit blocks takes at least 2.")
+        raise UsageError("the state has a single site; a layer of two-qubit blocks needs at least 2.")
     layer = checked_pairs([(i, i + 1) for i in range(sites - 1)] if pairs is None else pairs, sites)
     if not layer:
         raise UsageError("pairs is empty; give at least one pair of qubits, such as [(0, 1)].")
@@ -169,7 +187,7 @@ def gradient_profile(
 
 
 def _split(gates: Array, pairs: Sequence[tuple[int, int]], sites: int) -> list[list[Part]]:
-    """For each site the parts, in time order, of the gates (K, 4, 4) that act on it or pass over it."""
+    """For each site, the parts of the gates (K, 4, 4) that act on it or pass over it, in time order."""
     parts: list[list[Part]] = [[] for _ in range(sites)]
     for k, ((first, second), matrix) in enumerate(zip(pairs, gates, strict=True)):
         # (out, in) of the first qubit, (out, in) of the second
@@ -197,7 +215,8 @@ def _check_bonds(tensors: Tensors, parts: list[list[Part]], max_bond: int) -> No
 def _site(tensor: Array, parts: list[Part], marked: int | None = None) -> Array:
     """Tensors (batch, left, 2, right) of a site behind all gates.
 
-    With a gate `marked` the batch are the four letters I, X, iY and Z inserted behind it, else it is 1.
+    With `marked`, the batch holds the four letters I, X, iY and Z inserted behind that gate; otherwise it has
+    one entry.
     """
     result = tensor[None]
     for k, part in parts:
@@ -219,7 +238,7 @@ def _absorb(bonds: Array, bra: Array, operator: Array, ket: Array) -> Array:
 
 
 def _absorb_left(bonds: Array, bra: Array, operator: Array, ket: Array) -> Array:
-    """The same with the site to the left of the bonds."""
+    """The same for the site to the left of the bonds."""
     return _absorb(bonds, bra.swapaxes(1, 3), operator.swapaxes(0, 1), ket.swapaxes(1, 3))
 
 
@@ -252,6 +271,6 @@ def _differentiate(
     return slopes, float(rights[0].item().real)
 
 
-_ROUNDING = 1e-14  # relative size of what is rounding in a gate's operator-Schmidt values
+_ROUNDING = 1e-14  # relative size below which an operator-Schmidt value is rounding
 _WORDS = ["".join(word) for word in product("IXYZ", repeat=2)][1:]
 _PHASES = np.array([(-1j) ** word.count("Y") for word in _WORDS])  # Y = -i (iY)

@@ -199,7 +199,7 @@ def test_bonds_beyond_the_limit_are_refused_and_up_to_it_accepted():
 XX, ZERO = SparsePauliOp(["XX"]), np.eye(4)[0]
 REFUSED = [
     (XX, np.eye(8)[0], {}, "the state has 3 sites and the Hamiltonian 2 qubits"),
-    (SparsePauliOp(["X"]), np.eye(2)[0], {}, "a single site; a layer of two-qubit blocks takes at least 2"),
+    (SparsePauliOp(["X"]), np.eye(2)[0], {}, "a single site; a layer of two-qubit blocks needs at least 2"),
     (XX, 2 * ZERO, {}, "the state has norm 2, not 1"),
     (np.eye(4), ZERO, {}, "the Hamiltonian is a matrix"),
     (1j * XX, ZERO, {}, "not Hermitian"),

@@ -1,10 +1,10 @@
 """The order in which a circuit and a tree state are contracted: light cones from the leaves to the root.
 
-The overlap <psi|U|0...0> is built from blocks. A block holds some qubits of the state and a bond to the rest;
-it grows by one node of the tree, which adds a qubit or joins two blocks. As soon as both qubits of a gate are
-in a block, and everything that acts on them later is done, the gate is applied to the bra, backwards in time;
-a qubit on which nothing is left to do meets its |0> and is gone. What stays open is a light cone, so a chain
-with L staircase layers needs blocks of L + 1 qubits, however long it is.
+The overlap ⟨ψ|U|0…0⟩ is built from blocks. A block holds some qubits of the state and a bond to the rest of
+it. It grows by one node of the tree, which adds a qubit or joins two blocks. As soon as a block holds both
+qubits of a gate, and everything that acts on them later is done, the gate is applied to the bra, backwards in
+time. A qubit with no gates left is projected onto |0⟩ and disappears. What stays open is a light cone, so a
+chain with L staircase layers needs blocks of L + 1 qubits, however long it is.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ UP, DOWN, DOWN_LEFT, DOWN_RIGHT = range(4)
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of a contraction; step j makes the block `starts[j]` to `starts[j + 1]` of a tape.
+    """Steps of a contraction; step j writes the block from `starts[j]` to `starts[j + 1]` of a tape.
 
     Attributes:
-        steps: Rows (kind, first input, second input, five numbers), inputs being earlier steps: LOAD (offset,
-            size), ADD (offset, rows, bond, 2 * up), JOIN (offset, left qubits, right qubits, left bond, right
-            bond; up follows from the sizes), GATE (gate, stride of its first and its second qubit), PROJECT
-            (stride of the qubit).
-        starts: Places on the tape, one more than steps.
+        steps: Rows (kind, first input, second input, five numbers), where inputs are earlier steps: LOAD
+            (offset, size), ADD (offset, rows, bond, 2 * up), JOIN (offset, left qubits, right qubits, left
+            bond, right bond; up follows from the sizes), GATE (gate, strides of its first and second qubit),
+            PROJECT (stride of the qubit).
+        starts: Positions on the tape, one more than there are steps.
         arrays: All arrays of the state, conjugated, one after the other.
-        visits: Rows (step, direction): a walk down from the root and up again in which every block is up to
-            date whenever it is used, though gates change on the way.
+        visits: Rows (step, direction): a walk from the root down and up again in which every block is up to
+            date whenever it is used, although gates change on the way.
     """
 
     steps: NDArray[np.int64]
@@ -46,18 +46,18 @@ class Schedule:
 
     @property
     def cost(self) -> int:
-        """Numbers written by one pass."""
+        """Numbers written in one pass."""
         return int(self.starts[-1])
 
 
 def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
-    """Plan the contraction of gates on `pairs`, given in time order, with a state.
+    """Plan the contraction of a state with gates on `pairs`, given in time order.
 
     Raises:
-        UsageError: Blocks would grow too large.
+        UsageError: The contraction would need more numbers than `limit("contraction_numbers")`.
     """
     sites, largest = tree.sites, limit("contraction_numbers")
-    pending: list[list[int]] = [[] for _ in range(sites)]  # gates left to do on each qubit, the latest last
+    pending: list[list[int]] = [[] for _ in range(sites)]  # gates left on each qubit, the latest last
     for k, (a, b) in enumerate(pairs):
         pending[a].append(k)
         pending[b].append(k)
@@ -66,7 +66,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
     sizes: list[int] = []
     arrays: list[NDArray[Any]] = []
     offset = 0
-    blocks: list[tuple[int, list[int], int] | None] = []  # the step that made it, open qubits, bond
+    blocks: list[tuple[int, list[int], int] | None] = []  # last step, open qubits, bond
 
     def step(kind: int, size: int, first: int = -1, second: int = -1, *numbers: int) -> int:
         steps.append((kind, first, second, *numbers, *[0] * (5 - len(numbers))))
@@ -99,7 +99,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
         arrays.append(array.conj().ravel())
         offset += array.size
         opened = list(opened)
-        # gates that are ready, and qubits that are done; a gate may make others ready
+        # apply gates that are ready and project qubits that are done; a gate may make others ready
         waiting = True
         while waiting:
             waiting = False
@@ -132,10 +132,10 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
 
 
 def checked_pairs(pairs: Iterable[tuple[int, int]], qubits: int) -> list[tuple[int, int]]:
-    """Pairs of qubits as Python integers.
+    """Convert pairs of qubits to Python integers.
 
     Raises:
-        UsageError: They are not pairs of integers, or a pair is not two different qubits.
+        UsageError: The input is not pairs of integers, or a pair is not two different qubits.
     """
     try:
         found = [(index(a), index(b)) for a, b in pairs]

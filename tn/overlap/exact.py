@@ -2,9 +2,8 @@
 
 The contraction follows `bondwise.tn.overlap.contraction_order`: light cones from the leaves of the state to
 its root. Its cost is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase
-layers have w = L + 1.
-Nothing is truncated. The overlap is linear in each gate, hence one pass up and one down give it together with
-its derivative with respect to every gate (the gate's environment).
+layers have w = L + 1. Nothing is truncated. Because the overlap is linear in each gate, one pass up and one
+down give it together with its derivative with respect to every gate (the environment of the gate).
 """
 
 from __future__ import annotations
@@ -35,21 +34,29 @@ from bondwise.tn.states.trees import Tree
 
 
 class ExactOverlap:
-    """Overlap and environments of circuits of one layout with one state.
+    """Exact overlap ⟨ψ|U|0…0⟩ of a state with circuits of one layout, and its environments.
 
-    One object serves one thread: its buffers are used again by every call. Gates are arrays of shape
-    (M, 4, 4), gate k acts on `pairs[k] = (i, j)`, and its row and column index is
-    2 * (bit of qubit i) + (bit of qubit j), as in `numpy.kron(qubit i, qubit j)`.
+    Gates are arrays of shape (M, 4, 4). Gate k acts on `pairs[k] = (i, j)`, and its row and column index is 2
+    * (bit of qubit i) + (bit of qubit j), as in `numpy.kron(qubit i, qubit j)`. Every call reuses the same
+    buffers, so use an object in one thread only.
 
     Args:
-        state: One array of shape (left, 2, right) per site with outer bonds 1, at least two sites, site i
-            being qubit i; or a `Tree`.
-        pairs: Two qubits each, in the order in which the gates are applied. The exact contraction stays
-            cheap for neighbors in a chain or tree and a shallow circuit; any pairs are allowed.
+        state: One array of shape (left, 2, right) per site with outer bonds 1, at least two sites, where site
+            i is qubit i; or a `Tree`.
+        pairs: Two qubits for each gate, in the order in which the gates are applied. Any pairs are allowed;
+            the contraction is cheap if they are neighbors in the chain or tree and the circuit is shallow.
 
     Raises:
-        UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling for an
-            exact contraction.
+        UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling. The
+            environment variable `BONDWISE_MAX_CONTRACTION_NUMBERS` sets the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import ExactOverlap, site_tensors
+        >>> state = site_tensors([0.6, 0, 0, 0.8])
+        >>> overlap, environments = ExactOverlap(state, [(0, 1)]).environments(np.eye(4)[None])
+        >>> round(overlap, 12), environments.shape
+        (0.6, (1, 4, 4))
     """
 
     def __init__(
@@ -67,17 +74,17 @@ class ExactOverlap:
 
     @property
     def cost(self) -> int:
-        """Numbers written by one pass: twice as many, of 8 or 16 bytes, are kept."""
+        """Numbers written in one pass; twice as many, of 8 or 16 bytes each, are kept in memory."""
         return self._schedule.cost
 
     def overlap(self, gates: NDArray[Any]) -> Any:
-        """<psi|U|0...0>, a float when state and gates are real, else a complex number."""
+        """The overlap ⟨ψ|U|0…0⟩: a float if state and gates are real, otherwise a complex number."""
         gates, arrays, tape, _ = self._cast(gates)
         _up(*self._steps, arrays, gates, tape)
         return tape[-1].item()
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
-        """The overlap and the environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
+        """The overlap and environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
         gates, arrays, tape, back = self._cast(gates)
         environments = np.zeros_like(gates)
         _up(*self._steps, arrays, gates, tape)
@@ -87,12 +94,11 @@ class ExactOverlap:
     def sweep(self, gates: NDArray[Any], count: int = 1) -> NDArray[Any]:
         """Improve one gate after the other, from the root to the leaves and back, `count` times.
 
-        Each gate becomes the unitary with the largest overlap while the others stand still (Evenbly and
-        Vidal, arXiv:0707.1454), so |overlap| never falls. Real gates get determinant +1, which they must
-        have from the beginning.
+        Each gate becomes the unitary with the largest overlap while the others stay fixed (Evenbly and Vidal,
+        arXiv:0707.1454), so |overlap| never decreases. Real gates must have determinant +1, which they keep.
 
         Args:
-            gates: Shape (M, 4, 4).
+            gates: Unitary matrices of shape (M, 4, 4).
             count: Number of sweeps.
 
         Returns:
@@ -112,7 +118,7 @@ class ExactOverlap:
                 f"gates have shape {gates.shape}; give one 4 x 4 matrix for each of {len(self.pairs)} pairs."
             )
         dtype = np.result_type(self.dtype, gates)
-        if dtype not in self._tapes:  # large, so made once
+        if dtype not in self._tapes:  # large, so allocated once
             size = self._schedule.cost
             self._tapes[dtype] = (
                 self._schedule.arrays.astype(dtype),
@@ -123,7 +129,7 @@ class ExactOverlap:
 
 
 def _cheapest(trees: list[Tree], pairs: Sequence[tuple[int, int]]) -> Schedule:
-    """Of several forms of one state the one that is contracted at the least cost."""
+    """The contraction of least cost among several forms of one state."""
     schedules: list[Schedule] = []
     for tree in trees:
         try:
@@ -191,7 +197,7 @@ def _insert(y: Any, x: Any, stride: int) -> None:
 
 @njit(cache=True)
 def _spread(array: Any, right: Any, left_bond: int, right_bond: int) -> Any:
-    """The right block (rows, right bond) with the node's array on it: (left bond, rows * up)."""
+    """The right block (rows, right bond) contracted with the node's array: (left bond, rows * up)."""
     up = array.size // (left_bond * right_bond)
     rows = right.size // right_bond
     out = np.empty((left_bond, rows, up), right.dtype)
@@ -203,6 +209,7 @@ def _spread(array: Any, right: Any, left_bond: int, right_bond: int) -> Any:
 
 @njit(cache=True)
 def _step_up(step: Any, starts: Any, arrays: Any, gates: Any, tape: Any, j: int) -> None:
+    """Write the block of one step."""
     kind, a, b = step[0], step[1], step[2]
     y = tape[starts[j] : starts[j + 1]]
     if kind == LOAD:
@@ -226,7 +233,7 @@ def _step_up(step: Any, starts: Any, arrays: Any, gates: Any, tape: Any, j: int)
 
 @njit(cache=True)
 def _step_down(step: Any, starts: Any, arrays: Any, gates: Any, back: Any, j: int) -> None:
-    """The derivative with respect to the one input of a step from that with respect to its output."""
+    """Derivative with respect to the only input of a step, from that with respect to its output."""
     kind, a = step[0], step[1]
     y, x = back[starts[j] : starts[j + 1]], back[starts[a] : starts[a + 1]]
     if kind == GATE:
@@ -240,7 +247,7 @@ def _step_down(step: Any, starts: Any, arrays: Any, gates: Any, back: Any, j: in
 
 @njit(cache=True)
 def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
-    """The derivative of a join with respect to its left block."""
+    """Derivative of a join with respect to its left block."""
     a, b, left, right = step[1], step[2], step[6], step[7]
     y = back[starts[j] : starts[j + 1]]
     up = y.size // (step[4] * step[5])
@@ -251,7 +258,7 @@ def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int
 
 @njit(cache=True)
 def _join_right(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
-    """The derivative of a join with respect to its right block."""
+    """Derivative of a join with respect to its right block."""
     a, b, left, right = step[1], step[2], step[6], step[7]
     y = back[starts[j] : starts[j + 1]]
     up = y.size // (step[4] * step[5])
@@ -266,7 +273,7 @@ def _join_right(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: in
 
 @njit(cache=True)
 def _up(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any) -> None:
-    """Fill the tape with every block; its last number is the overlap."""
+    """Fill the tape with all blocks; its last number is the overlap."""
     for j in range(len(steps)):
         _step_up(steps[j], starts, arrays, gates, tape, j)
 
@@ -293,7 +300,7 @@ def _down(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any, back: Any
 def _sweep(
     steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, real: bool
 ) -> None:
-    """Walk down and up; the tape must fit the gates on entry and does so again on return."""
+    """Walk down and up; the tape matches the gates on entry and again on return."""
     environment = np.empty((4, 4), tape.dtype)
     back[-1] = 1
     for v in range(len(visits)):
@@ -316,7 +323,7 @@ def _sweep(
 @njit(cache=True)
 def _improve(gate: Any, environment: Any, real: bool) -> None:
     """Replace a gate by the unitary that maximizes |sum(gate * environment)|."""
-    # where the environment has no weight (columns that act on nothing) the gate stays as it was
+    # without weight in the environment (columns that act on nothing) the gate stays unchanged
     weight = 0.0
     for a in range(4):
         for b in range(4):
@@ -327,7 +334,7 @@ def _improve(gate: Any, environment: Any, real: bool) -> None:
         for b in range(4):
             environment[a, b] += 1e-13 * weight * np.conj(gate[a, b])
     u, _, v = np.linalg.svd(environment)
-    # determinant +1 of real gates: two CX are enough for them
+    # real gates keep determinant +1, for which two CX suffice
     sign = -1 if real and (np.linalg.det(u) * np.linalg.det(v)).real < 0 else 1
     for a in range(4):
         for b in range(4):

@@ -1,10 +1,9 @@
 """Approximate overlap of a wide circuit with a matrix product state, and its derivatives, by truncation.
 
-The stand-in for `bondwise.tn.overlap.exact` where light cones are too wide: |0...0> is carried forwards
-through the gates and the state backwards, both as matrix product states whose bonds are truncated after
-every gate.
+It replaces `bondwise.tn.overlap.exact` if light cones are too wide: |0…0⟩ is carried forwards through the
+gates and the state backwards, both as matrix product states whose bonds are truncated after every gate.
 Between the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates
-between distant qubits are carried there and back by swaps.
+between distant qubits are moved next to each other and back by swaps.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _SWAP = np.eye(4)[[0, 2, 1, 3]]
 
 
 class TruncatedOverlap:
-    """As `bondwise.tn.overlap.exact.ExactOverlap`, with truncation.
+    """Like `bondwise.tn.overlap.exact.ExactOverlap`, with truncation.
 
     Args:
         tensors: Right-canonical site tensors of norm 1.
@@ -30,7 +29,7 @@ class TruncatedOverlap:
         max_bond: Largest bond kept.
 
     Attributes:
-        lost: Weight that truncation left out of the circuit's state in the last call.
+        lost: Weight that truncation dropped from the circuit's state in the last call.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class TruncatedOverlap:
             self._moves += [*there, (a, k), *reversed(there)]
 
     def overlap(self, gates: NDArray[Any]) -> Any:
-        """<psi|U|0...0>, approximately."""
+        """The overlap ⟨ψ|U|0…0⟩, approximately."""
         return inner(self._state, self._forward(gates)[-1])
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
@@ -64,7 +63,7 @@ class TruncatedOverlap:
         return overlap, environments
 
     def _forward(self, gates: NDArray[Any]) -> list[Tensors]:
-        """The state before the first and after every move."""
+        """The states before the first and after every move."""
         ket: Tensors = [np.array([1.0, 0.0]).reshape(1, 2, 1) for _ in self._state]
         states, center, kept = [list(ket)], 0, 1.0
         for site, k in self._moves:
@@ -76,17 +75,17 @@ class TruncatedOverlap:
 
 
 def _apply(tensors: Tensors, gate: NDArray[Any], site: int, center: int, max_bond: int) -> tuple[int, float]:
-    """Apply a gate to sites (site, site + 1) in place: where the weight is now, and what part was kept."""
+    """Apply a gate to sites (site, site + 1) in place; return the new center and the weight kept."""
     joint = merge(tensors, site, center)
     joint = joint.reshape(joint.shape[0], 4, -1)
     u, s, v, kept = split(np.einsum("ab,lbr->lar", gate, joint), _CUTOFF, max_bond)
-    # the norm stays what it was, so that gates remain unitary in effect
+    # the norm is kept, so that gates stay unitary in effect
     tensors[site], tensors[site + 1] = u, s[:, None, None] * v / np.sqrt(kept)
     return site + 1, kept
 
 
 def _hole(bra: Tensors, ket: Tensors, site: int) -> NDArray[Any]:
-    """<bra| . |ket> without a gate on (site, site + 1): (4, 4), row for the bra's bits."""
+    """⟨bra| · |ket⟩ without a gate on (site, site + 1), (4, 4), with rows for the bits of the bra."""
     left = left_block(bra[:site], ket[:site])
     mirrored = [[t.transpose(2, 1, 0) for t in state[: site + 1 : -1]] for state in (bra, ket)]
     right = left_block(*mirrored)

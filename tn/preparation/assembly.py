@@ -22,20 +22,28 @@ _SWAP = np.array([0, 2, 1, 3])
 
 @dataclass(frozen=True, kw_only=True)
 class Decomposition(Result):
-    """A circuit that prepares a state from |0...0>.
+    """A circuit that prepares a state from |0…0⟩, as `decompose`, `decompose_analytically` and `fit` return
+    it.
 
     Attributes:
-        value: The infidelity 1 - |<state|circuit>|^2, computed from `parameters`.
+        value: The infidelity 1 - |⟨state|circuit⟩|², computed from `parameters`.
         circuit: The circuit with free parameters; qubit i is site i.
         parameters: Angles in radians in the order of `circuit.parameters`, float64, shape (P,).
-        cx_count: CX gates that the circuit needs, as `bondwise.circuits.cx_count` has them.
-        depth: Its depth counting two-qubit gates only.
-        history: One entry a layer with `layers`, `cx_count`, `infidelity` and `start`, the candidate that
-            won; the first is a product state. For a circuit that was given, its start and its end, with
-            `layers` None.
-        exact: Whether the infidelity is exact but for rounding; if not, `message` says what was neglected.
-        converged: Whether every target was met.
-        message: What was done, or why a target was missed.
+        cx_count: Number of CX gates that the circuit needs, as counted by `bondwise.circuits.cx_count`.
+        depth: Depth counting two-qubit gates only.
+        history: One entry per layer with `layers`, `cx_count`, `infidelity` and `start`, the starting point
+            that won; the first entry is a product state. For a circuit that was given, its start and its end,
+            with `layers` None.
+        exact: Whether the infidelity is exact up to rounding; if not, `message` says what was neglected.
+        converged: Whether all targets were reached.
+        message: What was done, or why a target was not reached.
+
+    Example:
+        >>> from qiskit.quantum_info import Statevector
+        >>> from bondwise.tn import decompose
+        >>> found = decompose([0.6, 0, 0, 0.8], seed=0)
+        >>> abs(Statevector(found.circuit.assign_parameters(found.parameters)).data).round(6).tolist()
+        [0.6, 0.0, 0.0, 0.8]
     """
 
     circuit: QuantumCircuit
@@ -49,7 +57,7 @@ class Decomposition(Result):
 
     @property
     def infidelity(self) -> float:
-        """1 - |<state|circuit>|^2, the same number as `value`."""
+        """The infidelity 1 - |⟨state|circuit⟩|²; same as `value`."""
         return float(self.value)
 
     def __str__(self) -> str:
@@ -59,10 +67,10 @@ class Decomposition(Result):
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the infidelity against the number of CX.
+        """Plot the infidelity against the number of CX.
 
         Args:
-            ax: Matplotlib Axes; None makes a figure.
+            ax: Matplotlib Axes; None creates a figure.
 
         Returns:
             The Axes.
@@ -76,10 +84,10 @@ class Decomposition(Result):
 
 
 def blocks_of(pairs: Sequence[tuple[int, int]], real: bool) -> list[tuple[Block, bool]]:
-    """The cheapest block for each gate of a circuit that starts in |0...0>, and whether its qubits swap.
+    """The cheapest block for each gate of a circuit that starts in |0…0⟩, and whether its qubits are swapped.
 
     Args:
-        pairs: In time order.
+        pairs: Pairs of qubits in time order.
         real: Whether the gates are real.
     """
     touched: set[int] = set()
@@ -97,14 +105,14 @@ def blocks_of(pairs: Sequence[tuple[int, int]], real: bool) -> list[tuple[Block,
 
 
 def count_cx(pairs: Sequence[tuple[int, int]], real: bool) -> int:
-    """CX gates of the circuit that `assemble` makes."""
+    """Number of CX gates of the circuit that `assemble` builds."""
     return sum(block.cx_count for block, _ in blocks_of(pairs, real))
 
 
 def assemble(
     state: Chain | Tree, pairs: Sequence[tuple[int, int]], gates: NDArray[Any]
 ) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
-    """Circuit, angles and exact infidelity of gates (M, 4, 4) on pairs of qubits, given in time order."""
+    """Circuit, angles and exact infidelity of gates (M, 4, 4) on pairs of qubits, in time order."""
     blocks = blocks_of(pairs, bool(np.isrealobj(gates)))
     angles: list[tuple[int, NDArray[np.float64]]] = []
     made = np.empty_like(gates)
@@ -130,7 +138,7 @@ def assemble(
 
 
 def product_circuit(state: Chain | Tree) -> tuple[QuantumCircuit, NDArray[np.float64], float]:
-    """Circuit of single-qubit gates, angles and exact infidelity of the state truncated to bond 1."""
+    """Circuit of single-qubit gates, angles and exact infidelity of the nearest product state."""
     product = state.nearest_product()
     bits = np.array([tensor.ravel() for tensor in product])
     angles = 2 * np.arctan2(np.abs(bits[:, 1]), np.abs(bits[:, 0]))

@@ -2,16 +2,16 @@
 
 `SO4` makes every real gate of determinant +1 from 2 CX and 6 angles, `SU4` every two-qubit gate, up to its
 global phase, from 3 CX and 15 angles; both numbers are the smallest possible (Vatan and Williams,
-arXiv:quant-ph/0308006). All angles are of RX, RY and RZ, so expectation values obey the two-term
-parameter-shift rule, and all angles 0 give the identity. Single-qubit gates are split as RZ RY RX rather than
-RZ RY RZ, since the latter loses a direction at the identity. SU4 loses six directions there as any three-CX
-block does; where a real gate will do, train SO4.
+arXiv:quant-ph/0308006). All angles belong to RX, RY and RZ, so expectation values obey the two-term
+parameter-shift rule, and all angles 0 give the identity. Single-qubit gates are split as RZ RY RX because RZ
+RY RZ loses a direction at the identity. SU4 loses six directions there, as any block of three CX does; train
+SO4 if real gates suffice.
 
-At the beginning of a circuit qubits are still |0>, and less is needed: `PAIR` and `REAL_PAIR` make any state
-of two fresh qubits with 1 CX, and `ISOMETRY` does what any gate does when its second qubit is fresh with 2
-(Shende, Bullock and Markov, arXiv:quant-ph/0406176). These agree with a gate on the columns in question only;
-for ISOMETRY to 1e-12, but within 1e-5 of gates such as CZ to 1e-6 only, as the turn that saves a CX is ill
-conditioned there.
+At the beginning of a circuit qubits are still in |0⟩, and less is needed: `PAIR` and `REAL_PAIR` make any
+state of two fresh qubits with 1 CX, and `ISOMETRY` with 2 CX acts like any gate whose second qubit is fresh
+(Shende, Bullock and Markov, arXiv:quant-ph/0406176). These blocks agree with a gate only on the columns in
+question. For ISOMETRY they agree to 1e-12, but only to 1e-6 within 1e-5 of gates such as CZ, where the turn
+that saves a CX is ill conditioned.
 
 Matrices act on 2 * (bit of the first qubit) + (bit of the second), as in `numpy.kron(first, second)`.
 """
@@ -29,7 +29,7 @@ from qiskit.synthesis import TwoQubitWeylDecomposition
 
 from bondwise.runs import UsageError, unknown_name
 
-# An instruction is (gate, wires), a rotation takes the next angle.
+# An instruction is (gate, wires); a rotation takes the next angle.
 Instructions = tuple[tuple[str, tuple[int, ...]], ...]
 _LOCALS: Instructions = tuple((gate, (wire,)) for wire in (0, 1) for gate in ("rx", "ry", "rz"))
 _SO4: Instructions = (
@@ -50,7 +50,7 @@ _PAIR: Instructions = (
 )
 _REAL_PAIR: Instructions = (("ry", (0,)), ("cx", (0, 1)), ("ry", (0,)), ("ry", (1,)))
 _ISOMETRY: Instructions = (
-    *_LOCALS[:5],  # RZ of a qubit in |0> does nothing
+    *_LOCALS[:5],  # RZ has no effect on |0⟩
     *(("cx", (0, 1)), ("rx", (0,)), ("rz", (1,)), ("cx", (0, 1))),
     *_LOCALS,
 )
@@ -66,14 +66,22 @@ _CX = {(0, 1): np.eye(4)[[0, 1, 3, 2]], (1, 0): np.eye(4)[[0, 3, 2, 1]]}
 
 @dataclass(frozen=True)
 class Block:
-    """A two-qubit block: `SO4`, `SU4`, `ISOMETRY`, `PAIR` or `REAL_PAIR`.
+    """A two-qubit block of CX and rotations: `SO4`, `SU4`, `ISOMETRY`, `PAIR` or `REAL_PAIR`.
 
     Attributes:
         name: "so4", "su4", "isometry", "pair" or "real pair".
         size: Number of angles.
         cx_count: Number of CX gates.
         real: Whether its matrices are real.
-        columns: Columns of a gate that the block reproduces; the others belong to qubits that are not |0>.
+        columns: Columns of a gate that the block reproduces; the others belong to qubits that are not in |0⟩.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import SU4
+        >>> swap = np.eye(4)[[0, 2, 1, 3]]
+        >>> made = SU4.matrix(SU4.angles(swap))
+        >>> SU4.cx_count, round(float(abs(np.vdot(made, swap))), 12)
+        (3, 4.0)
     """
 
     name: str
@@ -85,7 +93,17 @@ class Block:
     _solve: Callable[[NDArray[np.complex128]], list[float]]
 
     def matrix(self, angles: Any) -> NDArray[Any]:
-        """Matrices (..., 4, 4) of angles (..., size) in radians; float64 for real blocks, else complex128."""
+        """Matrices of the block.
+
+        Args:
+            angles: Angles in radians, shape (..., size).
+
+        Returns:
+            Matrices of shape (..., 4, 4), float64 for real blocks, otherwise complex128.
+
+        Raises:
+            UsageError: The last axis does not have `size` entries.
+        """
         angles = np.asarray(angles, np.float64)
         if angles.shape[-1:] != (self.size,):
             raise UsageError(
@@ -106,13 +124,18 @@ class Block:
         return total.real.copy() if self.real else total
 
     def angles(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        """Angles (..., size) in radians of gates (..., 4, 4).
+        """Angles with which the block makes given gates.
 
-        The block's matrix then equals the gate in `columns`; up to a global phase if the block is not real.
+        Args:
+            matrix: Unitary gates of shape (..., 4, 4).
+
+        Returns:
+            Angles in radians, shape (..., size). The matrix of the block then equals the gate in `columns`,
+            up to a global phase if the block is not real.
 
         Raises:
-            UsageError: A matrix is not unitary to 1e-8, is complex though the block is real, or has
-                determinant -1 though the block is SO4.
+            UsageError: A matrix is not unitary to 1e-8, is complex for a real block, or has determinant -1
+                for SO4.
         """
         matrix = np.asarray(matrix)
         if matrix.shape[-2:] != (4, 4):
@@ -120,21 +143,21 @@ class Block:
         gates = matrix.reshape(-1, 4, 4).astype(np.complex128)
         off = np.abs(gates.conj().transpose(0, 2, 1) @ gates - np.eye(4)).max(initial=0)
         if not off < 1e-8:
-            raise UsageError(f"a gate is not unitary: U^dagger U differs from 1 by {off:.1e}.")
+            raise UsageError(f"a gate is not unitary: U†U differs from 1 by {off:.1e}.")
         if self.real and np.abs(gates.imag).max(initial=0) > 1e-8:
             raise UsageError(f"a gate is complex; {self.name} makes real gates only, use SU4.")
         if self.name == "so4" and np.linalg.det(gates.real).min(initial=1) < 0:
-            raise UsageError("a gate has determinant -1; SO4 makes those with +1, use SU4.")
+            raise UsageError("a gate has determinant -1; SO4 makes gates with +1 only, use SU4.")
         return np.array([self._solve(gate) for gate in gates]).reshape(*matrix.shape[:-2], self.size)
 
     def append(self, circuit: QuantumCircuit, first: int, second: int, angles: Sequence[Any]) -> None:
         """Append the block to a circuit in place.
 
         Args:
-            circuit: Where.
+            circuit: The circuit.
             first: Qubit of the first factor, the more significant bit of the matrix.
             second: Qubit of the second factor.
-            angles: `size` numbers, Parameters or expressions of them.
+            angles: `size` numbers, Parameters or expressions of Parameters.
         """
         rest, qubits = iter(angles), (first, second)
         for gate, wires in self._program:
@@ -143,10 +166,21 @@ class Block:
 
 
 def get_block(name: str) -> Block:
-    """The block named "so4" or "su4".
+    """Look up the block named "so4" or "su4".
+
+    Args:
+        name: Name of the block.
+
+    Returns:
+        `SO4` or `SU4`.
 
     Raises:
-        UsageError: There is no such block.
+        UsageError: The name is unknown.
+
+    Example:
+        >>> from bondwise.tn import get_block
+        >>> get_block("so4").size, get_block("su4").size
+        (6, 15)
     """
     blocks = {"so4": SO4, "su4": SU4}
     if name not in blocks:
@@ -156,14 +190,14 @@ def get_block(name: str) -> Block:
 
 def rotation_angles(gate: NDArray[Any]) -> list[float]:
     """Angles (x, y, z) with RZ(z) RY(y) RX(x) = gate, a 2 x 2 matrix of determinant 1."""
-    # RX(x) = RY(pi/2) RZ(x) RY(-pi/2), so gate RY(pi/2) = RZ(z) RY(y + pi/2) RZ(x): two entries tell all
+    # RX(x) = RY(π/2) RZ(x) RY(-π/2), so gate RY(π/2) = RZ(z) RY(y + π/2) RZ(x), which two entries fix
     (_, _), (low, high) = gate @ np.array([[1, -1], [1, 1]]) / np.sqrt(2)
     turn = 2 * np.arctan2(abs(low), abs(high))
     return [np.angle(high) - np.angle(low), turn - np.pi / 2, np.angle(high) + np.angle(low)]
 
 
 def _locals(first: NDArray[Any], second: NDArray[Any]) -> list[float]:
-    """The six angles of a product of two unitary 2 x 2 matrices, phases aside."""
+    """The six angles of a product of two unitary 2 x 2 matrices, up to their phases."""
     return [
         angle for gate in (first, second) for angle in rotation_angles(gate / np.sqrt(np.linalg.det(gate)))
     ]
@@ -186,7 +220,7 @@ def _solve_su4(gate: NDArray[np.complex128]) -> list[float]:
 
 
 def _solve_isometry(gate: NDArray[np.complex128]) -> list[float]:
-    # exp(i t ZZ) is a turn of the first qubit alone while the second is |0>, and for one t the product
+    # exp(i t ZZ) turns the first qubit alone while the second is in |0⟩, and for one t the product
     # gate exp(i t ZZ) needs two CX: where tr(g YY g^T YY) is real
     gate = gate / np.linalg.det(gate) ** 0.25
     image = gate.T @ _YY @ gate
@@ -197,7 +231,7 @@ def _solve_isometry(gate: NDArray[np.complex128]) -> list[float]:
     quarter = np.array([[1, -1j], [-1j, 1]]) / np.sqrt(2)  # takes ZZ to YY
     undo = np.diag(np.exp(-1j * turn * np.array([1, -1])))
     before = [quarter.conj().T @ weyl.K2l @ undo, quarter.conj().T @ weyl.K2r]
-    # RY RX |0> = state
+    # RY RX |0⟩ = state
     low, high = before[1][:, 0]
     x, y, z = np.real([2 * np.conj(low) * high, -2j * np.conj(low) * high, abs(low) ** 2 - abs(high) ** 2])
     fresh = [np.arctan2(-y, np.hypot(x, z)), np.arctan2(x, z)]

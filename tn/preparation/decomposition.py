@@ -1,7 +1,7 @@
 """State to shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
 
-Every new layer enters in several ways that compete: next to |0...0> as the identity, so that the state of the
-earlier layers is not changed, the first layer as the nearest product state ("product"); next to |0...0>, read
+Every new layer enters in several ways that compete: next to |0…0⟩ as the identity, which leaves the state of
+the earlier layers unchanged, with the nearest product state as first layer ("product"); next to |0…0⟩, read
 analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
 state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
 points. All gates are then optimized together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
@@ -32,11 +32,11 @@ from bondwise.tn.states.chains import Chain, Order
 from bondwise.tn.states.sources import read_state
 from bondwise.tn.states.trees import Tree
 
-_MOST_LAYERS = 8  # where no number is given; the cost doubles with every layer
-_TARGET = 1e-3  # where nothing at all is given
+_MOST_LAYERS = 8  # if no number is given; the cost doubles with every layer
+_TARGET = 1e-3  # if no limit is given
 _EXACT = 1e-13
 _SWEEPS = 10  # environment sweeps of every start
-_ROUNDS = (50, 150, 2000)  # L-BFGS iterations; a third of the starts is in the second round, one in the last
+_ROUNDS = (50, 150, 2000)  # L-BFGS iterations; a third of the starts enter the second round, one the last
 _TURN = 0.1  # standard deviation of the angles of turned starts, radians
 _WORTH = 0.95  # a layer that leaves more than this part of the infidelity is not worth its CX
 
@@ -58,51 +58,59 @@ def decompose(
     """Find a circuit that prepares a state.
 
     Real states get gates of 2 CX and 6 angles, complex ones of 3 CX and 15 angles; gates on qubits that are
-    still |0> need fewer (see `bondwise.tn.preparation.blocks`).
-    Layers are added until the first of the given limits is
-    reached, or, where `layers` is not given, until two in a row were not worth their CX: these two, each of
-    which leaves 95 % of the infidelity or more, are left out. With none given the
-    target is an infidelity of 1e-3. Where neither `layers` nor `max_cx` is given, at most 8 layers are used.
+    still in |0⟩ need fewer. Layers are added until the first of the given limits is reached. Without
+    `layers`, the search also ends after two layers in a row that each leave 95 % of the infidelity or more;
+    these two are dropped. Without any limit the target is an infidelity of 1e-3. Without `layers` and
+    `max_cx` at most 8 layers are used.
 
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
             length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
-            normalized to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, an array
-            (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; by `train_born`), an
-            observable (by `ground_state`), or a QuantumCircuit that is to become shallower. Results
-            of these functions are taken too.
+            normalized to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, as an array
+            (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; trained by
+            `train_born`); an observable (solved by `ground_state`); or a QuantumCircuit that should become
+            shallower. The results of these functions are accepted too.
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
-        max_cx: Most CX gates; whole layers are used.
-        infidelity: Stop as soon as 1 - |<state|circuit>|^2 is at most this.
+        max_cx: Maximum number of CX gates; only whole layers are used.
+        infidelity: Target for 1 - |⟨state|circuit⟩|², at which the search stops.
         layout: "staircase" (from one end to the other), "bidirectional" (from the middle outwards, half the
             depth), "brickwall" (smallest depth, more CX for the same infidelity) or "tree" (gates along the
-            branches of a tree state, or along a balanced tree: log2(n) steps, but between distant qubits).
-            None: "tree" for tree states, "staircase" for others.
-        real: Whether to use real gates; "auto" does so for real states, a global phase aside (for a tree, if
-            every tensor is real but for a phase). False gives every state the gates of complex ones.
-        restarts: Number of turned starts for every layer; more can find lower infidelities.
-        max_bond: Bond dimension of a state that is yet to be found (bitstrings, operator, circuit).
-        order: Of a vector's index: "little", qubit 0 is its lowest bit as in Qiskit, or "big", qubit 0 is its
-            highest bit as in quimb's kets and PennyLane.
-        seed: Seed of the random turns of some of the starts; the same seed gives the same circuit.
-        progress: Show a progress bar.
+            branches of a tree state or of a balanced tree: log2(n) steps, but between distant qubits). None
+            chooses "tree" for tree states and "staircase" for others.
+        real: Whether to use real gates. "auto" does so for states that are real up to a global phase (for a
+            tree, if every tensor is). False gives every state the gates of complex ones.
+        restarts: Number of turned starts per layer; more can find lower infidelities.
+        max_bond: Bond dimension of a state that has to be found first (bitstrings, observable, circuit).
+        order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
+            qubit 0 is its highest bit, as in quimb's kets and PennyLane.
+        seed: Random seed for the turned starts and for a state that has to be found first.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The circuit, its angles and the infidelity, exact for the state given or found. `converged` is False
-        if `infidelity` was not reached, and `message` says why. Large circuits are truncated to `max_bond`
-        first; what this leaves out, if anything, is in `message`, `exact` is then False, and `converged`
-        counts it.
+        The circuit, its angles and the infidelity, exact for the state given or found. If `infidelity` was
+        not reached, `converged` is False and `message` says why. Large circuits are first truncated to
+        `max_bond`; if that drops any weight, `message` names it, `exact` is False, and `converged` takes it
+        into account.
 
     Raises:
-        UsageError: The state is not one of the above, a limit is out of range, or the circuit asked for is
+        UsageError: The state is not one of the above, a limit is out of range, or the requested circuit is
             too deep for an exact contraction.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn import decompose
+        >>> ghz = np.zeros(16)
+        >>> ghz[[0, 15]] = np.sqrt(0.5)
+        >>> found = decompose(ghz, layers=1, restarts=0)
+        >>> found.cx_count, found.depth, found.infidelity < 1e-9
+        (5, 5, True)
     """
     _require_limits(layers, max_cx, infidelity, restarts)
     whole_number("max_bond", max_bond)
     if not (isinstance(real, bool) or real == "auto"):
         raise UsageError(f'real is {real!r}; give True, False or "auto".')
     if layout is not None:
-        layer_root(layout, 2)  # refuses a name that there is not
+        layer_root(layout, 2)  # refuses unknown names
     goal, origin, lost = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     if real is True and goal.dtype != np.float64:
         raise UsageError('the state is complex; give real=False or "auto".')
@@ -114,7 +122,7 @@ def decompose(
     real_gates = goal.dtype == np.float64
     most = _most_layers(layer, layers, max_cx, real_gates)
     if layers is not None and most:
-        ExactOverlap(goal, layer * most)  # refuses what is too deep before any work is done
+        ExactOverlap(goal, layer * most)  # refuses circuits that are too deep before any work is done
     target = infidelity
     if layers is None and max_cx is None and infidelity is None:
         target = _TARGET
@@ -192,7 +200,7 @@ def _starts(
     restarts: int,
     rng: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """Gates of one layer more than there are, by the name of the start."""
+    """Gates with one layer more, by the name of the start."""
     starts: dict[str, NDArray[Any]] = {}
     root = layer_root(layout, len(layer) + 1)
     if root is not None and isinstance(state, Chain):
@@ -213,7 +221,7 @@ def _starts(
 
 
 def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any]:
-    """Gates that make the product state nearest to the state, each qubit turned by the first gate on it."""
+    """Gates that prepare the nearest product state; the first gate on a qubit turns it."""
     turns = []
     for low, high in (vector.ravel() for vector in state.nearest_product()):
         turns.append(np.array([[low, -np.conj(high)], [high, np.conj(low)]], dtype))
@@ -229,7 +237,7 @@ def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any
 def _compete(
     contraction: ExactOverlap, starts: dict[str, NDArray[Any]], enough: float
 ) -> tuple[NDArray[Any], str]:
-    """Optimize all starts, drop the worse ones, optimize on; the winner's gates and name."""
+    """Optimize all starts, drop the worse ones, and continue; the winner's gates and name."""
     stay = -(-len(starts) // 3)
     for count, iterations in enumerate(_ROUNDS):
         reached = {}

@@ -1,7 +1,7 @@
-"""More gates for a circuit that already means something: blocks near the identity, which hardly change it.
+"""Append blocks near the identity to a trained circuit, which hardly change it.
 
 This is the step from a circuit made by `bondwise.tn.decompose` to one that can learn more than the tensor
-network knew (Rudolph et al., arXiv:2208.13673).
+network (Rudolph et al., arXiv:2208.13673).
 """
 
 from __future__ import annotations
@@ -22,12 +22,19 @@ from bondwise.tn.preparation.blocks import get_block
 
 
 class Extension(NamedTuple):
-    """A longer circuit and its parameters.
+    """A longer circuit and its parameters, as `extend` returns them.
 
     Attributes:
         circuit: The given circuit followed by the new blocks.
-        parameters: Values in the order of `circuit.parameters`: the given ones, then the new ones; radians,
-            float64.
+        parameters: Values in the order of `circuit.parameters`, first the given ones, then the new ones;
+            radians, float64.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.tn import extend
+        >>> circuit, parameters = extend(QuantumCircuit(3), [], [(0, 1), (1, 2)], strength=0.0)
+        >>> circuit.num_parameters, bool(parameters.any())
+        (12, False)
     """
 
     circuit: QuantumCircuit
@@ -47,19 +54,26 @@ def extend(
 
     Args:
         circuit: A circuit without measurements; it is not changed.
-        parameters: Its values, shape (*batch, P), radians.
-        pairs: The qubits of each block in time order; any two different qubits, neighbors or not.
+        parameters: Values of its parameters, shape (*batch, P), in radians.
+        pairs: Pairs of different qubits, one per block in time order, neighbors or not.
         strength: Standard deviation of the new angles in radians; at 0 the new blocks are the identity.
         gate: "so4" (2 CX and 6 angles, keeps real states real) or "su4" (3 CX and 15 angles).
-        seed: Seed of the new angles.
+        seed: Random seed for the new angles.
 
     Returns:
-        The longer circuit and all values, shape (*batch, P + new). Its new parameters come after the given
+        The longer circuit and all values, shape (*batch, P + new). The new parameters come after the given
         ones.
 
     Raises:
-        UsageError: Unknown gate, a pair that is not two different qubits of the circuit, a wrong number of
-            parameters, a negative strength, or a circuit with measurements.
+        UsageError: The gate is unknown, a pair is not two different qubits of the circuit, the number of
+            parameters is wrong, the strength is negative, or the circuit has measurements.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.tn import extend
+        >>> longer = extend(QuantumCircuit(2), [], [(0, 1)], gate="su4", strength=0.1, seed=0)
+        >>> longer.parameters.shape, longer.circuit.count_ops()["cx"]
+        ((15,), 3)
     """
     block = get_block(gate)
     circuit = as_circuit(circuit)
@@ -70,7 +84,7 @@ def extend(
         raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
     real_number("strength", strength, zero=True)
     if circuit.num_clbits:
-        raise UsageError("the circuit has classical bits; extend it before measurements are added.")
+        raise UsageError("the circuit has classical bits; extend it before adding measurements.")
     longer = circuit.copy()
     fresh = ParameterVector(_next_name(circuit.parameters), len(pairs) * block.size)
     for k, (a, b) in enumerate(pairs):
@@ -80,7 +94,7 @@ def extend(
 
 
 def _next_name(parameters: Iterable[Parameter]) -> str:
-    """A name behind all present ones, as Qiskit sorts by name: theta, theta_x001, theta_x002, ..."""
+    """A name that Qiskit sorts after all present ones: theta, theta_x001, theta_x002, ..."""
     names = [getattr(parameter, "vector", parameter).name for parameter in parameters]
     if not names:
         return "theta"

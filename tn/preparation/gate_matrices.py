@@ -1,8 +1,9 @@
-"""A parametrized Qiskit circuit as two-qubit matrices of its parameters, with derivatives.
+"""A parametrized Qiskit circuit as two-qubit matrices that depend on its parameters, with derivatives.
 
-Every run of gates on the same two qubits becomes one 4 x 4 matrix, a product of fixed matrices and of
-rotations exp(-i angle/2 P) by a Pauli word P. Given the derivative of a function with respect to the entries
-of all these matrices, the chain rule gives it with respect to the parameters. Global phases are left out.
+Every run of gates on the same two qubits becomes one 4 x 4 matrix: a product of fixed matrices and of
+rotations exp(-i angle/2 P) about Pauli words P. From the derivative of a function with respect to the entries
+of these matrices, the chain rule gives its derivative with respect to the parameters. Global phases are
+dropped.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ class GateMatrices:
     """The matrices of a circuit.
 
     Args:
-        circuit: On at least two qubits, of gates only; measurements at its end are left out.
+        circuit: A circuit of gates on at least two qubits; final measurements are left out.
 
     Attributes:
-        circuit: The same in fixed gates and rotations of one or two qubits.
+        circuit: The same circuit in fixed gates and rotations of one or two qubits.
         pairs: The qubits (a, b) of each matrix, a < b, in time order; rows and columns are 2 * (bit of a) +
             (bit of b).
 
     Raises:
-        UsageError: The circuit holds something that is not a gate, or has one qubit.
+        UsageError: The circuit contains an operation that is not a gate, or has a single qubit.
     """
 
     def __init__(self, circuit: QuantumCircuit) -> None:
         self.circuit = plain = _unrolled(circuit)
         self.pairs: list[tuple[int, int]] = []
         self._parameters = list(circuit.parameters)
-        operations: list[list[_Factor]] = []  # of each block
-        current: dict[int, int] = {}  # the block that a qubit was in last
+        operations: list[list[_Factor]] = []  # of each matrix
+        current: dict[int, int] = {}  # the last matrix that acts on a qubit
         waiting: dict[int, list[_Factor]] = {}
         for step in plain.data:
             if isinstance(step.operation, Barrier | Delay) or not step.qubits:
@@ -65,7 +66,7 @@ class GateMatrices:
             if block != current.get(qubits[-1], -2):
                 block = self._open(qubits, operations, current, waiting)
             operations[block] += [(_on_pair(m, qubits, self.pairs[block]), angle) for m, angle in parts]
-        for qubit in list(waiting):  # qubits that no gate joins to another
+        for qubit in list(waiting):  # qubits without two-qubit gates
             if qubit in waiting:
                 other = qubit + 1 if qubit + 1 < circuit.num_qubits else qubit - 1
                 self._open((qubit, other), operations, current, waiting)
@@ -95,7 +96,7 @@ class GateMatrices:
         """The derivative of a function o with respect to the parameters, (P,).
 
         Args:
-            parameters: Shape (P,).
+            parameters: Parameters, shape (P,).
             environments: Derivative of o with respect to the entries of `gates(parameters)`, (M, 4, 4); o
                 must be linear in each matrix.
         """
@@ -131,6 +132,7 @@ class GateMatrices:
         current: dict[int, int],
         waiting: dict[int, list[_Factor]],
     ) -> int:
+        """Start a matrix on two qubits with the gates that wait on them; return its index."""
         pair = (min(qubits), max(qubits))
         self.pairs.append(pair)
         operations.append(
@@ -145,7 +147,9 @@ class GateMatrices:
 
 
 class _Angles:
-    """Angles of rotations as a function of the parameters; affine ones, nearly all, are one product."""
+    """Angles of rotations as functions of the parameters; the affine ones, nearly all, are one matrix
+    product.
+    """
 
     def __init__(self, expressions: list[ParameterExpression], parameters: list[Parameter]) -> None:
         column = {parameter: j for j, parameter in enumerate(parameters)}
@@ -186,7 +190,7 @@ class _Angles:
         }
         try:
             return float(expression.bind(values))
-        except (TypeError, ZeroDivisionError):  # complex or infinite: no angle here
+        except (TypeError, ZeroDivisionError):  # complex or infinite, so not an angle
             return np.nan
 
 
@@ -227,7 +231,7 @@ def _parts(operation: Any) -> list[_Factor]:
 
 
 def _on_pair(matrix: NDArray[Any], qubits: tuple[int, ...], pair: tuple[int, int]) -> NDArray[Any]:
-    """A gate's matrix, in Qiskit's order of bits, on the pair it belongs to."""
+    """A gate's matrix, in Qiskit's bit order, on the pair that it belongs to."""
     if len(qubits) == 1:
         return np.kron(matrix, np.eye(2)) if qubits[0] == pair[0] else np.kron(np.eye(2), matrix)
     # Qiskit's first qubit is the lower bit, ours the higher

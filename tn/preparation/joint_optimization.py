@@ -1,10 +1,9 @@
 """Joint optimization of all gates of a circuit by L-BFGS on the manifold of unitaries.
 
-Around the starting gates G the chart is G (I - A/2)^-1 (I + A/2) = G (2 P - I) with P = (I - A/2)^-1 and A
+Around the initial gates G the chart is G (I - A/2)⁻¹ (I + A/2) = G (2 P - I) with P = (I - A/2)⁻¹ and A
 skew-Hermitian (the Cayley transform), which stays unitary and keeps real gates in SO(4). With the
 environments E of the overlap o (`bondwise.tn.overlap.exact`), dP = P dA/2 P gives the gradient in closed
-form:
-d|o|^2 = Re tr(K dA) with K = 2 conj(o) P E^T G P.
+form: d|o|² = Re tr(K dA) with K = 2 conj(o) P Eᵀ G P.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from scipy.optimize import minimize
 from bondwise.tn.overlap.exact import ExactOverlap
 
 _ROWS, _COLUMNS = np.triu_indices(4, 1)
-_EXACT = 1e-14  # rounding of 1 - |overlap|^2; nothing is gained below
+_EXACT = 1e-14  # rounding error of 1 - |overlap|²
 
 
 def polish(
     contraction: ExactOverlap, gates: NDArray[Any], iterations: int, enough: float = 0.0
 ) -> tuple[NDArray[Any], float]:
-    """Raise |overlap|^2 by L-BFGS over all gates at once.
+    """Increase |overlap|² by L-BFGS over all gates at once.
 
     Args:
         contraction: The state and the layout of the circuit.
-        gates: Starting gates, shape (M, 4, 4), unitary; real gates stay real and keep their determinant.
-        iterations: Most L-BFGS iterations.
-        enough: Stop at an infidelity of at most this.
+        gates: Initial gates, shape (M, 4, 4), unitary. Real gates stay real and keep their determinant.
+        iterations: Maximum number of L-BFGS iterations.
+        enough: Infidelity at which to stop.
 
     Returns:
-        The gates and their infidelity 1 - |overlap|^2, never above that of the start.
+        The gates and their infidelity 1 - |overlap|², never above that of the initial gates.
     """
     gates = gates.astype(np.result_type(contraction.dtype, gates), copy=False)
     start = 1 - abs(contraction.overlap(gates)) ** 2
@@ -58,23 +57,23 @@ def polish(
 
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-12}
     minimize(loss, np.zeros(coordinates(gates)), jac=True, method="L-BFGS-B", options=options, callback=stop)
-    # products of many steps drift from unitarity by rounding
+    # rounding in many steps leads away from unitarity
     u, _, v = np.linalg.svd(best[1])
     return u @ v, best[0]
 
 
 def turn(gates: NDArray[Any], x: NDArray[np.float64]) -> NDArray[Any]:
-    """The gates (M, 4, 4) moved along the chart by `coordinates(gates)` numbers, radians to first order."""
+    """Move gates (M, 4, 4) along the chart by `coordinates(gates)` numbers, radians to first order."""
     return gates @ (2 * _inverse(x, gates.dtype) - np.eye(4))
 
 
 def coordinates(gates: NDArray[Any]) -> int:
-    """Dimension of the chart: 6 for every real gate, 16 for every complex one (one of them a phase)."""
+    """Dimension of the chart: 6 per real gate and 16 per complex one, of which one is a phase."""
     return len(gates) * (16 if np.iscomplexobj(gates) else 6)
 
 
 def _inverse(x: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-    """P = (I - A/2)^-1 for the skew-Hermitian matrices A (M, 4, 4) made of 6 real or 16 numbers each."""
+    """P = (I - A/2)⁻¹ for skew-Hermitian matrices A (M, 4, 4) built from 6 real or 16 numbers each."""
     real = dtype == np.float64
     x = x.reshape(-1, 6 if real else 16)
     skew = np.zeros((len(x), 4, 4), dtype)
@@ -87,7 +86,7 @@ def _inverse(x: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
 
 
 def _gradient(k: NDArray[Any]) -> NDArray[np.float64]:
-    """Derivative of Re tr(K A) with respect to the numbers of which A is made."""
+    """Derivative of Re tr(K A) with respect to the numbers from which A is built."""
     upper, lower = k[:, _ROWS, _COLUMNS], k[:, _COLUMNS, _ROWS]
     if not np.iscomplexobj(k):
         return (lower - upper).ravel()

@@ -1,9 +1,10 @@
 """Which qubits the gates of one layer act on, in time order.
 
 Every layer has n - 1 gates. Three of the layouts are trees over the qubits, from the root to the leaves, so
-that one layer makes every state of bond dimension 2 on that tree: a staircase is rooted at the first bond,
-the bidirectional one in the middle, which halves the depth, and the balanced tree reaches all qubits in
-log2(n) steps but needs gates between distant ones. The brickwall has two rows a layer, even and odd bonds.
+that one layer makes every state of bond dimension 2 on that tree: a staircase has its root at the first bond;
+the bidirectional layout has it in the middle, which halves the depth; and the balanced tree reaches all
+qubits in log2(n) steps but needs gates between distant ones. The brickwall has two rows per layer, even and
+odd bonds.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
     Args:
         layout: "staircase", "bidirectional", "brickwall" or "tree".
         sites: Number of qubits, at least 2.
-        tree: The state, if it is a tree: the layout "tree" then follows its branches. None: a balanced tree
-            of neighboring ranges of qubits.
+        tree: The state, if it is a tree, whose branches the layout "tree" then follows; None for a balanced
+            tree of neighboring ranges of qubits.
 
     Returns:
         n - 1 pairs of qubits in time order.
 
     Raises:
-        UsageError: There is no such layout.
+        UsageError: The layout is unknown.
     """
     if layout == "brickwall":
         return [(i, i + 1) for first in (0, 1) for i in range(first, sites - 1, 2)]
@@ -51,10 +52,10 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
 
 
 def layer_root(layout: str, sites: int) -> int | None:
-    """The bond at which a layer begins, counted from the left; None where it is not a chain with a root.
+    """The bond at which a layer begins, counted from the left; None for layouts that are not rooted chains.
 
     Raises:
-        UsageError: There is no such layout.
+        UsageError: The layout is unknown.
     """
     if layout not in get_args(Layout):
         raise unknown_name("layout", str(layout), get_args(Layout))

@@ -120,7 +120,7 @@ def test_so4_moves_in_six_directions_at_the_identity():
 @pytest.mark.parametrize(
     ("block", "gate", "message"),
     [
-        (SO4, SWAP, "determinant -1; SO4 makes those with \\+1, use SU4"),
+        (SO4, SWAP, "determinant -1; SO4 makes gates with \\+1 only, use SU4"),
         (SO4, ISWAP, "complex; so4 makes real gates only, use SU4"),
         (SU4, 2 * np.eye(4), "not unitary"),
         (SU4, np.full((4, 4), np.nan), "not unitary"),

@@ -199,7 +199,7 @@ def test_results_are_stored(tmp_path):
 @settings(max_examples=10, deadline=None)
 @given(real=st.booleans(), seed=st.integers(0, 2**16))
 def test_removing_a_layer_leaves_what_the_layer_lacks(real, seed):
-    """<0|U^dagger|psi> is the overlap, however the gates are put."""
+    """⟨0|U†|ψ⟩ is the overlap, in whatever order the gates are removed."""
     rng = np.random.default_rng(seed)
     tensors = random_tensors(6, 4, rng, real=real)
     gates = random_gates(10, rng, real=real)

@@ -85,7 +85,7 @@ def test_wrong_use_is_refused():
         ((circuit, parameters[:-1], [(0, 1)]), "the circuit takes 12 in the last axis"),
         ((circuit, parameters, [(1, 1)]), "pair .1, 1. is not two different qubits out of 0 to 3"),
         ((circuit, parameters, [(0, 4)]), "pair .0, 4. is not two different qubits"),
-        ((measured, parameters, [(0, 1)]), "extend it before measurements are added"),
+        ((measured, parameters, [(0, 1)]), "extend it before adding measurements"),
     ]:
         with pytest.raises(UsageError, match=message):
             extend(*wrong)
