@@ -82,13 +82,13 @@ def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[A
 
 
 def _is_a(path: str, given: object) -> bool:
-    """Whether an object is of a class that may not be imported; its objects exist only where it is."""
+    """Whether an object is of a class, which is not imported: without its module it has no objects."""
     module, _, name = path.rpartition(".")
     return isinstance(given, getattr(sys.modules.get(module), name, ()))
 
 
 def _device_of(given: BackendLike) -> object:
-    """The device that a primitive runs on, where it says so; what is not a primitive is returned as is."""
+    """The device of a primitive, None if it does not have one; anything else is returned unchanged."""
     if not isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
         return given
     device = getattr(given, "backend", None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import floor, isfinite, pi
+from typing import TypeAlias
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qubit
@@ -23,7 +24,8 @@ from qiskit.transpiler import Target
 from bondwise.circuits import as_circuit, in_gates, true_names
 from bondwise.runs import UsageError, random_generator
 
-Inverse = Callable[[CircuitInstruction], list[CircuitInstruction]]
+Body: TypeAlias = list[CircuitInstruction]
+Block: TypeAlias = tuple[Sequence[Qubit], Body, list[Body]]  # qubits of the barriers, gates, pieces to fold
 
 
 def fold_global(
@@ -61,21 +63,12 @@ def fold_global(
     """
     circuit = as_circuit(circuit)
 
-    def arrange(
-        body: list[CircuitInstruction], counted: list[int], extra: int, inverse: Inverse
-    ) -> Iterator[CircuitInstruction]:
-        whole, part = divmod(extra, len(counted))
+    def blocks(body: Body, counted: list[int], whole: int, part: int) -> Iterator[Block]:
         touched = {qubit for instruction in body if _is_gate(instruction) for qubit in instruction.qubits}
-        fence = _fence([qubit for qubit in circuit.qubits if qubit in touched])
-        yield from body
-        for piece in [body] * whole + ([body[counted[-part] :]] if part else []):
-            yield fence
-            for instruction in reversed(piece):
-                yield from inverse(instruction)
-            yield fence
-            yield from piece
+        active = [qubit for qubit in circuit.qubits if qubit in touched]
+        yield active, body, [body] * whole + ([body[counted[-part] :]] if part else [])
 
-    return _folded(circuit, scale_factor, target, arrange)
+    return _folded(circuit, scale_factor, target, blocks)
 
 
 def fold_gates(
@@ -115,32 +108,26 @@ def fold_gates(
         (3.0, {'cx': 3, 'barrier': 2, 'h': 1})
     """
 
-    def arrange(
-        body: list[CircuitInstruction], counted: list[int], extra: int, inverse: Inverse
-    ) -> Iterator[CircuitInstruction]:
-        whole, part = divmod(extra, len(counted))
+    def blocks(body: Body, counted: list[int], whole: int, part: int) -> Iterator[Block]:
         folds = dict.fromkeys(counted, whole)
         for position in random_generator(seed).permutation(counted)[:part]:
             folds[int(position)] += 1
         for position, instruction in enumerate(body):
-            yield instruction
-            fence = _fence(instruction.qubits)
-            for _ in range(folds.get(position, 0)):
-                yield from (fence, *inverse(instruction), fence, instruction)
+            yield instruction.qubits, [instruction], [[instruction]] * folds.get(position, 0)
 
-    return _folded(as_circuit(circuit), scale_factor, target, arrange)
+    return _folded(as_circuit(circuit), scale_factor, target, blocks)
 
 
 def _folded(
     circuit: QuantumCircuit,
     scale_factor: float,
     target: Target | None,
-    arrange: Callable[[list[CircuitInstruction], list[int], int, Inverse], Iterable[CircuitInstruction]],
+    blocks: Callable[[Body, list[int], int, int], Iterable[Block]],
 ) -> tuple[QuantumCircuit, float]:
-    """The circuit with its gates as `arrange` repeats them, and the scale factor achieved.
+    """The circuit with each of its blocks followed by folded pieces, and the scale factor achieved.
 
-    `arrange` gets the unitary part, the positions of its gates that count, how many of these to fold in all,
-    and what writes their inverses.
+    `blocks` is given the unitary part, the positions of the gates that count, how often to fold each of them,
+    and how many to fold once more.
     """
     named = in_gates(true_names(circuit))
     body, tail = _split(named)
@@ -148,14 +135,17 @@ def _folded(
     extra = _extra_folds(scale_factor, len(counted))
     if not extra:
         return circuit, 1.0
+    inverse, instructions = _inverter(named, target), []
+    for qubits, block, pieces in blocks(body, counted, *divmod(extra, len(counted))):
+        instructions += block
+        for piece in pieces:
+            fence = CircuitInstruction(Barrier(len(qubits)), qubits)
+            undone = [part for instruction in reversed(piece) for part in inverse(instruction)]
+            instructions += [fence, *undone, fence, *piece]
     folded = circuit.copy_empty_like()
-    for instruction in (*arrange(body, counted, extra, _inverter(named, target)), *tail):
+    for instruction in (*instructions, *tail):
         folded.append(instruction)
     return folded, 1 + 2 * extra / len(counted)
-
-
-def _fence(qubits: Sequence[Qubit]) -> CircuitInstruction:
-    return CircuitInstruction(Barrier(len(qubits)), qubits)
 
 
 def _extra_folds(scale_factor: float, count: int) -> int:
@@ -180,10 +170,10 @@ def _counted(body: Sequence[CircuitInstruction]) -> list[int]:
     return [position for position in gates if len(body[position].qubits) > 1] or gates
 
 
-def _split(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], list[CircuitInstruction]]:
+def _split(circuit: QuantumCircuit) -> tuple[Body, Body]:
     """The unitary part and the measurements after it, which commute with gates on other qubits."""
-    body: list[CircuitInstruction] = []
-    tail: list[CircuitInstruction] = []
+    body: Body = []
+    tail: Body = []
     measured: set[Qubit] = set()
     for instruction in circuit.data:
         operation = instruction.operation
@@ -205,7 +195,7 @@ def _split(circuit: QuantumCircuit) -> tuple[list[CircuitInstruction], list[Circ
     return body, tail
 
 
-def _inverter(circuit: QuantumCircuit, target: Target | None) -> Inverse:
+def _inverter(circuit: QuantumCircuit, target: Target | None) -> Callable[[CircuitInstruction], Body]:
     """The function that writes the inverse of one of the circuit's instructions in the gates allowed."""
     own = {instruction.operation.name for instruction in circuit.data}
 
@@ -215,7 +205,7 @@ def _inverter(circuit: QuantumCircuit, target: Target | None) -> Inverse:
         places = tuple(circuit.find_bit(qubit).index for qubit in part.qubits)
         return target.instruction_supported(part.operation.name, places)
 
-    def inverse(instruction: CircuitInstruction) -> list[CircuitInstruction]:
+    def inverse(instruction: CircuitInstruction) -> Body:
         if not _is_gate(instruction):
             return [instruction]  # a barrier or a delay is its own inverse
         ways = _inverses(instruction)
@@ -232,7 +222,7 @@ def _inverter(circuit: QuantumCircuit, target: Target | None) -> Inverse:
     return inverse
 
 
-def _inverses(instruction: CircuitInstruction) -> list[list[CircuitInstruction]]:
+def _inverses(instruction: CircuitInstruction) -> list[Body]:
     """Ways to write the inverse up to a global phase, the best first, the gate's own inverse last."""
     operation, qubits = instruction.operation, instruction.qubits
     first = qubits[:1]

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends import Backend, Estimate, estimate, get_backend
+from bondwise.backends import Backend, BackendLike, Estimate, estimate, get_backend
 from bondwise.qml.protein.classifiers.classifier import probabilities_of
 from bondwise.qml.protein.classifiers.qtn import QTNClassifier, Readout
 from bondwise.qml.protein.classifiers.training import batches
@@ -67,7 +67,7 @@ def predict_on_backend(
     model: QTNClassifier,
     sequences: Sequence[str],
     *,
-    backend: str | Backend | Any = "statevector",
+    backend: BackendLike = "statevector",
     shots: int | None = 1024,
     seed: int | None = None,
     progress: bool = False,
