@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 
-from bondwise.backends import estimate, expectation, get_backend
+from bondwise.backends import BackendLike, estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, hermitian
 from bondwise.qml.training.driver import Step, Training, minimize
@@ -21,18 +21,26 @@ from bondwise.runs import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class VQEResult(Training):
-    """A trained circuit; `value` is the energy at `parameters` and `std` its standard error.
+    """The result of a VQE; `value` is the energy at `parameters` and `std` its standard error.
 
-    On exact backends `parameters` are those of the lowest energy met. Where energies are sampled the lowest
-    one is a lucky draw, so they are the last ones, and their energy is measured afresh; `shots` and `job_ids`
-    are those of this measurement.
+    If energies are exact, `parameters` are those with the lowest energy. If they are sampled, the lowest one
+    is a lucky draw, so `parameters` are the last ones and their energy is measured again; `shots` and
+    `job_ids` belong to this measurement.
+
+    Example:
+        >>> from bondwise import qml
+        >>> circuit = qml.brickwall(2, 1)
+        >>> vqe = qml.VQE(qml.heisenberg(2), circuit, optimizer="lbfgs")
+        >>> result = vqe.run(qml.random_start(circuit, seed=1), steps=20)
+        >>> print(f"{result.losses[0]:.4f} {result.value:.4f}")
+        0.0581 -0.7500
     """
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the energy against the steps.
+        """Plot the energy against the step.
 
         Args:
-            ax: Matplotlib Axes; None makes a figure.
+            ax: Matplotlib Axes; None for those of a new figure.
 
         Returns:
             The Axes.
@@ -43,21 +51,31 @@ class VQEResult(Training):
 
 
 class VQE:
-    """A Hamiltonian, a circuit, and how to train it.
+    """The variational quantum eigensolver for a Hamiltonian and a circuit.
 
     Args:
-        hamiltonian: A Hermitian operator on as many qubits as the circuit, of any kind that `estimate` takes;
-            qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
-        circuit: With parameters and without measurements.
-        backend: Where energies are evaluated: a name or any object that `get_backend` takes.
-        optimizer: As for `minimize`.
-        learning_rate: As for `minimize`.
-        gradient: As for `expectation`.
-        shots: Per measured basis; None is exact where the backend can be.
+        hamiltonian: Hermitian operator on the qubits of the circuit, of any kind that `estimate` takes;
+            qubit 0 is the rightmost letter, and PennyLane's wire i is qubit i.
+        circuit: Circuit with parameters and without measurements.
+        backend: Backend that evaluates the energies, a name or any object that `get_backend` takes.
+        optimizer: Name of the optimizer, see `minimize`.
+        learning_rate: Learning rate, see `minimize`.
+        gradient: Gradient method, see `expectation`.
+        shots: Number of shots per measured basis; None for exact energies if the backend has them.
 
     Raises:
-        UsageError: The Hamiltonian is no operator, not Hermitian or of another size, or there is nothing to
-            train.
+        UsageError: The Hamiltonian is not a Hermitian operator on the qubits of the circuit, or the circuit
+            has no parameters.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise import qml
+        >>> circuit = qml.brickwall(3, 3)
+        >>> vqe = qml.VQE(qml.ising(3), circuit, optimizer="lbfgs")
+        >>> result = vqe.run(qml.near_identity_start(circuit, seed=0), steps=40)
+        >>> energy, _ = qml.exact_ground_state(qml.ising(3))
+        >>> bool(np.isclose(result.value, energy))
+        True
     """
 
     def __init__(
@@ -65,7 +83,7 @@ class VQE:
         hamiltonian: Observable,
         circuit: QuantumCircuit,
         *,
-        backend: Any = "statevector",
+        backend: BackendLike = "statevector",
         optimizer: str = "adam",
         learning_rate: float | None = None,
         gradient: Gradient = "auto",
@@ -103,23 +121,23 @@ class VQE:
 
         Args:
             parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
-            steps: Updates at most.
-            seed: Of shots and of stochastic gradients; each evaluation draws anew.
-            callbacks: As for `minimize`, and so are all the following.
+            steps: Largest number of updates.
+            seed: Random seed for shots and stochastic gradients; each evaluation draws anew.
+            callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
-                the backend and the settings, not to `parameters`.
-            checkpoint_every: Steps from one checkpoint to the next.
-            resume: Continue from `checkpoint` if it is there.
-            patience: Steps without gain before the run counts as converged.
-            tolerance: Gain that counts, in units of the energy.
-            progress: Show a bar, with this title if it is text.
-            run: Whatever else the checkpoint is to be bound to.
+                the backend and the settings, but not to `parameters`.
+            checkpoint_every: Number of steps between checkpoints.
+            resume: Whether to continue from `checkpoint` if it exists.
+            patience: Number of steps without gain after which the run counts as converged.
+            tolerance: Smallest gain that counts, in units of the energy.
+            progress: Whether to show a progress bar; a string is its title.
+            run: Further text that the checkpoint is bound to.
 
         Returns:
-            Energy, angles and trace.
+            Energy, angles and histories.
 
         Raises:
-            UsageError: The number of angles is wrong, or as `minimize` says.
+            UsageError: The number of angles is wrong, or see `minimize`.
             RunError: The checkpoint cannot be written.
         """
         if np.shape(parameters) != (self.circuit.num_parameters,):

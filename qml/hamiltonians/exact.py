@@ -1,7 +1,7 @@
-"""Exact ground levels by Lanczos iteration on the sparse matrix: the reference for up to 18 qubits.
+"""Exact ground levels by Lanczos iteration on the sparse matrix, the reference for up to 18 qubits.
 
-Lanczos iteration sees one state of a degenerate level. So the states found are lifted above the spectrum,
-`H + 3s V V†` with s above the norm of H, and the next is looked for, until it lies above the level.
+Lanczos iteration finds one state of a degenerate level. The states found are therefore lifted above the
+spectrum, `H + 3s V V†` with s above the norm of H, until the next state lies above the level.
 """
 
 from __future__ import annotations
@@ -20,24 +20,31 @@ _MAX_ENTRIES = 2**26  # of the sparse matrix, 12 to 20 bytes each
 
 
 def exact_ground_state(hamiltonian: Observable) -> tuple[float, np.ndarray | None]:
-    """Lowest eigenvalue and all states that have it.
+    """Compute the lowest eigenvalue and all states that have it.
 
-    Odd Heisenberg chains, for one, have two ground states, and any mixture of them is as good: the weight of
-    a state vector outside the level is `1 - np.linalg.norm(states.conj().T @ state) ** 2`.
+    Odd Heisenberg chains, for example, have two ground states, and any mixture of them is a ground state. The
+    weight of a state vector outside the level is `1 - np.linalg.norm(states.conj().T @ state) ** 2`.
 
     Args:
         hamiltonian: Hermitian operator on at most 18 qubits, of any kind that `estimate` takes; qubit 0 is
-            the rightmost letter, PennyLane's wire i is qubit i.
+            the rightmost letter, and PennyLane's wire i is qubit i.
 
     Returns:
-        The energy, and an orthonormal basis of the ground level, shape (2**n, d) for a level of d states, in
-        Qiskit's order (qubit 0 is the last bit of the index); float64 when the matrix is real, complex128
-        otherwise; always the same one. Energies within 1e-8 of the sum of the non-identity coefficients'
-        absolute values count as one level. In place of the basis None if n > 8 and the level has more than
-        32 states.
+        The energy, and an orthonormal basis of the ground level of shape (2**n, d) for d states, in Qiskit's
+        order (qubit 0 is the last bit of the index); float64 if the matrix is real, complex128 otherwise.
+        Repeated calls return the same basis. Energies count as one level if they differ by at most 1e-8 times
+        the sum of the absolute values of the non-identity coefficients. The basis is None if n > 8 and the
+        level has more than 32 states.
 
     Raises:
-        UsageError: Too many qubits (use `bondwise.tn.ground_state`), or no Hermitian operator.
+        UsageError: The Hamiltonian has too many qubits (use `bondwise.tn.ground_state`) or is not a Hermitian
+            operator.
+
+    Example:
+        >>> from bondwise.qml import exact_ground_state, heisenberg
+        >>> energy, states = exact_ground_state(heisenberg(3))
+        >>> print(f"{energy:.4f}", states.shape)
+        -1.0000 (8, 2)
     """
     hamiltonian = as_operator(hamiltonian, what="Hamiltonian")
     num_qubits = hamiltonian.num_qubits
@@ -65,7 +72,7 @@ def exact_ground_state(hamiltonian: Observable) -> tuple[float, np.ndarray | Non
 
 
 def _lowest(matrix: csr_matrix, scale: float, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenstates one by one, from below, until one lies above the ground level or they are too many."""
+    """Eigenstates from below, until one lies above the ground level or there are too many."""
     random = np.random.default_rng(0)
     energies, states = np.empty(0), np.empty((matrix.shape[0], 0), matrix.dtype)
     while len(energies) <= _MAX_STATES and np.all(energies <= energies.min(initial=np.inf) + width):

@@ -1,6 +1,6 @@
 """Hamiltonians in files: JSON, `[["ZZI", -1.0], ["IIX", 0.5]]`, or plain lines, `-1.0 ZZI`.
 
-Qubit 0 is the rightmost character of a Pauli string, as in Qiskit.
+Qubit 0 is the rightmost letter of a Pauli string, as in Qiskit.
 """
 
 from __future__ import annotations
@@ -25,15 +25,23 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
     """Read a Hamiltonian from a file of either form.
 
     Args:
-        path: The file; JSON is recognized by its first character. In the plain form empty lines and what
-            follows a `#` are skipped.
+        path: File in either form; JSON is recognized by its first character. In plain files, empty lines and
+            text after a `#` are skipped.
 
     Returns:
-        The operator, its terms in the order of the file.
+        The operator, with its terms in the order of the file.
 
     Raises:
-        UsageError: Not readable, malformed, empty, strings of unequal length, or a coefficient that is not a
-            finite real number (the operator would not be Hermitian); file and line (JSON: term) are named.
+        UsageError: The file cannot be read, is malformed or empty, its strings differ in length, or a
+            coefficient is not a finite real number, so that the operator would not be Hermitian. The message
+            names the file and the line (JSON: the term).
+
+    Example:
+        >>> from pathlib import Path
+        >>> from bondwise.qml import read_hamiltonian
+        >>> _ = Path("h.txt").write_text("-1.0 ZZI\\n-1.0 IZZ  # couplings\\n0.5 IIX\\n")
+        >>> read_hamiltonian("h.txt").paulis.to_labels()
+        ['ZZI', 'IZZ', 'IIX']
     """
     path = Path(path)
     text = read_text(path)
@@ -43,37 +51,43 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
     for place, pauli, coefficient in rows:
         if not isinstance(pauli, str) or not re.fullmatch("[IXYZ]+", pauli):
             raise UsageError(
-                f"{place}: {repr(pauli)[:40]} is no Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
+                f"{place}: {repr(pauli)[:40]} is not a Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
             )
         if not terms:
             require_within("qubits", len(pauli), path)
             require_within("array_bytes", 2 * len(pauli) * len(rows), path)
         if terms and len(pauli) != len(terms[0][0]):
             raise UsageError(
-                f"{place}: {pauli[:40]!r} has {len(pauli)} letters "
-                f"where the first term has {len(terms[0][0])}."
+                f"{place}: {pauli[:40]!r} has {len(pauli)} letters, the first term has {len(terms[0][0])}; "
+                "write one letter per qubit."
             )
         terms.append((pauli, _coefficient(place, coefficient)))
     if not terms:
-        raise UsageError(f"{path} holds no term; write lines such as '-1.0 ZZI'.")
+        raise UsageError(f"{path} holds no terms; write lines such as '-1.0 ZZI'.")
     if not math.isfinite(sum(abs(coefficient) for _, coefficient in terms)):
-        raise UsageError(f"{path}: the coefficients add up to more than a number can be; scale them down.")
+        raise UsageError(f"{path}: the sum of the coefficients is infinite; scale them down.")
     return _with_real_coefficients(SparsePauliOp.from_list(terms), [place for place, _, _ in rows])
 
 
 def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> Path:
-    """Write a Hamiltonian as JSON that `read_hamiltonian` gives back to the last bit.
+    """Write a Hamiltonian as JSON, from which `read_hamiltonian` restores it to the last bit.
 
     Args:
-        hamiltonian: The operator, of any kind that `estimate` takes; its coefficients must be real.
-        path: The file.
+        hamiltonian: Operator with real coefficients, of any kind that `estimate` takes.
+        path: File to write.
 
     Returns:
-        The path written.
+        The path of the file.
 
     Raises:
         UsageError: A coefficient is not a finite real number.
         RunError: The disk is full or read-only.
+
+    Example:
+        >>> from bondwise.qml import ising, read_hamiltonian, write_hamiltonian
+        >>> path = write_hamiltonian(ising(3), "ising.json")
+        >>> read_hamiltonian(path) == ising(3)
+        True
     """
     operator = as_operator(hamiltonian, what="Hamiltonian")
     operator = _with_real_coefficients(operator, [f"term {index}" for index in range(1, len(operator) + 1)])
@@ -105,7 +119,7 @@ def _plain_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
 
 
 def _with_real_coefficients(operator: SparsePauliOp, places: Sequence[str]) -> SparsePauliOp:
-    """The operator without rounding errors in imaginary parts; `places` names its terms in the message."""
+    """The operator without rounding errors in imaginary parts; `places` are the names of its terms."""
     try:
         hermitian(operator)
     except UsageError:
@@ -118,14 +132,14 @@ def _with_real_coefficients(operator: SparsePauliOp, places: Sequence[str]) -> S
 
 
 def _coefficient(place: str, given: Any) -> complex:
-    """A finite number from a number or its text."""
+    """A number, or the number that a text holds; it must be finite."""
     try:
         if isinstance(given, bool):
             raise ValueError
         value = complex(given)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
-            f"{place}: {repr(given)[:40]} is no coefficient; write a real number such as -1.0."
+            f"{place}: {repr(given)[:40]} is not a coefficient; write a real number such as -1.0."
         ) from None
     if not cmath.isfinite(value):
         raise UsageError(f"{place}: the coefficient {repr(given)[:40]} is not a finite number.")

@@ -1,14 +1,14 @@
-"""Spin-1/2 lattice models as `SparsePauliOp`.
+"""Lattice models of spins 1/2 as `SparsePauliOp`.
 
-With S = σ/2 and ⟨ij⟩ over the edges of the lattice, each edge counted once:
+With S = σ/2 and a sum over the edges ⟨ij⟩ of the lattice, each counted once:
 
     Heisenberg    H = J Σ⟨ij⟩ S_i·S_j                     (open chain, n = 12, J = 1: E0 = -5.1420906328)
     XXZ           H = J Σ⟨ij⟩ (SxSx + SySy + Δ SzSz)      (Δ = 1 is Heisenberg)
     Ising         H = -J Σ⟨ij⟩ Z_i Z_j - h Σ_i X_i        (σ, not S; the chain is critical at h = J)
 
-Site i is qubit i, the i-th character from the right of a Pauli string. A grid is numbered by a snake that
-runs along its shorter side (down the first column, up the second when rows ≤ columns): neighbors stay near
-each other on the line, which is what a matrix product state needs. The 3×4 grid:
+Site i is qubit i, the letter i places from the right of a Pauli string. A grid is numbered by a snake along
+its shorter side (down the first column and up the second if rows ≤ columns), so that neighbors stay close on
+the line, as a matrix product state needs it. The 3×4 grid:
 
     0  5  6 11
     1  4  7 10
@@ -29,18 +29,24 @@ Size = int | tuple[int, int]
 
 
 def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> SparsePauliOp:
-    """J Σ S·S; antiferromagnetic for J > 0.
+    """Heisenberg model, J Σ S·S; antiferromagnetic for J > 0.
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid; two rows are a ladder.
         coupling: J.
-        periodic: Close the lattice in every direction of three sites or more.
+        periodic: Whether to close the lattice in every direction with three sites or more.
 
     Returns:
-        An operator on as many qubits as there are sites, with real coefficients.
+        The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: Fewer than two sites, or a coupling that is not finite.
+        UsageError: There are fewer than two sites, or the coupling is not finite.
+
+    Example:
+        >>> from bondwise.qml import heisenberg
+        >>> heisenberg(2)
+        SparsePauliOp(['XX', 'YY', 'ZZ'],
+                      coeffs=[0.25+0.j, 0.25+0.j, 0.25+0.j])
     """
     return xxz(size, coupling=coupling, anisotropy=1.0, periodic=periodic)
 
@@ -48,19 +54,24 @@ def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> 
 def xxz(
     size: Size, *, coupling: float = 1.0, anisotropy: float = 1.0, periodic: bool = False
 ) -> SparsePauliOp:
-    """J Σ (SxSx + SySy + Δ SzSz).
+    """XXZ model, J Σ (SxSx + SySy + Δ SzSz).
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid.
         coupling: J.
-        anisotropy: Δ.
-        periodic: Close the lattice in every direction of three sites or more.
+        anisotropy: Δ; 1 is the Heisenberg model.
+        periodic: Whether to close the lattice in every direction with three sites or more.
 
     Returns:
-        An operator on as many qubits as there are sites, with real coefficients.
+        The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: Fewer than two sites, or a constant that is not finite.
+        UsageError: There are fewer than two sites, or a constant is not finite.
+
+    Example:
+        >>> from bondwise.qml import xxz
+        >>> xxz(2, anisotropy=0.5).coeffs.real
+        array([0.25 , 0.25 , 0.125])
     """
     exchange, longitudinal = coupling / 4, coupling * anisotropy / 4
     strengths = {"XX": exchange, "YY": exchange, "ZZ": longitudinal}
@@ -68,19 +79,24 @@ def xxz(
 
 
 def ising(size: Size, *, coupling: float = 1.0, field: float = 1.0, periodic: bool = False) -> SparsePauliOp:
-    """-J Σ ZZ - h Σ X, the Ising model in a transverse field.
+    """Ising model in a transverse field, -J Σ ZZ - h Σ X.
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid.
         coupling: J; ferromagnetic for J > 0.
         field: h; the default makes the chain critical.
-        periodic: Close the lattice in every direction of three sites or more.
+        periodic: Whether to close the lattice in every direction with three sites or more.
 
     Returns:
-        An operator on as many qubits as there are sites, with real coefficients.
+        The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: Fewer than two sites, or a constant that is not finite.
+        UsageError: There are fewer than two sites, or a constant is not finite.
+
+    Example:
+        >>> from bondwise.qml import ising
+        >>> ising(3, field=0.5).paulis.to_labels()
+        ['IZZ', 'ZZI', 'IIX', 'IXI', 'XII']
     """
     return _operator(size, {"ZZ": -coupling}, {"X": -field}, periodic)
 
@@ -89,18 +105,23 @@ MODELS = {"heisenberg": heisenberg, "ising": ising, "xxz": xxz}
 
 
 def model_hamiltonian(name: str, size: Size | str, *, periodic: bool = False) -> SparsePauliOp:
-    """A model by its name, with its default constants.
+    """Look up a model by its name, with its default constants.
 
     Args:
         name: `"heisenberg"`, `"ising"` or `"xxz"`.
-        size: As above, or as text: `"12"`, `"3x4"`.
-        periodic: Close the lattice in every direction of three sites or more.
+        size: Number of sites of a chain or (rows, columns) of a grid, or text: `"12"`, `"3x4"`.
+        periodic: Whether to close the lattice in every direction with three sites or more.
 
     Returns:
-        The operator.
+        The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: There is no such model or no such lattice.
+        UsageError: The model is unknown, or the size is not that of a lattice.
+
+    Example:
+        >>> from bondwise.qml import model_hamiltonian
+        >>> model_hamiltonian("heisenberg", "3x4").num_qubits
+        12
     """
     if name.lower() not in MODELS:
         raise unknown_name("model", name, MODELS)
@@ -108,20 +129,25 @@ def model_hamiltonian(name: str, size: Size | str, *, periodic: bool = False) ->
 
 
 def lattice_size(size: Size | str) -> Size:
-    """Check a size, given as a number, a pair or text such as `"12"` or `"3x4"`.
+    """Check the size of a lattice.
 
     Args:
-        size: The size.
+        size: Number of sites of a chain or (rows, columns) of a grid, or text: `"12"`, `"3x4"`.
 
     Returns:
         An int for a chain, (rows, columns) for a grid.
 
     Raises:
-        UsageError: It is not a lattice of at least two sites.
+        UsageError: The size is not that of a lattice with at least two sites.
+
+    Example:
+        >>> from bondwise.qml import lattice_size
+        >>> lattice_size("12"), lattice_size("3x4")
+        (12, (3, 4))
     """
     wrong = UsageError(
-        f"size {size!r} is no lattice; give a chain of two sites or more, such as 8, or rows and columns, "
-        "such as 3x4."
+        f"size {size!r} is not a lattice; give the sites of a chain, two or more, such as 8, or rows and "
+        "columns, such as 3x4."
     )
     if isinstance(size, str):
         if not re.fullmatch(r"\s*\d+\s*(x\s*\d+\s*)?", size):
@@ -138,17 +164,24 @@ def lattice_size(size: Size | str) -> Size:
 
 
 def lattice_edges(size: Size, *, periodic: bool = False) -> list[tuple[int, int]]:
-    """Pairs of neighboring sites, each once, as (smaller, larger), sorted.
+    """List the pairs of neighboring sites.
+
+    Sites of a grid are numbered by a snake along its shorter side, as shown in the module's docstring.
 
     Args:
-        size: Number of sites of a chain, or (rows, columns) of a grid, numbered by the snake shown above.
-        periodic: Close every direction of three sites or more; two sites have one bond, not two.
+        size: Number of sites of a chain, or (rows, columns) of a grid.
+        periodic: Whether to close every direction with three sites or more; two sites have one bond, not two.
 
     Returns:
-        The edges.
+        Each pair once, as (smaller, larger), sorted.
 
     Raises:
-        UsageError: It is not a lattice of at least two sites.
+        UsageError: The size is not that of a lattice with at least two sites.
+
+    Example:
+        >>> from bondwise.qml import lattice_edges
+        >>> lattice_edges((2, 3))
+        [(0, 1), (0, 3), (1, 2), (2, 3), (2, 5), (3, 4), (4, 5)]
     """
     size = lattice_size(size)
     short, long = (1, size) if isinstance(size, int) else sorted(size)
@@ -171,7 +204,7 @@ def _operator(
 ) -> SparsePauliOp:
     for strength in (*on_edges.values(), *on_sites.values()):
         if not math.isfinite(strength):
-            raise UsageError(f"a model's constants must be finite numbers; they gave {strength}.")
+            raise UsageError(f"the constants of a model must be finite numbers; they make {strength}.")
     size = lattice_size(size)
     num_sites = size if isinstance(size, int) else math.prod(size)
     edges = lattice_edges(size, periodic=periodic)

@@ -1,8 +1,10 @@
-"""The optimization driver: a trace, callbacks, early stop, checkpoints and bit-identical resumption.
+"""The optimization driver: histories, callbacks, early stopping, checkpoints and bit-identical resumption.
 
-Row k of every trace belongs to the parameters after k updates: a run of `steps` updates has steps + 1 rows.
-A checkpoint holds all that the next update depends on, the loss and gradient just computed included; a run
-that is killed and resumed therefore follows the very path of one that was not, bit for bit.
+A history is one array per quantity with one entry per step. Entry k belongs to the parameters after k
+updates, so a run of `steps` updates has steps + 1 entries.
+
+A checkpoint holds everything that the next update depends on, including the loss and gradient just computed.
+A run that is killed and resumed therefore follows the path of an uninterrupted one, bit for bit.
 """
 
 from __future__ import annotations
@@ -33,19 +35,35 @@ from bondwise.runs import (
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
-    """Raised by a callback to end the training in good order; its text becomes the result's message."""
+    """Raised by a callback to end the training regularly; its text becomes the message of the result.
+
+    Example:
+        >>> from bondwise.qml import StopTraining, minimize
+        >>> def enough(step):
+        ...     if step.loss < 0.5:
+        ...         raise StopTraining("good enough")
+        >>> minimize(lambda x: (x**2).sum(), [1.0], learning_rate=0.1, callbacks=[enough]).message
+        'good enough'
+    """
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a callback is given after each evaluation.
+    """The argument of a callback, which is called after each evaluation.
 
     Attributes:
-        step: Number of updates made so far.
-        loss: The loss at `parameters`.
-        gradient_norm: Euclidean norm of its gradient.
-        parameters: A copy, float64.
-        seconds: Since the beginning, earlier runs that were resumed included.
+        step: Number of updates so far.
+        loss: Loss at `parameters`.
+        gradient_norm: Euclidean norm of the gradient at `parameters`.
+        parameters: Copy of the parameters, float64.
+        seconds: Wall time since the beginning, including earlier runs that were resumed.
+
+    Example:
+        >>> from bondwise.qml import minimize
+        >>> steps = []
+        >>> _ = minimize(lambda x: (x**2).sum(), [1.0], steps=2, callbacks=[steps.append])
+        >>> [step.step for step in steps]
+        [0, 1, 2]
     """
 
     step: int
@@ -57,16 +75,24 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Result):
-    """How a training went; `value` is the lowest loss met, nan if there was none.
+    """The result of a training; `value` is the lowest loss, NaN if there was none.
 
     Attributes:
-        parameters: Where the loss was lowest, float64, of the shape given.
-        last: Parameters of the last row of the trace.
-        losses: Loss after k updates, float64 of shape (rows,).
-        gradient_norms: Euclidean norm of the gradient after k updates, shape (rows,).
-        seconds: Wall time since the beginning, shape (rows,).
-        converged: Whether a stopping rule was met, as opposed to the limit of steps, a callback or a failure.
-        message: Why it ended, in words.
+        parameters: Parameters with the lowest loss, float64, in the shape given.
+        last: Parameters of the last entry of the histories.
+        losses: Loss after k updates, float64 of shape (steps + 1,).
+        gradient_norms: Euclidean norm of the gradient after k updates, float64 of shape (steps + 1,).
+        seconds: Wall time since the beginning after k updates, float64 of shape (steps + 1,).
+        converged: Whether a stopping rule was met, rather than the limit of steps, a callback or a failure.
+        message: Why the training ended, in words.
+
+    Example:
+        >>> from bondwise.qml import minimize
+        >>> training = minimize(lambda x: (x**2).sum(), [1.0], optimizer="sgd", steps=3)
+        >>> training.losses.round(4)
+        array([1.    , 0.81  , 0.6561, 0.5314])
+        >>> training.converged, training.message
+        (False, 'all 3 steps were taken')
     """
 
     parameters: np.ndarray
@@ -78,10 +104,10 @@ class Training(Result):
     message: str
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the loss against the steps.
+        """Plot the loss against the step.
 
         Args:
-            ax: Matplotlib Axes; None makes a figure.
+            ax: Matplotlib Axes; None for those of a new figure.
 
         Returns:
             The Axes.
@@ -113,31 +139,40 @@ def minimize(
     """Minimize a differentiable function.
 
     Args:
-        loss: Maps a float64 tensor of the shape of `parameters` to a scalar tensor.
-        parameters: Where to start: array or tensor of any shape; computed with in float64.
-        optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"` or `"lbfgs"` (strong Wolfe line search; one step
-            is one outer iteration, of one evaluation or a few).
-        learning_rate: None takes 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd, 1 for lbfgs.
-        steps: Number of updates at most, those before a resumption included.
-        callbacks: Called in turn with a `Step` after each evaluation; may raise `StopTraining`.
-        checkpoint: File to keep the state of the run in; it must not exist unless `resume` is set.
-        checkpoint_every: Write it after so many steps, and at the end.
-        resume: Continue from `checkpoint` if it is there; of `parameters` only the shape is used then.
-        patience: End, converged, when the last so many steps have not lowered the best loss by more than
-            `tolerance`. None: never.
-        tolerance: See `patience`; in units of the loss.
-        generator: The source of randomness that `loss` draws from, if any: it is part of the checkpoint.
-        progress: Show a bar, with this title if it is text.
-        run: Fingerprint of what is minimized; a checkpoint with another one is refused.
+        loss: Function from a float64 tensor of the shape of `parameters` to a scalar tensor.
+        parameters: Starting point, an array or tensor of any shape; computations are in float64.
+        optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"` or `"lbfgs"` (strong Wolfe line search; a step is
+            one outer iteration with one or more evaluations).
+        learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd
+            and 1 for lbfgs.
+        steps: Largest number of updates, including those before a resumption.
+        callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
+            `StopTraining`.
+        checkpoint: File for the state of the run. It must not exist unless `resume` is set.
+        checkpoint_every: Number of steps between checkpoints; one is also written at the end.
+        resume: Whether to continue from `checkpoint` if it exists;
+            only the shape of `parameters` counts then.
+        patience: Number of steps that must lower the best loss by more than `tolerance`, or else the training
+            ends as converged. None for no such limit.
+        tolerance: Smallest gain that counts for `patience`, in units of the loss.
+        generator: Random generator that `loss` draws from; its state is part of the checkpoint.
+        progress: Whether to show a progress bar; a string is its title.
+        run: Fingerprint of the problem. A checkpoint with another one is refused.
 
     Returns:
-        The training. A point, loss or gradient that is not finite ends it with `converged` False, the step in
-        `message`, and the parameters that were good.
+        The training. If the point, the loss or the gradient becomes infinite or NaN, the training ends with
+        `converged` False, the step in `message`, and the best parameters before.
 
     Raises:
-        UsageError: An unknown optimizer, a number out of range, a loss that is no differentiable number, or a
-            checkpoint that is there when it must not be, damaged, or of another run.
+        UsageError: The optimizer is unknown, a number is out of range, the loss is not a differentiable
+            number, or the checkpoint already exists, is damaged or belongs to another run.
         RunError: The checkpoint cannot be written.
+
+    Example:
+        >>> from bondwise.qml import minimize
+        >>> result = minimize(lambda x: ((x - 3) ** 2).sum(), [0.0, 1.0], optimizer="lbfgs", steps=20)
+        >>> result.parameters.round(6)
+        array([3., 3.])
     """
     start, callbacks = _checked_start(parameters), tuple(callbacks)
     descent = Descent(loss, start, optimizer, learning_rate)
@@ -147,7 +182,7 @@ def minimize(
         whole_number("patience", patience)
     real_number("tolerance", tolerance, zero=True)
     if resume and checkpoint is None:
-        raise UsageError("there is nothing to resume from; give checkpoint=FILE.")
+        raise UsageError("resume=True has nothing to resume from; give checkpoint=FILE.")
     if not resume and checkpoint is not None and Path(checkpoint).exists():
         raise UsageError(f"checkpoint {checkpoint} exists; write resume=True to continue it, or delete it.")
     run = f"{run} | {optimizer} {descent.learning_rate!r} | {start.shape}"
@@ -205,7 +240,7 @@ def minimize(
 
 
 def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
-    """Call them all; the reason to stop if one gave it."""
+    """Call the callbacks; return the reason to stop, if one of them gave it."""
     try:
         for callback in callbacks:
             callback(step)
@@ -215,7 +250,7 @@ def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
 
 
 def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: float) -> tuple[str, bool]:
-    """The reason to stop, empty if there is none, and whether it is convergence."""
+    """The reason to stop, or an empty string, and whether the training has converged."""
     if patience is not None and len(losses) > patience:
         fallen = min(losses[:-patience]) - min(losses[-patience:])
         if fallen <= tolerance:

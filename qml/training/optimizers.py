@@ -1,7 +1,7 @@
-"""One function, one point, one torch optimizer, and everything that its next update depends on.
+"""A torch optimizer on one function, with everything that its next update depends on.
 
-All optimizers are driven alike, by `step(closure)`. L-BFGS calls the closure several times: a point that it
-comes back to is not evaluated again, and neither is the end of a line search, where the next update starts.
+All optimizers are driven by `step(closure)`. L-BFGS calls the closure several times; a point that it
+returns to is not evaluated again, nor is the end of a line search, where the next update starts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from bondwise.runs import UsageError, real_number, unknown_name
 
-# One step is one iteration, of at most 25 evaluations in the line search; the stopping rules are ours alone.
+# One step is one iteration, with at most 25 evaluations in the line search; only our stopping rules apply.
 _LBFGS = {
     "max_iter": 1,
     "max_eval": 26,
@@ -23,7 +23,7 @@ _LBFGS = {
     "history_size": 20,
     "line_search_fn": "strong_wolfe",
 }
-# Name: the optimizer, its default learning rate, its settings.
+# Name: optimizer, default learning rate, settings.
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, dict[str, Any]]] = {
     "adam": (torch.optim.Adam, 0.02, {}),
     "nadam": (torch.optim.NAdam, 0.02, {}),
@@ -34,21 +34,26 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float, dict[st
 
 
 class NotFiniteError(ArithmeticError):
-    """A loss, a gradient or the point itself came out infinite or not a number."""
+    """A loss, a gradient or the point itself is infinite or NaN."""
 
 
 def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float:
-    """Refuse an optimizer that there is not, or a learning rate that it cannot take.
+    """Check the name of an optimizer and its learning rate before a run.
 
     Args:
-        optimizer: A name, as for `minimize`.
-        learning_rate: None takes the optimizer's default.
+        optimizer: Name of an optimizer, see `minimize`.
+        learning_rate: Learning rate; None for the default of the optimizer.
 
     Returns:
         The learning rate that will be used.
 
     Raises:
-        UsageError: There is no such optimizer, or the learning rate is not a finite number above zero.
+        UsageError: The optimizer is unknown, or the learning rate is not a finite number above zero.
+
+    Example:
+        >>> from bondwise.qml import check_optimizer
+        >>> check_optimizer("adam"), check_optimizer("sgd", 0.3)
+        (0.02, 0.3)
     """
     if optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", optimizer, OPTIMIZERS)
@@ -57,13 +62,13 @@ def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float
 
 
 class Descent:
-    """A point going downhill.
+    """A point that an optimizer moves downhill.
 
     Args:
-        loss: Maps a float64 tensor of the shape of `start` to a scalar tensor.
-        start: The first point, float64.
-        optimizer: A key of `OPTIMIZERS`.
-        learning_rate: None takes the optimizer's default.
+        loss: Function from a float64 tensor of the shape of `start` to a scalar tensor.
+        start: First point, float64.
+        optimizer: Key of `OPTIMIZERS`.
+        learning_rate: Learning rate; None for the default of the optimizer.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Descent:
         return self._point.detach().numpy().copy()
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss and Euclidean norm of the gradient at the point; NotFiniteError if one is not finite."""
+        """Loss and norm of the gradient at the point; raises NotFiniteError if one is not finite."""
         self._closure()
         here = self._point.detach().numpy().tobytes()
         self._known = {here: self._known[here]}
@@ -94,13 +99,13 @@ class Descent:
         return float(value), float(torch.linalg.vector_norm(gradient))
 
     def update(self) -> bool:
-        """Take one step of the optimizer; False if it led nowhere. The point must have been evaluated."""
+        """Take a step of the optimizer from an evaluated point; False if the point did not move."""
         before = self._point.detach().clone()
         self._optimizer.step(self._closure)  # type: ignore[arg-type] # torch types it as returning float
         return not torch.equal(before, self._point)
 
     def state(self) -> dict[str, Any]:
-        """All that the next update depends on, the evaluation of the point included."""
+        """Everything that the next update depends on, including the evaluation of the point."""
         (evaluation,) = self._known.values()
         return {
             "point": self._point.detach().clone(),

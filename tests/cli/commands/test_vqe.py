@@ -284,9 +284,9 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
     [
         (("--model", "heisenburg", "--size", 4), "Did you mean 'heisenberg'"),
         (("--model", "heisenberg"), "--size is missing"),
-        (("--model", "heisenberg", "--size", 1), "size '1' is no lattice"),
-        (("--model", "heisenberg", "--size", 0), "size '0' is no lattice"),
-        (("--model", "heisenberg", "--size", -3), "size '-3' is no lattice"),
+        (("--model", "heisenberg", "--size", 1), "size '1' is not a lattice"),
+        (("--model", "heisenberg", "--size", 0), "size '0' is not a lattice"),
+        (("--model", "heisenberg", "--size", -3), "size '-3' is not a lattice"),
         (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
         (("--model", "h" * 300, "--size", 4), "unknown model"),
         (("--model", "heisenberg", "--size", 4, "--seed", -1), "--seed"),

@@ -120,7 +120,7 @@ def test_edges_are_a_lattice(rows, cols, periodic):
     "size", [1, 0, -3, (1, 1), (0, 5), (3, -1), (2, 2, 2), "", "3x", "x4", "-8", 2.5, "a"]
 )
 def test_no_lattice(size):
-    with pytest.raises(UsageError, match="is no lattice; give"):
+    with pytest.raises(UsageError, match="is not a lattice; give"):
         lattice_size(size)
     with pytest.raises(UsageError):
         model_hamiltonian("heisenberg", size)
