@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PACKAGES = runs circuits backends tn qml mitigation cli
 SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' | sort) cli/documents/template.html
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format docs-tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/bondwise vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino \
@@ -26,6 +26,9 @@ check: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs-tables: $(VENV)/installed
+	$(BIN)/python benchmarks/tables.py
 
 # torch comes first and pinned: asked for loosely, pip fetches gigabytes of CUDA packages.
 $(VENV)/dependencies: constraints.txt

@@ -1,14 +1,14 @@
-"""States to circuits: what `decompose` reaches with how many CX and seconds, its peers, and how it grows.
+"""States to circuits: the infidelity that `decompose` reaches, other packages beside it, and how cost grows.
 
     python benchmarks/decompose.py goals [--quick] [--out goals.json]
     python benchmarks/decompose.py peers [--quick] [--out peers.json]
     python benchmarks/decompose.py growth [--quick] [--out growth.json] [--plot growth.png]
 
-`goals`: states with an infidelity to reach within a number of CX, for several seeds, beside the analytic
-layers (Ran) of as many CX. `peers`: the same states by other packages, in the same run (see
-`decompose_peers.py` for what they need). `growth`: time and memory of one contraction against sites, bond and
-layers. All on one thread; seconds are CPU seconds; what compilation takes, once per machine, is printed
-first. `--quick` leaves out what takes minutes.
+`goals`: states with an infidelity to reach within a number of CX, for several seeds, beside as many analytic
+layers (Ran). `peers`: the Heisenberg chain with other packages, in the same run (`decompose_peers.py` lists
+what to install). `growth`: time and memory of one contraction against sites, bond and layers. Everything runs
+on one thread, and seconds are CPU seconds. The time for compilation, needed once per machine, is printed
+first. `--quick` leaves out whatever takes minutes.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def goals(quick: bool) -> list[dict[str, Any]]:
 
 
 def peers(quick: bool) -> list[dict[str, Any]]:
-    """Ours and theirs on the Heisenberg chain, and the time to what TNOptimizer reaches."""
+    """bondwise and others on the Heisenberg chain, and the time to reach what TNOptimizer reaches."""
     from decompose_peers import run_aqc, run_mps_prep, run_tn_optimizer
 
     rows: list[dict[str, Any]] = []
@@ -184,7 +184,7 @@ def peers(quick: bool) -> list[dict[str, Any]]:
             for seed, run in enumerate(runs):
                 show_peer(sites, seed, run)
             best = min(runs, key=lambda run: run.infidelity)
-            # what both can reach with these gates: one per cent above the peer's best
+            # both can reach this with these gates: 1 % above the peer's best
             target = 1.01 * best.infidelity
             for seed in range(3):
                 name = f"bondwise, staircase, to {target:.2e}"
@@ -203,7 +203,7 @@ def peers(quick: bool) -> list[dict[str, Any]]:
 
 
 def growth(quick: bool) -> list[dict[str, Any]]:
-    """Median time of one pass up and down, and what it keeps in memory, against one number at a time."""
+    """Median time and memory of one pass up and down, varying one size at a time."""
     rng = np.random.default_rng(0)
     base = {"sites": 50, "bond": 32, "layers": 5}
     scans = {
@@ -236,7 +236,7 @@ def growth(quick: bool) -> list[dict[str, Any]]:
 
 
 def describe(rows: list[dict[str, Any]], varied: str, what: str) -> str:
-    """The fitted law, from the upper half of the scan, where constants no longer matter."""
+    """The fitted growth, from the upper half of the scan, where constants no longer matter."""
     scan = [row for row in rows if row["varied"] == varied]
     scan = scan[len(scan) // 2 :] if len(scan) > 3 else scan
     x, y = np.array([row[varied] for row in scan]), np.log([row[what] for row in scan])
@@ -265,9 +265,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("goals", "peers", "growth"))
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
+    parser.add_argument("--quick", action="store_true", help="leave out whatever takes minutes")
     add_out(parser)
-    parser.add_argument("--plot", type=Path, help="draw the growth")
+    parser.add_argument("--plot", type=Path, help="plot the growth to this file")
     arguments = parser.parse_args()
 
     vector = np.random.default_rng(0).normal(size=16)

@@ -1,13 +1,13 @@
-"""What other packages reach on the way from a matrix product state to a circuit, for `decompose.py`.
+"""Matrix product states to circuits with other packages, for `decompose.py`.
 
 Three peers, each on one thread and on its own terms: quimb's `TNOptimizer`, Qiskit's AQC-Tensor addon, and
 PennyLane's `MPSPrep`. Two of them need nothing but bondwise; for AQC-Tensor, and for `TNOptimizer` with jax,
 
     pip install -c constraints.txt -e . 'qiskit-addon-aqc-tensor[quimb-jax]>=0.3.1'
 
-A peer that is not installed says so in its note. CX are counted after `transpile` at level 3, and the
-infidelity is that of the transpiled circuit, from a statevector or an untruncated contraction, not what the
-optimizer says. Seconds are CPU seconds; those of the count and the check are left out.
+If a peer is not installed, its note says what to install. CX are counted after `transpile` at level 3. The
+infidelity is that of the transpiled circuit, from a statevector or an untruncated contraction and not from
+the optimizer. Seconds are CPU seconds, without counting and checking.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ from scipy.optimize import minimize
 
 from bondwise.tn import decompose
 
-# cotengra then searches its paths at random, which is enough for these
+# cotengra then searches paths at random, which is enough here
 warnings.filterwarnings("ignore", message="Couldn't find `optuna`")
 
 _AQC = "pip install 'qiskit-addon-aqc-tensor[quimb-jax]>=0.3.1'"
 _LARGEST_VECTOR = 14  # qubits up to which a transpiled circuit is checked by its statevector
 _LBFGS = {"maxcor": 20, "maxiter": 100_000, "maxfun": 100_000, "ftol": 1e-12, "gtol": 1e-8}
-_TURN = 0.1  # radians, of the random blocks that AQC-Tensor starts from
+_TURN = 0.1  # radians, for the random blocks that AQC-Tensor starts from
 
 
 @dataclass(frozen=True)
 class PeerRun:
-    """What a peer reached; None where it was not run, or not checked.
+    """Result of a peer; None if it was not run or not checked.
 
     Attributes:
         name: The peer and its start.
-        infidelity: 1 - |<state|circuit>|^2 of the transpiled circuit.
+        infidelity: 1 − |⟨state|circuit⟩|² of the transpiled circuit.
         cx: CX gates of the transpiled circuit.
-        two_qubit_gates: Two-qubit blocks of the circuit as the peer has it.
-        cpu_seconds: Of all the peer did, compilation included.
-        compile_seconds: Of these, what passed until the first evaluation was there.
-        evaluations: Of the infidelity and its gradient.
-        trace: (cpu_seconds, infidelity) of every evaluation that was better than all before it.
+        two_qubit_gates: Two-qubit blocks in the peer's circuit.
+        cpu_seconds: CPU seconds in total, including compilation.
+        compile_seconds: CPU seconds up to the first evaluation.
+        evaluations: Number of evaluations of the infidelity and its gradient.
+        trace: (cpu_seconds, infidelity) of every evaluation that improved on all earlier ones.
         note: Why it stopped, or what to install.
     """
 
@@ -84,8 +84,8 @@ def run_tn_optimizer(
     """`TNOptimizer` on the gates of a staircase, kept unitary by QR, from analytic layers.
 
     The overlap is contracted along a path of cotengra's "auto-hq" and traced once (`jit_fn`). Real states get
-    real gates of determinant 1, which need 2 CX as ours do. Seed 0 starts from the analytic layers
-    themselves, every other one from gates turned a little at random.
+    real gates of determinant 1, which need 2 CX like ours. Seed 0 starts from the analytic layers themselves,
+    other seeds from gates that are perturbed a little.
     """
     name = f"TNOptimizer, {autodiff}"
     if autodiff == "jax" and find_spec("jax") is None:
@@ -137,10 +137,10 @@ def run_aqc(
 ) -> PeerRun:
     """AQC-Tensor with jax: `MaximizeStateFidelity` over a staircase of KAK blocks, 3 CX each.
 
-    Without `start` it starts as its users do who have no circuit: from a product state, here the one nearest
-    to the state, followed by blocks near the identity. `start`, a circuit without free parameters, gives it
-    blocks (then `layers` does not count) and angles instead; these are turned by 1e-3 at random, since the
-    derivatives with respect to what would make a real circuit complex vanish.
+    Without `start` it starts as users without a circuit would: from the nearest product state, followed by
+    blocks near the identity. With `start`, a circuit without free parameters, it takes blocks and angles from
+    there and ignores `layers`; the angles are perturbed by 1e-3, since derivatives that would make a real
+    circuit complex vanish.
     """
     name = "AQC-Tensor, " + ("product start" if start is None else "given start")
     if any(find_spec(module) is None for module in ("qiskit_addon_aqc_tensor", "qiskit_quimb", "jax")):
@@ -167,8 +167,8 @@ def run_aqc(
 def run_mps_prep(state: qtn.MatrixProductState) -> PeerRun:
     """PennyLane's `MPSPrep`: exact, with work wires; what its unitaries cost in CX.
 
-    Qiskit synthesises them. The infidelity is that of the transpiled circuit up to 14 qubits, that of the
-    unitaries up to 20, and above that there is none.
+    Qiskit synthesizes them. The infidelity is that of the transpiled circuit up to 14 qubits, that of the
+    unitaries up to 20, and None above.
     """
     began = time.process_time()
     arrays = _padded(state)
@@ -186,7 +186,7 @@ def run_mps_prep(state: qtn.MatrixProductState) -> PeerRun:
     infidelity = None
     if len(wires) <= 20:
         vector = Statevector(native if len(wires) <= _LARGEST_VECTOR else circuit).data
-        amplitudes = vector.reshape(1 << work, -1)[0]  # the work wires end in |0>
+        amplitudes = vector.reshape(1 << work, -1)[0]  # the work wires end in |0⟩
         infidelity = max(0.0, 1 - abs(np.vdot(_vector(state), amplitudes)) ** 2)
     return PeerRun(
         "MPSPrep",
@@ -271,7 +271,7 @@ def _infidelity(circuit: QuantumCircuit, state: qtn.MatrixProductState) -> float
 
 
 def _vector(state: qtn.MatrixProductState) -> NDArray[Any]:
-    """The state little-endian, as Qiskit has it."""
+    """The state as a little-endian vector."""
     return state.to_dense().reshape((2,) * state.L).transpose().ravel()
 
 
@@ -297,7 +297,7 @@ def _analytic_gates(state: qtn.MatrixProductState, layers: int) -> NDArray[Any]:
 
 
 def _completed(site: NDArray[Any]) -> NDArray[Any]:
-    """The gate that takes |left, 0> to the right-canonical site (left, 2, right); near 1 on the rest."""
+    """The gate that takes |left, 0⟩ to the right-canonical site (left, 2, right); near 1 on the rest."""
     left = site.shape[0]
     taken = [0, 2][:left]
     free = [column for column in range(4) if column not in taken]
@@ -345,10 +345,10 @@ def _use_double_precision() -> None:
 
 @contextmanager
 def _one_library() -> Iterator[None]:
-    """Let quimb go from numpy to another library and back.
+    """Let quimb switch from numpy to another library and back.
 
-    autoray 0.8.4, which PennyLane 0.45 asks for, caches one namespace for all libraries that are named by a
-    string, so that after any quimb computation with numpy torch tensors would be handed to numpy.
+    autoray 0.8.4, which PennyLane 0.45 requires, caches one namespace for all libraries that are given by
+    name, so that after any quimb computation with numpy, torch tensors would be passed to numpy.
     """
     autoray.autoray._NAMESPACE_CACHE.clear()
     try:

@@ -1,10 +1,10 @@
-"""One noisy energy of a device snapshot, readout included: the active qubits against the whole device.
+"""One noisy energy of a device snapshot, readout included: only the active qubits, or the whole device.
 
     python benchmarks/fake.py [--quick] [--out results.json]
 
-The energy of an eight-qubit Heisenberg chain in a brick-wall circuit of 42 CX. Every line runs the same
-transpiled circuit, 4096 shots per basis where it samples. `--quick` leaves out the two that model the whole
-device.
+The energy of an eight-qubit Heisenberg chain in a brick-wall circuit of 42 CX. Every row runs the same
+transpiled circuit, with 4096 shots per basis if it samples. `--quick` leaves out the two rows that model the
+whole device.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def timed(work: Any) -> tuple[Any, float]:
 
 
 def active_only(shots: int | None) -> list[dict[str, Any]]:
-    """The first energy of this process and a later one."""
+    """The first energy of this process, and a later one."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
     place = get_backend(DEVICE)
@@ -79,7 +79,7 @@ def in_new_process(cache: str) -> dict[str, Any]:
 
 
 def whole_device() -> tuple[float, dict[str, Any]]:
-    """Aer's model of all qubits; the circuit scheduled, without delays on the qubits that no gate touches."""
+    """Aer's model of all qubits; the circuit is scheduled, without delays on qubits that no gate touches."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
     isa = get_backend(DEVICE).transpile(circuit)
@@ -112,7 +112,7 @@ def runtime() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="without the models of the whole device")
+    parser.add_argument("--quick", action="store_true", help="leave out the models of the whole device")
     add_out(parser)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""CPU milliseconds for a lambeq model's output and gradient, beside lambeq's own PytorchQuantumModel.
+"""CPU time for the output and gradient of a lambeq model, beside lambeq's own PytorchQuantumModel.
 
 Data: 130 sentences on cooking and on software, such as "skillful man prepares tasty sauce", with and without
 each adjective, as pregroup diagrams with their cups and after lambeq's RemoveCupsRewriter; qubits: 1 for n
@@ -41,7 +41,7 @@ SKILLED = ["skillful"]
 
 
 def reduced(words: list[Word]) -> Diagram:
-    """The words side by side, and a cup wherever a type meets its adjoint."""
+    """The words side by side, with a cup wherever a type meets its adjoint."""
     diagram = words[0].to_diagram()
     for word in words[1:]:
         diagram = diagram @ word
@@ -94,7 +94,9 @@ def stepper(model: PytorchQuantumModel, circuits: list, labels: torch.Tensor) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="16 sentences, one repeat of lambeq's models")
+    parser.add_argument(
+        "--quick", action="store_true", help="16 sentences, one repetition of lambeq's models"
+    )
     add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,10 +1,10 @@
-"""Mitigated against raw energies of trained 8-qubit Heisenberg circuits on the snapshot of an IBM device.
+"""Mitigated and raw energies of trained 8-qubit Heisenberg circuits on a snapshot of an IBM device.
 
-Three kinds of circuit are trained for each seed: `demo` starts as a tensor network, as `make demo` has it;
+Three kinds of circuit are trained for each seed: `demo` starts as a tensor network, as in `make demo`;
 `deep` and `shallow` are brickwalls of 4 layers and of 1 from a random start. Then the energy is measured. All
-methods spend the same number of shots: 3 bases x 3 scale factors, and a readout calibration of 2 circuits;
+methods spend the same number of shots: 3 bases × 3 scale factors, and a readout calibration of 2 circuits;
 `raw` and `readout` put the shots that they save into the circuit itself. Errors are distances to the exact
-energy of the same circuit. The snapshot has no coherent errors, crosstalk or drift: a device has.
+energy of the same circuit. Unlike a device, the snapshot has no coherent errors, crosstalk or drift.
 
     python benchmarks/mitigation.py [--quick] [--seeds N] [--shots N ...] [--circuits NAME ...] [--out FILE]
 """
@@ -52,7 +52,7 @@ def trained(kind, hamiltonian, seed):
 
 
 def measure(circuit, hamiltonian, parameters, backend, shots, seed):
-    """Energies and standard errors by every method: {name: (value, std)}, and the shots each has spent."""
+    """Energies by every method, {name: (value, standard error)}, and the shots that each has spent."""
     pub = (circuit, hamiltonian, parameters)
     energies = {}
     for folding in ("global", "gates"):
@@ -87,7 +87,7 @@ def measure(circuit, hamiltonian, parameters, backend, shots, seed):
 
 
 def table(rows, names):
-    """The errors of each method over the seeds: printed, and returned as a dictionary."""
+    """Print the errors of each method over the seeds, and return them as a dictionary."""
     errors = np.array([[abs(row["energies"][name][0] - row["exact"]) for row in rows] for name in names])
     stds = np.array([[row["energies"][name][1] for row in rows] for name in names])
     print(
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three seeds")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument(
-        "--shots", type=int, nargs="+", default=[4096, 256], help="per basis and scale factor"
+        "--shots", type=int, nargs="+", default=[4096, 256], help="shots per basis and scale factor"
     )
     kinds = ("demo", "deep", "shallow")
     parser.add_argument("--circuits", nargs="+", choices=kinds, default=kinds)

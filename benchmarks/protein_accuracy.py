@@ -1,8 +1,8 @@
-"""Accuracy of the protein classifiers: cytoplasm or cell membrane, homology partitions apart, five seeds.
+"""Accuracy of the protein classifiers: cytoplasm or cell membrane, split by homology, five seeds.
 
-The data is the CSV `proteins/cytoplasm_vs_cell_membrane.csv` below the folder in BONDWISE_DATA: train, valid
-and test are whole homology partitions. Epochs are chosen by valid; test is predicted once, at the end of each
-row. "core": one location only, 80 to 500 residues. `bondwise protein benchmark` prints the baselines.
+The data is the CSV file `proteins/cytoplasm_vs_cell_membrane.csv` in the folder BONDWISE_DATA; train, valid
+and test are whole homology partitions. Epochs are chosen on valid, and test is predicted once, at the end of
+each row. "core": one location only, 80 to 500 residues. `bondwise protein benchmark` prints the baselines.
 
     core    WindowQTN, at most 150 parameters
     large   committees of eight WindowQTNs, the mean of their logits: at most 1,000 parameters
@@ -39,7 +39,7 @@ from bondwise.qml.protein import (
     score_predictions,
 )
 
-GOAL = 0.87  # of the comparison of starts: epochs until valid accuracy is there
+GOAL = 0.87  # valid accuracy, to which epochs are counted when starts are compared
 
 
 def data(core: bool) -> ProteinSet:
@@ -53,7 +53,7 @@ def data(core: bool) -> ProteinSet:
 
 
 def randomly_split(proteins: ProteinSet) -> ProteinSet:
-    """The same proteins and sizes of the splits, dealt out at random: homologues cross."""
+    """The same proteins in random splits of the same sizes, so that homologues end up on both sides."""
     order = np.random.default_rng(0).permutation(len(proteins))
     splits = tuple(proteins.splits[number] for number in order)
     return ProteinSet(proteins.sequences, proteins.labels, proteins.accessions, splits)
@@ -105,7 +105,7 @@ def core(seeds: range) -> list[dict]:
 
 
 class Committee:
-    """Classifiers that differ in their seed; the mean of their logits decides."""
+    """Classifiers with different seeds; the mean of their logits decides."""
 
     def __init__(self, seed: int, members: int = 8) -> None:
         self.seed = seed
@@ -117,7 +117,7 @@ class Committee:
         first = self.members[0]
         self.classes_, self.num_qubits, self.legal_on_hardware = first.classes_, first.num_qubits, True
         self.num_parameters = sum(member.num_parameters for member in self.members)
-        # no epoch is chosen for the committee as a whole: one entry, its accuracy in the end
+        # no epoch is chosen for the committee as a whole: one entry, its final accuracy
         found = self.predict_proba(validation[0]).argmax(1)
         accuracy = float(np.mean(self.classes_[found] == np.array(validation[1])))
         self.history_ = SimpleNamespace(valid_accuracy=[accuracy], best=0)

@@ -1,16 +1,17 @@
-"""Protein classifiers by their circuits: what shots, noise and a device's snapshot leave of the accuracy.
+"""Protein classifiers run as circuits: how shots, noise and a device snapshot change the accuracy.
 
 WindowQTN and LatchQTN are trained on the exact executor (core set of `protein_accuracy.py`, one seed). Then
 proteins of the test set are predicted through `predict_on_backend`: windows as short circuits, pooled
 afterwards, and the latch as one dynamic circuit for each protein.
 
     exact        the executor itself
-    shots        a simulator without noise; "plain" leaves the bias of sampled extremes in
+    shots        a simulator without noise; "plain" is without the correction for the bias of extremes
     noise        two-qubit depolarizing noise, exact values
-    snapshot     fake:torino with and without its readout errors undone; a device has more errors than that
+    snapshot     fake:torino with and without readout mitigation; a device has more errors than that
 
-"flips" are predictions that differ from the executor's on the same proteins: they tell more than accuracies,
-whose errors are those of the choice of proteins. "bias" and "rms" are of the logits against the executor's.
+"flips" counts predictions that differ from the executor's on the same proteins, which says more than
+accuracies: their errors come from the choice of proteins. "bias" and "rms" compare the logits with the
+executor's.
 
     python benchmarks/protein_hardware.py [--quick] [--proteins N] [--latch-proteins N] [--out FILE]
 """
@@ -38,7 +39,7 @@ DEVICE_SHOTS = 1024
 
 
 class Table:
-    """Rows of one model on the same proteins, printed as they come."""
+    """Rows of one model on the same proteins, printed one by one."""
 
     def __init__(self, name, model, sequences, labels, rows):
         self.name, self.model, self.sequences, self.labels, self.rows = name, model, sequences, labels, rows
@@ -97,9 +98,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few epochs, proteins and settings")
-    parser.add_argument("--proteins", type=int, default=200, help="of the test set, for the windows")
-    parser.add_argument("--latch-proteins", type=int, default=50, help="of these, for the latch")
-    parser.add_argument("--seed", type=int, default=1, help="of the training")
+    parser.add_argument("--proteins", type=int, default=200, help="number of test proteins for the windows")
+    parser.add_argument("--latch-proteins", type=int, default=50, help="number of these for the latch")
+    parser.add_argument("--seed", type=int, default=1, help="random seed for training")
     add_out(parser)
     options = parser.parse_args()
     if options.quick:

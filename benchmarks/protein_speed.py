@@ -1,9 +1,9 @@
 """CPU time per protein, forward and backward, beside lambeq's PytorchQuantumModel on the same circuits.
 
 One thread, process time, batch of 64 proteins of one length, Sim14 with one qubit per residue, medians.
-lambeq contracts along greedy paths; its default optimizer of paths takes half a minute for each new length.
+lambeq contracts along greedy paths; its default path optimizer takes half a minute for each new length.
 Its outputs are compared after renormalizing the diagonal: they do not sum to 1 with discards or beyond 32
-residues. At 64 residues lambeq contracts a few proteins of the batch only.
+residues. At 64 residues, lambeq contracts only a few proteins of the batch.
 
     python benchmarks/protein_speed.py [--quick] [--out FILE]
 """

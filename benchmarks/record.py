@@ -1,4 +1,4 @@
-"""What every benchmark writes with `--out`: its command, the versions of the packages, and its results."""
+"""The file that a benchmark writes with `--out`: command, package versions and results."""
 
 import argparse
 import json

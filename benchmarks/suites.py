@@ -1,9 +1,9 @@
-"""Other packages' own tests with our objects in the place of theirs: passed, failed, different by design.
+"""Tests of other packages, run on our objects in place of theirs: passed, failed, different by design.
 
-The tests stay in checkouts of their repositories; `suites_plugin.py` swaps our estimators, samplers, model
-and extrapolations in, and `suites_gradients.py` holds what is run of qiskit-algorithms, whose tests pip does
-not install. "untouched" are tests that never come to use one of our objects. Suites that sample run with
-three seeds, and a test has to pass with all of them.
+The tests stay in checkouts of their repositories; `suites_plugin.py` swaps in our estimators, samplers, model
+and extrapolations, and `suites_gradients.py` tests qiskit-algorithms, whose own tests pip does not install.
+"untouched" tests never use one of our objects. Suites that sample run with three seeds, and a test must pass
+with all of them.
 
     pip install ddt fixtures tensorboard cirq-core tabulate qiskit-algorithms
     python benchmarks/suites.py --qiskit DIR --aer DIR --lambeq DIR --mitiq DIR [--quick] [--out FILE]
@@ -30,7 +30,7 @@ VERDICTS = ("passed", "failed", "different", "untouched", "skipped")
 
 @dataclass(frozen=True)
 class Suite:
-    """Test files of a peer, and the tests of which ours differs on purpose, each with the reason."""
+    """Test files of a peer, and the tests in which ours differs by design, each with the reason."""
 
     name: str
     peer: str
@@ -163,7 +163,7 @@ SUITES = (
 
 
 def outcomes(suite: Suite, checkout: Path | None, shift: int) -> dict[str, dict]:
-    """Each test's outcome, error and whether it used an object of ours, with all seeds moved by `shift`."""
+    """Outcome and error of each test, and whether it used one of our objects; `shift` is added to seeds."""
     with tempfile.TemporaryDirectory() as folder:
         # a folder of its own: the checkout's sources must not shadow the installed package
         if checkout is not None:
@@ -204,7 +204,7 @@ def judged(suite: Suite, rounds: list[dict[str, dict]]) -> dict[str, dict]:
 
 
 def run_suite(suite: Suite, checkout: Path | None, seeds: int) -> dict[str, dict]:
-    """The verdicts on a suite's tests; exits with a line where a package or the checkout is missing."""
+    """The verdicts on a suite's tests; exits with one line if a package or the checkout is missing."""
     missing = [name for name in suite.needs if find_spec(name) is None]
     if missing:
         sys.exit(f"{suite.name}: {', '.join(missing)} not installed; see the top of {Path(__file__).name}")

@@ -1,7 +1,7 @@
 """Gradients of qiskit-algorithms on our estimators, against the exact gradient of `expectation`.
 
-A file of tests for `suites.py`: qiskit-algorithms' own are not in what pip installs. Its circuits go through
-the backend's `transpile`, as they do in `estimate`.
+A test file for `suites.py`, since pip does not install the tests of qiskit-algorithms. Circuits go through
+the backend's `transpile`, as in `estimate`.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ ANGLES = np.random.default_rng(0).uniform(-2, 2, 5)
 
 
 class Compiler:
-    """What qiskit-algorithms calls a transpiler: an object that compiles a list of circuits."""
+    """A transpiler in the sense of qiskit-algorithms: an object that compiles a list of circuits."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -44,7 +44,7 @@ def circuit() -> QuantumCircuit:
     made.rzz(theta[3], 1, 2)
     made.rx(theta[4], 1)
     made.cx(1, 2)
-    made.ry(2 * theta[0], 2)  # a parameter that stands twice
+    made.ry(2 * theta[0], 2)  # a parameter that occurs twice
     return made
 
 

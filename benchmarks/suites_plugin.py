@@ -1,4 +1,4 @@
-"""A pytest plugin that puts our objects into another package's own tests, which stay as they are.
+"""A pytest plugin that puts our objects into the tests of another package, without changing them.
 
     python -m pytest -p suites_plugin --swap aer-estimator --record FILE TESTS
 
@@ -83,7 +83,7 @@ def backend_sampler(*, backend: Any, options: dict[str, Any] | None = None) -> S
 
 
 class AerEstimator(Estimator):
-    """In place of `qiskit_aer.primitives.EstimatorV2`."""
+    """Replaces `qiskit_aer.primitives.EstimatorV2`."""
 
     def __init__(self, *, options: dict[str, Any] | None = None, device: Any = "aer") -> None:
         given = options or {}
@@ -111,7 +111,7 @@ def names(**replacements: Any) -> Swap:
 
 
 def batched_model(module: ModuleType) -> None:
-    """Our model for lambeq's; the trainer's tests get circuits instead of the tensors that they train."""
+    """Replace lambeq's model with ours; the trainer's tests train circuits instead of tensors."""
     from lambeq import IQPAnsatz
     from lambeq.training import checkpoint
 
@@ -124,7 +124,7 @@ def batched_model(module: ModuleType) -> None:
 
         @classmethod
         def from_checkpoint(cls, checkpoint_path: str, **keywords: Any) -> Any:
-            # ours reads real files; the tests patch what lambeq's own opens
+            # ours reads real files; the tests patch the function that lambeq opens files with
             opened = getattr(checkpoint, "open", None)
             if opened is None or not os.path.exists(checkpoint_path):
                 return super().from_checkpoint(checkpoint_path, **keywords)
@@ -142,7 +142,7 @@ def batched_model(module: ModuleType) -> None:
 
 
 def extrapolations(module: ModuleType) -> None:
-    """Our fits in mitiq's factories: what they return is read from our value, error and curve."""
+    """Put our fits into mitiq's factories, which return our value, error and curve."""
     from bondwise.mitigation import (
         Extrapolation,
         NoiseScan,
@@ -221,7 +221,7 @@ SWAPS: dict[str, Swap] = {
 
 
 def error_line(report: pytest.TestReport) -> str:
-    """The error's class and message; testtools hands pytest a whole traceback as the message."""
+    """The error's class and message; testtools passes pytest a whole traceback as the message."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(getattr(crash, "message", report.longrepr))
     lines = [line for line in text.splitlines() if re.match(r"[\w.]*(Error|Exception|Failed)\b", line)]
@@ -229,7 +229,7 @@ def error_line(report: pytest.TestReport) -> str:
 
 
 class Recorder:
-    """Writes what became of each test: its outcome, the last line of its error, whether ours was used."""
+    """Records each test: its outcome, the last line of its error, and whether it used one of our objects."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -257,13 +257,15 @@ class Recorder:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--swap", choices=sorted(SWAPS), required=True, help="what to put in place of what")
-    parser.addoption("--shift", type=int, default=0, help="added to every seed that our objects are given")
+    parser.addoption("--swap", choices=sorted(SWAPS), required=True, help="which objects to replace")
+    parser.addoption(
+        "--shift", type=int, default=0, help="number added to every seed that our objects receive"
+    )
     parser.addoption("--record", type=Path, help="JSON file for the outcomes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # mitiq looks for NumPy 1's place of this warning
+    # mitiq looks for this warning where NumPy 1 had it
     if "numpy.lib.polynomial" not in sys.modules:
         old = types.ModuleType("numpy.lib.polynomial")
         old.RankWarning = np.exceptions.RankWarning  # type: ignore[attr-defined]

@@ -2,12 +2,13 @@
 
     python benchmarks/trainability.py [--quick] [--samples 6] [--out FILE.json] [--plot FILE.png]
 
-A staircase of SU(4) blocks stands behind a matrix product state (the DMRG state of bond dimension 1, 2, 4 or
-8, or |0…0>), and the energy is differentiated along all 15 Pauli words behind each block; the blocks' angles
-are normal with the given strength, as `bondwise.tn.extend` draws them. Nothing of size 2^n is formed. Beside
-it, on dense states: brickwalls of n layers of Haar-random SU(4) blocks, differentiated with respect to all
-their own angles, and along the words of an identity layer behind them. All derivatives are with respect to
-angles of exp(-i angle P / 2). Slopes are of ln(mean square) against n, by least squares over the sizes shown.
+A staircase of SU(4) blocks follows a matrix product state (the DMRG state of bond dimension 1, 2, 4 or
+8, or |0…0⟩), and the energy is differentiated along all 15 Pauli words behind each block; the blocks' angles
+are normal with the given strength, as `bondwise.tn.extend` draws them. Nothing of size 2ⁿ is formed. For
+comparison, on dense states: brickwalls of n layers of Haar-random SU(4) blocks, differentiated with respect
+to all their own angles, and along the words of an identity layer behind them. All derivatives are with
+respect to angles of exp(−i angle P / 2). Slopes are of ln(mean square) against n, by least squares over the
+sizes shown.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from bondwise.tn import SU4, gradient_profile, ground_state
 SIZES, BONDS, RANDOM_SIZES = (6, 12, 25, 50, 100), (1, 2, 4, 8), (4, 6, 8, 10, 12)
 STRENGTHS = (0.0, 0.01, 0.1)  # 0.01 is what `extend` takes by default
 SWEEPS, SEED = 20, 0
-VANISHED = 1e-3  # a mean square below this part of the largest of its row is zero by symmetry
+VANISHED = 1e-3  # a mean square below this fraction of the largest in its row is zero by symmetry
 RATIO_GOAL, RATIO_BONDS, RATIO_SIZES = 0.8, (1, 2, 4), (25, 100)
 RANDOM_SLOPE_GOAL, NETWORK_SLOPE_GOAL = -0.25, -0.05
 OWN, BEHIND = "own angles", "identity layer behind"
 REMARKS = """
 Product starts do not vanish either: the gradient of bond 1 is the largest of all. Tensor networks of larger
 bond have smaller gradients because they start near a minimum; what they share with product starts is that no
-more is lost as n grows. |0…0> is an eigenstate: its gradient comes from the blocks alone. At strength 0 a
+more is lost as n grows. |0…0⟩ is an eigenstate: its gradient comes from the blocks alone. At strength 0 a
 real spin singlet has no gradient, by symmetry: DMRG states of even length and bond 4 or 8 are singlets where
 DMRG settles. Blocks slightly off the identity lead away from there. The random circuits have n layers;
 what shallow ones lose is not measured.
@@ -50,11 +51,11 @@ Row = dict[str, Any]
 
 
 def network_rows(sizes: tuple[int, ...], bonds: tuple[int, ...], samples: int) -> list[Row]:
-    """One row for each start, size and strength."""
+    """One row per start, size and strength."""
     rows = []
     for n in sizes:
         hamiltonian = heisenberg(n)
-        starts: dict[str, Any] = {"|0…0>": [np.array([1.0, 0.0]).reshape(1, 2, 1)] * n}
+        starts: dict[str, Any] = {"|0…0⟩": [np.array([1.0, 0.0]).reshape(1, 2, 1)] * n}
         for bond in bonds:
             found = ground_state(hamiltonian, bond, sweeps=SWEEPS, seed=SEED)
             starts[f"bond {bond}"] = found.tensors
@@ -109,7 +110,7 @@ def vanished(rows: list[Row]) -> list[int]:
 
 
 def show(title: str, curves: dict[str, list[Row]]) -> None:
-    """Print one table, a line for each start."""
+    """Print one table, one line per start."""
     sizes = [row["n"] for row in next(iter(curves.values()))]
     print(f"\n{title}\n{'n':<24}" + "".join(f"{n:>11}" for n in sizes) + f"{'slope':>10}")
     for name, rows in curves.items():
@@ -151,7 +152,7 @@ def judge(networks: dict[float, dict[str, list[Row]]], randoms: dict[str, list[R
 
 
 def comment(networks: dict[float, dict[str, list[Row]]], randoms: dict[str, list[Row]]) -> None:
-    """Print what the figures do not show."""
+    """Print remarks on the figures."""
     strength = STRENGTHS[1]
     print(REMARKS)
     steepness, height = slope(randoms[OWN])
@@ -188,9 +189,11 @@ def plot(path: Path, networks: dict[float, dict[str, list[Row]]], randoms: dict[
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="up to 25 qubits, bonds 1 and 2, random up to 8")
-    parser.add_argument("--samples", type=int, default=6, help="draws of the blocks at strength > 0")
+    parser.add_argument(
+        "--samples", type=int, default=6, help="number of draws of the blocks at strength > 0"
+    )
     add_out(parser)
-    parser.add_argument("--plot", type=Path, help="draw the figures as PNG")
+    parser.add_argument("--plot", type=Path, help="plot the figures to this file")
     arguments = parser.parse_args()
     sizes, bonds, random_sizes, draws = SIZES, BONDS, RANDOM_SIZES, 20
     if arguments.quick:
@@ -211,7 +214,7 @@ def main() -> int:
     show(f"random circuits of n layers, mean of {draws} draws", by_start)
     for strength, curves in networks.items():
         if strength == 0:
-            curves.pop("|0…0>")  # an eigenstate
+            curves.pop("|0…0⟩")  # an eigenstate
         show(f"tensor-network starts, blocks of strength {strength}", curves)
     met = arguments.quick or judge(networks, by_start)
     if arguments.quick:

@@ -4,8 +4,8 @@ The circuit is a few staircase layers and one block on each edge of the grid, al
 (2 CX, 6 angles). It starts as the DMRG state of bond dimension 8 with near-identity blocks after it
 (mps), as the best product state with the same blocks (product), near the identity, or at random. Adam's
 learning rate is chosen for each start on its own: the one of lowest mean error after the last step, on
-seeds that are not reported. A seed sets all that is random about a start, the tensor-network part
-included. Errors are 100 (E - E0) / |E0|, mean ± standard error over the seeds.
+seeds that are not reported. A seed determines everything random about a start, including its tensor
+network. Errors are 100 (E − E0) / |E0|, mean ± standard error over the seeds.
 
     python benchmarks/vqe.py [--quick] [--layers 2 3] [--seeds 5] [--out FILE.json]
 """
@@ -42,7 +42,7 @@ def relative(energies):
 
 @cache
 def prepare(layers, seed):
-    """The circuit, the angles of each start, and what the tensor-network part gave and took."""
+    """The circuit, the angles of each start, and the accuracy and time of the tensor network."""
     began = perf_counter()
     dmrg = ground_state(HAMILTONIAN, max_bond=MAX_BOND, seed=seed)
     dmrg_seconds = perf_counter() - began
@@ -72,7 +72,7 @@ def train(name, layers, seed, rate, steps):
 
 
 def compare(layers, seeds, steps, rates, scan_seeds):
-    """All starts of the circuit with so many layers."""
+    """All starts of the circuit with this many layers."""
     starts = {}
     for name in STARTS:
         scan = {
@@ -136,9 +136,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="two layers, two seeds, 60 steps: for a smoke test"
-    )
+    parser.add_argument("--quick", action="store_true", help="two layers, two seeds, 60 steps")
     parser.add_argument(
         "--layers", type=int, nargs="+", default=[2, 3], help="staircase layers, one table each"
     )

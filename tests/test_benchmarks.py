@@ -1,0 +1,32 @@
+"""The tables in the documentation show what the benchmarks measured."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("tables")
+
+
+def test_tables_are_those_of_the_results(tables):
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert tables.rendered(page) == page, "run make docs-tables"
+    for name in tables.TABLES:
+        assert page.count(f"<!-- table {name} -->") == 1
+
+
+def test_a_changed_figure_shows(tables, monkeypatch, tmp_path):
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    results = (tables.RESULTS / "gradients.json").read_text()
+    (tmp_path / "gradients.json").write_text(results.replace("2.9", "3.9"))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "TABLES", {"gradients": tables.gradients})
+    only = page[page.index("<!-- table gradients -->") : page.index("Other packages")]
+    assert "| 2.9 |" in only
+    assert "| 3.9 |" in tables.rendered(only)

@@ -1,0 +1,40 @@
+"""Python blocks of the README and of docs/ run, those of one page in order; links lead somewhere."""
+
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if page.stem == "upstream":  # shows what quimb does to scipy, with two threads
+        monkeypatch.setenv("QUIMB_NUM_THREAD_WORKERS", "2")
+        subprocess.run([sys.executable, "-c", "\n".join(blocks(page))], check=True, timeout=300)
+        return
+    namespace = {"__name__": page.stem}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=DeprecationWarning, module=page.stem)
+        for block in blocks(page):
+            exec(block, namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) <= 10_000
