@@ -65,7 +65,7 @@ def run(name: str, model, proteins: ProteinSet) -> dict:
     model.fit(train.sequences, train.labels, validation=(valid.sequences, valid.labels))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     scores = score_predictions(test.labels, model.predict_proba(test.sequences), model.classes_)
-    accuracies = model.history_.valid_accuracy
+    accuracies = model.history_.valid_accuracies
     reached = next((epoch + 1 for epoch, value in enumerate(accuracies) if value >= GOAL), None)
     row = {
         "name": name,
@@ -120,7 +120,7 @@ class Committee:
         # no epoch is chosen for the committee as a whole: one entry, its final accuracy
         found = self.predict_proba(validation[0]).argmax(1)
         accuracy = float(np.mean(self.classes_[found] == np.array(validation[1])))
-        self.history_ = SimpleNamespace(valid_accuracy=[accuracy], best=0)
+        self.history_ = SimpleNamespace(valid_accuracies=[accuracy], best=0)
 
     def predict_proba(self, sequences) -> np.ndarray:
         logits = np.mean([member.decision_function(sequences) for member in self.members], axis=0)

@@ -73,7 +73,7 @@ def read_model(folder: Path) -> ModelFile:
             settings=_of(dict, document, "settings"),
             classes=_of(list, document, "classes"),
             num_parameters=_of(int, document, "num_parameters"),
-            history=History(**_of(dict, document, "history")),
+            history=History.from_file(_of(dict, document, "history")),
             checksum=_of(str, document, "weights"),
         )
         _check(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,28 +23,41 @@ from bondwise.runs import RunError, axes_or_new, load_checkpoint, progress_bar, 
 _MAX_TOKENS = 100_000  # in a batch, padding included, to bound the memory of long sequences
 _JITTER = 60  # words by which lengths are blurred, so that batches differ between epochs
 _MAX_GRADIENT = 1.0
+_OLD = {"loss": "losses", "valid_loss": "valid_losses", "valid_accuracy": "valid_accuracies"}
 
 
 @dataclass
 class History:
-    """History of a training. All lists but the last have one entry per epoch.
+    """History of a training, by epoch as `qml.Training` has it by step.
 
     Attributes:
-        loss: Mean cross-entropy on the training set during the epoch, nats.
-        valid_loss: Cross-entropy on the validation set after the epoch, nats; empty without one.
-        valid_accuracy: Accuracy on the validation set after the epoch; empty without one.
-        seconds: Wall time since the start, including earlier parts of a resumed run.
+        losses: Mean cross-entropy on the training set during each epoch, nats.
+        valid_losses: Cross-entropy on the validation set after each epoch, nats; empty without one.
+        valid_accuracies: Accuracy on the validation set after each epoch; empty without one.
+        seconds: Wall time since the start after each epoch, including earlier parts of a resumed run.
         best: Epoch whose parameters were kept, counted from 0.
         start_infidelity: Mean of 1 − |⟨tensor network|circuit⟩|² per filter after a tensor network start;
             empty without that start.
     """
 
-    loss: list[float] = field(default_factory=list)
-    valid_loss: list[float] = field(default_factory=list)
-    valid_accuracy: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    valid_losses: list[float] = field(default_factory=list)
+    valid_accuracies: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best: int = -1
     start_infidelity: list[float] = field(default_factory=list)
+
+    @classmethod
+    def from_file(cls, entries: dict[str, Any]) -> History:
+        """A history from the entries of a file, which may have the names of the last release."""
+        return cls(**{_OLD.get(name, name): value for name, value in entries.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OLD:
+            raise AttributeError(f"a History has no attribute {name!r}")
+        message = f"history_.{name} is now history_.{_OLD[name]}; the old name goes in the next release."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(self, _OLD[name])
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the learning curve.
@@ -55,11 +69,11 @@ class History:
             The Axes.
         """
         ax = axes_or_new(ax)
-        epochs = np.arange(1, len(self.loss) + 1)
-        ax.plot(epochs, self.loss, label="loss, training")
-        if self.valid_loss:
-            ax.plot(epochs, self.valid_loss, label="loss, validation")
-            ax.plot(epochs, self.valid_accuracy, label="accuracy, validation")
+        epochs = np.arange(1, len(self.losses) + 1)
+        ax.plot(epochs, self.losses, label="loss, training")
+        if self.valid_losses:
+            ax.plot(epochs, self.valid_losses, label="loss, validation")
+            ax.plot(epochs, self.valid_accuracies, label="accuracy, validation")
         ax.axvline(self.best + 1, color="0.7", lw=0.8, zorder=0)
         ax.set(xlabel="epoch", ylabel="cross-entropy (nats), accuracy")
         ax.legend()
@@ -174,7 +188,7 @@ def train(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
-        history, best, first = History(**state["history"]), state["best"], state["epoch"]
+        history, best, first = History.from_file(state["history"]), state["best"], state["epoch"]
         before = history.seconds[-1] if history.seconds else 0.0
         torch.set_rng_state(state["random"])
     began = time.perf_counter()
@@ -197,14 +211,14 @@ def train(
                 if schedule.last_epoch < steps:
                     schedule.step()
                 total += loss.item() * len(numbers)
-            history.loss.append(total / len(sentences))
+            history.losses.append(total / len(sentences))
             better = True
             if validation is not None:
                 logits = logits_of(network, validation[0])
-                history.valid_loss.append(cross_entropy(logits, validation[1]).item())
-                history.valid_accuracy.append((predicted(logits) == validation[1]).double().mean().item())
-                better = epoch == 0 or history.valid_loss[epoch] < history.valid_loss[history.best]
-                bar.set_postfix_str(f"valid {history.valid_accuracy[-1]:.3f}", refresh=False)
+                history.valid_losses.append(cross_entropy(logits, validation[1]).item())
+                history.valid_accuracies.append((predicted(logits) == validation[1]).double().mean().item())
+                better = epoch == 0 or history.valid_losses[epoch] < history.valid_losses[history.best]
+                bar.set_postfix_str(f"valid {history.valid_accuracies[-1]:.3f}", refresh=False)
             if better:
                 history.best = epoch
                 best = {name: tensor.clone() for name, tensor in network.state_dict().items()}

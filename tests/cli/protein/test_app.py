@@ -77,7 +77,7 @@ def test_result_of_a_training(finished):
     model = protein.ProteinClassifier.load(folder)
     assert type(model).__name__ == result["model"]["name"] == "WindowQTN"
     assert result["model"]["parameters"] == model.num_parameters
-    assert result["model"]["valid_accuracy"] == max(model.history_.valid_accuracy)
+    assert result["model"]["valid_accuracy"] == max(model.history_.valid_accuracies)
     found = {row["name"]: row["parameters"] for row in result["baselines"]}
     assert found.pop("3-mer LR") > 1000
     assert found == BASELINES

@@ -1,4 +1,4 @@
-"""The face of the classifiers: scikit-learn's rules, files, resumption, bad input, long sequences."""
+"""The classifiers: scikit-learn's rules, files, resumption, bad input, long sequences."""
 
 import json
 
@@ -118,7 +118,7 @@ def test_resumed_training_is_the_same_bit_for_bit(tmp_path, monkeypatch):
     resumed = WindowQTN(epochs=4).fit(
         sequences, labels, validation=validation, checkpoint=checkpoint, resume=True
     )
-    assert resumed.history_.loss == whole.history_.loss
+    assert resumed.history_.losses == whole.history_.losses
     np.testing.assert_array_equal(resumed.decision_function(sequences), whole.decision_function(sequences))
     assert resumed.history_.start_infidelity == whole.history_.start_infidelity
     assert len(resumed.history_.start_infidelity) == 1

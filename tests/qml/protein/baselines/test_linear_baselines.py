@@ -1,4 +1,4 @@
-"""Logistic regressions and the majority: features worked out by hand, the face of scikit-learn, real data."""
+"""Logistic regressions and the majority: features computed by hand, scikit-learn's interface, real data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Small networks: their equations, padding that never enters, the face of scikit-learn, real data."""
+"""Small networks: their equations, padding without effect, scikit-learn's interface, real data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Diagrams of proteins are lambeq's own: they draw, serialise, and have the boxes that the models name."""
+"""Readers draw diagrams that lambeq can draw and serialize, with the boxes that the models name."""
 
 import numpy as np
 import pytest

@@ -62,7 +62,7 @@ def changed(trained, tmp_path):
         ({"class": 1}, "class is an int"),
         ({"class": "Ansatz"}, "holds a Ansatz, not a ProteinClassifier"),
         ({"class": "ProteinClassifier"}, "ProteinClassifier"),
-        ({"history": {"loss": None}}, "loss of the history"),
+        ({"history": {"loss": None}}, "losses of the history"),
         ({"history": {"best": "1"}}, "best of the history"),
         ({"history": {"other": []}}, "damaged"),
         ({"weights": None}, "weights is None"),

@@ -1,4 +1,4 @@
-"""The tensor network start: a circuit found again, a known fidelity, a better beginning of training."""
+"""The tensor network start: a circuit found again, a known fidelity, a better start of the training."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_training_begins_further_on(kind):
     for start in ("angles", "tensor-network"):
         model = kind(start=start, epochs=8, seed=2)
         model.fit(train.sequences, train.labels, validation=(valid.sequences, valid.labels))
-        losses[start] = model.history_.loss[0]
+        losses[start] = model.history_.losses[0]
         assert len(model.history_.start_infidelity) == (start == "tensor-network")
     assert losses["tensor-network"] < losses["angles"]
     assert 0 < model.history_.start_infidelity[0] < 0.6

@@ -1,4 +1,4 @@
-"""Families of homologues and splits that keep them whole: planted relatives are found, copies never part."""
+"""Families of homologues and splits that keep them whole: planted relatives are found, copies stay together."""
 
 import csv
 import os

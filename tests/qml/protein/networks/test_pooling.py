@@ -1,4 +1,4 @@
-"""Pooling of window values: limits that are known, windows that are not there, bias of sampled extremes."""
+"""Pooling of window values: known limits, windows that do not exist, the bias of sampled extremes."""
 
 import numpy as np
 import pytest
