@@ -11,11 +11,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import placed
-from bondwise.backends.inputs import (
-    as_operators,
-    as_parameters,
-    finite_angles,
-)
+from bondwise.backends.inputs import as_operators, as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, is_observable, without_measurements
@@ -86,7 +82,7 @@ def estimate(
         return Estimate(value=empty, std=empty.copy(), shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
     operators = placed(operators, circuit, isa)
-    angles = for_transpiled(circuit, isa, angles)
+    angles = kept_columns(circuit, isa, angles)
     pub = (isa, operators[0], angles) if single else (isa, operators, angles[..., None, :])
     with finite_angles():
         result = place.run([pub], shots=shots, seed=seed)
@@ -98,9 +94,3 @@ def estimate(
         seed=seed,
         job_ids=result.metadata["job_ids"],
     )
-
-
-def for_transpiled(circuit: QuantumCircuit, isa: QuantumCircuit, angles: np.ndarray) -> np.ndarray:
-    """The columns of the parameters that the transpiled circuit still has; compilers drop idle ones."""
-    column = {parameter: index for index, parameter in enumerate(circuit.parameters)}
-    return angles[..., [column[parameter] for parameter in isa.parameters]]

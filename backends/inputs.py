@@ -126,6 +126,12 @@ def check_tensor(tensor: Any) -> None:
         )
 
 
+def kept_columns(before: QuantumCircuit, after: QuantumCircuit, angles: np.ndarray) -> np.ndarray:
+    """The columns of the angles (*batch, P) of a circuit whose parameters are left in the compiled one."""
+    column = {parameter: index for index, parameter in enumerate(before.parameters)}
+    return angles[..., [column[parameter] for parameter in after.parameters]]
+
+
 @contextmanager
 def finite_angles() -> Iterator[None]:
     """While circuits are bound in this block, an angle such as 1/x at 0 or log(x) at -1 raises UsageError."""

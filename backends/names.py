@@ -76,13 +76,13 @@ def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[A
     if _is_a(_IBM, _device_of(given)):
         raise UsageError(
             f"{name} holds the connection of an account, which must not leave this process; "
-            "call get_backend('ibm:…') in the other one."
+            "call get_backend('ibm:…') in the other process."
         )
     return partial(get_backend, noise=noise), (given,)
 
 
 def _is_a(path: str, given: object) -> bool:
-    """Whether an object is of a class, which is not imported: without its module it has no objects."""
+    """Whether an object is an instance of the class at a path, without importing its module."""
     module, _, name = path.rpartition(".")
     return isinstance(given, getattr(sys.modules.get(module), name, ()))
 
@@ -98,15 +98,19 @@ def _device_of(given: BackendLike) -> object:
 def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
     if isinstance(given, str):
         kind, _, rest = given.partition(":")
-        if noise is not None and kind != "aer":
-            raise UsageError(
-                f"noise= belongs to 'aer'; write get_backend('aer', noise=...) instead of {given!r}."
-            )
         if noise is not None:
+            if kind != "aer":
+                raise UsageError(
+                    f"noise= belongs to 'aer'; write get_backend('aer', noise=...) instead of {given!r}."
+                )
             from bondwise.backends.simulators.aer import aer_backend
 
             return aer_backend(given, noise)
-        return _ibm(rest) if kind == "ibm" and rest else _named(given)
+        if kind == "ibm" and rest:
+            from bondwise.backends.ibm.service import ibm_backend
+
+            return ibm_backend(rest)
+        return _named(given)
     if noise is not None:
         raise UsageError(f"noise= belongs to 'aer'; a {type(given).__name__} has its own noise.")
     if isinstance(given, BackendV2):
@@ -140,12 +144,6 @@ def _named(name: str) -> Backend:
         return fake_backend(rest)
     examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
     raise unknown_name("backend", name, [*examples, "fake:torino", "ibm:least_busy"])
-
-
-def _ibm(name: str) -> Backend:
-    from bondwise.backends.ibm.service import ibm_backend
-
-    return ibm_backend(name)
 
 
 @lru_cache(maxsize=16)

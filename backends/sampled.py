@@ -103,7 +103,7 @@ class SampledEstimator(Estimator):
 
 
 def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
-    """Basis changes as unitaries of their own."""
+    """Basis changes as bare unitary gates."""
     circuit = QuantumCircuit(num_qubits)
     for qubit, letter in letters.items():
         if letter != "Z":

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 
-from bondwise.backends.estimation import for_transpiled
-from bondwise.backends.inputs import as_parameters, finite_angles
+from bondwise.backends.inputs import as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import DEFAULT_SHOTS, sampler_shots
 from bondwise.circuits import as_circuit, readable
@@ -120,7 +119,7 @@ def sample(
         return Samples(value=empty, kept=_kept(empty, asked), shots=0, seed=seed, job_ids=())
     isa = place.transpile(circuit)
     with finite_angles():
-        result = place.sample([(isa, for_transpiled(circuit, isa, angles))], shots=shots, seed=seed)
+        result = place.sample([(isa, kept_columns(circuit, isa, angles))], shots=shots, seed=seed)
     value = {
         names[name]: bits.to_bool_array(order="little").astype(np.uint8)
         for name, bits in result[0].data.items()

@@ -275,7 +275,7 @@ class MitigatedEstimator(Estimator):
         ), self.transpiled
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
-        """Shots for all PUBs of a job: the largest number asked for, None for what the backend does then."""
+        """Number of shots for all PUBs of a job: the largest requested; None for the backend's default."""
         if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
             raise UsageError(NOT_EXACT)
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
@@ -284,7 +284,7 @@ class MitigatedEstimator(Estimator):
         return _with_error(max((shots for shots in asked if shots is not None), default=None))
 
     def _backend_precision(self) -> float:
-        """What the backend does where nothing is asked."""
+        """Precision of the backend if none is requested; 0 for exact values."""
         if self.backend.exact:
             return 0.0
         return getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
@@ -318,7 +318,7 @@ class MitigatedEstimator(Estimator):
     def _calibration(
         self, prepared: list[PreparedPub], shots: int | None, seed: int | None
     ) -> ReadoutCalibration | None:
-        """The calibration of all qubits that are measured, made if there is none yet."""
+        """The calibration of all measured qubits; an earlier one if it is good enough."""
         measured = self._to_calibrate(prepared)
         if not measured:
             return None
@@ -339,7 +339,7 @@ class MitigatedEstimator(Estimator):
         return set().union(*(item.measured_qubits() for item in prepared))
 
     def _calibration_shots(self, shots: int | None) -> int | None:
-        """As many as for a whole scan, so that the calibration does not limit the precision."""
+        """As many shots as for a whole scan, so that the calibration does not limit the precision."""
         return None if shots is None else shots * len(self.scale_factors)
 
     def _pub_result(

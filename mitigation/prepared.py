@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
+from bondwise.backends.inputs import kept_columns
 from bondwise.mitigation.readout import ReadoutCalibration
 
 
@@ -37,7 +37,8 @@ class PreparedPub:
     def tasks(self, calibration: ReadoutCalibration | None) -> list[tuple[QuantumCircuit, Any, np.ndarray]]:
         """One PUB per scale factor, with readout errors undone where there is a calibration."""
         observables = _map(calibration.correct, self.observables) if calibration else self.observables
-        parameters = self._values(list(self.circuits[0].parameters))
+        values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
+        parameters = kept_columns(self.pub.circuit, self.circuits[0], values)
         return [(circuit, observables, parameters) for circuit in self.circuits]
 
     def measured_qubits(self) -> set[int]:
@@ -57,12 +58,6 @@ class PreparedPub:
         if calibration is None:
             return np.zeros(self.pub.shape)
         return self._broadcast(calibration.error_bound)
-
-    def _values(self, parameters: list[Parameter]) -> np.ndarray:
-        # a transpiler may have removed a parameter that does not matter
-        columns = {parameter: column for column, parameter in enumerate(self.pub.circuit.parameters)}
-        values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
-        return values[..., [columns[parameter] for parameter in parameters]]
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)

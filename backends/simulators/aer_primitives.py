@@ -13,6 +13,7 @@ from qiskit.quantum_info import PauliList
 from qiskit.transpiler import TranspilerError
 from qiskit_aer import AerSimulator
 
+from bondwise.backends.inputs import kept_columns
 from bondwise.backends.measurement import Tally
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
@@ -78,9 +79,8 @@ class SimulatorEstimator(Estimator):
                 f"a circuit with {min(random)} has no single final state; "
                 f"pass shots=, such as shots=4096{exact}."
             )
-        column = {parameter: index for index, parameter in enumerate(tally.pub.circuit.parameters)}
-        used = [column[parameter] for parameter in circuit.parameters]
-        sets = tally.sets[:, used] if used else tally.sets[:1]
+        used = kept_columns(tally.pub.circuit, circuit, tally.sets)
+        sets = used if circuit.parameters else used[:1]
         dense = self._aer.options.method == "statevector" and circuit.num_qubits <= _DENSE
         values = (self._from_states if dense else self._saved)(circuit, terms, sets)
         return np.broadcast_to(values, (len(tally.sets), len(terms)))

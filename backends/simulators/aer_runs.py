@@ -27,6 +27,7 @@ from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
+from bondwise.backends.inputs import kept_columns
 from bondwise.circuits import with_constants
 from bondwise.runs import RunError, require_memory
 
@@ -147,13 +148,10 @@ class Shots:
         """Sample a PUB with `circuit`, which has the same parameters and registers, instead of its own."""
         values = pub.parameter_values
         if circuit.parameters:
-            angles = values.as_array(circuit.parameters)
-            column = {parameter: index for index, parameter in enumerate(circuit.parameters)}
+            angles, written = values.as_array(circuit.parameters), circuit
             circuit = _bindable(circuit)
-            left = tuple(circuit.parameters)
-            values = BindingsArray(
-                {left: angles[..., [column[parameter] for parameter in left]]}, shape=values.shape
-            )
+            left = {tuple(circuit.parameters): kept_columns(written, circuit, angles)}
+            values = BindingsArray(left, shape=values.shape)
         _require_memory(self._aer, circuit)
         if not values.size:  # Aer would report a crash
             bits = {
