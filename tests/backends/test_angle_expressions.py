@@ -84,7 +84,7 @@ def test_values_and_slopes(expression, point):
     assert float(angles(point)[0]) == pytest.approx(value.real, rel=1e-9, abs=1e-9)
     assert angles(np.stack([point] * 2)).shape == (2, 2)
     (found,) = torch.autograd.grad(angle, given, allow_unused=True)
-    # finite differences lose what the curvature and the size take
+    # finite differences lose digits to curvature and size
     if np.abs(slopes).max() < 1e3:
         np.testing.assert_allclose(found.numpy(), slopes, rtol=1e-3, atol=1e-4 * (1 + abs(value)))
 
@@ -124,7 +124,7 @@ CANCELED = {"difference": A - A - 2.0, "product": 0 * A - 2, "quotient": -2 * A 
     ["statevector", "aer:matrix_product_state", "aer:density_matrix", "aer:depolarizing=1e-9"],
 )
 def test_angles_that_no_parameter_is_left_in(name, backend):
-    """Qiskit keeps the parameters of what cancels to a number."""
+    """Qiskit keeps the parameters of expressions that cancel to a number."""
     circuit = QuantumCircuit(2)
     circuit.ry(CANCELED[name], 0)
     circuit.cry(CANCELED[name], 0, 1)
@@ -147,7 +147,7 @@ def test_angles_that_no_parameter_is_left_in(name, backend):
 @pytest.mark.parametrize("mitigated", [False, True])
 @pytest.mark.parametrize("name", CANCELED)
 def test_devices_compile_angles_that_no_parameter_is_left_in(name, mitigated):
-    """At the transpiler's highest level, which joins them with others."""
+    """At the transpiler's highest level, which merges them with others."""
     circuit = QuantumCircuit(2)
     circuit.u(CANCELED[name], CANCELED[name], B, 0)
     circuit.append(XXPlusYYGate(B, CANCELED[name]), [0, 1])

@@ -1,4 +1,4 @@
-"""Exact values against Qiskit's own states: random circuits, and observables that see few of their qubits."""
+"""Exact values against Qiskit's own states: random circuits, and observables on few of their qubits."""
 
 import json
 
@@ -43,7 +43,7 @@ def random_circuit(seed: int, *, clifford: bool = False) -> QuantumCircuit:
 
 
 def local_observables(num_qubits: int, seed: int) -> list[SparsePauliOp]:
-    """One to three of them, of one to three terms on one or two qubits or none."""
+    """One to three observables with one to three terms on at most two qubits."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(rng.integers(1, 4)):
@@ -87,7 +87,7 @@ def test_local_observables_of_clifford_circuits(seed: int) -> None:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_single_qubit_observables_of_an_entangled_ansatz(name: str) -> None:
-    """Each by itself: qubits that are not observed steer the one that is."""
+    """One qubit at a time, controlled by qubits that are not observed."""
     circuit = efficient_su2(6, reps=2)
     angles = np.random.default_rng(1).uniform(-3, 3, (2, circuit.num_parameters))
     for qubit in range(6):
@@ -129,7 +129,7 @@ def test_many_terms_and_many_sets() -> None:
 
 
 def permuted(seed: int) -> QuantumCircuit:
-    """Transpiled onto a line, from a layout that is not trivial; routing permutes the qubits again."""
+    """Transpiled to a line from a nontrivial layout; routing permutes the qubits again."""
     line = [[q, q + 1] for q in range(5)] + [[q + 1, q] for q in range(5)]
     circuit = random_circuit(seed)
     circuit.ry(0.4, 0)

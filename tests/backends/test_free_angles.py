@@ -1,4 +1,4 @@
-"""Every gate of Qiskit that has angles, left free until it runs: the same as the bound gate."""
+"""Every gate of Qiskit with angles gives the same values with free and with bound angles."""
 
 import numpy as np
 import pytest

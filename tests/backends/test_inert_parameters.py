@@ -1,4 +1,4 @@
-"""Parameters that no expectation value depends on have a gradient, and it is zero."""
+"""Parameters that do not affect expectation values have a gradient of zero."""
 
 import pytest
 import torch

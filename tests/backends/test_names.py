@@ -1,4 +1,4 @@
-"""What get_backend accepts, and what it says to the rest."""
+"""What get_backend accepts, and its errors for everything else."""
 
 import socket
 
@@ -152,6 +152,12 @@ def test_shots_must_be_positive(shots: object) -> None:
         estimate(GHZ, OPERATORS, shots=shots)
     with pytest.raises(UsageError, match="shots is"):
         sample(GHZ, shots=shots)
+
+
+def test_only_the_exact_state_is_differentiable() -> None:
+    names = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.1", "fake:manila")
+    assert [get_backend(name).differentiable for name in names] == [True, False, False, False, False]
+    assert not get_backend(StatevectorEstimator()).differentiable
 
 
 def test_an_estimator_cannot_sample() -> None:

@@ -1,4 +1,4 @@
-"""What is shipped to workers arrives: state travels, what was compiled and cached does not."""
+"""Objects sent to workers keep their state and leave their caches behind."""
 
 import copy
 import io
@@ -60,7 +60,7 @@ BACKENDS = {
 def test_backends_give_the_same_values_after_the_way(name, way):
     value = [estimate(CIRCUIT, "ZZ", [0.3, 0.8], backend=BACKENDS[name](), shots=200, seed=3).value]
     backend = BACKENDS[name]()
-    backend.transpile(CIRCUIT)  # something to remember
+    backend.transpile(CIRCUIT)  # something to cache
     there = WAYS[way](backend)
     assert (there.name, there.exact, there.noisy) == (backend.name, backend.exact, backend.noisy)
     value.append(estimate(CIRCUIT, "ZZ", [0.3, 0.8], backend=there, shots=200, seed=3).value)

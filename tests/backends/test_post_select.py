@@ -1,4 +1,4 @@
-"""sample(post_select=): which shots are kept, counted and told."""
+"""sample(post_select=): which shots are kept, counted and reported."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ THETA = Parameter("theta")
 
 
 def steered():
-    """`flags` reads 01 (bit 0 set) with probability sin²(theta/2), else 00; `out` then reads 1, else 0."""
+    """`flags` reads 01 (bit 0 set) with probability sin²(θ/2), else 00; `out` then reads 1, else 0."""
     out, flags = ClassicalRegister(1, "out"), ClassicalRegister(2, "flags")
     circuit = QuantumCircuit(QuantumRegister(3), out, flags)
     circuit.ry(THETA, 1)
@@ -28,7 +28,7 @@ def test_words_as_in_counts_and_sequences_from_bit_0(backend):
     assert everything.kept is None
     for word in ("01", [1, 0], (1, 0), np.array([1, 0])):
         found = sample(steered(), [1.0], shots=600, seed=3, backend=backend, post_select={"flags": word})
-        np.testing.assert_array_equal(found.bits["out"], everything.bits["out"])  # all shots are still there
+        np.testing.assert_array_equal(found.bits["out"], everything.bits["out"])  # all shots are returned
         flags = everything.bits["flags"]
         np.testing.assert_array_equal(found.kept, (flags[:, 0] == 1) & (flags[:, 1] == 0))
         assert found.counts["flags"] == {"01": found.kept.sum()}

@@ -1,4 +1,4 @@
-"""Our primitives as others meet them: what Qiskit's own tell, PUBs of every kind, algorithms on top."""
+"""Our primitives behave like Qiskit's: metadata, PUBs of every kind, and algorithms on top."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def test_exact_values_are_not_sampled_in_silence() -> None:
         get_backend("aer:depolarizing=0.01").estimator.run([(wide, "X" * 13)], precision=0).result()
 
 
-@pytest.mark.slow  # it is known only when the circuits have run
+@pytest.mark.slow  # only known after the circuits have run
 def test_mitigated_exact_values_are_not_sampled_in_silence() -> None:
     wide = QuantumCircuit(13)
     wide.h(range(13))
@@ -139,7 +139,7 @@ def test_gradients_of_qiskit_algorithms(place) -> None:
 @pytest.mark.parametrize("place", [*EXACT, DEVICE], ids=names)
 @pytest.mark.parametrize("scale", [1.0, 1e-9, 1e-30])
 def test_values_scale_with_their_observables(place, scale: float) -> None:
-    """However small: no term is dropped for its size, beside larger ones or alone."""
+    """No term is dropped for its size, alone or beside larger ones."""
     terms = [("ZZ", 2.0), ("XI", 0.9), ("IX", 0.9), ("YY", 1e-10)]
     circuit = QuantumCircuit(2)
     circuit.ry(0.4, 0)

@@ -1,4 +1,4 @@
-"""PUBs of every natural form on `Backend.run`, `Backend.sample` and the mitigated estimator."""
+"""PUBs of every form on `Backend.run`, `Backend.sample` and the mitigated estimator."""
 
 import numpy as np
 import pennylane as qml

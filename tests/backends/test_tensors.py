@@ -1,4 +1,4 @@
-"""Tensors that torch wraps or keeps elsewhere: the result's device, and one line where there is no way."""
+"""Tensors that torch wraps or stores on other devices: the result's device, or a one-line error."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_the_device_without_numbers():
 
 
 class Elsewhere(torch.Tensor):
-    """Numbers that only `cpu()` or `to("cpu")` lets anybody read, as those of an accelerator."""
+    """Numbers that can only be read after `cpu()` or `to("cpu")`, like those of an accelerator."""
 
     @property
     def device(self):

@@ -193,7 +193,7 @@ def test_precision_follows_the_inputs_or_the_weight():
     assert (exact.dtype, exact_state.dtype) == (torch.float64, torch.complex128)
     assert values(data.float()).dtype == torch.float32
     assert state(data.float()).dtype == torch.complex64
-    # the weight's digits are not lost to the inputs
+    # the weight keeps its digits beside the inputs
     rounded = data.float().double()
     assert torch.equal(values(data.float()), values(rounded).float())
     assert torch.equal(values(torch.ones(2, dtype=torch.long)), values(torch.ones(2, dtype=torch.float64)))
@@ -288,7 +288,7 @@ def test_empty_and_large_batches(gradient):
     nothing.abs().sum().backward()
     np.testing.assert_array_equal(module.weight.grad, np.zeros(8))
     assert to_torch(circuit, ["ZZ"], inputs=x)(torch.zeros(0, 2)).shape == (0, 1)
-    data = rows(130, 2)  # so many are simulated at once
+    data = rows(130, 2)  # enough to be simulated at once
     expected = torch.stack([module(row) for row in data[:3]])
     auto = to_torch(circuit, inputs=x, seed=0)(data)
     np.testing.assert_allclose(auto[:3].detach(), expected.detach(), rtol=0, atol=1e-12)
@@ -308,7 +308,7 @@ def test_agrees_with_pennylanes_torch_layer():
 
     layer = qml.qnn.TorchLayer(node, {"weight": (8,)}, init_method=lambda _: module.weight.detach().clone())
     data = rows(4, 2)
-    values, expected = module(data), layer(data)[..., 0].T  # a layer of theirs stacks its outputs first
+    values, expected = module(data), layer(data)[..., 0].T  # their layer stacks outputs along the first axis
     values.square().sum().backward()
     expected.square().sum().backward()
     np.testing.assert_allclose(values.detach(), expected.detach(), rtol=0, atol=1e-12)

@@ -1,4 +1,4 @@
-"""estimate and sample: shapes, registers, and what wrong input is told."""
+"""estimate and sample: shapes, registers, and errors for wrong input."""
 
 import numpy as np
 import pytest
@@ -189,7 +189,7 @@ def test_primitives_made_elsewhere(which: str) -> None:
     circuit.cx(0, 1)
     observables = [SparsePauliOp(label) for label in ("ZZ", "IZ", "XX")]
     found = estimate(circuit, observables, [0.4, 0.9], backend=MADE_ELSEWHERE[which](), shots=4000)
-    # the state after cx: ZZ is what Z1 was, Z0 stays, XX is what X0 was
+    # after cx: ZZ has the value of Z1 before, Z0 its own, XX that of X0
     expected = [np.cos(0.9), np.cos(0.4), np.sin(0.4)]
     np.testing.assert_allclose(found.value, expected, atol=0.2 if "Aer" not in which else 0.1)
 

@@ -1,4 +1,4 @@
-"""The mitigated estimator: a BaseEstimatorV2 that is closer to the truth and says what it did."""
+"""The mitigated estimator: a BaseEstimatorV2 that is closer to the truth and reports what it did."""
 
 import threading
 
@@ -78,7 +78,7 @@ def test_linear_is_right_to_first_order():
 
 
 def test_partial_folding_is_fitted_at_the_achieved_factors():
-    """Three gates allow steps of 2/3 only; fitted at what they reach, the decay is still exact."""
+    """Three gates only allow steps of 2/3; fitted at the factors reached, the decay is still exact."""
     pub = (two_qubits(), SparsePauliOp("ZZ"), np.linspace(0.2, 1.4, 6))
     estimator = MitigatedEstimator(depolarizing(), scale_factors=(1, 1.5, 2, 4), folding="gates", seed=1)
     result = estimator.run([pub]).result()[0]
@@ -167,7 +167,7 @@ def test_all_scale_factors_of_all_pubs_are_one_job():
 
 
 def test_works_in_the_calling_thread():
-    """Python joins worker threads at its end: an interrupt would last as long as the job."""
+    """Python joins worker threads when it exits: an interrupt would take as long as the job."""
     recorder = Recorder()
     job = MitigatedEstimator(recorder, shots=10).run([(two_qubits(), "ZZ", np.zeros(6))])
     assert recorder.threads == {threading.current_thread()}
@@ -197,7 +197,7 @@ def test_estimated_seconds():
 
 
 def test_estimated_seconds_of_sampling_count_the_calibration():
-    """Too many qubits for a density matrix: time goes by shots, also those of the calibration."""
+    """With too many qubits for a density matrix, time depends on shots, including the calibration's."""
     circuit = QuantumCircuit(13)
     circuit.x(range(13))
     circuit.cx(range(12), range(1, 13))
@@ -346,7 +346,7 @@ def test_scale_factors_that_fold_alike_are_refused():
 @pytest.mark.parametrize("readout", [True, False])
 @pytest.mark.parametrize("folding", ["global", "gates"])
 def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
-    """Transpilation removes what cancels; the plain value, readout undone where asked, is the answer."""
+    """Transpilation cancels all gates; the result is the plain value, with readout undone if requested."""
     circuit = QuantumCircuit(2)
     circuit.x(0)
     circuit.x(0)

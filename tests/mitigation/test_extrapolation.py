@@ -1,4 +1,4 @@
-"""Extrapolations: exact where their model holds, honest about their error, unbreakable where it does not."""
+"""Extrapolations: exact if their model holds, robust if not, with correct standard errors."""
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def test_exponential_never_breaks(values, errors, factors):
     "values",
     [
         [0.5, 0.5, 0.5, 0.5],  # flat
-        [0.5, 0.52, 0.55, 0.6],  # growing
+        [0.5, 0.52, 0.55, 0.6],  # increasing
         [0.5, -0.1, -0.3, -0.5],  # through the asymptote
         [0.3, 0.01, 0.0, 0.0],  # the second point is not above the noise
         [0.0, 0.0, 0.0, 0.0],

@@ -1,4 +1,4 @@
-"""An extrapolation of the user's own: what it may return, and what is told about the rest."""
+"""Extrapolation by a user's function: what it may return, and errors for everything else."""
 
 from dataclasses import replace
 

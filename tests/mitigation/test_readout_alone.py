@@ -11,7 +11,7 @@ from bondwise.mitigation import MitigatedEstimator
 
 
 def test_readout_alone_is_undone():
-    """What is left is the noise of the gates: the value of the same device with perfect readout."""
+    """The result is the value of the same device with perfect readout: only gate noise is left."""
     circuit, device = two_qubits(), NoiseModel()
     device.add_all_qubit_quantum_error(depolarizing_error(0.05, 2), ["cx"])
     perfect = get_backend("aer", noise=device)
@@ -42,7 +42,7 @@ def test_readout_alone_takes_circuits_that_cannot_be_folded():
 
 
 def test_a_sampled_broadcast_calibrates_once_and_knows_its_error():
-    """The spread over seeds, fresh calibrations included, is what `stds` says, which may be too large."""
+    """The spread over seeds, with new calibrations, agrees with `stds`, which may be too large."""
     circuit = two_qubits()
     sets = np.random.default_rng(4).uniform(-1, 1, (40, 1, 6))
     pub = (circuit, ["ZI", "IZ", "ZZ"], sets)

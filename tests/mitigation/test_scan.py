@@ -1,4 +1,4 @@
-"""What a noise scan accepts, and how it draws itself."""
+"""What a noise scan accepts, and its plot."""
 
 import numpy as np
 import pytest

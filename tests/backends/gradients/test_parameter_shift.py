@@ -1,4 +1,4 @@
-"""The parameter-shift rule where values are noisy, sampled, or of gates that a device takes apart."""
+"""The parameter-shift rule on noisy backends, and for gates that a device decomposes."""
 
 from __future__ import annotations
 

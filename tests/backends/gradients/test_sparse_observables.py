@@ -14,7 +14,7 @@ def operator(seed: int, num_qubits: int = 13) -> SparsePauliOp:
 
 
 def test_many_observables_are_forgotten_again() -> None:
-    """The oldest first; what was used last is still there."""
+    """The oldest are dropped first; those used last are kept."""
     matrices = SparseMatrices()
     first = matrices([operator(0)])[0]
     for seed in range(1, 150):
@@ -26,7 +26,7 @@ def test_many_observables_are_forgotten_again() -> None:
 
 
 def test_a_hamiltonian_in_use_is_not_built_twice() -> None:
-    matrices = SparseMatrices(kept=1000)  # less than a single one takes
+    matrices = SparseMatrices(kept=1000)  # less than a single matrix
     matrices([operator(0)])
     several = matrices([operator(1), operator(2)])
     assert all(a is b for a, b in zip(matrices([operator(1), operator(2)]), several, strict=True))

@@ -25,7 +25,7 @@ GATES = {name: gate for name, gate in get_standard_gate_name_mapping().items() i
 
 
 def matrix_of(circuit: QuantumCircuit, parameters) -> np.ndarray:
-    """The matrix that PennyLane makes of a translated circuit, in Qiskit's order of basis states."""
+    """PennyLane's matrix of a translated circuit, in Qiskit's order of basis states."""
     wires = list(range(circuit.num_qubits))[::-1]
     return np.asarray(qml.matrix(to_pennylane(circuit), wire_order=wires)(np.asarray(parameters)))
 

@@ -273,7 +273,7 @@ def test_a_circuit_without_a_final_state_has_no_exact_value() -> None:
     circuit = QuantumCircuit(1, 1)
     circuit.h(0)
     circuit.measure(0, 0)
-    circuit.s(0)  # no longer at the end
+    circuit.s(0)  # the measurement is no longer at the end
     with pytest.raises(UsageError, match="shots="):
         estimate(circuit, SparsePauliOp("Z"))
     assert abs(estimate(circuit, SparsePauliOp("Z"), shots=1000, seed=0).value) < 4 / np.sqrt(1000)

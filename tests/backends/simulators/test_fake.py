@@ -139,14 +139,14 @@ def test_idle_time_matters_to_the_comparison() -> None:
     assert distance > 1e-3
 
 
-# almaden does not report how long a measurement takes, rochester no step of time either
+# almaden does not report how long a measurement takes, and rochester has no dt either
 @pytest.mark.parametrize("device", ["nairobi", "almaden", "rochester"])
 def test_sampling_and_estimating_see_the_same_device(device: str) -> None:
     place = get_backend(f"fake:{device}")
     circuit = QuantumCircuit(3)
     circuit.append(XGate(label="a label is no error"), [2])
     circuit.cx(1, 2)
-    for _ in range(24):  # qubit 2 relaxes meanwhile
+    for _ in range(24):  # meanwhile qubit 2 relaxes
         circuit.barrier()
         circuit.cx(1, 0)
     circuit.barrier()

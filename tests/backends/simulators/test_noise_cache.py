@@ -1,4 +1,4 @@
-"""The cache on disk: used when whole, rebuilt when not, never in the way."""
+"""The cache on disk is used if intact, rebuilt if not, and never an obstacle."""
 
 from pathlib import Path
 
