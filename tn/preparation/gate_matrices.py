@@ -17,9 +17,10 @@ from qiskit.circuit import Barrier, CircuitError, Delay, Measure, Parameter, Par
 from qiskit.exceptions import QiskitError
 from scipy.sparse import csr_array
 
-from bondwise.circuits import refuse_variables, without_measurements
+from bondwise.circuits import refuse_variables
 from bondwise.circuits.expressions import affine
 from bondwise.runs import UsageError
+from bondwise.tn.states.circuit_state import in_order
 
 _WORDS = {"rx": "X", "ry": "Y", "rz": "Z", "p": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "rzx": "XZ"}
 _PAULIS = {
@@ -199,7 +200,7 @@ def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
     if circuit.num_qubits < 2:
         raise UsageError(f"the circuit has {circuit.num_qubits} qubits; give one on at least 2.")
     refuse_variables(circuit)
-    plain = without_measurements(circuit)
+    plain = in_order(circuit)
     for step in plain.data:
         if not hasattr(step.operation, "inverse") or isinstance(step.operation, Measure | Reset):
             raise UsageError(f"the circuit holds '{step.operation.name}', which is not a gate; remove it.")

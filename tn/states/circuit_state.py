@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, CircuitError, Delay
+from qiskit.converters import circuit_to_dag, dag_to_circuit
 from qiskit.quantum_info import Operator, Statevector
 
 from bondwise.circuits import refuse_variables, without_measurements
@@ -16,6 +17,14 @@ from bondwise.tn.states.networks import chain_arrays
 _CUTOFF = 1e-12
 _DENSE_QUBITS = 18  # takes seconds; the cost of splitting the vector grows as 2.8^n
 _WORKING, _LEAST = 4, 128  # bonds on the way: a multiple of the final one, and a lower bound
+
+
+def in_order(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit without final measurements, and with its gates in an order that its graph alone decides.
+
+    Truncation depends on the order of gates, and should not depend on how the user wrote independent ones.
+    """
+    return dag_to_circuit(circuit_to_dag(without_measurements(circuit)))
 
 
 def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, float]:
@@ -42,7 +51,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
             f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
         )
     refuse_variables(circuit)
-    plain = without_measurements(circuit)
+    plain = in_order(circuit)
     if not plain.num_qubits:
         raise UsageError("the circuit has no qubits; give one on at least 1.")
     steps = [step for step in plain.data if not isinstance(step.operation, Barrier | Delay)]

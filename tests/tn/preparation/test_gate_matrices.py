@@ -180,6 +180,15 @@ class TestShapes:
         circuit.ry(T[0], 4)
         check(circuit)
 
+    def test_the_order_in_which_independent_gates_are_written_does_not_matter(self):
+        found = []
+        for pairs in ([(0, 1), (2, 3), (1, 2)], [(2, 3), (0, 1), (1, 2)]):
+            circuit = QuantumCircuit(4)
+            for pair in pairs:
+                circuit.rzz(T[pair[0]], *pair)
+            found.append(check(circuit).pairs)
+        assert found[0] == found[1]
+
     def test_runs_on_the_same_qubits_are_one_matrix(self):
         circuit = QuantumCircuit(3)
         for angle in T[:3]:
