@@ -1,6 +1,8 @@
 """The import table of the packages, and the promise that an import costs nothing until it is used."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ MAY_IMPORT = {
     "mitigation": {"runs", "circuits", "backends"},
     "cli": {"runs", "circuits", "backends", "tn", "qml", "mitigation"},
 }
+MOST_FILES, MOST_LINES = 15, 420  # in a folder, in a file
 HEAVY = {"torch", "qiskit", "pennylane", "lambeq", "quimb", "numba", "transformers", "matplotlib"}
 
 
@@ -52,6 +55,65 @@ def test_only_one_file_imports_quimb():
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):
             assert path.name == "imported_quimb.py" or "quimb" not in imported_packages(path), path
+
+
+def modules():
+    """Every file of the packages by the name it imports as."""
+    paths = [path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")]
+    return {
+        ".".join(("bondwise", *path.relative_to(ROOT).with_suffix("").parts)): path
+        for path in paths
+        if path.name != "__init__.py"
+    }
+
+
+def public_homes():
+    """Where each public name is made: `bondwise.tn.decompose` in `bondwise.tn.preparation.decomposition`."""
+    homes = {}
+    for package in MAY_IMPORT:
+        for stub in (ROOT / package).rglob("__init__.pyi"):
+            room = ".".join(("bondwise", *stub.parent.relative_to(ROOT).parts))
+            for module, name in re.findall(r"^from \.(\S+) import (\w+)", stub.read_text(), re.MULTILINE):
+                homes[f"{room}.{name}"] = f"{room}.{module}"
+    return homes
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions and for annotations count too."""
+    files, homes = modules(), public_homes()
+    graph = {}
+    for module, path in files.items():
+        used, rooms = set(), {}
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bondwise"):
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    used.add(node.module if node.module in files else homes.get(full, full))
+                    rooms[alias.asname or alias.name] = full
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in rooms
+            ):
+                used.add(homes.get(f"{rooms[node.value.id]}.{node.attr}", ""))
+        graph[module] = used & files.keys() - {module}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_folders_and_files_stay_small():
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    paths = [ROOT / name for name in tracked.stdout.split() if (ROOT / name).exists()]
+    folders = {}
+    for path in paths:
+        if path.name != "__init__.py":
+            folders.setdefault(path.parent, []).append(path.name)
+    assert {folder: len(names) for folder, names in folders.items() if len(names) > MOST_FILES} == {}
+    lines = {path: len(path.read_text().splitlines()) for path in paths}
+    assert {path: number for path, number in lines.items() if number > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("folder", ["examples", "benchmarks"])
