@@ -21,8 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bondwise.runs.errors import RunError, UsageError
-from bondwise.runs.files import remove_leftovers, require_room, write_atomically
-from bondwise.runs.locks import try_lock
+from bondwise.runs.files import remove_leftovers, require_room, try_lock, write_atomically
 from bondwise.runs.text import json_text
 
 _MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run

@@ -12,6 +12,7 @@ from itertools import count
 
 import pytest
 
+from bondwise.cli.documents.envelope import SCHEMA
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
 
@@ -127,9 +128,10 @@ def labels_in(folder):
 
 
 def whole(label):
-    fingerprint = sha256(json.dumps({"seed": label}).encode()).hexdigest()
+    kept = {"schema": SCHEMA, "settings": {"seed": label}}
+    fingerprint = sha256(json.dumps(kept).encode()).hexdigest()
     return {
-        "settings.json": json.dumps({"seed": label}, indent=2) + "\n",
+        "settings.json": json.dumps(kept, indent=2) + "\n",
         "preparation": fingerprint,
         "result.json": label,
     }
@@ -138,7 +140,7 @@ def whole(label):
 def run_of(label, path, **flags):
     """A run that keeps something for its resumption and takes what it finds, as commands do."""
     with RunFolder(path, **flags) as folder:
-        fingerprint = keep_settings(folder, {"seed": label}, flags.get("resume", False))
+        fingerprint = keep_settings(folder, {"seed": label}, flags.get("resume", False), flags={})
         kept = folder.path / "preparation"
         found = kept.read_text() if kept.exists() else None
         folder.write("preparation", found or fingerprint)
