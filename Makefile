@@ -28,7 +28,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 docs-tables: $(VENV)/installed
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python docs/tables.py
 
 # torch comes first and pinned: asked for loosely, pip fetches gigabytes of CUDA packages.
 $(VENV)/dependencies: constraints.txt

@@ -1,6 +1,6 @@
-"""The tables of `docs/benchmarks.md` and the figure of the README, from the JSON files in `results/`.
+"""The tables of `docs/benchmarks.md` and the figure of the README, from `benchmarks/results/`.
 
-    python benchmarks/tables.py    # rewrites the tables in place, and docs/vqe.svg
+    python docs/tables.py    # rewrites the tables in place, and docs/vqe.svg
 
 Each table stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
 STARTS = {
     "mps": "MPS start",
     "product": "product start",
