@@ -360,7 +360,7 @@ def test_cut_gzip(finished, bondwise, tmp_path, command):
     model = [finished[0]] if command == "predict" else []
     done = bondwise("protein", command, *model, "data.csv.gz", "--out", "new")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "cut" in done.stderr
+    assert "truncated" in done.stderr
     assert not (tmp_path / "new").exists()
 
 
@@ -510,7 +510,7 @@ def test_fetch(bondwise, tmp_path, monkeypatch):
     ("words", "message"),
     [
         (("--location", "cytosol"), "label=TERM"),
-        (("--location", "cytosol=SL-0086"), "two labels"),
+        (("--location", "cytosol=SL-0086"), "two or more labels"),
         (("--location", "a=SL-0086", "--location", "b=membrane"), "'membrane'"),
         (("--location", "a=SL-0086", "--location", "a=SL-0039"), "label=TERM"),
     ],

@@ -1,4 +1,4 @@
-"""Families of homologues and the splits that respect them: planted relatives are found, copies stay together."""
+"""Families of homologues and splits that respect them: planted relatives are found, copies stay together."""
 
 import csv
 import os

@@ -331,7 +331,7 @@ def test_wrong_use(window, latch):
             run(selected, "MKTAYIAKQRQISFVKSHFSRQ")
     with pytest.raises(UsageError, match="a ClassicalTwin has no circuit"):
         dynamic_circuit(fitted(ClassicalTwin(epochs=1)), "MKT")
-    with pytest.raises(UsageError, match="has no windows"):
+    with pytest.raises(UsageError, match="has no circuits of windows"):
         window_circuit(latch)
     with pytest.raises(UsageError, match="filter is 1; give a whole number from 0 to 0"):
         window_circuit(window, filter=1)
