@@ -23,7 +23,16 @@ from lambeq import AtomicType, PytorchQuantumModel
 from lambeq.training.tn_path_optimizer import TnPathOptimizer
 from record import add_out, save
 
-from bondwise.qml.protein import RESIDUES, Alphabet, Ansatz, Merging, PathNetwork, PathReader, TreeReader
+from bondwise.qml.protein import (
+    RESIDUES,
+    Alphabet,
+    Ansatz,
+    Merging,
+    PathNetwork,
+    PathReader,
+    TreeReader,
+    lambeq_ansatz,
+)
 
 BATCH = 64
 ANSATZ = Ansatz("sim14")
@@ -31,7 +40,7 @@ ANSATZ = Ansatz("sim14")
 
 def circuits_of(shape: str, proteins: list[str], discard: bool) -> list:
     reader = PathReader() if shape == "path" else TreeReader()
-    compiled = ANSATZ.to_lambeq({AtomicType.SENTENCE: 1}, discard=discard)
+    compiled = lambeq_ansatz(ANSATZ, {AtomicType.SENTENCE: 1}, discard=discard)
     return [compiled(reader.sentence2diagram(protein)) for protein in proteins]
 
 

@@ -9,6 +9,7 @@ from .baselines.linear_baselines import Majority as Majority
 from .baselines.neural_baselines import CNN as CNN
 from .baselines.neural_baselines import GRU as GRU
 from .boxes.ansatz import Ansatz as Ansatz
+from .boxes.lambeq_ansatz import lambeq_ansatz as lambeq_ansatz
 from .boxes.readers import PathReader as PathReader
 from .boxes.readers import TreeReader as TreeReader
 from .boxes.readers import WindowReader as WindowReader

@@ -15,8 +15,10 @@ path as a memory that fades, instead of forgetting all but one residue.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import combinations, count
 from typing import Any
 
@@ -93,15 +95,10 @@ class Ansatz:
         return _numbered(_LAYOUTS[self.name](wires, self.layers))
 
     def to_lambeq(self, qubits: dict[Any, int], *, discard: bool) -> Any:
-        """The same ansatz as a lambeq `CircuitAnsatz`, with angles in turns.
-
-        Args:
-            qubits: Number of qubits by lambeq type, such as `{AtomicType.SENTENCE: 1}`.
-            discard: Whether surplus wires are traced out instead of post-selected on |0⟩.
-        """
-        from bondwise.qml.protein.boxes.lambeq_ansatz import lambeq_ansatz
-
-        return lambeq_ansatz(self, qubits, discard)
+        """Deprecated form of `lambeq_ansatz`."""
+        message = "Ansatz.to_lambeq is now lambeq_ansatz(ansatz, …); the old name goes in the next release."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return import_module("bondwise.qml.protein").lambeq_ansatz(self, qubits, discard=discard)
 
 
 def _numbered(gates: Iterable[Gate]) -> tuple[Gate, ...]:

@@ -30,13 +30,21 @@ _BASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
 }
 
 
-def lambeq_ansatz(ansatz: Ansatz, qubits: dict[Any, int], discard: bool) -> CircuitAnsatz:
+def lambeq_ansatz(ansatz: Ansatz, qubits: dict[Any, int], *, discard: bool) -> CircuitAnsatz:
     """The lambeq ansatz of the same circuits, with angles in turns.
 
     Args:
         ansatz: Ansatz to translate.
-        qubits: Number of qubits by lambeq type.
-        discard: Whether surplus wires are traced out instead of post-selected.
+        qubits: Number of qubits by lambeq type, such as `{AtomicType.SENTENCE: 1}`.
+        discard: Whether surplus wires are traced out instead of post-selected on |0⟩.
+
+    Example:
+        >>> from lambeq import AtomicType
+        >>> from bondwise.qml.protein import Ansatz, PathReader, lambeq_ansatz
+        >>> build = lambeq_ansatz(Ansatz("sim14"), {AtomicType.SENTENCE: 1}, discard=True)
+        >>> circuit = build(PathReader().sentence2diagram("MK"))
+        >>> len(circuit.free_symbols), circuit.is_mixed
+        (14, True)
     """
     if ansatz.name not in _LAMBEQ:
         return OwnAnsatz(qubits, ansatz, discard=discard)

@@ -103,12 +103,12 @@ class QTNClassifier(ProteinClassifier):
 
     def _drawn(self, sequence: str, angles: dict[str, torch.Tensor]) -> tuple[Any, dict[Any, float]]:
         """The lambeq circuit of a protein, and the values of its symbols, from the angles of the boxes."""
+        from bondwise.qml.protein.boxes.lambeq_ansatz import lambeq_ansatz
         from bondwise.qml.protein.boxes.readers import A, S
 
         qubits = {S: self.qubits, A: self.ancillas}
-        circuit = self._ansatz().to_lambeq(qubits, discard=self.legal_on_hardware)(
-            self.reader().sentence2diagram(sequence)
-        )
+        build = lambeq_ansatz(self._ansatz(), qubits, discard=self.legal_on_hardware)
+        circuit = build(self.reader().sentence2diagram(sequence))
         weights = {}
         for symbol in circuit.free_symbols:
             name, _, _, number = symbol.name.rsplit("_", 3)

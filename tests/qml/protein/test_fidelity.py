@@ -6,6 +6,7 @@ import torch
 from lambeq import AtomicType
 
 from bondwise.qml.protein.boxes.ansatz import Ansatz
+from bondwise.qml.protein.boxes.lambeq_ansatz import lambeq_ansatz
 from bondwise.qml.protein.boxes.readers import A, PathReader, TreeReader, WindowReader
 from bondwise.qml.protein.data.alphabet import Alphabet
 from bondwise.qml.protein.networks.merging import Merging
@@ -26,7 +27,7 @@ def double_precision():
 
 def contracted(diagram, ansatz, angles, qubits, discard):
     """Outcome weights of the open wires of lambeq's circuit, not normalized."""
-    circuit = ansatz.to_lambeq({S: qubits, A: 1}, discard=discard)(diagram)
+    circuit = lambeq_ansatz(ansatz, {S: qubits, A: 1}, discard=discard)(diagram)
     symbols = sorted(circuit.free_symbols, key=lambda symbol: symbol.name)
     values = []
     for symbol in symbols:

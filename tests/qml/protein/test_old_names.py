@@ -16,7 +16,9 @@ def test_old_names(old, new):
         assert getattr(protein, old) is getattr(protein, new)
 
 
-def test_old_method_and_keyword(tmp_path):
+def test_old_methods_and_keyword(tmp_path):
+    with pytest.warns(DeprecationWarning, match=r"is now lambeq_ansatz"):
+        assert protein.Ansatz().to_lambeq({}, discard=True).discard
     with pytest.warns(DeprecationWarning, match=r"is now Alphabet\.tokenize"):
         assert protein.Alphabet().tokenise("AC").tolist() == [0, 1]
     (tmp_path / "p.csv").write_text("sequence\nMKTAYIAK\n")
