@@ -25,7 +25,7 @@ from qiskit.transpiler import Target, TranspilerError
 from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
-from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
+from bondwise.backends.sampled import NativeRotations, SampledEstimator, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
@@ -72,7 +72,7 @@ class Backend:
         default_shots: int | None = DEFAULT_SHOTS,
     ) -> None:
         if estimator is None and sampler is not None:
-            estimator = SampledEstimator(sampler, native_rotations(target))
+            estimator = SampledEstimator(sampler, NativeRotations(target))
         self.name = name
         self.estimator = estimator
         self.sampler = sampler

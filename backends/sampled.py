@@ -103,16 +103,16 @@ class SampledEstimator(Estimator):
 
 
 def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
-    """Basis changes as bare unitary gates."""
+    """Basis changes as unitary gates, with a label that no noise model names, so that Aer adds no error."""
     circuit = QuantumCircuit(num_qubits)
     for qubit, letter in letters.items():
         if letter != "Z":
-            circuit.append(UnitaryGate(BASIS_CHANGES[letter]), [qubit])
+            circuit.append(UnitaryGate(BASIS_CHANGES[letter], label="change of basis"), [qubit])
     return circuit
 
 
-class _NativeRotations:
-    """Basis changes in the gates of a target, translated once; a pickle holds the target alone."""
+class NativeRotations:
+    """Basis changes in the gates of a target, or as `sdg` and `h` without one; each is translated once."""
 
     def __init__(self, target: Target | None) -> None:
         self._target = target
@@ -121,9 +121,10 @@ class _NativeRotations:
         self._translated = lru_cache(maxsize=256)(self._translate)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._target,)
+        return type(self), (self._target,)  # without the cache
 
     def __call__(self, letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
+        """The gates before the measurement of these letters."""
         return self._translated(tuple(letters.items()), num_qubits)
 
     def _translate(self, letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
@@ -142,11 +143,6 @@ class _NativeRotations:
         for step in circuit.data:
             rotations.append(step.operation, [circuit.find_bit(qubit).index for qubit in step.qubits])
         return rotations
-
-
-def native_rotations(target: Target | None) -> Rotations:
-    """Basis changes in the gates of a target; without one, as `sdg` and `h`."""
-    return _NativeRotations(target)
 
 
 def shots_of(precision: float | None) -> int:

@@ -7,7 +7,6 @@ readout errors apply.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -21,7 +20,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator
+from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
 from bondwise.backends.simulators.aer_primitives import SimulatorEstimator, SimulatorSampler, Translator
 from bondwise.backends.simulators.aer_runs import replaced, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
@@ -80,7 +79,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             differentiable=name == "statevector",
         )
     sampler = SimulatorSampler(simulator(method or "automatic", noise))
-    sampled = SampledEstimator(sampler, _errorless_rotations)
+    sampled = SampledEstimator(sampler, ideal_rotations)
     readout = _confusion(noise)
     if method not in (None, "density_matrix") or readout is None:
         only_sampled = DensityEstimator(_never, sampled)  # for its estimate of how long shots take
@@ -102,7 +101,7 @@ def on_simulator(aer: AerSimulator) -> Backend:
         return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True)
     if target is not None:  # the simulator of a device
         return Backend(aer.name, sampler=sampler, target=target, noisy=True)
-    sampled = SampledEstimator(sampler, _errorless_rotations)
+    sampled = SampledEstimator(sampler, ideal_rotations)
     method = "density_matrix" if aer.options.method == "automatic" else aer.options.method
     return _AsWritten(name, noise, estimator=sampled, sampler=sampler, method=method)
 
@@ -163,15 +162,6 @@ class _AsWritten(Backend):
 
         compiled = super()._compiled(replaced(circuit, hidden), layout, target)
         return replaced(compiled, lambda operation: kept.get(operation.name, operation))
-
-
-def _errorless_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
-    circuit = QuantumCircuit(num_qubits)
-    for qubit, letter in letters.items():
-        if letter != "Z":
-            # a label that the model does not name, so that Aer adds no error, not even that of "unitary"
-            circuit.append(UnitaryGate(BASIS_CHANGES[letter], label="change of basis"), [qubit])
-    return circuit
 
 
 def _depolarizing(text: str) -> NoiseModel:

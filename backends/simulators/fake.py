@@ -26,7 +26,7 @@ from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 
 from bondwise.backends.backend import Backend
 from bondwise.backends.primitives import Sampler, sampler_result
-from bondwise.backends.sampled import SampledEstimator, native_rotations
+from bondwise.backends.sampled import NativeRotations, SampledEstimator
 from bondwise.backends.simulators.aer_runs import Shots, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.simulators.reduced_device import (
@@ -83,7 +83,7 @@ def on_snapshot(snapshot: FakeBackendV2) -> Backend:
     name, target = f"fake:{_short(snapshot.name)}", snapshot.target
     device = EmulatedDevice(name, target)
     sampler = DeviceSampler(device)
-    estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, native_rotations(target)))
+    estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, NativeRotations(target)))
     return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True, noisy=True)
 
 
@@ -154,7 +154,7 @@ class EmulatedDevice:
         if branches or len(qubits) > MAX_QUBITS:
             return None
         device, channels = self._reduced(qubits), self._channels(qubits)
-        rotations = native_rotations(device.target)
+        rotations = NativeRotations(device.target)
 
         def basis_change(place: int, letter: str) -> np.ndarray:
             channel = np.eye(4, dtype=complex)

@@ -11,7 +11,7 @@ from qiskit.quantum_info import Operator, PauliList, SparsePauliOp, Statevector,
 
 from bondwise.backends import get_backend
 from bondwise.backends.measurement import Tally
-from bondwise.backends.sampled import ideal_rotations, native_rotations
+from bondwise.backends.sampled import NativeRotations, ideal_rotations
 from bondwise.backends.simulators.density import outcome_distribution
 from bondwise.runs import UsageError
 
@@ -121,7 +121,7 @@ def test_outcome_distribution_traces_out_the_other_qubits(seed: int) -> None:
 
 @pytest.mark.parametrize("letter", ["X", "Y", "Z"])
 def test_basis_changes_turn_z_into_the_letter(letter: str) -> None:
-    for rotations in (ideal_rotations, native_rotations(None)):
+    for rotations in (ideal_rotations, NativeRotations(None)):
         change = Operator(rotations({0: letter}, 1))
         turned = change.adjoint() @ Operator.from_label("Z") @ change
         np.testing.assert_allclose(turned.data, Operator.from_label(letter).data, atol=1e-12)
