@@ -154,9 +154,8 @@ class Backend:
         for part in result:
             self._check(part)
         metadata = dict(result.metadata)
-        if (
-            "shots" not in metadata or "job_ids" not in metadata
-        ):  # foreign: its "shots" are those of one circuit
+        # without both it is foreign, and its "shots" are those of one circuit
+        if "shots" not in metadata or "job_ids" not in metadata:
             metadata["shots"] = sum(
                 _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
             )
@@ -243,9 +242,8 @@ class Backend:
             return manager.run(circuit)
         except TranspilerError as error:
             reason = " ".join(error.message.split())
-            if (
-                target is not None and "ConstrainedReschedule" in reason
-            ):  # it asks for a schedule, which would fill in more delays
+            # this pass asks for a schedule, which would insert more delays
+            if target is not None and "ConstrainedReschedule" in reason:
                 reason = f"write delays as multiples of {target.acquire_alignment} dt."
             if "Delay duration is not an integer" in reason:
                 reason = "the duration of a delay is not a whole number of dt; bind it to one first."

@@ -116,9 +116,8 @@ class EmulatedDevice:
         self._prepared: CircuitCache[Prepared | None] = CircuitCache()
         self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
         self._density = simulator("density_matrix")
-        kept = lru_cache(
-            maxsize=16
-        )  # keyed by the qubits in use; simulators and channels take megabytes each
+        # by the qubits in use; simulators and channels take megabytes each
+        kept = lru_cache(maxsize=16)
         self._reduced = kept(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
         self._channels = kept(lambda qubits: self._reduced(qubits).channels())
         self._shots = kept(self._noisy_shots)
