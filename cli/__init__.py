@@ -1,3 +1,11 @@
+"""The command `bondwise`.
+
+`bondwise vqe`, `decompose`, `run` and `backends` work on Hamiltonians, states and circuits, and
+`bondwise protein` classifies proteins. Most commands write a folder with `result.json` and a
+`report.html` that opens offline. `main(["vqe", …])` runs a command from Python. This is the only room
+that imports all others.
+"""
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

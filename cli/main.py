@@ -1,8 +1,8 @@
-"""The command `bondwise`: how errors and exit codes look.
+"""The entry point of the command `bondwise`: errors and exit codes.
 
-Exit codes: 0 done, 1 a run that failed, 2 wrong use, 130 stopped by Ctrl-C, 141 nobody reads what is printed.
-Errors are one line on standard error. This file imports nothing heavy: it is in charge of Ctrl-C while
-all else is imported.
+Exit codes: 0 done, 1 a run that failed, 2 wrong use, 130 stopped by Ctrl-C, 141 nobody reads the output.
+Errors are one line on standard error. This file imports nothing heavy, because it handles Ctrl-C while
+everything else is imported.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-# One thread unless the user says otherwise, before any library starts its own: small circuits are slower with
-# more, and the last bits of a sum, hence the path of an optimizer, depend on their number.
+# One thread unless the user sets a number, before any library starts its own: small circuits are slower with
+# more, and the last bits of a sum, and with them the path of an optimizer, depend on the number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bondwise.runs import RunError, Stopped, UsageError, printable  # noqa: E402
 
-_STOPPED = 130  # also what typer makes of Ctrl-C
+_STOPPED = 130  # also typer's code for Ctrl-C
 _UNREAD = 141
-_LONGEST = 2000  # letters of a message: it may hold what was given
+_LONGEST = 2000  # letters of a message, which may quote the input
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit.
+    """Run a command and exit.
 
     Args:
-        arguments: The words after `bondwise`; those of the process when None.
+        arguments: Words after `bondwise`; None for those of the process.
     """
     hook, silent, show = sys.unraisablehook, logging.NullHandler(), warnings.showwarning
     try:
         sys.unraisablehook = _unraisable
-        logging.root.addHandler(silent)  # else what libraries log is printed beside our one line
+        logging.root.addHandler(silent)  # or else Python prints what libraries log
         if not sys.warnoptions:
             warnings.showwarning = _warned
         for stream in (sys.stdout, sys.stderr):
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """Python drops what is raised in destructors and callbacks: raise Ctrl-C again, outside of them."""
+    """Python drops exceptions in destructors and callbacks; raise Ctrl-C again outside of them."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
         _thread.start_new_thread(_interrupt, ())
     else:
@@ -74,7 +74,7 @@ def _warned(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """One line of what concerns users; numerical and deprecation warnings concern developers."""
+    """Print warnings for users as one line; numerical and deprecation warnings are for developers."""
     if issubclass(category, UserWarning):
         _fail(message, 0)
 
@@ -90,7 +90,7 @@ def _code(arguments: Sequence[str] | None) -> int:
         return _fail(error, 2)
     except Stopped as error:
         return _fail(error, _STOPPED)
-    except SystemExit:  # typer found the pipe closed
+    except SystemExit:  # typer found a closed pipe
         return _unread()
     except BrokenPipeError:
         return _unread()
@@ -116,7 +116,7 @@ def _failure(error: Exception) -> int:
 
 
 def _was_interrupted(error: BaseException) -> bool:
-    """Whether an error is what a library made of Ctrl-C."""
+    """Whether a library turned Ctrl-C into this error."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, KeyboardInterrupt):
         seen = seen.__cause__ or seen.__context__
@@ -124,7 +124,7 @@ def _was_interrupted(error: BaseException) -> bool:
 
 
 def _unread() -> int:
-    """Nobody reads what is printed: no message, and none from Python at its end either."""
+    """Nobody reads the output: print nothing, and keep Python from complaining at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
     return _UNREAD
 

@@ -1,4 +1,4 @@
-"""What commands print: tables and sentences, or JSON; names from files and flags are shown, not obeyed."""
+"""What commands print: tables and sentences, or JSON. Markup in names from files and flags has no effect."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def show_table(
     """Print a table.
 
     Args:
-        title: Shown above.
-        columns: Headings; the first is aligned to the left, the others to the right.
-        rows: Cells, one for each heading.
-        left: Further headings that are aligned to the left.
-        sections: Numbers of rows above which there is a gap.
+        title: Text above the table.
+        columns: Headings; the first column is aligned to the left, the others to the right.
+        rows: Cells, one per heading.
+        left: Headings of further columns that are aligned to the left.
+        sections: Indices of rows that have a gap above them.
     """
     from rich import box
     from rich.console import Console
@@ -43,7 +43,7 @@ def show_table(
 
 
 def show(*lines: object) -> None:
-    """Print sentences, each as one line; the terminal wraps them."""
+    """Print sentences, one per line; the terminal wraps them."""
     for line in lines:
         print(printable(line))
 

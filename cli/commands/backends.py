@@ -1,4 +1,4 @@
-"""`bondwise backends`: where a circuit can run."""
+"""`bondwise backends`: the backends that a circuit can run on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bondwise.cli.terminal import show_json, show_table
 def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the backends: qubits, median two-qubit error, exact or noisy."""
+    """List the backends with their qubits and median two-qubit errors."""
     rows = bondwise.backends.list_backends()
     if json:
         show_json([asdict(row) for row in rows])

@@ -1,4 +1,4 @@
-"""`bondwise decompose`: a state, or what it follows from, as a shallow circuit in a file."""
+"""`bondwise decompose`: a state, or what it can be found from, as a shallow circuit in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bondwise.cli import options
 from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import FileSet, UsageError, json_text, unknown_name
+from bondwise.runs import FileSet, UsageError, json_text, unknown_name, whole_number
 
 if TYPE_CHECKING:
     from bondwise.tn import Decomposition
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
 ORDERS = ("little", "big")
 MAX_BOND = 32
-FOUND_UP_TO = 1000  # sites: DMRG takes minutes, and the terms of a model some megabytes
+FOUND_UP_TO = 1000  # sites: DMRG takes minutes, and the terms of a model take some megabytes
 
 
 def command(
@@ -49,55 +49,58 @@ def command(
         int | None,
         typer.Option(
             "--max-bond",
-            help="Bond dimension of a state that is yet to be found (model, bit strings, circuit); "
-            "32 unless given.",
+            help="Bond dimension of a state that is found first (model, bits, circuit); 32 by default.",
         ),
     ] = None,
     order: Annotated[
         str,
         typer.Option(
             "--order",
-            help="Of a vector's index: little (qubit 0 is its lowest bit, as in Qiskit) or big (its highest, "
-            "as in quimb and PennyLane).",
+            help="Order of a vector's index: little (qubit 0 is the lowest bit, as in Qiskit) or big (the "
+            "highest, as in quimb and PennyLane).",
         ),
     ] = "little",
     layers: Annotated[
         int | None,
-        typer.Option("--layers", help="Most layers of two-qubit gates; 8 if nothing limits them."),
+        typer.Option("--layers", help="Largest number of layers of two-qubit gates; 8 without limits."),
     ] = None,
-    max_cx: Annotated[int | None, typer.Option("--max-cx", help="Most CX gates.")] = None,
+    max_cx: Annotated[int | None, typer.Option("--max-cx", help="Largest number of CX gates.")] = None,
     infidelity: Annotated[
         float | None,
-        typer.Option("--infidelity", help="Where to stop; 1e-3 if neither layers nor CX are limited."),
+        typer.Option("--infidelity", help="Infidelity to stop at; 1e-3 without limits on layers or CX."),
     ] = None,
     layout: Annotated[
         str,
-        typer.Option("--layout", help="staircase, bidirectional, brickwall or tree: where the gates go."),
+        typer.Option(
+            "--layout", help="Arrangement of the gates: staircase, bidirectional, brickwall or tree."
+        ),
     ] = "staircase",
     restarts: Annotated[
         int,
-        typer.Option("--restarts", help="Random starts of every layer; more can find better ones."),
+        typer.Option("--restarts", help="Number of random starts per layer; more can find better circuits."),
     ] = 4,
     validation: Annotated[
         Path | None,
         typer.Option(
-            "--validation", help="Bit strings that are not trained on but say when to stop.", metavar="FILE"
+            "--validation",
+            help="Bit strings that decide when to stop and are not trained on.",
+            metavar="FILE",
         ),
     ] = None,
     seed: options.Seed = 0,
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="The circuit, .qpy or .qasm; .json and its free form go beside it.", metavar="FILE"
+            "--out", help="File for the circuit, .qpy or .qasm; the others go beside it.", metavar="FILE"
         ),
     ] = Path("circuit.qpy"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn a state into a shallow circuit and say how near it comes.
+    """Turn a state into a shallow circuit.
 
-    When the target is missed the best circuit is written, the message says so, and the exit code is 0.
+    If the target is missed, the best circuit is written, a message says so, and the exit code is 0.
     """
     settings = settings_of(locals())
     for flag, number, least in (
@@ -106,8 +109,8 @@ def command(
         ("max-cx", max_cx, 0),
         ("restarts", restarts, 0),
     ):
-        if number is not None and number < least:
-            raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
+        if number is not None:
+            whole_number(f"--{flag}", number, least=least)
     if infidelity is not None and not 0 < infidelity < 1:
         raise UsageError(f"--infidelity {infidelity} is out of range; give a number between 0 and 1.")
     if order not in ORDERS:
@@ -117,14 +120,14 @@ def command(
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
     if (state is None) == (model is None):
-        both = "a state was given twice" if model else "there is no state"
-        raise UsageError(f"{both}; give either a file or --model NAME.")
+        given = "a state is given twice" if model else "no state is given"
+        raise UsageError(f"{given}; give either a file or --model NAME.")
     if model is None and (size is not None or periodic):
         raise UsageError(f"--size and --periodic are for --model; {state} holds the whole state.")
     if model is not None and validation is not None:
         raise UsageError("--validation is for bit strings; leave it out with --model.")
     files = _files(out)
-    place = FileSet(*files.values())  # what cannot be written fails now, not after the work
+    place = FileSet(*files.values())  # what cannot be written must fail now, not after the work
     _require_free(files, overwrite)
 
     search = {"max_bond": max_bond or MAX_BOND, "seed": seed, "progress": not quiet}
@@ -135,7 +138,7 @@ def command(
         source = _from_file(state, cast("Order", order), validation, search)
         if max_bond is not None and isinstance(source.state, list):
             raise UsageError(
-                f"--max-bond is for a state that is yet to be found; {state} holds one, so leave it out."
+                f"--max-bond is for a state that is found first; {state} holds one, so leave it out."
             )
     found = tn.decompose(
         source.state,
@@ -176,13 +179,13 @@ def command(
             *source.notes,
             f"{found.cx_count} CX, two-qubit depth {found.depth}, {len(found.parameters)} angles",
             found.message,
-            f"{', '.join(path.name for path in files.values())} are in {out.parent}",
+            f"files in {out.parent}: {', '.join(path.name for path in files.values())}",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """A state as `decompose` takes it, and what there is to say about it: for the file and for people."""
+    """A state as `decompose` takes it, with facts for the file and notes for the terminal."""
 
     state: Any
     name: str
@@ -236,9 +239,9 @@ def _from_file(path: Path, order: Order, validation: Path | None, search: dict[s
 
 
 def _files(out: Path) -> dict[str, Path]:
-    """The files that belong to an `--out`, by what is in them."""
+    """The files that belong to an `--out`, by their content."""
     if out.suffix not in (".qpy", ".qasm"):
-        raise UsageError(f"--out {out} names no kind of circuit; give a name that ends in .qpy or .qasm.")
+        raise UsageError(f"--out {out} is not a circuit file; give a name that ends in .qpy or .qasm.")
     ends = {"circuit": out.suffix, "ansatz": ".ansatz.qpy", "angles": ".parameters.json", "result": ".json"}
     files = {kind: out.with_name(out.stem + end) for kind, end in ends.items()}
     for path in files.values():
@@ -254,7 +257,7 @@ def _require_free(files: dict[str, Path], overwrite: bool) -> None:
 
 
 def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
-    """Write all files of a run, or none."""
+    """Write all files, or none."""
     contents = circuit_contents(found.circuit, found.parameters)
     contents["circuit"] = contents["qasm" if files["circuit"].suffix == ".qasm" else "qpy"]
     contents["result"] = json_text(result) + "\n"

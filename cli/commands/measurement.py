@@ -1,4 +1,4 @@
-"""The last stages of a run: the trained circuit on a backend, raw and mitigated."""
+"""The stages of a run: energies of a circuit, exact or on a backend, raw and mitigated."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ WARN_SECONDS = 60
 
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
-    """What `--mitigate NAME` stands for on a backend; None for `none`, and where there is no noise.
+    """The mitigated estimator that `--mitigate NAME` asks for; None for `none` and without noise.
 
     Raises:
-        UsageError: There is no such mitigation.
+        UsageError: The mitigation is unknown.
     """
     if name not in MITIGATIONS:
         raise unknown_name("mitigation", name, MITIGATIONS)
@@ -37,10 +37,10 @@ def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -
 
 
 def idle_mitigation(name: str, machine: Backend) -> list[str]:
-    """The sentence to say where `--mitigate NAME` has nothing to do."""
+    """A sentence for `--mitigate NAME` on a backend without noise."""
     if name == "none" or machine.noisy:
         return []
-    return [f"{machine.name} has no noise: --mitigate {name} has nothing to do there."]
+    return [f"{machine.name} has no noise, so --mitigate {name} has nothing to do."]
 
 
 def announce(
@@ -50,15 +50,15 @@ def announce(
     circuit: QuantumCircuit,
     shots: int,
 ) -> None:
-    """Say on standard error how long `measure_on_device` will take if that is more than a minute."""
+    """Print to standard error how long `measure_on_device` will take, if it is more than a minute."""
     seconds = machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
     if mitigator is not None:
         seconds += mitigator.estimate_seconds(circuit, hamiltonian)
     if seconds > WARN_SECONDS:
         minutes = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
         print(
-            f"simulating the noise of {machine.name} takes about {minutes} after the training; "
-            "--backend statevector leaves it out.",
+            f"simulating the noise of {machine.name} will take about {minutes} after the training; "
+            "--backend statevector skips it.",
             file=sys.stderr,
         )
 

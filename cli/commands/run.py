@@ -1,4 +1,4 @@
-"""`bondwise run`: any circuit on any backend, sampled or measured."""
+"""`bondwise run`: counts or expectation values of any circuit on any backend."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bondwise.cli.circuit_files import read_observable
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, UsageError
+from bondwise.runs import RunFolder, UsageError, whole_number
 
 if TYPE_CHECKING:
     import numpy as np
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
-SHOWN = 12  # outcomes in the printed table; the file has all
+SHOWN = 12  # outcomes in the printed table; the file has all of them
 
 
 def command(
@@ -30,10 +30,10 @@ def command(
     backend: options.Backend = "statevector",
     observable: Annotated[
         list[str] | None,
-        typer.Option("--observable", help="Such as ZZI or '0.5*XX - ZZ', or a file; may be repeated."),
+        typer.Option("--observable", help="Observable such as ZZI or '0.5*XX - ZZ', or a file; repeatable."),
     ] = None,
     parameters: Annotated[
-        Path | None, typer.Option("--parameters", help="Angles: JSON or .npy, radians.", metavar="FILE")
+        Path | None, typer.Option("--parameters", help="Angles in radians, JSON or .npy.", metavar="FILE")
     ] = None,
     mitigate: options.Mitigate = "none",
     shots: options.Shots = 4096,
@@ -56,8 +56,7 @@ def command(
 
         for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
             circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
-    if shots < 0:
-        raise UsageError(f"--shots {shots} is negative; give a positive number, or 0 for exact values.")
+    whole_number("--shots", shots, least=0)
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
@@ -87,7 +86,7 @@ def command(
             names = result["parameters"]
             more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
             notes.append(f"order of a plain list of angles: {', '.join(names[:SHOWN])}{more}")
-        show(*notes, f"result.json is in {folder.path}")
+        show(*notes, f"result: {folder.path / 'result.json'}")
 
 
 def _values(
@@ -100,7 +99,7 @@ def _values(
     shots: int | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Values and standard errors of shape (*batch, K), and what they took."""
+    """Values and standard errors of shape (*batch, K), with shots, jobs and notes."""
     import numpy as np
 
     estimator = mitigator_of(mitigate, machine, shots=shots, seed=seed)
@@ -118,7 +117,7 @@ def _values(
         notes = [f"mitigation: {job[0].metadata['message']}."] if job[0].metadata["message"] else []
     return {
         "values": values.tolist(),
-        # one shot has a value and no scatter
+        # a single shot has no standard error
         "std": np.where(np.isnan(std), np.array(None), np.broadcast_to(std, values.shape)).tolist(),
         "mitigate": mitigate,
         "shots": spent,

@@ -25,7 +25,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.terminal import show, show_json
-from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes
+from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,21 +83,16 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a circuit that starts as a tensor network, run it on a device and mitigate the noise."""
+    """Train a circuit that starts as a tensor network, run it on a device and mitigate its noise."""
     settings = settings_of(locals())
-    for flag, number, least in (
-        ("steps", steps, 1),
-        ("layers", layers, 1),
-        ("extend", extend, 0),
-        ("shots", shots, 0),
-    ):
-        if number < least:
-            raise UsageError(f"--{flag} {number} is too small; give {least} or more.")
+    for flag, number, least in (("steps", steps, 1), ("layers", layers, 1), ("extend", extend, 0)):
+        whole_number(f"--{flag}", number, least=least)
+    whole_number("--shots", shots, least=0)
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     qml.check_optimizer(optimizer, learning_rate)
     hamiltonian = read_model(model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator")
-    # what a name stands for must not change under a run that is resumed
+    # a resumed run must have the same Hamiltonian and angles, not only the same names of files
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
         settings["angles"] = _digest(read_bytes(start, "array_bytes"))
@@ -105,7 +100,7 @@ def command(
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
             f"the Hamiltonian has {hamiltonian.num_qubits} qubits, {machine.name} {machine.num_qubits}; "
-            "give a larger backend (`bondwise backends` lists them)."
+            "choose a larger backend (`bondwise backends` lists them)."
         )
     if mitigate is None:
         mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"

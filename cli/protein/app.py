@@ -7,7 +7,7 @@ import typer
 from bondwise.cli.protein import benchmark, fetch, predict, train
 
 app = typer.Typer(
-    help="Classify proteins with quantum tensor networks, beside classical methods.",
+    help="Classify proteins with quantum tensor networks and with classical methods.",
     invoke_without_command=True,
 )
 

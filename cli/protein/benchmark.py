@@ -1,4 +1,4 @@
-"""`bondwise protein benchmark`: classical and quantum classifiers on the same proteins, over seeds."""
+"""`bondwise protein benchmark`: classical and quantum classifiers on the same proteins, for several seeds."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ _QUICK_EPOCHS, _QUICK_SIZE = 2, 150
 def command(
     data: Data = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Fits of each method that depends on its start.")
+        int, typer.Option("--seeds", min=1, help="Number of fits of each method that depends on its start.")
     ] = 5,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help=f"One seed, {_QUICK_EPOCHS} epochs and {_QUICK_SIZE} proteins of each set: "
-            "only to see that it runs.",
+            help=f"One seed, {_QUICK_EPOCHS} epochs and {_QUICK_SIZE} proteins per set, to see that it runs.",
         ),
     ] = False,
     seed: options.Seed = 0,
@@ -51,7 +50,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Hold window and latch models against classical methods, ablations and a control on random labels."""
+    """Compare window and latch models with classical methods, ablations and a control on random labels."""
     settings = settings_of(locals())
     numbers = range(seed, seed + (1 if quick else seeds))
     short: dict[str, Any] = {"epochs": _QUICK_EPOCHS} if quick else {}
@@ -95,7 +94,7 @@ def command(
             control = Entry(name=CONTROL, trials=shuffled)
             notes = [*verdicts(entries, control), *notes]
             if quick:
-                notes.insert(0, "--quick: too few epochs and proteins for the figures to mean anything.")
+                notes.insert(0, "--quick: the figures mean nothing with so few epochs and proteins.")
             entries.append(control)
             rows = [entry.cells() for entry in entries]
             result = envelope(settings) | {
@@ -139,7 +138,7 @@ def _shortened(data: Splits) -> Splits:
 
 
 def _with_random_labels(data: Splits, seed: int) -> Splits:
-    """Labels of training and validation set shuffled, those of the test set as they are."""
+    """The same proteins with shuffled labels in the training and the validation set."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -172,4 +171,4 @@ def _accuracies(entries: list[Entry]) -> tuple[str, str, Axes]:
     ax.set_yticklabels([f"{entry.name} ({entry.parameters:,})" for entry in entries])
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
-    return "Accuracy", "Mean with binomial error, and each seed; in brackets the number of parameters.", ax
+    return "Accuracy", "Mean with binomial error, and each seed; the number of parameters is in brackets.", ax

@@ -1,4 +1,4 @@
-"""The proteins a command works on, of a file or synthetic, in training, validation and test set."""
+"""The proteins of a command, from a file or synthetic, as training, validation and test set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path | None,
     typer.Argument(
-        help="CSV or TSV with columns sequence and label, or FASTA; .gz too. SYNTHETIC proteins if left out.",
+        help="CSV or TSV with columns sequence and label, or FASTA; .gz too. SYNTHETIC proteins by default.",
         metavar="[DATA]",
         show_default=False,
     ),
@@ -25,15 +25,11 @@ Data = Annotated[
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        "--where", help="Only rows whose column has this value; may be repeated.", metavar="COLUMN=VALUE"
+        "--where", help="Only rows whose column has this value; repeatable.", metavar="COLUMN=VALUE"
     ),
 ]
-MinLength = Annotated[
-    int | None, typer.Option("--min-length", min=1, help="Only proteins of at least so many residues.")
-]
-MaxLength = Annotated[
-    int | None, typer.Option("--max-length", min=1, help="Only proteins of at most so many residues.")
-]
+MinLength = Annotated[int | None, typer.Option("--min-length", min=1, help="Smallest number of residues.")]
+MaxLength = Annotated[int | None, typer.Option("--max-length", min=1, help="Largest number of residues.")]
 
 SYNTHETIC = "SYNTHETIC"
 _SYNTHETIC_SIZE = 2000
@@ -45,12 +41,12 @@ class Splits:
     """Labelled proteins in three sets.
 
     Attributes:
-        name: What tables and reports call them; begins with SYNTHETIC where they are.
+        name: Name in tables and reports; it begins with SYNTHETIC for synthetic proteins.
         train: Training set.
-        valid: Validation set; None where a file has none.
+        valid: Validation set; None if the file has none.
         test: Test set.
-        synthetic: Whether they were made up.
-        note: A sentence on where the splits come from.
+        synthetic: Whether the proteins are synthetic.
+        note: A sentence on the origin of the splits.
     """
 
     name: str
@@ -62,7 +58,7 @@ class Splits:
 
     @property
     def validation(self) -> tuple[Any, Any] | None:
-        """What `fit` takes as `validation`."""
+        """The argument `validation` of `fit`."""
         return None if self.valid is None else (self.valid.sequences, labels_of(self.valid))
 
     @property
@@ -75,7 +71,7 @@ class Splits:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What `result.json` says about the data."""
+        """Facts about the data for `result.json`."""
         sets = {"train": self.train, "valid": self.valid, "test": self.test}
         return {
             "name": self.name,
@@ -86,24 +82,24 @@ class Splits:
 
 
 def labels_of(proteins: ProteinSet) -> tuple[str, ...]:
-    """The labels of proteins that all have one."""
+    """The labels of labeled proteins."""
     assert proteins.labels is not None
     return proteins.labels
 
 
 def conditions(where: list[str] | None) -> dict[str, str]:
-    """The column → value of `--where` flags.
+    """The values of `--where` flags by column.
 
     Raises:
-        UsageError: One is not COLUMN=VALUE, or a column is given twice.
+        UsageError: A flag is not COLUMN=VALUE, or a column is given twice.
     """
     found: dict[str, str] = {}
     for text in where or []:
         column, sign, value = text.partition("=")
         if not (sign and column):
-            raise UsageError(f"--where {text} is no condition; write it as COLUMN=VALUE, such as primary=1.")
+            raise UsageError(f"--where {text} is not a condition; write COLUMN=VALUE, such as primary=1.")
         if column in found:
-            raise UsageError(f"--where gives {column} twice; only one value can be asked for.")
+            raise UsageError(f"--where gives {column} twice; ask for one value.")
         found[column] = value
     return found
 
@@ -117,17 +113,17 @@ def read_splits(
     seed: int,
     progress: bool,
 ) -> Splits:
-    """Read labelled proteins, or make synthetic ones, and part them.
+    """Read labeled proteins, or make synthetic ones, and split them.
 
-    The splits are those of the file; where it has none, they are made by `homology_split`.
+    The splits are those of the file or, if it has none, those of `homology_split`.
 
     Args:
-        data: The file; None makes synthetic proteins.
+        data: File with proteins; None for synthetic proteins.
         where: `--where` flags.
-        min_length: Residues; None for any.
-        max_length: Residues; None for any.
-        seed: Of synthetic proteins and of splits that are made here.
-        progress: Show bars.
+        min_length: Smallest number of residues, or None.
+        max_length: Largest number of residues, or None.
+        seed: Random seed for synthetic proteins and for splits.
+        progress: Whether to show progress bars.
 
     Raises:
         UsageError: The file cannot be used, a set is empty, or a class of valid or test is not in train.
@@ -135,7 +131,9 @@ def read_splits(
     asked = conditions(where)
     if data is None:
         if asked or min_length or max_length:
-            raise UsageError("--where, --min-length and --max-length choose from DATA; give a file.")
+            raise UsageError(
+                "--where, --min-length and --max-length are for proteins from a file; give DATA."
+            )
         proteins = protein.synthetic_proteins(_SYNTHETIC_SIZE, seed=seed)
         name = f"{SYNTHETIC} proteins"
     else:
@@ -148,8 +146,8 @@ def read_splits(
     note = f"splits: those of {name}."
     if proteins.splits is None:
         note = (
-            "splits: made here, families of homologues that a search finds at 30 % identity kept together; "
-            "equal sequences are never parted, remote homologues may be."
+            "splits: made here; families of homologues that a search finds at 30 % identity stay together, "
+            "as do equal sequences, but remote homologues may be separated."
         )
         proteins = _split(proteins, seed, progress)
     found = set(proteins.splits or ())
@@ -157,8 +155,8 @@ def read_splits(
     for needed in ("train", "test"):
         if needed not in sets:
             raise UsageError(
-                f"{name} has no row with split {needed!r} (but {', '.join(sorted(found))}); "
-                "mark the rows train, valid and test, or leave out the column."
+                f"{name} has no row with split {needed!r} (only {', '.join(sorted(found))}); "
+                "write train, valid or test in each row, or leave out the column."
             )
     known = set(labels_of(sets["train"]))
     for split, part in sets.items():
@@ -166,14 +164,14 @@ def read_splits(
             if label not in known:
                 raise UsageError(
                     f"label {label!r} of the {split} set is not in the training set; "
-                    "a classifier cannot learn it. Add such proteins to train or leave them out."
+                    "add such proteins to train or leave them out."
                 )
     if len(known) < 2:
         raise UsageError(
-            f"the training set of {name} holds one class only ({known.pop()!r}); give two or more."
+            f"the training set of {name} has a single class ({known.pop()!r}); give two or more."
         )
     if "valid" not in sets:
-        note += " There is no validation set: the last epoch is kept."
+        note += " There is no validation set, so the last epoch is kept."
     return Splits(
         name=name,
         train=sets["train"],

@@ -1,4 +1,4 @@
-"""Rows of the benchmark: a method over several seeds, and the sentences on which one wins."""
+"""Rows of the benchmark, a method with several seeds each, and sentences on which method wins."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ QUANTUM = (WINDOW, UNENTANGLED, LATCH)
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A row of the table: a method and its fits, one per seed, or one where nothing is random."""
+    """A row of the table: a method and its fits, one per seed, or a single one if nothing is random."""
 
     name: str
     trials: list[Trial]
 
     @property
     def parameters(self) -> int:
-        """Numbers that one fit trains."""
+        """Number of trained parameters of a fit."""
         return self.trials[0].parameters
 
     @property
     def accuracies(self) -> list[float]:
-        """On the test set, by seed."""
+        """Accuracies on the test set, by seed."""
         return [trial.scores.accuracy for trial in self.trials]
 
     @property
@@ -40,11 +40,11 @@ class Entry:
 
     @property
     def std(self) -> float:
-        """Binomial standard error of the mean accuracy: seeds share one test set and do not lower it."""
+        """Binomial standard error of the mean accuracy; seeds share a test set and do not lower it."""
         return (self.mean * (1 - self.mean) / self.trials[0].scores.size) ** 0.5
 
     def cells(self) -> list[str]:
-        """As the table shows it: means over the seeds, and the worst."""
+        """Cells of the table: means over the seeds, and the worst accuracy."""
         valid = _mean(trial.valid for trial in self.trials)
         auroc = _mean(trial.scores.auroc for trial in self.trials)
         return [
@@ -59,7 +59,7 @@ class Entry:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """As `result.json` holds it."""
+        """Facts about the method for `result.json`."""
         return {
             "name": self.name,
             "mean": self.mean,
@@ -70,7 +70,7 @@ class Entry:
 
 
 def verdicts(entries: list[Entry], control: Entry) -> list[str]:
-    """Sentences that say which method wins, what entanglers do and whether random labels can be learned."""
+    """Sentences on which method wins, what entanglers do and whether random labels can be learned."""
     by_name = {entry.name: entry for entry in entries}
     best = max(entries, key=lambda entry: entry.mean)
     level = [
@@ -81,8 +81,8 @@ def verdicts(entries: list[Entry], control: Entry) -> list[str]:
     kind = "quantum" if best.name in QUANTUM else "classical"
     figure = f"{best.mean:.3f} ± {best.std:.3f} with {best.parameters:,} parameters ({kind})"
     notes = [
-        f"Nothing wins alone: {best.name} has the highest accuracy, {figure}; "
-        f"within the error of it are {', '.join(level)}."
+        f"No single winner: {best.name} has the highest accuracy, {figure}; "
+        f"within its error are {', '.join(level)}."
         if level
         else f"{best.name} wins: {figure}."
     ]
@@ -97,30 +97,30 @@ def verdicts(entries: list[Entry], control: Entry) -> list[str]:
     if simpler:
         least = min(simpler, key=lambda entry: entry.parameters)
         notes.append(
-            f"A simpler classical method is as good as the best quantum one ({quantum.name}, "
-            f"{quantum.mean:.3f}) or better: {least.name} with {least.parameters:,} parameters, "
+            f"A simpler classical method is as good as or better than the best quantum one ({quantum.name}, "
+            f"{quantum.mean:.3f}): {least.name} with {least.parameters:,} parameters, "
             f"{least.mean:.3f}."
         )
     on, off = by_name[WINDOW], by_name[UNENTANGLED]
     gain, error = on.mean - off.mean, _error(on, off)
     effect = (
-        "no difference beyond the error" if abs(gain) <= error else "they help" if gain > 0 else "they harm"
+        "no difference beyond the error" if abs(gain) <= error else "they help" if gain > 0 else "they hurt"
     )
     notes.append(
         f"Entanglers in windows: with {on.mean:.3f}, without {off.mean:.3f}: {effect} ({error:.3f})."
     )
     majority = by_name["majority"].mean
     learned = (
-        "something leaks"
+        "labels leak"
         if control.mean > majority + 3 * _error(control, by_name["majority"])
-        else "nothing to learn, as it should be"
+        else "nothing is learned, as expected"
     )
-    notes.append(f"Random labels: {control.mean:.3f} against {majority:.3f} of the majority: {learned}.")
+    notes.append(f"Random labels: {control.mean:.3f}, majority {majority:.3f}: {learned}.")
     return notes
 
 
 def _error(one: Entry, other: Entry) -> float:
-    """Standard error of the difference of two mean accuracies; proteins, common to both, and seeds vary."""
+    """Standard error of the difference of two mean accuracies, from the proteins and from the seeds."""
     rights = [np.mean([trial.right for trial in entry.trials], axis=0) for entry in (one, other)]
     proteins = (rights[0] - rights[1]).var() / len(rights[0])
     seeds = sum(

@@ -20,7 +20,7 @@ def command(
         list[str],
         typer.Option(
             "--location",
-            help="Label and UniProt's term for a place in the cell, such as membrane=SL-0039; repeat it.",
+            help="Label and UniProt's term for a place in the cell, such as membrane=SL-0039; repeatable.",
             metavar="LABEL=TERM",
         ),
     ],
@@ -28,23 +28,25 @@ def command(
         Path, typer.Option("--out", help="CSV with accession, label and sequence.", metavar="CSV")
     ],
     organism: Annotated[
-        int | None, typer.Option("--organism", min=1, help="Taxonomy number, such as 9606 for human.")
+        int | None, typer.Option("--organism", min=1, help="Taxonomy number, such as 9606 for humans.")
     ] = None,
-    min_length: Annotated[int, typer.Option("--min-length", min=1, help="Fewest residues.")] = 80,
-    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Most residues.")] = 500,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most proteins for a label.")] = None,
+    min_length: Annotated[int, typer.Option("--min-length", min=1, help="Smallest number of residues.")] = 80,
+    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Largest number of residues.")] = 500,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Largest number of proteins per label.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Download reviewed proteins by their place in the cell; after an interruption repeat the command."""
+    """Download reviewed proteins by their place in the cell; repeat the command after an interruption."""
     settings = settings_of(locals())
     locations: dict[str, str] = {}
     for text in location:
         label, sign, term = text.partition("=")
         if not (sign and label and term) or label in locations:
             raise UsageError(
-                f"--location {text} is no new label with a term; write each as label=TERM, such as "
+                f"--location {text} is not a new label with a term; write LABEL=TERM, such as "
                 "cytoplasm=SL-0086."
             )
         locations[label] = term
@@ -60,7 +62,7 @@ def command(
             progress=not quiet,
         )
     except KeyboardInterrupt:
-        raise Stopped("stopped. The same command goes on where it stopped.") from None
+        raise Stopped("stopped; the same command continues from there.") from None
     if json:
         result = envelope(settings) | {
             "path": str(done.path),

@@ -1,4 +1,4 @@
-"""The CSV files of the protein commands: what is in one, and whether its place is free."""
+"""The CSV files of the protein commands: their content, and whether one can be written."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def predictions_csv(
 ) -> str:
     """Predictions as CSV.
 
-    Its columns are `accession`; `label`, the most probable class; `p_1`, the probability of the second of two
-    classes, or `p_<class>` for each of more; and `true` where the labels are known and wanted. Text that a
-    spreadsheet would run as a formula has an apostrophe before it.
+    The columns are `accession`; `label`, the most probable class; `p_1`, the probability of the second of two
+    classes, or `p_<class>` for each of more; and `true`, if labels are given. Text that a spreadsheet would
+    run as a formula gets an apostrophe.
 
     Args:
-        accessions: Names of the proteins, N; None numbers them from 1 on.
-        probabilities: float64 (N, C).
-        classes: Labels by column.
-        true: Labels of the proteins.
+        accessions: Names of the N proteins; None for the numbers from 1 to N.
+        probabilities: Probabilities of the C classes, float64 of shape (N, C).
+        classes: Names of the classes.
+        true: Labels of the proteins, or None.
     """
     first = 1 if len(classes) == 2 else 0
     columns = ["p_1"] if first else [f"p_{name}" for name in classes]
@@ -44,10 +44,10 @@ def predictions_csv(
 
 
 def require_free(out: Path, overwrite: bool) -> None:
-    """Fail now, not after the work, unless a CSV file can be written there.
+    """Check before the work that a CSV file can be written.
 
     Raises:
-        UsageError: There is something that must not be replaced, or no folder.
+        UsageError: The file exists and must not be replaced, or its folder does not exist.
         RunError: The folder cannot be written, its disk is full, or the name is too long.
     """
     if out.is_dir():

@@ -1,4 +1,4 @@
-"""`bondwise protein predict`: a trained model on proteins, computed exactly or measured on a backend."""
+"""`bondwise protein predict`: predictions of a trained model, exact or measured on a backend."""
 
 from __future__ import annotations
 
@@ -40,14 +40,20 @@ def command(
     backend: Annotated[
         str | None,
         typer.Option(
-            "--backend", help="Measure there: statevector, aer, fake:<device>, ibm:<name>.", metavar="NAME"
+            "--backend",
+            help="Backend to measure on: statevector, aer, fake:<device>, ibm:<name>.",
+            metavar="NAME",
         ),
     ] = None,
-    shots: Annotated[int, typer.Option("--shots", min=1, help="Per circuit, with --backend.")] = 1024,
+    shots: Annotated[
+        int, typer.Option("--shots", min=1, help="Number of shots per circuit, with --backend.")
+    ] = 1024,
     mitigate: Annotated[
         str, typer.Option("--mitigate", help="readout or none, with --backend.", metavar="readout|none")
     ] = "none",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N proteins.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Number of proteins, from the first on.")
+    ] = None,
     where: Where = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,
@@ -56,7 +62,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Predict the class of proteins; with --backend the circuits are run there and measured."""
+    """Predict the classes of proteins, exactly or with circuits on a backend."""
     settings = settings_of(locals())
     if mitigate not in _MITIGATIONS:
         raise unknown_name("mitigation", mitigate, _MITIGATIONS)
@@ -109,7 +115,7 @@ def command(
 def _scores(
     labels: Sequence[Any], found: dict[str, np.ndarray], classes: np.ndarray
 ) -> tuple[dict[str, Scores], str | None]:
-    """Scores of each kind of probabilities; or none, and the reason."""
+    """Scores of each kind of probabilities, or no scores and the reason."""
     by_name = {str(name): name for name in classes.tolist()}  # files hold text, classes may be numbers
     strange = sorted({str(label) for label in labels} - by_name.keys())
     if strange:
@@ -119,13 +125,13 @@ def _scores(
 
 
 def _warnings(model: Path, synthetic: bool) -> list[str]:
-    """What must be known about the figures: whether proteins that were made up had a part in them."""
-    notes = [f"{SYNTHETIC}: the proteins are made up."] if synthetic else []
+    """Notes on synthetic proteins among the data or in the training."""
+    notes = [f"{SYNTHETIC}: the proteins are synthetic."] if synthetic else []
     try:
         if read_json(model / "result.json")["data"]["synthetic"]:
-            notes.append(f"{SYNTHETIC}: the model was trained on proteins that are made up.")
+            notes.append(f"{SYNTHETIC}: the model was trained on synthetic proteins.")
     except (UsageError, LookupError, TypeError):
-        pass  # a model that was saved without a run says nothing on its data
+        pass  # a model that was saved without a run has no result file
     return notes
 
 

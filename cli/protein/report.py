@@ -1,4 +1,4 @@
-"""What a training on proteins found, in words and figures: curves, errors, and the residues that decided."""
+"""The report of a training on proteins: curves, errors, and the residues that decided."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from bondwise.cli.protein.trials import Trial
 
-WINDOW, STRIDE = 15, 3  # residues that are cut out, and between two cuts
-_LONGEST = 1000  # residues of a protein that is shown: the model reads it once per cut
+WINDOW, STRIDE = 15, 3  # residues per cut, and from one cut to the next
+_LONGEST = 1000  # residues of a protein that is shown; the model reads it once per cut
 _GRAY, _BLUE, _RED = "#7a8696", "#2b6cb0", "#c05621"
 
 Figure = tuple[str, str, "Axes"]
@@ -48,10 +48,10 @@ def render_training(
     """`report.html` of `bondwise protein train`.
 
     Args:
-        result: The content of `result.json`.
+        result: Content of `result.json`.
         columns: Headings of the table.
-        rows: Its cells.
-        trial: The model that was trained.
+        rows: Cells of the table.
+        trial: The trained model.
         cheap: The baselines.
         data: The proteins.
     """
@@ -76,13 +76,13 @@ def render_training(
 
 
 def marked(figures: Sequence[Figure], data: Splits) -> list[Figure]:
-    """Figures whose headings say so where the proteins are synthetic."""
+    """The figures, with a mark in their headings if the proteins are synthetic."""
     mark = f"{SYNTHETIC} proteins: " if data.synthetic else ""
     return [(mark + heading, caption, ax) for heading, caption, ax in figures]
 
 
 def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
-    """Of two classes all methods, of more each class of the model against the rest."""
+    """ROC curves: for two classes of all methods, for more of each class of the model against the rest."""
     from sklearn.metrics import roc_curve
 
     classes = trial.model.classes_.tolist()

@@ -1,4 +1,4 @@
-"""`bondwise protein train`: a quantum tensor network on proteins, beside the cheap baselines."""
+"""`bondwise protein train`: a quantum tensor network on proteins, compared with cheap baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bondwise.cli.protein.report import render_training, trial_cells
 from bondwise.cli.protein.trials import BASELINES, MODELS, Trial, baseline, fit, verdicts
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import RunFolder, Stopped, UsageError, unknown_name
+from bondwise.runs import RunFolder, Stopped, real_number, unknown_name
 
 CHECKPOINT = "checkpoint.safetensors"
 _COLUMNS = ("model", "parameters", "valid", "test ± std", "MCC", "AUROC")
@@ -29,14 +29,15 @@ def command(
         str, typer.Option("--model", help="window, latch, path, tree or recurrent.", metavar="NAME")
     ] = "window",
     qubits: Annotated[
-        int | None, typer.Option("--qubits", min=1, max=5, help="Each model has its own default.")
+        int | None, typer.Option("--qubits", min=1, max=5, help="Number of qubits; each model has a default.")
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="Passes over the training set; the best by validation is kept."),
+        typer.Option("--epochs", min=1, help="Number of epochs; the best by validation is kept."),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak of the schedule; each model has its own.")
+        float | None,
+        typer.Option("--learning-rate", help="Peak of the learning rate; each model has a default."),
     ] = None,
     seed: options.Seed = 0,
     where: Where = None,
@@ -48,12 +49,12 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a quantum tensor network to classify proteins and hold it against cheap baselines."""
+    """Train a quantum tensor network to classify proteins and compare it with cheap baselines."""
     settings = settings_of(locals())
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
-    if learning_rate is not None and not 0 < learning_rate < float("inf"):
-        raise UsageError(f"--learning-rate {learning_rate} is out of range; give a positive number.")
+    if learning_rate is not None:
+        real_number("--learning-rate", learning_rate)
     given = {"qubits": qubits, "epochs": epochs, "learning_rate": learning_rate}
     network = getattr(protein, MODELS[model])(
         seed=seed, **{key: value for key, value in given.items() if value is not None}
@@ -64,7 +65,7 @@ def command(
             proteins = read_splits(
                 data, where=where, min_length=min_length, max_length=max_length, seed=seed, progress=not quiet
             )
-            if data is not None:  # a file must not change under a run that is resumed
+            if data is not None:  # the file must not change before a run is resumed
                 settings["content"] = sha256(data.read_bytes()).hexdigest()[:16]
             keep_settings(folder, settings, resume, flags={"data": "DATA", "content": "the DATA of checksum"})
             begun = True
@@ -101,8 +102,8 @@ def command(
             folder.write_json("result.json", result)
     except KeyboardInterrupt:
         if not begun:
-            raise Stopped("stopped before the training; give the same command again.") from None
-        raise Stopped(f"stopped. The same command with --resume goes on from what is in {out}.") from None
+            raise Stopped("stopped before the training; repeat the command.") from None
+        raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
     if json:
         show_json(result)
     elif not quiet:

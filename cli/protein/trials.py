@@ -1,4 +1,4 @@
-"""Fits of classifiers to the same proteins: the rows of the tables, and which of two is better."""
+"""Fits of classifiers to the same proteins, and which of two is better."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ BASELINES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A classifier that was fitted, and how it did.
+    """A fitted classifier and its scores.
 
     Attributes:
-        name: As tables call it.
+        name: Name in tables.
         model: The classifier.
-        parameters: Numbers it trained.
+        parameters: Number of trained parameters.
         valid: Accuracy on the validation set; None without one.
-        scores: On the test set.
-        probabilities: Of the classes for the test set, float64 (N, C).
-        right: Which proteins of the test set it gets right, bool (N,).
+        scores: Scores on the test set.
+        probabilities: Probabilities of the C classes for the N proteins of the test set, float64 (N, C).
+        right: Whether each protein of the test set is classified correctly, bool (N,).
         seconds: Wall time of the fit.
     """
 
@@ -56,7 +56,7 @@ class Trial:
     seconds: float
 
     def facts(self) -> dict[str, Any]:
-        """What `result.json` says about it."""
+        """Facts about the fit for `result.json`."""
         return {
             "name": self.name,
             "parameters": self.parameters,
@@ -70,7 +70,7 @@ def fit(name: str, model: Any, data: Splits, **how: Any) -> Trial:
     """Fit a classifier to the training set and score it.
 
     Args:
-        name: As tables call it.
+        name: Name in tables.
         model: The classifier; it is fitted in place.
         data: The proteins.
         how: Further arguments of `model.fit`.
@@ -94,7 +94,7 @@ def fit(name: str, model: Any, data: Splits, **how: Any) -> Trial:
 
 
 def baseline(name: str) -> Any:
-    """A fresh cheap baseline."""
+    """A new cheap baseline."""
     make: Callable[[], Any] = getattr(protein, BASELINES[name])
     return make()
 
@@ -102,15 +102,15 @@ def baseline(name: str) -> Any:
 def paired_error(one: Trial, other: Trial) -> float:
     """Standard error of the difference of two accuracies on the same proteins.
 
-    Only the proteins that one gets right and the other wrong count: their number n and difference d give
-    sqrt(n - d²/N) / N.
+    Only proteins that one classifies correctly and the other does not matter: with n of them in all and the
+    difference d of the two counts, the error is √(n - d²/N) / N.
     """
     difference = one.right.astype(float) - other.right
     return float(difference.std() / len(difference) ** 0.5)
 
 
 def verdicts(trial: Trial, cheap: list[Trial]) -> list[str]:
-    """Sentences that say which baselines do as well as a model, or that none does."""
+    """Sentences on the baselines that are as good as a model, or on the best one if none is."""
     notes = []
     for other in sorted(cheap, key=lambda row: -row.scores.accuracy):
         ahead, error = other.scores.accuracy - trial.scores.accuracy, paired_error(other, trial)
@@ -119,14 +119,14 @@ def verdicts(trial: Trial, cheap: list[Trial]) -> list[str]:
         verdict = "is better" if ahead > error else "is as good within the error"
         notes.append(
             f"{other.name} with {other.parameters:,} parameters {verdict}: {other.scores.accuracy:.3f} "
-            f"against {trial.scores.accuracy:.3f}, the difference {ahead:+.3f} ± {error:.3f}."
+            f"against {trial.scores.accuracy:.3f}, a difference of {ahead:+.3f} ± {error:.3f}."
         )
     if not notes:
         best = max(cheap, key=lambda row: row.scores.accuracy)
         notes.append(
             f"No cheap baseline is as good: the best, {best.name} with {best.parameters:,} parameters, has "
             f"{best.scores.accuracy:.3f} against {trial.scores.accuracy:.3f}, "
-            f"the difference {best.scores.accuracy - trial.scores.accuracy:+.3f} "
+            f"a difference of {best.scores.accuracy - trial.scores.accuracy:+.3f} "
             f"± {paired_error(best, trial):.3f}."
         )
     return notes

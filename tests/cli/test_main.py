@@ -76,7 +76,7 @@ def test_terminal_that_knows_few_characters(bondwise, circuit, tmp_path, monkeyp
     monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
     with pytest.raises(SystemExit, match="0"):
         main(["run", "c.qasm", "--observable", "ZZ", "--shots", "10", "--out", out])
-    assert b"result.json is in" in printed.getvalue()
+    assert b"result: runs/circuit/result.json" in printed.getvalue()
     assert json.loads((tmp_path / out / "result.json").read_text())["shots"] == 10
 
 
@@ -88,7 +88,7 @@ def test_locale_that_knows_few_characters(circuit, tmp_path, encoding):
     env = QUIET | {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, env=env)
     assert done.returncode == 0, done.stderr
-    assert b"result.json is in" in done.stdout
+    assert b"result: runs/circuit/result.json" in done.stdout
     assert json.loads((tmp_path / out / "result.json").read_text())["shots"] == 10
 
 

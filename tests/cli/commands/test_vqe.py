@@ -213,7 +213,7 @@ def test_long_simulations_are_announced(bondwise, monkeypatch):
     monkeypatch.setattr("bondwise.cli.commands.measurement.WARN_SECONDS", 0)
     done = bondwise(*SMALL, *DEVICE, "--steps", 1)
     assert done.returncode == 0, done.stderr
-    assert "simulating the noise of fake:manila takes about" in done.stderr
+    assert "simulating the noise of fake:manila will take about" in done.stderr
 
 
 def hear_interrupts():
@@ -299,8 +299,8 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 4, "--start", "mp"), "Did you mean 'mps'"),
         (("--model", "heisenberg", "--size", 4, "--optimizer", "adan"), "Did you mean"),
         (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "learning_rate is 0"),
-        (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps 0"),
-        (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots -1"),
+        (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps is 0"),
+        (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots is -1"),
         (("--model", "no.json"), "no.json"),
         (("--model", "broken.json"), "broken.json"),
         (("--model", "complex.json"), "Hermitian"),

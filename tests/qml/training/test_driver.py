@@ -273,7 +273,7 @@ def test_optimizer_checked_beforehand():
     assert check_optimizer("sgd", 0.3) == 0.3
     with pytest.raises(UsageError, match="unknown optimizer 'adma'. Did you mean 'adam'"):
         check_optimizer("adma")
-    with pytest.raises(UsageError, match=r"above zero, such as 0.02; it is -1"):
+    with pytest.raises(UsageError, match="learning_rate is -1.0; give a positive number"):
         check_optimizer("adam", -1.0)
 
 
