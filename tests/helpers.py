@@ -195,3 +195,31 @@ class Counting(StatevectorEstimator):
         pubs = list(pubs)
         self.jobs = [*getattr(self, "jobs", []), [pub.parameter_values.size for pub in pubs]]
         return super().run(pubs, precision=precision)
+
+
+def short_proteins(count: int, seed: int, classes: Sequence[str]) -> Iterable[tuple[str, str, str]]:
+    """Name, class and sequence; proteins of the second class have a hydrophobic segment, of the third two."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        kind = number % len(classes)
+        residues = rng.choice(list("DEKRNQSTGPAH"), 70)
+        for segment in range(kind):
+            residues[5 + 30 * segment : 25 + 30 * segment] = rng.choice(list("LIVFAMLIV"), 20)
+        yield f"P{seed}{number:03d}", classes[kind], "".join(residues)
+
+
+def write_proteins(
+    path: Path, sizes: dict[str, int], classes: Sequence[str] = ("cytosol", "membrane")
+) -> Path:
+    """A CSV with as many short proteins in each split as `sizes` says."""
+    lines = ["accession,label,split,kind,sequence"]
+    for seed, (split, count) in enumerate(sizes.items()):
+        lines += [f"{name},{label},{split},1,{s}" for name, label, s in short_proteins(count, seed, classes)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV by column."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
