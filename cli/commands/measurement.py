@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bondwise.backends import Backend
     from bondwise.mitigation import Extrapolation, MitigatedEstimator
 
-WARN_SECONDS = 60
-
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
     """The mitigated estimator that `--mitigate NAME` asks for; None for `none` and without noise.
@@ -49,12 +47,14 @@ def announce(
     hamiltonian: SparsePauliOp,
     circuit: QuantumCircuit,
     shots: int,
+    *,
+    longest: float = 60,
 ) -> None:
-    """Print to standard error how long `measure_on_device` will take, if it is more than a minute."""
+    """Print to standard error how long `measure_on_device` will take, if more than `longest` seconds."""
     seconds = machine.estimate_seconds(circuit, hamiltonian, shots=shots or None)
     if mitigator is not None:
         seconds += mitigator.estimate_seconds(circuit, hamiltonian)
-    if seconds > WARN_SECONDS:
+    if seconds > longest:
         minutes = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
         print(
             f"simulating the noise of {machine.name} will take about {minutes} after the training; "

@@ -90,14 +90,10 @@ def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
     ax = new_axes(height=4.2)
     if len(classes) == 2:
         curves = [(row.name, row.probabilities[:, 1], truth == classes[1]) for row in (trial, *cheap)]
-        caption = (
-            f"Share of the class {classes[1]!r} that is found against the share of the rest taken for it."
-        )
+        caption = f"True against false positive rate of the class {classes[1]!r}."
     else:
         curves = [(str(name), trial.probabilities[:, i], truth == name) for i, name in enumerate(classes)]
-        caption = (
-            f"{trial.name}: share of each class that is found against the share of the rest taken for it."
-        )
+        caption = f"True against false positive rate of each class for {trial.name}."
     for number, (name, chance, positive) in enumerate(curves):
         if positive.any() and not positive.all():
             wrong, found, _ = roc_curve(positive, chance)

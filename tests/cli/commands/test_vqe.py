@@ -209,13 +209,6 @@ def test_overwrite_with_wrong_use_leaves_the_earlier_run(bondwise, tmp_path):
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
 
 
-def test_long_simulations_are_announced(bondwise, monkeypatch):
-    monkeypatch.setattr("bondwise.cli.commands.measurement.WARN_SECONDS", 0)
-    done = bondwise(*SMALL, *DEVICE, "--steps", 1)
-    assert done.returncode == 0, done.stderr
-    assert "simulating the noise of fake:manila will take about" in done.stderr
-
-
 def hear_interrupts():
     """A process started in the background of a script ignores Ctrl-C by inheritance."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
