@@ -28,7 +28,7 @@ _OLD = {"loss": "losses", "valid_loss": "valid_losses", "valid_accuracy": "valid
 
 @dataclass
 class History:
-    """History of a training, by epoch as `qml.Training` has it by step.
+    """History of a training by epoch, as `qml.Training` is one by step.
 
     Attributes:
         losses: Mean cross-entropy on the training set during each epoch, nats.

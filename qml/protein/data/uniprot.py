@@ -105,7 +105,7 @@ def fetch_uniprot(
         >>> from bondwise.qml.protein import fetch_uniprot
         >>> locations = {"cytoplasm": "SL-0086", "membrane": "SL-0039"}
         >>> print(fetch_uniprot(locations, "p.csv", limit=100))  # doctest: +SKIP
-        p.csv: cytoplasm: 100, membrane: 100; 1,203 with more than one of the locations left out; UniProt
+        p.csv: cytoplasm: 100, membrane: 100; ... with more than one of the locations left out; UniProt
         2026_03
     """
     path = Path(path)
