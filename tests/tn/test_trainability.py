@@ -102,7 +102,7 @@ def test_all_derivatives_equal_finite_differences(gate, strength):
 
 
 def test_single_rotations_and_the_order_of_letters():
-    # Y takes |0> to cos |0> + sin |1>, where X has the slope 1; Z on the other qubit changes nothing
+    # Y takes |0⟩ to cos |0⟩ + sin |1⟩, where X has the slope 1; Z on the other qubit changes nothing
     operator = SparsePauliOp.from_sparse_list([("X", [2], 1.0)], 3)
     zero = np.eye(8)[0]
     for pair, slopes in [((2, 0), {"YI": 1, "YZ": 1}), ((0, 2), {"IY": 1, "ZY": 1}), ((0, 1), {})]:

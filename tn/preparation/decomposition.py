@@ -143,7 +143,7 @@ def decompose(
             except UsageError as error:
                 if count == 1:
                     raise
-                stopped = "with one layer more, " + str(error).rstrip(".")
+                stopped = "with one more layer, " + str(error).rstrip(".")
                 break
             starts = _starts(goal, layout, layer, gates, restarts, rng)
             gates, start = _compete(contraction, starts, max(enough, _EXACT))
@@ -155,7 +155,7 @@ def decompose(
             if layers is None and reached > enough and _not_worth_it(history):
                 made, history = made[:-2], history[:-2]
                 stopped = (
-                    f"two layers more were left out, as they brought it to {reached:.3g} only "
+                    f"two more layers were left out, as they only reached {reached:.3g} "
                     f"for {cx - history[-1]['cx_count']} CX"
                 )
                 break
@@ -173,7 +173,7 @@ def decompose(
         if len(history) > 1:
             before, after = history[-2:]
             message += (
-                f", and the last layer brought {before['infidelity']:.3g} down to "
+                f", and the last layer lowered {before['infidelity']:.3g} to "
                 f"{after['infidelity']:.3g} for {after['cx_count'] - before['cx_count']} CX"
             )
     elif stopped:
@@ -200,7 +200,7 @@ def _starts(
     restarts: int,
     rng: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """Gates with one layer more, by the name of the start."""
+    """Gates with one more layer, by the name of the start."""
     starts: dict[str, NDArray[Any]] = {}
     root = layer_root(layout, len(layer) + 1)
     if root is not None and isinstance(state, Chain):

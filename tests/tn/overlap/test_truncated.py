@@ -45,7 +45,7 @@ def test_equals_the_exact_window_where_nothing_is_truncated(layout, bond, real, 
 
 
 def test_what_is_lost_is_what_the_bond_does_not_hold():
-    """One gate in the middle of |0000>: the second Schmidt value is left out at bond 1."""
+    """One gate in the middle of |0000⟩: the second Schmidt value is left out at bond 1."""
     gates = random_gates(1, np.random.default_rng(0), real=False)
     zero = [np.array([1.0, 0]).reshape(1, 2, 1)] * 4
     contraction = TruncatedOverlap(zero, [(1, 2)], 1)

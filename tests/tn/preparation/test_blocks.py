@@ -56,7 +56,7 @@ def test_gates_at_and_near_the_corners_of_the_weyl_chamber(gate, noise):
 @pytest.mark.parametrize("block", [PAIR, REAL_PAIR, ISOMETRY], ids=lambda block: block.name)
 @pytest.mark.parametrize("noise", [0, 1e-12, 1e-9, 1e-6, 1e-3, 1])
 def test_blocks_on_fresh_qubits_agree_where_it_matters(block, noise):
-    """Any gate, near special ones and far from them, in the columns of qubits that are |0>."""
+    """Any gate, near special ones and far from them, in the columns of qubits that are |0⟩."""
     rng = np.random.default_rng(6)
     hadamard = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
     special = [np.eye(4), -np.eye(4), SWAP, CZ, CX, np.eye(4)[::-1], np.kron(hadamard, hadamard)]

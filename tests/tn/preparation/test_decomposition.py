@@ -29,7 +29,7 @@ def chain_cx(sites, layers, real):
 
 
 def check(found, dense, *, cx):
-    """The circuit is what it says: infidelity by Qiskit's simulator, numbers by Qiskit's counts."""
+    """The result is correct: infidelity by Qiskit's simulator, numbers by Qiskit's counts."""
     infidelity = 1 - abs(np.vdot(dense, prepared(found))) ** 2
     assert found.infidelity == pytest.approx(infidelity, abs=1e-12)
     assert found.value == found.infidelity
@@ -253,7 +253,7 @@ class TestWorth:
         assert not found.converged
         assert found.infidelity == pytest.approx(0.5)
         assert (found.cx_count, len(found.history)) == (0, 1)
-        assert "two layers more were left out, as they brought it to 0.5 only" in found.message
+        assert "two more layers were left out, as they only reached 0.5" in found.message
 
     def test_a_random_state_is_not_promised(self):
         tensors = random_tensors(12, 16, np.random.default_rng(0))

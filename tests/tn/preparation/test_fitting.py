@@ -52,7 +52,7 @@ def all_to_all(sites, layers, kind="rzz"):
 
 
 def check(found, state):
-    """The result is what it says, by Qiskit's simulator."""
+    """The result is correct by Qiskit's simulator."""
     assert isinstance(found, Decomposition)
     exact = 1 - abs(np.vdot(state, prepared(found))) ** 2
     assert found.infidelity == pytest.approx(exact, abs=1e-12)
@@ -69,7 +69,7 @@ def check(found, state):
 @settings(max_examples=8, deadline=None)
 @given(sites=st.integers(2, 6), real=st.booleans(), seed=st.integers(0, 2**16))
 def test_gradient_of_the_fidelity_equals_differences(truncated, sites, real, seed):
-    """Program and contraction together, as the fit uses them."""
+    """Gate matrices and contraction together, as the fit uses them."""
     rng = np.random.default_rng(seed)
     circuit = ansatz(sites)
     matrices = GateMatrices(circuit)
@@ -243,7 +243,7 @@ class TestLimits:
         assert reached[0] > reached[1] > reached[2]
 
     def test_an_orthogonal_start_is_said_not_raised(self):
-        """RZ keeps |0> away from |1> whatever the angle."""
+        """RZ keeps |0⟩ away from |1⟩ whatever the angle."""
         circuit = QuantumCircuit(2)
         circuit.rz(X, 0)
         found = fit(circuit, np.eye(4)[3], [0.1], infidelity=1e-3)

@@ -28,7 +28,7 @@ def test_dense_vectors_go_round(sites, seed):
 
 
 def test_site_is_qubit():
-    """|q2 q1 q0> = |110> in Qiskit's order: sites 1 and 2 are up."""
+    """|q2 q1 q0⟩ = |110⟩ in Qiskit's order: sites 1 and 2 are up."""
     tensors = site_tensors(Statevector.from_label("110"))
     assert [int(abs(tensor[0, 1, 0]) > 0.5) for tensor in tensors] == [0, 1, 1]
     assert all(tensor.dtype == np.float64 for tensor in tensors)

@@ -40,7 +40,7 @@ def infidelity(found, wanted):
 
 
 def ghz(sites):
-    """(|0...0> + |1...1>) / sqrt(2)."""
+    """(|0…0⟩ + |1…1⟩) / √2."""
     tensor = np.zeros((2, 2, 2))
     tensor[0, 0, 0] = tensor[1, 1, 1] = 1
     return [tensor.sum(0)[None] / np.sqrt(2), *[tensor] * (sites - 2), tensor.sum(2)[:, :, None]]
@@ -116,7 +116,7 @@ def test_permutation_is_that_of_the_vector(data, sites, real, seed):
 
 
 def test_site_k_of_the_result_is_site_order_k():
-    """|q3 q2 q1 q0> = |0100>: the 1 of site 2 goes where the order has the 2."""
+    """|q3 q2 q1 q0⟩ = |0100⟩: the 1 of site 2 goes where the order has the 2."""
     found = permute(Statevector.from_label("0100"), [3, 2, 0, 1])
     assert np.flatnonzero(np.abs(to_dense(found)) > 0.5) == [0b0010]
 

@@ -38,7 +38,7 @@ def dense_of(state):
 
 
 class TestBitstrings:
-    """|0011> + |0110>, written as columns 0, 1, 2, 3: qubits 2 and 3, and 1 and 2."""
+    """|0011⟩ + |0110⟩, written as columns 0, 1, 2, 3: qubits 2 and 3, and 1 and 2."""
 
     strings = ("0011", "0110", "0110", "0011")
     bits = np.array([[int(bit) for bit in string] for string in strings])

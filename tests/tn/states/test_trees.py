@@ -163,7 +163,7 @@ class TestOddTrees:
         assert max(max(node.array.shape) for node in tree.nodes) <= 4
 
     def test_whole_numbers_become_floats(self):
-        """|00> + |11>, times a scalar that makes its norm 1."""
+        """|00⟩ + |11⟩, times a scalar that makes its norm 1."""
         half = qtn.Tensor(np.array([[1, 0], [0, 1]]), ["k0", "b"])
         other = qtn.Tensor(np.eye(2) * np.sqrt(0.5), ["b", "k1"])
         tree = self.same(qtn.TensorNetwork([half, other]), 2)
