@@ -22,7 +22,7 @@ QASM3 = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 
 
 def rich(parameters=True):
-    """A circuit with a bit of everything that the formats share."""
+    """A circuit with some of everything that the formats share."""
     inner = QuantumCircuit(2, name="inner")
     inner.h(0)
     inner.cx(0, 1)

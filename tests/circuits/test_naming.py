@@ -1,4 +1,4 @@
-"""Gates that bear the names of others run as what they are, against `Operator`, which goes by class."""
+"""Gates with the names of other gates run as what they are; `Operator`, which goes by class, agrees."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def written_over(name):
 
 @st.composite
 def masquerades(draw):
-    """A circuit on three qubits, some of whose gates call themselves what they are not."""
+    """A circuit on three qubits, some of whose gates have misleading names."""
     circuit = QuantumCircuit(N)
     for _ in range(draw(st.integers(1, 6))):
         name, size = draw(st.sampled_from(NAMES)), draw(st.integers(1, N))
@@ -251,7 +251,7 @@ def test_a_gate_without_meaning_but_its_name_is_refused():
 
 
 def test_no_name_that_qiskit_or_aer_acts_on_is_forgotten():
-    """Whatever has a meaning by its name here, a gate of one's own loses it."""
+    """Every name with a meaning is taken from custom gates that carry it."""
     claimed = {*get_standard_gate_name_mapping(), *(key.name for key in StandardEquivalenceLibrary.keys())}
     for method in AerSimulator().available_methods():
         claimed |= set(AerSimulator(method=method).operation_names)

@@ -1,4 +1,4 @@
-"""Everything that stands for an observable, and what is told about the rest."""
+"""Everything that is accepted as an observable, and the messages about everything else."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ X0_Z1 = SparsePauliOp(["ZX", "IX"], [0.5, -2.0])  # Z on qubit 1, X on qubit 0
 
 
 class QubitOperator:
-    """OpenFermion's class as far as it is read: `terms` by ((index, letter), ...)."""
+    """The part of OpenFermion's class that is read: `terms` by ((index, letter), ...)."""
 
     terms = {((0, "X"), (1, "Z")): 0.5, ((0, "X"),): -2.0}
 

@@ -1,4 +1,4 @@
-"""Whatever a classical register is called, its bits come back under its name, on every backend."""
+"""The bits of a register come back under its name on every backend, whatever the name is."""
 
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister

@@ -1,4 +1,4 @@
-"""Circuits at the edge of what is one: no qubits, no angles, free delays, classical variables."""
+"""Unusual circuits: no qubits, no angles, free delays, classical variables."""
 
 import numpy as np
 import pytest

@@ -138,7 +138,7 @@ def whole(label):
 
 
 def run_of(label, path, **flags):
-    """A run that keeps something for its resumption and takes what it finds, as commands do."""
+    """A run that can be resumed and uses what it finds, as commands do."""
     with RunFolder(path, **flags) as folder:
         fingerprint = keep_settings(folder, {"seed": label}, flags.get("resume", False), flags={})
         kept = folder.path / "preparation"
@@ -148,7 +148,7 @@ def run_of(label, path, **flags):
 
 
 def is_one_run(parent, *labels):
-    """One run in the folder, the beginning of one, or none; and the result of a run, there or aside."""
+    """The folder holds one run, the beginning of one, or nothing; and one result exists, there or aside."""
     files = labels_in(parent / "run")
     assert any(files.items() <= whole(label).items() for label in labels), files
     aside = parent / ".run.bondwise-replaced"
@@ -165,7 +165,7 @@ AFTER = {
 
 
 def go_on(parent, after):
-    """Another run after a killed one: it ends as it should, or is refused, and nothing is mixed or lost."""
+    """A run after a killed one succeeds or is refused, and nothing is mixed or lost."""
     label, flags = AFTER[after]
     before = labels_in(parent / "run")
     try:

@@ -1,4 +1,4 @@
-"""Limits on what files ask for: named in one line, with the variable that sets another."""
+"""Limits are named in one line, with the variable that changes them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Numbers and seeds that are none are one line, wherever they are given."""
+"""Wrong numbers and seeds are refused in one line everywhere."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Text from outside is shown as it is, whatever is in it, and JSON is what every reader takes."""
+"""Text from outside is shown safely, whatever is in it, and JSON is readable everywhere."""
 
 import json
 
