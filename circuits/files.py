@@ -119,15 +119,16 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
         of `circuit.parameters`.
 
     Raises:
-        UsageError: The file cannot be read, or its names or numbers do not fit the circuit.
+        UsageError: If the file cannot be read, or its names or numbers do not fit the circuit.
 
     Example:
         >>> from pathlib import Path
-        >>> from bondwise.circuits import read_parameters
-        >>> from bondwise.qml import brickwall
-        >>> _ = Path("angles.json").write_text("[0.5, 0, 0, 0, 0, 1]")
-        >>> read_parameters("angles.json", brickwall(2, 1))
-        array([0.5, 0. , 0. , 0. , 0. , 1. ])
+        >>> from qiskit.circuit import Parameter
+        >>> from qiskit.circuit.library import RZGate
+        >>> from bondwise.circuits import as_circuit, read_parameters
+        >>> _ = Path("angles.json").write_text('{"theta": 0.5}')
+        >>> read_parameters("angles.json", as_circuit(RZGate(Parameter("theta"))))
+        array([0.5])
     """
     path = Path(path)
     names = [parameter.name for parameter in circuit.parameters]
