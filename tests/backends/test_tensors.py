@@ -31,6 +31,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # by torch itself
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("gradient", ["auto", "adjoint", "backprop", "parameter-shift", "spsa"])
 def test_transforms_of_torch_func_are_one_line(name, gradient):

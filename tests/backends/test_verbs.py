@@ -183,6 +183,7 @@ MADE_ELSEWHERE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The (Sampler|Estimator)V2 class is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("which", MADE_ELSEWHERE)
 def test_primitives_made_elsewhere(which: str) -> None:
     circuit = TWO.copy()

@@ -1,5 +1,7 @@
 """Readout errors undone without extrapolation."""
 
+import copy
+
 import numpy as np
 import pytest
 from helpers import two_qubits
@@ -15,7 +17,7 @@ def test_readout_alone_is_undone():
     circuit, device = two_qubits(), NoiseModel()
     device.add_all_qubit_quantum_error(depolarizing_error(0.05, 2), ["cx"])
     perfect = get_backend("aer", noise=device)
-    misread = NoiseModel.from_dict(device.to_dict())
+    misread = copy.deepcopy(device)
     misread.add_readout_error([[0.97, 0.03], [0.08, 0.92]], [0])
     misread.add_readout_error([[0.95, 0.05], [0.1, 0.9]], [1])
     backend = get_backend("aer", noise=misread)
