@@ -318,4 +318,4 @@ def test_mitigation_without_noise_says_that_it_does_nothing(bondwise, bell, tmp_
     words = ("run", "bell.qasm", "--observable", "ZZ", "--mitigate", "linear", "--shots", 0)
     done = bondwise(*words)
     assert done.returncode == 0, done.stderr
-    assert "statevector has no noise: --mitigate linear has nothing to do" in done.stdout
+    assert "statevector has no noise, so --mitigate linear has nothing to do" in done.stdout
