@@ -39,7 +39,12 @@ Shots = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, max=2**32 - 1, help="Random seed; simulators give the same numbers again."),
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**32 - 1,
+        help="Random seed; the same seed gives the same numbers on simulators.",
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]

@@ -1,4 +1,4 @@
-"""Where the training of a circuit starts: at a matrix product state, or at what it is compared with.
+"""Starting points for training a circuit: a matrix product state, and those that it is compared with.
 
 The blocks of `bondwise.tn` are the identity where their angles are zero, so angles near zero are a
 near-identity start and uniform angles a random one. The best product state is a matrix product state of bond
@@ -73,7 +73,7 @@ def mps_start(
 
 
 def block_gate(state: Any) -> str:
-    """The kind of block that keeps a matrix product state what it is: `"so4"` if it is real, else `"su4"`."""
+    """The kind of block for a matrix product state: `"so4"`, which keeps it real, if it is real, else `"su4"`."""
     return "su4" if np.iscomplexobj(site_tensors(state)[0]) else "so4"
 
 

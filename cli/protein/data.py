@@ -28,8 +28,12 @@ Where = Annotated[
         "--where", help="Only rows whose column has this value; repeatable.", metavar="COLUMN=VALUE"
     ),
 ]
-MinLength = Annotated[int | None, typer.Option("--min-length", min=1, help="Smallest number of residues.")]
-MaxLength = Annotated[int | None, typer.Option("--max-length", min=1, help="Largest number of residues.")]
+MinLength = Annotated[
+    int | None, typer.Option("--min-length", min=1, help="Only proteins with at least this many residues.")
+]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", min=1, help="Only proteins with at most this many residues.")
+]
 
 SYNTHETIC = "SYNTHETIC"
 _SYNTHETIC_SIZE = 2000

@@ -51,9 +51,7 @@ def command(
     mitigate: Annotated[
         str, typer.Option("--mitigate", help="readout or none, with --backend.", metavar="readout|none")
     ] = "none",
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Number of proteins, from the first on.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N proteins.")] = None,
     where: Where = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,
