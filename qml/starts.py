@@ -73,7 +73,7 @@ def mps_start(
 
 
 def block_gate(state: Any) -> str:
-    """The kind of block for a matrix product state: `"so4"` if it is real, which keeps it real, else `"su4"`."""
+    """The kind of block for a matrix product state: `"so4"` if it is real and stays so, else `"su4"`."""
     return "su4" if np.iscomplexobj(site_tensors(state)[0]) else "so4"
 
 
