@@ -200,6 +200,15 @@ def test_resume_needs_the_same_hamiltonian_and_whole_files(bondwise, tmp_path):
     assert "--model" in done.stderr
 
 
+def test_run_of_an_earlier_release_is_refused_in_one_line(bondwise, tmp_path):
+    words = (*SMALL, *NO_DEVICE, "--steps", 1, "--quiet", "--out", "run")
+    assert bondwise(*words).returncode == 0
+    (tmp_path / "run" / "settings.json").write_text('{"model": "heisenberg", "size": "4"}')
+    done = bondwise(*words, "--resume")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "from another release of bondwise; start again with --overwrite" in done.stderr
+
+
 def test_overwrite_with_wrong_use_leaves_the_earlier_run(bondwise, tmp_path):
     words = (*SMALL, *NO_DEVICE, "--steps", 2, "--quiet", "--out", "run")
     assert bondwise(*words).returncode == 0
