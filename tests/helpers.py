@@ -15,6 +15,7 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
 from bondwise.backends import expectation
+from bondwise.qml.protein import RESIDUES
 from bondwise.tn import Decomposition
 
 Pairs = list[tuple[int, int]]
@@ -112,6 +113,22 @@ def bars_and_stripes(side: int) -> np.ndarray:
     """All images of full rows or of full columns, one per row."""
     lines = (np.arange(2**side)[:, None] >> np.arange(side)) & 1
     return np.unique(np.concatenate([np.repeat(lines, side, axis=1), np.tile(lines, side)]), axis=0)
+
+
+def planted(
+    size: int, seed: int, classes: Sequence[str] = ("soluble", "membrane")
+) -> tuple[list[str], list[str]]:
+    """Random proteins of 40 to 80 residues; all but the first class have a segment of their own."""
+    rng = np.random.default_rng(seed)
+    segments = {"soluble": "", "membrane": "ILVFILVAILVFLIVALIVF", "charged": "KRKRDEKRKEDRKRKKRDEK"}
+    labels = [classes[i % len(classes)] for i in range(size)]
+    found = []
+    for label in labels:
+        letters = "".join(rng.choice(list(RESIDUES), rng.integers(20, 60)))
+        at = rng.integers(len(letters))
+        filler = "".join(rng.choice(list(RESIDUES), 20))
+        found.append(letters[:at] + (segments[label] or filler) + letters[at:])
+    return found, labels
 
 
 def membrane_or_cytoplasm() -> dict[str, tuple[list[str], list[int]]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import membrane_or_cytoplasm
+from helpers import membrane_or_cytoplasm, planted
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -21,20 +21,6 @@ from bondwise.runs import UsageError
 ALL = [Majority, CompositionLR, HydropathyLR, CompositionHydropathyLR, KmerLR]
 REGRESSIONS = ALL[1:]
 proteins = st.text(RESIDUES, min_size=1, max_size=60)
-
-
-def planted(size, seed, classes=("soluble", "membrane")):
-    """Random proteins of 40 to 80 residues; all but the first class have a segment of their own inside."""
-    rng = np.random.default_rng(seed)
-    segments = {"soluble": "", "membrane": "ILVFILVAILVFLIVALIVF", "charged": "KRKRDEKRKEDRKRKKRDEK"}
-    labels = [classes[i % len(classes)] for i in range(size)]
-    found = []
-    for label in labels:
-        letters = "".join(rng.choice(list(RESIDUES), rng.integers(20, 60)))
-        at = rng.integers(len(letters))
-        filler = "".join(rng.choice(list(RESIDUES), 20))
-        found.append(letters[:at] + (segments[label] or filler) + letters[at:])
-    return found, labels
 
 
 def test_composition_by_hand():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import membrane_or_cytoplasm
+from helpers import membrane_or_cytoplasm, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -12,7 +12,6 @@ from sklearn.exceptions import NotFittedError
 from bondwise.qml.protein.baselines.classical_twin import ClassicalTwin
 from bondwise.qml.protein.baselines.neural_baselines import CNN, GRU
 from bondwise.qml.protein.classifiers.classifier import ProteinClassifier
-from bondwise.qml.protein.data.alphabet import RESIDUES
 from bondwise.runs import UsageError
 
 ALL = [CNN, GRU, ClassicalTwin]
@@ -27,20 +26,6 @@ def network():
         return model._network(words, outputs).double()
 
     return make
-
-
-def planted(size, seed, classes=("soluble", "membrane")):
-    """Random proteins of 40 to 80 residues; all but the first class have a segment of their own inside."""
-    rng = np.random.default_rng(seed)
-    segments = {"soluble": "", "membrane": "ILVFILVAILVFLIVALIVF", "charged": "KRKRDEKRKEDRKRKKRDEK"}
-    labels = [classes[i % len(classes)] for i in range(size)]
-    found = []
-    for label in labels:
-        letters = "".join(rng.choice(list(RESIDUES), rng.integers(20, 60)))
-        at = rng.integers(len(letters))
-        filler = "".join(rng.choice(list(RESIDUES), 20))
-        found.append(letters[:at] + (segments[label] or filler) + letters[at:])
-    return found, labels
 
 
 @settings(max_examples=20, deadline=None)
