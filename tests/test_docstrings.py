@@ -26,7 +26,7 @@ def modules_with_examples():
                 yield ".".join(("bondwise", *path.relative_to(ROOT).with_suffix("").parts))
 
 
-@pytest.mark.parametrize("name", modules_with_examples())
+@pytest.mark.parametrize("name", list(modules_with_examples()))
 def test_examples_in_docstrings(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some of them write files
     module = importlib.import_module(name)
