@@ -20,7 +20,7 @@ from torch import nn
 
 from bondwise.qml import protein
 from bondwise.qml.protein.classifiers.model_files import MODEL, WEIGHTS, ModelFile, read_model, read_weights
-from bondwise.qml.protein.classifiers.training import History, logits_of, train
+from bondwise.qml.protein.classifiers.training import logits_of, train
 from bondwise.qml.protein.data.alphabet import Alphabet
 from bondwise.qml.protein.data.labels import (
     check_fitted,
@@ -28,6 +28,7 @@ from bondwise.qml.protein.data.labels import (
     training_labels,
     validation_labels,
 )
+from bondwise.qml.training.epochs import History
 from bondwise.runs import RunError, UsageError, real_number, whole_number, write_atomically
 
 _MAX_SEED = 2**64 - 1  # of torch

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from bondwise.qml.protein.classifiers.training import History
 from bondwise.qml.protein.data.labels import training_labels
+from bondwise.qml.training.epochs import History
 from bondwise.runs import UsageError, kind_of, one_line, read_bytes, read_json
 
 MODEL, WEIGHTS = "model.json", "weights.safetensors"

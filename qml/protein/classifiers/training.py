@@ -1,83 +1,19 @@
-"""Training of sequence classifiers: Adam, a one-cycle rate, the best epoch by validation, exact resumption.
-
-A checkpoint is written after every epoch and holds everything that the next epoch depends on, including the
-state of the random numbers, so that an interrupted and resumed run equals an uninterrupted one bit for bit.
-"""
+"""Sequence classifiers trained by epochs: batches of sentences of similar length, cross-entropy."""
 
 from __future__ import annotations
 
-import math
-import time
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from bondwise.runs import RunError, axes_or_new, load_checkpoint, progress_bar, save_checkpoint
+from bondwise.qml.training.epochs import History, train_epochs
 
 _MAX_TOKENS = 100_000  # in a batch, padding included, to bound the memory of long sequences
 _JITTER = 60  # words by which lengths are blurred, so that batches differ between epochs
-_MAX_GRADIENT = 1.0
-_OLD = {"loss": "losses", "valid_loss": "valid_losses", "valid_accuracy": "valid_accuracies"}
-
-
-@dataclass
-class History:
-    """History of a training by epoch, as `qml.Training` is one by step.
-
-    Attributes:
-        losses: Mean cross-entropy on the training set during each epoch, nats.
-        valid_losses: Cross-entropy on the validation set after each epoch, nats; empty without one.
-        valid_accuracies: Accuracy on the validation set after each epoch; empty without one.
-        seconds: Wall time since the start after each epoch, including earlier parts of a resumed run.
-        best: Epoch whose parameters were kept, counted from 0.
-        start_infidelity: Mean of 1 − |⟨tensor network|circuit⟩|² per filter after a tensor network start;
-            empty without that start.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    valid_losses: list[float] = field(default_factory=list)
-    valid_accuracies: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    best: int = -1
-    start_infidelity: list[float] = field(default_factory=list)
-
-    @classmethod
-    def from_file(cls, entries: dict[str, Any]) -> History:
-        """A history from the entries of a file, which may have the names of the last release."""
-        return cls(**{_OLD.get(name, name): value for name, value in entries.items()})
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _OLD:
-            raise AttributeError(f"a History has no attribute {name!r}")
-        message = f"history_.{name} is now history_.{_OLD[name]}; the old name goes in the next release."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return getattr(self, _OLD[name])
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the learning curve.
-
-        Args:
-            ax: Matplotlib Axes; None creates a figure.
-
-        Returns:
-            The Axes.
-        """
-        ax = axes_or_new(ax)
-        epochs = np.arange(1, len(self.losses) + 1)
-        ax.plot(epochs, self.losses, label="loss, training")
-        if self.valid_losses:
-            ax.plot(epochs, self.valid_losses, label="loss, validation")
-            ax.plot(epochs, self.valid_accuracies, label="accuracy, validation")
-        ax.axvline(self.best + 1, color="0.7", lw=0.8, zorder=0)
-        ax.set(xlabel="epoch", ylabel="cross-entropy (nats), accuracy")
-        ax.legend()
-        return ax
 
 
 def batches(lengths: Sequence[int], size: int, *, shuffle: bool) -> Iterator[np.ndarray]:
@@ -142,104 +78,37 @@ def train(
     targets: torch.Tensor,
     validation: tuple[Sequence[np.ndarray], torch.Tensor] | None,
     *,
-    epochs: int,
-    learning_rate: float,
     batch_size: int,
-    start_infidelity: Sequence[float] = (),
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    run: str = "",
-    progress: bool = False,
-    title: str = "training",
+    **settings: Any,
 ) -> History:
-    """Train a network in place; afterwards it has the parameters of the best epoch.
+    """Train a network on sentences in place, by `train_epochs`.
 
     Args:
-        network: Maps token batches (B, T), padded by −1, to logits (B,) or (B, C). Random numbers come from
-            torch's global generator.
+        network: Maps token batches (B, T), padded by −1, to logits (B,) or (B, C).
         sentences: Tokens of each sentence.
         targets: Class numbers (B,).
-        validation: Sentences and class numbers that select the epoch of the lowest loss, which varies less by
-            chance than the accuracy. None keeps the last epoch.
-        epochs: Passes over the data.
-        learning_rate: Peak of the one-cycle schedule.
+        validation: Sentences and class numbers that select the epoch. None keeps the last epoch.
         batch_size: Sentences per step.
-        start_infidelity: Entry of the history.
-        checkpoint: File for the state after each epoch.
-        resume: Whether to continue from the checkpoint.
-        run: Fingerprint of model and data; a checkpoint with another fingerprint is refused.
-        progress: Show a progress bar.
-        title: Title of the bar.
-
-    Raises:
-        RunError: The loss is not finite.
-        UsageError: The checkpoint cannot be used.
+        settings: Further arguments of `train_epochs`.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    steps = epochs * sum(1 for _ in batches([len(s) for s in sentences], batch_size, shuffle=False))
-    # batches cut short by memory can make an epoch longer; the schedule then stays at its end
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps + 1, pct_start=0.15
+
+    def loss(numbers: np.ndarray) -> torch.Tensor:
+        return cross_entropy(network(padded(sentences, numbers)), targets[numbers])
+
+    lengths = [len(sentence) for sentence in sentences]
+    return train_epochs(
+        network,
+        loss,
+        lambda: batches(lengths, batch_size, shuffle=True),
+        steps=sum(1 for _ in batches(lengths, batch_size, shuffle=False)),
+        validate=None if validation is None else partial(_loss_and_accuracy, network, *validation),
+        **settings,
     )
-    history, first, before = History(start_infidelity=list(start_infidelity)), 0, 0.0
-    best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    if resume and checkpoint is not None:
-        state = load_checkpoint(checkpoint, run=run)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-        history, best, first = History.from_file(state["history"]), state["best"], state["epoch"]
-        before = history.seconds[-1] if history.seconds else 0.0
-        torch.set_rng_state(state["random"])
-    began = time.perf_counter()
-    with progress_bar(epochs, title, progress) as bar:
-        bar.update(first)
-        for epoch in range(first, epochs):
-            network.train()
-            total = 0.0
-            for numbers in batches([len(s) for s in sentences], batch_size, shuffle=True):
-                loss = cross_entropy(network(padded(sentences, numbers)), targets[numbers])
-                if not math.isfinite(loss.item()):
-                    raise RunError(
-                        f"the loss is {loss.item()} in epoch {epoch + 1}; "
-                        f"lower the learning rate, which is {learning_rate:g}."
-                    )
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT)
-                optimizer.step()
-                if schedule.last_epoch < steps:
-                    schedule.step()
-                total += loss.item() * len(numbers)
-            history.losses.append(total / len(sentences))
-            better = True
-            if validation is not None:
-                logits = logits_of(network, validation[0])
-                history.valid_losses.append(cross_entropy(logits, validation[1]).item())
-                history.valid_accuracies.append((predicted(logits) == validation[1]).double().mean().item())
-                better = epoch == 0 or history.valid_losses[epoch] < history.valid_losses[history.best]
-                bar.set_postfix_str(f"valid {history.valid_accuracies[-1]:.3f}", refresh=False)
-            if better:
-                history.best = epoch
-                best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            history.seconds.append(before + time.perf_counter() - began)
-            if checkpoint is not None:
-                state = {
-                    "network": dict(network.state_dict()),
-                    "optimiser": optimizer.state_dict(),
-                    "schedule": _plain(schedule.state_dict()),
-                    "history": dict(vars(history)),
-                    "best": best,
-                    "epoch": epoch + 1,
-                    "random": torch.get_rng_state(),
-                }
-                save_checkpoint(checkpoint, state, run=run)
-            bar.update()
-    network.load_state_dict(best)
-    return history
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a scheduler without its functions, which are the same in every run."""
-    kinds = (int, float, str, bool, list, type(None))
-    return {key: value for key, value in state.items() if isinstance(value, kinds)}
+def _loss_and_accuracy(
+    network: nn.Module, sentences: Sequence[np.ndarray], targets: torch.Tensor
+) -> tuple[float, float]:
+    logits = logits_of(network, sentences)
+    accuracy = (predicted(logits) == targets).double().mean()
+    return cross_entropy(logits, targets).item(), accuracy.item()

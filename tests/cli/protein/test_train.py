@@ -9,7 +9,7 @@ import pytest
 from helpers import read_csv, short_proteins, write_proteins
 
 from bondwise.qml import protein
-from bondwise.qml.protein.classifiers import training
+from bondwise.qml.training import epochs
 
 FIT = ("--epochs", 2, "--quiet")
 BASELINES = {
@@ -188,9 +188,9 @@ def test_resumption_follows_the_path_of_an_uninterrupted_run(bondwise, tmp_path,
         if next(counts) == 1:
             raise KeyboardInterrupt
 
-    save = training.save_checkpoint
+    save = epochs.save_checkpoint
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_checkpoint", save_twice)
+        patch.setattr(epochs, "save_checkpoint", save_twice)
         stopped = bondwise(*words, "--out", "parts")
     assert stopped.returncode == 130
     assert "--resume" in stopped.stderr

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import bondwise.qml.protein.classifiers.classifier as classifier
-import bondwise.qml.protein.classifiers.training as training
+import bondwise.qml.training.epochs as epochs
 from bondwise.qml.protein import (
     CNN,
     RESIDUES,
@@ -104,7 +104,7 @@ def test_resumed_training_is_the_same_bit_for_bit(tmp_path, monkeypatch):
     validation = planted(10, 1)
     whole = WindowQTN(epochs=4).fit(sequences, labels, validation=validation)
     checkpoint = tmp_path / "training.safetensors"
-    real, written = training.save_checkpoint, []
+    real, written = epochs.save_checkpoint, []
 
     def interrupted(*arguments, **keywords):
         real(*arguments, **keywords)
@@ -112,7 +112,7 @@ def test_resumed_training_is_the_same_bit_for_bit(tmp_path, monkeypatch):
         if len(written) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_checkpoint", interrupted)
+    monkeypatch.setattr(epochs, "save_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         WindowQTN(epochs=4).fit(sequences, labels, validation=validation, checkpoint=checkpoint)
     resumed = WindowQTN(epochs=4).fit(
