@@ -41,7 +41,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         uint8 of shape (samples, n).
 
     Raises:
-        UsageError: The file does not exist, is of another kind or damaged, or does not hold a state.
+        UsageError: If the file does not exist, is of another kind or damaged, or does not hold a state.
     """
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
@@ -106,7 +106,7 @@ def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
         num_qubits: Number of qubits of the circuit.
 
     Raises:
-        UsageError: The text is neither, or it is for another number of qubits.
+        UsageError: If the text is neither, or it is for another number of qubits.
     """
     from qiskit.quantum_info import SparsePauliOp
 
@@ -149,11 +149,12 @@ def read_model(
         model: Name of a model, or a file.
         size: Size of the lattice, for a named model.
         periodic: Whether the lattice is closed, for a named model.
-        most: Largest number of qubits; a larger lattice is refused before its terms are made.
+        most: Maximum number of qubits; a larger lattice is refused before its terms are made.
         task: What would take too long with more, for the message.
 
     Raises:
-        UsageError: The model or the size is unknown, the file cannot be read, or there are too many qubits.
+        UsageError: If the model or the size is unknown, the file cannot be read, or there are too many
+            qubits.
     """
 
     def require_few(qubits: int) -> None:

@@ -21,7 +21,7 @@ def brickwall(num_qubits: int, layers: int, *, gate: str = "so4") -> QuantumCirc
         The circuit. Its parameters are the vector `theta`, block after block.
 
     Raises:
-        UsageError: There are too few qubits or layers, or the gate is unknown.
+        UsageError: If there are too few qubits or layers, or the gate is unknown.
 
     Example:
         >>> from bondwise.qml import brickwall

@@ -84,8 +84,8 @@ def prepare(
         The circuit and the angles of the start asked for and of a random one.
 
     Raises:
-        UsageError: The start is unknown, the file does not fit the circuit, a number is out of range, or the
-            Hamiltonian is not a Hermitian operator.
+        UsageError: If the start is unknown, the file does not fit the circuit, a number is out of range, or
+            the Hamiltonian is not a Hermitian operator.
 
     Example:
         >>> from bondwise import qml

@@ -53,7 +53,7 @@ def mps_start(
         The circuit, and its angles in radians, float64 of shape (P,), in the order of `circuit.parameters`.
 
     Raises:
-        UsageError: The state or the circuit is not accepted, see `decompose`, `fit` and `extend`.
+        UsageError: If the state or the circuit is not accepted, see `decompose`, `fit` and `extend`.
 
     Example:
         >>> from bondwise import qml, tn
@@ -100,7 +100,7 @@ def product_start(
         The circuit, and its angles in radians, float64 of shape (P,), in the order of `circuit.parameters`.
 
     Raises:
-        UsageError: The Hamiltonian, the number of layers or a pair is not accepted, see `decompose` and
+        UsageError: If the Hamiltonian, the number of layers or a pair is not accepted, see `decompose` and
             `extend`.
 
     Example:
@@ -146,7 +146,7 @@ def near_identity_start(
         Angles in radians, float64 of shape (P,).
 
     Raises:
-        UsageError: The strength is negative or not finite.
+        UsageError: If the strength is negative or not finite.
 
     Example:
         >>> from bondwise.qml import brickwall, near_identity_start

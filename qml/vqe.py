@@ -40,7 +40,7 @@ class VQEResult(Training):
         """Plot the energy against the step.
 
         Args:
-            ax: Matplotlib Axes; None for those of a new figure.
+            ax: Matplotlib axes to plot on; a new figure by default.
 
         Returns:
             The Axes.
@@ -64,8 +64,8 @@ class VQE:
         shots: Number of shots per measured basis; None for exact energies if the backend has them.
 
     Raises:
-        UsageError: The Hamiltonian is not a Hermitian operator on the qubits of the circuit, or the circuit
-            has no parameters.
+        UsageError: If the Hamiltonian is not a Hermitian operator on the qubits of the circuit, or the
+            circuit has no parameters.
 
     Example:
         >>> import numpy as np
@@ -121,7 +121,7 @@ class VQE:
 
         Args:
             parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
-            steps: Largest number of updates.
+            steps: Maximum number of updates.
             seed: Random seed for shots and stochastic gradients; each evaluation draws anew.
             callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
@@ -137,8 +137,8 @@ class VQE:
             Energy, angles and histories.
 
         Raises:
-            UsageError: The number of angles is wrong, or see `minimize`.
-            RunError: The checkpoint cannot be written.
+            UsageError: If the number of angles is wrong, or see `minimize`.
+            RunError: If the checkpoint cannot be written.
         """
         if np.shape(parameters) != (self.circuit.num_parameters,):
             raise UsageError(

@@ -62,9 +62,9 @@ def command(
     ] = "little",
     layers: Annotated[
         int | None,
-        typer.Option("--layers", help="Largest number of layers of two-qubit gates; 8 without limits."),
+        typer.Option("--layers", help="Maximum number of layers of two-qubit gates; 8 without limits."),
     ] = None,
-    max_cx: Annotated[int | None, typer.Option("--max-cx", help="Largest number of CX gates.")] = None,
+    max_cx: Annotated[int | None, typer.Option("--max-cx", help="Maximum number of CX gates.")] = None,
     infidelity: Annotated[
         float | None,
         typer.Option("--infidelity", help="Infidelity to stop at; 1e-3 without limits on layers or CX."),

@@ -24,7 +24,7 @@ def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -
     """The mitigated estimator that `--mitigate NAME` asks for; None for `none` and without noise.
 
     Raises:
-        UsageError: The mitigation is unknown.
+        UsageError: If the mitigation is unknown.
     """
     if name not in MITIGATIONS:
         raise unknown_name("mitigation", name, MITIGATIONS)

@@ -26,7 +26,7 @@ def keep_settings(
         Fingerprint of the settings, to which the checkpoints of the run are bound.
 
     Raises:
-        UsageError: The run in the folder has other settings, or belongs to another command or release.
+        UsageError: If the run in the folder has other settings, or belongs to another command or release.
     """
     path = folder.path / "settings.json"
     document = {"schema": SCHEMA, "settings": dict(settings)}

@@ -95,7 +95,7 @@ def conditions(where: list[str] | None) -> dict[str, str]:
     """The values of `--where` flags by column.
 
     Raises:
-        UsageError: A flag is not COLUMN=VALUE, or a column is given twice.
+        UsageError: If a flag is not COLUMN=VALUE, or a column is given twice.
     """
     found: dict[str, str] = {}
     for text in where or []:
@@ -124,13 +124,13 @@ def read_splits(
     Args:
         data: File with proteins; None for synthetic proteins.
         where: `--where` flags.
-        min_length: Smallest number of residues, or None.
-        max_length: Largest number of residues, or None.
+        min_length: Minimum number of residues, or None.
+        max_length: Maximum number of residues, or None.
         seed: Random seed for synthetic proteins and for splits.
         progress: Whether to show progress bars.
 
     Raises:
-        UsageError: The file cannot be used, a set is empty, or a class of valid or test is not in train.
+        UsageError: If the file cannot be used, a set is empty, or a class of valid or test is not in train.
     """
     asked = conditions(where)
     if data is None:

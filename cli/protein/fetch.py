@@ -30,10 +30,10 @@ def command(
     organism: Annotated[
         int | None, typer.Option("--organism", min=1, help="Taxonomy number, such as 9606 for humans.")
     ] = None,
-    min_length: Annotated[int, typer.Option("--min-length", min=1, help="Smallest number of residues.")] = 80,
-    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Largest number of residues.")] = 500,
+    min_length: Annotated[int, typer.Option("--min-length", min=1, help="Minimum number of residues.")] = 80,
+    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Maximum number of residues.")] = 500,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Largest number of proteins per label.")
+        int | None, typer.Option("--limit", min=1, help="Maximum number of proteins per label.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     json: options.Json = False,

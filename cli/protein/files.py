@@ -47,8 +47,8 @@ def require_free(out: Path, overwrite: bool) -> None:
     """Check before the work that a CSV file can be written.
 
     Raises:
-        UsageError: The file exists and must not be replaced, or its folder does not exist.
-        RunError: The folder cannot be written, its disk is full, or the name is too long.
+        UsageError: If the file exists and must not be replaced, or its folder does not exist.
+        RunError: If the folder cannot be written, its disk is full, or the name is too long.
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give the name of a file with --out.")

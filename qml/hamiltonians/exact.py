@@ -37,8 +37,8 @@ def exact_ground_state(hamiltonian: Observable) -> tuple[float, np.ndarray | Non
         level has more than 32 states.
 
     Raises:
-        UsageError: The Hamiltonian has too many qubits (use `bondwise.tn.ground_state`) or is not a Hermitian
-            operator.
+        UsageError: If the Hamiltonian has too many qubits (use `bondwise.tn.ground_state`) or is not a
+            Hermitian operator.
 
     Example:
         >>> from bondwise.qml import exact_ground_state, heisenberg

@@ -32,7 +32,7 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
         The operator, with its terms in the order of the file.
 
     Raises:
-        UsageError: The file cannot be read, is malformed or empty, its strings differ in length, or a
+        UsageError: If the file cannot be read, is malformed or empty, its strings differ in length, or a
             coefficient is not a finite real number, so that the operator would not be Hermitian. The message
             names the file and the line (JSON: the term).
 
@@ -80,8 +80,8 @@ def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> 
         The path of the file.
 
     Raises:
-        UsageError: A coefficient is not a finite real number.
-        RunError: The disk is full or read-only.
+        UsageError: If a coefficient is not a finite real number.
+        RunError: If the disk is full or read-only.
 
     Example:
         >>> from bondwise.qml import ising, read_hamiltonian, write_hamiltonian

@@ -40,7 +40,7 @@ def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> 
         The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: There are fewer than two sites, or the coupling is not finite.
+        UsageError: If there are fewer than two sites, or the coupling is not finite.
 
     Example:
         >>> from bondwise.qml import heisenberg
@@ -66,7 +66,7 @@ def xxz(
         The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: There are fewer than two sites, or a constant is not finite.
+        UsageError: If there are fewer than two sites, or a constant is not finite.
 
     Example:
         >>> from bondwise.qml import xxz
@@ -91,7 +91,7 @@ def ising(size: Size, *, coupling: float = 1.0, field: float = 1.0, periodic: bo
         The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: There are fewer than two sites, or a constant is not finite.
+        UsageError: If there are fewer than two sites, or a constant is not finite.
 
     Example:
         >>> from bondwise.qml import ising
@@ -116,7 +116,7 @@ def model_hamiltonian(name: str, size: Size | str, *, periodic: bool = False) ->
         The operator, with real coefficients and one qubit per site.
 
     Raises:
-        UsageError: The model is unknown, or the size is not that of a lattice.
+        UsageError: If the model is unknown, or the size is not that of a lattice.
 
     Example:
         >>> from bondwise.qml import model_hamiltonian
@@ -138,7 +138,7 @@ def lattice_size(size: Size | str) -> Size:
         An int for a chain, (rows, columns) for a grid.
 
     Raises:
-        UsageError: The size is not that of a lattice with at least two sites.
+        UsageError: If the size is not that of a lattice with at least two sites.
 
     Example:
         >>> from bondwise.qml import lattice_size
@@ -176,7 +176,7 @@ def lattice_edges(size: Size, *, periodic: bool = False) -> list[tuple[int, int]
         Each pair once, as (smaller, larger), sorted.
 
     Raises:
-        UsageError: The size is not that of a lattice with at least two sites.
+        UsageError: If the size is not that of a lattice with at least two sites.
 
     Example:
         >>> from bondwise.qml import lattice_edges

@@ -84,8 +84,8 @@ class BatchedModel(PytorchQuantumModel):
             Probabilities (circuits, 2, …, 2) in the order of the circuits.
 
         Raises:
-            UsageError: There are no circuits, one is not a lambeq circuit, their open wires differ, a symbol
-                is not one of the model's, or the weights are not initialized.
+            UsageError: If there are no circuits, one is not a lambeq circuit, their open wires differ, a
+                symbol is not one of the model's, or the weights are not initialized.
         """
         weights: torch.Tensor = self.weights
         if not self.symbols:  # circuits without symbols need no weights, but rotations by numbers look one up
@@ -150,8 +150,8 @@ class BatchedModel(PytorchQuantumModel):
             checkpoint_path: File to write, conventionally with the extension `.safetensors`.
 
         Raises:
-            UsageError: The weights are not initialized.
-            RunError: The disk is full or read-only.
+            UsageError: If the weights are not initialized.
+            RunError: If the disk is full or read-only.
         """
         if not isinstance(self.weights, torch.Tensor):
             raise UsageError("the model has no weights yet; call initialise_weights() first.")
@@ -167,7 +167,7 @@ class BatchedModel(PytorchQuantumModel):
                 lambeq's pickles are read, and no code in them is run.
 
         Raises:
-            UsageError: The file does not exist, is damaged, or has another format.
+            UsageError: If the file does not exist, is damaged, or has another format.
         """
         path = Path(checkpoint_path)
         if not path.is_file():

@@ -30,7 +30,7 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
         The symbols and their weights (symbols,).
 
     Raises:
-        UsageError: The file is damaged or holds no quantum model.
+        UsageError: If the file is damaged or holds no quantum model.
     """
     stored = io.BytesIO(read_bytes(path, "array_bytes"))
     try:

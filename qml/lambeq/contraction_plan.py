@@ -76,7 +76,7 @@ def plan_contraction(network: Network, diagonal: bool = True) -> Plan:
             its axes are bits, kets and bras.
 
     Raises:
-        UsageError: No contraction was found whose tensors fit into memory.
+        UsageError: If no contraction was found whose tensors fit into memory.
     """
     joined = set(network.joined)
     if network.mixed and diagonal:

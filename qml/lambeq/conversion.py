@@ -99,7 +99,7 @@ class LambeqCircuit:
             Float64 (*batch, P), in the order of `circuit.parameters`.
 
         Raises:
-            UsageError: A weight is missing or not a real number.
+            UsageError: If a weight is missing or not a real number.
         """
         by_name = {getattr(symbol, "name", symbol): weight for symbol, weight in weights.items()}
         missing = [parameter.name for parameter in self.circuit.parameters if parameter.name not in by_name]
@@ -127,8 +127,8 @@ def from_lambeq(diagram: Diagram | grammar.Diagram, ansatz: CircuitAnsatz | None
         The circuit with measurements, and how to read its outcomes.
 
     Raises:
-        UsageError: A grammar diagram has no ansatz or a circuit has one, an input is open, or a box is not a
-            unitary gate.
+        UsageError: If a grammar diagram has no ansatz or a circuit has one, an input is open, or a box is not
+            a unitary gate.
 
     Example:
         >>> from lambeq import AtomicType, IQPAnsatz, cups_reader

@@ -109,7 +109,7 @@ def read_circuit(circuit: quantum.Diagram) -> Reading:
         circuit: Circuit, which may be mixed and have open inputs and bits; it must not change afterwards.
 
     Raises:
-        UsageError: The object is not a lambeq circuit, or a box other than a rotation has a parameter.
+        UsageError: If the object is not a lambeq circuit, or a box other than a rotation has a parameter.
     """
     known = _seen.get(id(circuit))
     if known is not None and known[0]() is circuit:

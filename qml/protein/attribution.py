@@ -29,15 +29,16 @@ def window_scores(
         sequence: A protein of more than `window` residues. The model reads it once per window.
         label: Class whose log-odds are scored; None is the second of two classes, and the predicted class of
             more.
-        window: Residues that are cut out.
-        stride: Residues from the beginning of one window to the next; a last window ends with the protein.
+        window: Number of residues that are cut out.
+        stride: Number of residues from the start of one window to the next; a last window ends with the
+            protein.
 
     Returns:
         Positions of the middles of the windows, counted from 1, and their scores in nats, float64 (W,) each.
 
     Raises:
-        UsageError: The protein is not longer than a window, `window` or `stride` is not positive, the label
-            is unknown, or a letter is outside the alphabet.
+        UsageError: If the protein is not longer than a window, `window` or `stride` is not positive, the
+            label is unknown, or a letter is outside the alphabet.
 
     Example:
         >>> from bondwise.qml.protein import CompositionLR, window_scores

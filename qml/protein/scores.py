@@ -57,7 +57,7 @@ def score_predictions(
         classes: C classes, the classifier's `classes_`.
 
     Raises:
-        UsageError: The shapes do not match, there are no labels, a label is not among the classes, or a
+        UsageError: If the shapes do not match, there are no labels, a label is not among the classes, or a
             probability is not finite.
 
     Example:

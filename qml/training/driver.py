@@ -107,7 +107,7 @@ class Training(Result):
         """Plot the loss against the step.
 
         Args:
-            ax: Matplotlib Axes; None for those of a new figure.
+            ax: Matplotlib axes to plot on; a new figure by default.
 
         Returns:
             The Axes.
@@ -145,7 +145,7 @@ def minimize(
             one outer iteration with one or more evaluations).
         learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd
             and 1 for lbfgs.
-        steps: Largest number of updates, including those before a resumption.
+        steps: Maximum number of updates, including those before a resumption.
         callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
             `StopTraining`.
         checkpoint: File for the state of the run. It must not exist unless `resume` is set.
@@ -164,9 +164,9 @@ def minimize(
         `converged` False, the step in `message`, and the best parameters before.
 
     Raises:
-        UsageError: The optimizer is unknown, a number is out of range, the loss is not a differentiable
+        UsageError: If the optimizer is unknown, a number is out of range, the loss is not a differentiable
             number, or the checkpoint already exists, is damaged or belongs to another run.
-        RunError: The checkpoint cannot be written.
+        RunError: If the checkpoint cannot be written.
 
     Example:
         >>> from bondwise.qml import minimize

@@ -61,7 +61,7 @@ class History:
         """Draw the learning curve.
 
         Args:
-            ax: Matplotlib Axes; None creates a figure.
+            ax: Matplotlib axes to plot on; a new figure by default.
 
         Returns:
             The Axes.
@@ -102,7 +102,7 @@ def train_epochs(
         batches: Indices of the samples of each batch, in a new order at each call.
         steps: Batches in an epoch. If memory cuts batches short there can be more; the schedule then stays at
             its end.
-        epochs: Passes over the data.
+        epochs: Number of passes over the data.
         learning_rate: Peak of the one-cycle schedule.
         validate: Loss and accuracy on the validation set. The epoch of the lowest loss is kept, which varies
             less by chance than the accuracy. None keeps the last epoch.

@@ -48,7 +48,7 @@ def check_optimizer(optimizer: str, learning_rate: float | None = None) -> float
         The learning rate that will be used.
 
     Raises:
-        UsageError: The optimizer is unknown, or the learning rate is not a finite number above zero.
+        UsageError: If the optimizer is unknown, or the learning rate is not a finite number above zero.
 
     Example:
         >>> from bondwise.qml import check_optimizer

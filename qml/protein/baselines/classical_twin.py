@@ -25,12 +25,12 @@ class ClassicalTwin(ProteinClassifier):
     """Filters with one scalar per word, summed over windows: 98 parameters for 4 filters and two classes.
 
     Windows are those of `WindowReader`: words that do not fill a last window are left out, and a shorter
-    sentence is one window. The settings of `ProteinClassifier` apply, too.
+    sentence is one window. The settings of `ProteinClassifier` also apply.
 
     Args:
         filters: Number of filters.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
 
     Example:
         >>> from bondwise.qml.protein import ClassicalTwin, synthetic_proteins

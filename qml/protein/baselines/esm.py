@@ -36,7 +36,7 @@ class EsmLR(FeatureRegression):
     Args:
         model: Folder with `config.json`, `vocab.txt` and `model.safetensors`, or a name on the Hugging Face
             hub whose files are in the hub's cache on this disk.
-        batch_size: Proteins that the language model reads at once.
+        batch_size: Number of proteins that the language model reads at once.
 
     Example:
         >>> from bondwise.qml.protein import EsmLR
@@ -53,10 +53,10 @@ class EsmLR(FeatureRegression):
 
         Args:
             sequences: Standardised proteins.
-            progress: Show a progress bar.
+            progress: Whether to show a progress bar.
 
         Raises:
-            UsageError: The weights are not on this disk or not of an ESM-2 model, or `batch_size` is not a
+            UsageError: If the weights are not on this disk or not of an ESM-2 model, or `batch_size` is not a
                 positive whole number.
         """
         size = whole_number("batch_size", self.batch_size)

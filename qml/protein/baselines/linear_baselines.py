@@ -58,8 +58,8 @@ class Majority(ClassifierMixin, BaseEstimator):
         """Count the labels; the other arguments are those of all classifiers and have no effect.
 
         Raises:
-            UsageError: The numbers of sequences and labels differ, there is only one class, or the labels are
-                not all text or all whole numbers.
+            UsageError: If the numbers of sequences and labels differ, there is only one class, or the labels
+                are not all text or all whole numbers.
         """
         self.classes_, numbers = training_labels(sequences, labels)
         self.frequencies_ = np.bincount(numbers) / len(numbers)
@@ -121,10 +121,10 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
             validation: Sequences and labels that select C. None selects it by stratified 5-fold
                 cross-validation, which favors too large a C if the training set holds homologues; with fewer
                 folds if a class has fewer members, and with C = 1 if a class has a single member.
-            progress: Show a progress bar.
+            progress: Whether to show a progress bar.
 
         Raises:
-            UsageError: The numbers of sequences and labels differ, there is only one class, a validation
+            UsageError: If the numbers of sequences and labels differ, there is only one class, a validation
                 label is not among the classes, or a letter is not a residue.
         """
         classes, numbers = training_labels(sequences, labels)
@@ -160,7 +160,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         """Class probabilities, float64 (N, C); each row sums to 1.
 
         Raises:
-            UsageError: A letter is not a residue.
+            UsageError: If a letter is not a residue.
         """
         _check_fitted(self)
         check_sequences(sequences)

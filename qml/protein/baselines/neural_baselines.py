@@ -21,11 +21,11 @@ _SPREAD = 0.3  # of the initial embeddings of the convolution, which overfits so
 class CNN(ProteinClassifier):
     """One convolution with ReLU, then maximum and mean over the protein: 5,025 parameters for two classes.
 
-    The settings of `ProteinClassifier` apply, too.
+    The settings of `ProteinClassifier` also apply.
 
     Args:
         channels: Number of filters of the convolution.
-        width: Words that a filter sees.
+        width: Number of words that a filter sees.
 
     Example:
         >>> from bondwise.qml.protein import CNN, synthetic_proteins
@@ -50,7 +50,7 @@ class GRU(ProteinClassifier):
     """One gated recurrent unit, then maximum and mean of its states: 5,185 parameters for two classes.
 
     The unit of Cho et al., arXiv:1406.1078, reads the protein from its beginning to its end. The settings of
-    `ProteinClassifier` apply, too.
+    `ProteinClassifier` also apply.
 
     Args:
         hidden: Size of the state.

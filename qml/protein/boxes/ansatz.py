@@ -49,11 +49,11 @@ class Ansatz:
 
     Args:
         name: `"reupload"`, `"exchange"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
-        layers: Repetitions within a box, from 1 to 1,000.
+        layers: Number of repetitions within a box, from 1 to 1,000.
         entangle: Whether `"reupload"` has entanglers; False is an ablation that shows whether they help.
 
     Raises:
-        UsageError: The name is unknown, `layers` is out of range, or `entangle=False` with another ansatz.
+        UsageError: If the name is unknown, `layers` is out of range, or `entangle=False` with another ansatz.
 
     Example:
         >>> from bondwise.qml.protein import Ansatz

@@ -43,8 +43,8 @@ class _ProteinReader(Reader):
             tokenised: Whether `sentence` is a list of words (lambeq's spelling).
 
         Raises:
-            UsageError: A letter or word is outside the alphabet, or there are more than 2,000 words: lambeq's
-                diagrams grow with the square of their length.
+            UsageError: If a letter or word is outside the alphabet, or there are more than 2,000 words:
+                lambeq's diagrams grow with the square of their length.
         """
         words = self._words(sentence, tokenised)
         if len(words) > MAX_WORDS:
@@ -93,9 +93,9 @@ class PathReader(_ProteinReader):
 
     Args:
         alphabet: Alphabet of the words; None is one residue per word.
-        residues: `"states"`: each word is a state that a box STAIR fuses into the memory wire (if uniform,
+        residues: `"states"`: each word is a state that a STAIR box fuses into the memory wire (if uniform,
             this is the diagram of lambeq's `stairs_reader`). `"gates"`: each word is a box on the memory
-            wire, followed by a box MIX.
+            wire, followed by a MIX box.
         boxes: 1 is uniform; n > 1 is hierarchical: positions have boxes of their own, and the last one serves
             all positions from the n-th on.
         ancilla: With `"gates"`, whether each word adds a wire A that its MIX box removes again, so that the
@@ -159,10 +159,10 @@ class WindowReader(_ProteinReader):
 
     Args:
         alphabet: Alphabet of the words; None is one residue per word.
-        window: Words in a window; a shorter sentence is one window.
-        stride: Words from the beginning of one window to the next; words that do not fill a last window are
-            left out.
-        residues: As for `PathReader`, within a window; with `"gates"` every window ends with a box END.
+        window: Number of words in a window; a shorter sentence is one window.
+        stride: Number of words from the start of one window to the next; words that do not fill a last window
+            are left out.
+        residues: As for `PathReader`, within a window; with `"gates"` every window ends with an END box.
 
     Example:
         >>> from bondwise.qml.protein import WindowReader

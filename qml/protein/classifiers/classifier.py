@@ -43,10 +43,10 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     Args:
         alphabet: Name of the `Alphabet`.
-        k: Letters per word of the `Alphabet`.
-        epochs: Passes over the training set.
+        k: Number of letters per word of the `Alphabet`.
+        epochs: Number of passes over the training set.
         learning_rate: Peak of the one-cycle schedule.
-        batch_size: Proteins per step.
+        batch_size: Number of proteins per step.
         seed: Random seed for the initial parameters and the batches.
 
     Attributes:
@@ -97,13 +97,13 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             validation: Sequences and labels that select the best epoch; None keeps the last epoch.
             checkpoint: File for the state of the training after each epoch.
             resume: Whether to continue from the checkpoint.
-            progress: Show a progress bar.
+            progress: Whether to show a progress bar.
 
         Raises:
-            UsageError: A setting is out of range, the numbers of sequences and labels differ, there is only
-                one class, a validation label is not among the classes, a letter is outside the alphabet, or
-                the checkpoint is missing or belongs to another model or other data.
-            RunError: The training diverges.
+            UsageError: If a setting is out of range, the numbers of sequences and labels differ, there is
+                only one class, a validation label is not among the classes, a letter is outside the alphabet,
+                or the checkpoint is missing or belongs to another model or other data.
+            RunError: If the training diverges.
         """
         if resume and checkpoint is None:
             raise UsageError(
@@ -143,7 +143,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Class probabilities, float64 (N, C); each row sums to 1.
 
         Raises:
-            UsageError: A letter is outside the alphabet, or `sequences` is a single string.
+            UsageError: If a letter is outside the alphabet, or `sequences` is a single string.
         """
         return probabilities_of(self.decision_function(sequences))
 
@@ -176,7 +176,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
             The folder.
 
         Raises:
-            RunError: The folder cannot be written.
+            RunError: If the folder cannot be written.
         """
         check_fitted(self)
         weights = save({name: tensor.contiguous() for name, tensor in self.network_.state_dict().items()})
@@ -202,7 +202,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Read a model that `save` wrote; call it on `ProteinClassifier` or on the class of the model.
 
         Raises:
-            UsageError: There is no model, its files are damaged or do not belong together, its weights are
+            UsageError: If there is no model, its files are damaged or do not belong together, its weights are
                 for another alphabet, or it is a model of another class.
         """
         folder = Path(folder)
@@ -238,7 +238,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """The alphabet of the settings.
 
         Raises:
-            UsageError: A setting is out of range.
+            UsageError: If a setting is out of range.
         """
         self._check()
         return Alphabet(self.alphabet, self.k)
@@ -270,7 +270,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         return [vocabulary.tokenize(sequence) for sequence in sequences]
 
     def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
-        """Fingerprint of the model and of the tokens and class numbers of the sets, None for no set."""
+        """Fingerprint of the model and of the tokens and class indices of the sets, None for no set."""
         digest = hashlib.sha256(
             json.dumps([type(self).__name__, self._settings(), classes.tolist()]).encode()
         )

@@ -20,14 +20,14 @@ class LatchQTN(WindowedQTN):
 
     The whole model is one dynamic circuit: with resets, `qubits + memory` qubits read a protein of any
     length, and only ⟨Z⟩ of the memory is measured, once, at the end. The settings of `QTNClassifier` and
-    `ProteinClassifier` apply, too.
+    `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits that read a window.
-        memory: Qubits of the memory, from 1 to 5.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
-        latch_layers: Layers of the box that couples window and memory.
+        qubits: Number of qubits that read a window.
+        memory: Number of qubits of the memory, from 1 to 5.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
+        latch_layers: Number of layers of the box that couples window and memory.
         entangle: Whether the windows have entangling gates; False is an ablation.
         start: `"angles"` starts from random angles; `"tensor-network"` first trains a classical tensor
             network for as many epochs and fits the circuit to it, see `tensor_network_start`.
@@ -52,13 +52,13 @@ class LatchQTN(WindowedQTN):
         return self.qubits + self.memory
 
     def lambeq_circuit(self, sequence: str) -> tuple[Any, dict[Any, float]]:
-        """Not available: lambeq has no counterpart of the box LATCH.
+        """Not available: lambeq has no counterpart of the LATCH box.
 
         Raises:
             UsageError: Always.
         """
         raise UsageError(
-            "a LatchQTN has no lambeq circuit, because lambeq has no box LATCH; use dynamic_circuit."
+            "a LatchQTN has no lambeq circuit, because lambeq has no LATCH box; use dynamic_circuit."
         )
 
     def _windows(self, network: Any) -> list[WindowNetwork]:

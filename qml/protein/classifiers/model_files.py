@@ -59,7 +59,7 @@ def read_model(folder: Path) -> ModelFile:
     """Read `model.json`.
 
     Raises:
-        UsageError: The file does not exist, is damaged, or is longer than `BONDWISE_MAX_TEXT_BYTES`.
+        UsageError: If the file does not exist, is damaged, or is longer than `BONDWISE_MAX_TEXT_BYTES`.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -114,7 +114,7 @@ def read_weights(folder: Path, network: torch.nn.Module, checksum: str) -> dict[
         checksum: Expected checksum.
 
     Raises:
-        UsageError: The file does not exist, is damaged or larger than `BONDWISE_MAX_ARRAY_BYTES`, is for
+        UsageError: If the file does not exist, is damaged or larger than `BONDWISE_MAX_ARRAY_BYTES`, is for
             another network, has another checksum, or holds a weight that is not finite.
     """
     path = folder / WEIGHTS

@@ -18,17 +18,17 @@ _RESIDUES = ("states", "gates")
 class PathQTN(BoxQTN):
     """Reads a protein residue by residue into a memory of a few qubits, whose ⟨Z⟩ decides.
 
-    The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
+    The settings of `QTNClassifier` and `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits of the memory, and of a residue.
+        qubits: Number of qubits of the memory, and of a residue.
         residues: `"states"`, which a box fuses into the memory (the paper), or `"gates"` on the memory.
         boxes: 1 is uniform (uPTN); n > 1 is hierarchical (hPTN): one box per position, the last one for all
             later positions.
         discard: Whether the wire left over by a box is traced out. False post-selects it on |0⟩ as in the
             paper, which is useless on hardware, see `log10_postselection`.
         ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
-        layers: Layers of the ansatz.
+        layers: Number of layers of the ansatz.
 
     Example:
         >>> from bondwise.qml.protein import PathQTN, synthetic_proteins

@@ -27,10 +27,10 @@ _STEEPEST = 30.0
 class QTNClassifier(ProteinClassifier):
     """Base class of PathQTN, TreeQTN, RecurrentQTN, WindowQTN and LatchQTN.
 
-    The settings of `ProteinClassifier` apply, too.
+    The settings of `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits of the memory, of a wire or of a window, from 1 to 5.
+        qubits: Number of qubits of the memory, of a wire or of a window, from 1 to 5.
         spread: Standard deviation of the initial angles, radians.
 
     Attributes:

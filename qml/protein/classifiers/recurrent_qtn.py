@@ -19,10 +19,10 @@ from bondwise.qml.protein.networks.path import PathNetwork
 class RecurrentQTN(ReuploadQTN):
     """Reads a protein into a memory that forgets: each residue rotates the memory and a fresh ancilla.
 
-    The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
+    The settings of `QTNClassifier` and `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits of the memory.
+        qubits: Number of qubits of the memory.
         entangle: Whether the boxes have entangling gates; False is an ablation.
 
     Example:

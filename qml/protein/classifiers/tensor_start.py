@@ -44,11 +44,11 @@ def tensor_network_start(
         network: Untrained network of a classifier; changed in place.
         filters: The windows of the network.
         sentences: Tokens of the training proteins.
-        targets: Class numbers (B,).
+        targets: Class indices (B,).
         epochs: Number of epochs of the tensor network's training.
         learning_rate: Learning rate of this training and of the fit.
-        batch_size: Proteins per step of the training.
-        progress: Show progress bars.
+        batch_size: Number of proteins per step of the training.
+        progress: Whether to show progress bars.
 
     Returns:
         The mean infidelity 1 − |⟨tensor network|circuit⟩|² of each filter after the fit.

@@ -21,7 +21,8 @@ def batches(lengths: Sequence[int], size: int, *, shuffle: bool) -> Iterator[np.
 
     Args:
         lengths: Number of words of every sequence.
-        size: Sequences in a batch; fewer if they are so long that the batch would not fit in memory.
+        size: Number of sequences in a batch; fewer if they are so long that the batch would not fit in
+            memory.
         shuffle: Whether to shuffle with torch's global generator; otherwise batches run from short to long.
     """
     keys = torch.tensor(lengths, dtype=torch.float64)
@@ -61,14 +62,14 @@ def logits_of(network: nn.Module, sentences: Sequence[np.ndarray], size: int = 2
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean loss in nats of logits (B,) for two classes or (B, C) for more; targets are class numbers (B,)."""
+    """Mean loss in nats of logits (B,) for two classes or (B, C) for more; targets are class indices (B,)."""
     if logits.ndim == 1:
         return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits))
     return nn.functional.cross_entropy(logits, targets)
 
 
 def predicted(logits: torch.Tensor) -> torch.Tensor:
-    """Class numbers (B,) of logits."""
+    """Class indices (B,) of logits."""
     return (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
 
 
@@ -86,9 +87,9 @@ def train(
     Args:
         network: Maps token batches (B, T), padded by −1, to logits (B,) or (B, C).
         sentences: Tokens of each sentence.
-        targets: Class numbers (B,).
-        validation: Sentences and class numbers that select the epoch. None keeps the last epoch.
-        batch_size: Sentences per step.
+        targets: Class indices (B,).
+        validation: Sentences and class indices that select the epoch. None keeps the last epoch.
+        batch_size: Number of sentences per step.
         settings: Further arguments of `train_epochs`.
     """
 

@@ -15,16 +15,16 @@ from bondwise.qml.protein.networks.merging import Merging
 class TreeQTN(BoxQTN):
     """Merges neighboring residues level by level; ⟨Z⟩ of the qubits at the root decides.
 
-    The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
+    The settings of `QTNClassifier` and `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits of every wire.
+        qubits: Number of qubits of every wire.
         boxes: 1 is uniform (uCTN); n > 1 is hierarchical (hCTN): one box per level, the last one for all
             higher levels.
         discard: Whether the wire left over by a merge is traced out. False post-selects it on |0⟩ as in the
             paper, which is useless on hardware, see `log10_postselection`.
         ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
-        layers: Layers of the ansatz.
+        layers: Number of layers of the ansatz.
 
     Example:
         >>> from bondwise.qml.protein import TreeQTN, synthetic_proteins

@@ -20,12 +20,12 @@ class WindowQTN(WindowedQTN):
     """Runs a circuit of a few qubits on every window of residues and pools the measured ⟨Z⟩ and ⟨ZZ⟩.
 
     The circuits are short, need no post-selection, and do not grow with the protein. Pooling is classical
-    post-processing. The settings of `QTNClassifier` and `ProteinClassifier` apply, too.
+    post-processing. The settings of `QTNClassifier` and `ProteinClassifier` also apply.
 
     Args:
-        qubits: Qubits of a circuit.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
+        qubits: Number of qubits of a circuit.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
         filters: Number of circuits with angles of their own, like the channels of a convolution.
         entangle: Whether the circuits have entangling gates; False is an ablation.
         start: `"tensor-network"` first trains a classical tensor network for as many epochs and fits the
@@ -58,7 +58,7 @@ class WindowQTN(WindowedQTN):
             filter: Number of the circuit.
 
         Raises:
-            UsageError: `filter` is out of range.
+            UsageError: If `filter` is out of range.
         """
         check_fitted(self)
         filter = whole_number("filter", filter, least=0, most=len(self.network_.filters) - 1)
@@ -76,7 +76,7 @@ class WindowQTN(WindowedQTN):
             before pooling; and a dict from its symbols to the trained values.
 
         Raises:
-            UsageError: `filter` is out of range, or a letter is outside the alphabet.
+            UsageError: If `filter` is out of range, or a letter is outside the alphabet.
         """
         return self._drawn(sequence, self.angles(filter))
 

@@ -44,7 +44,7 @@ def standardize(sequence: str) -> str:
         The sequence, at least one residue long.
 
     Raises:
-        UsageError: The sequence has another character, or no residues.
+        UsageError: If the sequence has another character, or no residues.
 
     Example:
         >>> from bondwise.qml.protein import standardize
@@ -72,15 +72,15 @@ class Alphabet:
 
     Args:
         name: `"residues"` (20 letters), `"murphy10"`, `"murphy4"` or `"hp"` (groups of residues).
-        k: Letters in a word. Words do not overlap; up to k − 1 letters left over at the end are dropped,
-            except in sequences shorter than k, whose last letter is repeated.
+        k: Number of letters in a word. Words do not overlap; up to k − 1 letters left over at the end are
+            dropped, except in sequences shorter than k, whose last letter is repeated.
 
     Attributes:
         words: All words, each group of residues written as its first letter; word i is token i.
 
     Raises:
-        UsageError: The name is unknown, k is not a positive whole number, or there would be more than 160,000
-            words.
+        UsageError: If the name is unknown, k is not a positive whole number, or there would be more than
+            160,000 words.
 
     Example:
         >>> from bondwise.qml.protein import Alphabet

@@ -76,13 +76,13 @@ def homology_clusters(
         sequences: N proteins.
         identity: Share of the shorter protein, from 0.2 to 1, that the identical residues of the best
             alignment must reach for two proteins to belong together.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Returns:
         Family numbers from 0 on, int64 (N,), in the order in which families first occur.
 
     Raises:
-        UsageError: There are no sequences, a letter is not a residue, or `identity` is out of range.
+        UsageError: If there are no sequences, a letter is not a residue, or `identity` is out of range.
     """
     if isinstance(sequences, str) or not len(sequences):
         raise UsageError("sequences must be a list of at least one protein, such as ['MKTAYIAK', 'MLSDEDF'].")

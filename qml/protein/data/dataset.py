@@ -46,7 +46,7 @@ class ProteinSet:
         classes: The different labels, sorted; empty without labels.
 
     Raises:
-        UsageError: There are not N labels, accessions or splits.
+        UsageError: If there are not N labels, accessions or splits.
 
     Example:
         >>> from bondwise.qml.protein import ProteinSet
@@ -84,7 +84,7 @@ class ProteinSet:
             split: "train", "valid" (also "validation", "val", "dev") or "test".
 
         Raises:
-            UsageError: The split is unknown or has no proteins, or the proteins are not divided.
+            UsageError: If the split is unknown or has no proteins, or the proteins are not divided.
         """
         if split not in _SPLITS:
             raise unknown_name("split", str(split), _SPLITS)
@@ -139,8 +139,8 @@ def read_proteins(
     Args:
         path: File to read.
         where: Required value of a column, such as `{"primary": "1"}`; other rows are skipped.
-        min_length: Smallest number of residues, after standardizing; shorter proteins are left out.
-        max_length: Largest number of residues; longer proteins are left out. None accepts up to 100,000 and
+        min_length: Minimum number of residues, after standardizing; shorter proteins are left out.
+        max_length: Maximum number of residues; longer proteins are left out. None accepts up to 100,000 and
             raises beyond.
         labeled: Whether labels of at least two classes are required. With False, proteins are read for
             prediction, and their labels are None unless all of them have one.
@@ -149,9 +149,9 @@ def read_proteins(
         The proteins in the order of the file.
 
     Raises:
-        UsageError: The file cannot be read or exceeds a limit, two columns have the same meaning, no protein
-            remains, or a row is invalid, with its place. A protein with two labels is invalid, and so is a
-            sequence in two splits, because a test on training data is worthless.
+        UsageError: If the file cannot be read or exceeds a limit, two columns have the same meaning, no
+            protein remains, or a row is invalid, with its place. A protein with two labels is invalid, and so
+            is a sequence in two splits, because a test on training data is worthless.
 
     Example:
         >>> from pathlib import Path

@@ -26,14 +26,14 @@ def fasta_rows(
     Args:
         path: Path for error messages.
         lines: Numbers and texts of the lines, from the first header on.
-        longest: Largest number of letters of a sequence; longer ones are cut to `longest` + 1.
+        longest: Maximum number of letters of a sequence; longer ones are cut to `longest` + 1.
         unique: Keys that a header may have only once.
 
     Yields:
         The place of an entry, and its values by key in lower case, including `accession` and `sequence`.
 
     Raises:
-        UsageError: A header has a key of `unique` twice, or more than a million letters.
+        UsageError: If a header has a key of `unique` twice, or more than a million letters.
     """
     place, length = "", 0
     values: dict[str, str] = {}

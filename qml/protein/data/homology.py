@@ -37,13 +37,13 @@ def homology_split(
         fractions: Shares of train, valid and test, which sum to 1; only train's must be positive.
         identity: Smallest share of identical residues of two homologues, from 0.2 to 1.
         seed: Random seed for the order of families of the same size.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Returns:
         "train", "valid" or "test" for each of the N proteins.
 
     Raises:
-        UsageError: `fractions` are not shares, `labels` has another length, or a class has fewer families
+        UsageError: If `fractions` are not shares, `labels` has another length, or a class has fewer families
             than there are sets.
 
     Example:

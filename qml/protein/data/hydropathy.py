@@ -21,14 +21,14 @@ def hydropathy_profile(sequence: str, *, window: int = 19) -> tuple[np.ndarray, 
 
     Args:
         sequence: A protein; one shorter than a window is one window.
-        window: Residues in a window; 19 cross a membrane.
+        window: Number of residues in a window; 19 cross a membrane.
 
     Returns:
         Positions of the middles of the windows, counted from 1, and their means on the scale of Kyte and
         Doolittle, float64 (W,) each.
 
     Raises:
-        UsageError: `window` is not a positive whole number, or a letter is outside the alphabet.
+        UsageError: If `window` is not a positive whole number, or a letter is outside the alphabet.
 
     Example:
         >>> from bondwise.qml.protein import hydropathy_profile

@@ -1,4 +1,4 @@
-"""Checks of the sequences and labels given to a classifier, and class numbers."""
+"""Checks of the sequences and labels given to a classifier, and class indices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_sequences(sequences: Any) -> None:
 
 
 def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and class numbers of a training set.
+    """Classes and class indices of a training set.
 
     Args:
         sequences: Proteins, of which only the number matters.
@@ -36,8 +36,8 @@ def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tup
         The classes in sorted order (C,), and the class number of every label, int64 (N,).
 
     Raises:
-        UsageError: `sequences` is a single string, the numbers of sequences and labels differ, labels are not
-            all text or all whole numbers, or there is only one class.
+        UsageError: If `sequences` is a single string, the numbers of sequences and labels differ, labels are
+            not all text or all whole numbers, or there is only one class.
     """
     check_sequences(sequences)
     array = _one_kind(labels)
@@ -53,7 +53,7 @@ def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tup
 def validation_labels(
     classes: np.ndarray, sequences: Sequence[str], labels: Sequence[Hashable]
 ) -> np.ndarray:
-    """Class numbers of a validation set, int64 (N,).
+    """Class indices of a validation set, int64 (N,).
 
     Args:
         classes: Sorted classes of the training set.

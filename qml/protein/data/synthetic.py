@@ -37,7 +37,7 @@ def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -
         test, with `synthetic=True`.
 
     Raises:
-        UsageError: `size` or `noise` is out of range.
+        UsageError: If `size` or `noise` is out of range.
 
     Example:
         >>> from bondwise.qml.protein import synthetic_proteins

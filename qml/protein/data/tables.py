@@ -65,7 +65,7 @@ def table_rows(
         The place of a row, and its values by column in lower case, without surrounding blanks.
 
     Raises:
-        UsageError: There is no column `sequence`, a column of `unique` occurs twice, two columns name the
+        UsageError: If there is no column `sequence`, a column of `unique` occurs twice, two columns name the
             protein, or a line is not CSV or has more or fewer values than there are columns.
     """
     lines = iter(lines)

@@ -89,17 +89,17 @@ def fetch_uniprot(
         path: CSV file, written at the end; its folder must exist.
         reviewed: Whether only entries of Swiss-Prot are downloaded.
         organism: NCBI taxonomy number, such as 9606 for human; None for all organisms.
-        min_length: Smallest number of residues.
-        max_length: Largest number of residues.
-        limit: Largest number of proteins per label, those that the service ranks first; None for all.
+        min_length: Minimum number of residues.
+        max_length: Maximum number of residues.
+        limit: Maximum number of proteins per label, those that the service ranks first; None for all.
         url: Address of the service.
-        progress: Show progress bars.
+        progress: Whether to show progress bars.
 
     Raises:
-        UsageError: An argument is invalid, a location has no protein, or the folder of pages belongs to
+        UsageError: If an argument is invalid, a location has no protein, or the folder of pages belongs to
             another request.
-        RunError: The service fails five times in a row or gives an unexpected answer, or the disk fails. The
-            pages fetched so far are kept.
+        RunError: If the service fails five times in a row or gives an unexpected answer, or the disk fails.
+            The pages fetched so far are kept.
 
     Example:
         >>> from bondwise.qml.protein import fetch_uniprot

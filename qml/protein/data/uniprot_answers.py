@@ -68,8 +68,8 @@ def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str
         parameters: Parameters of the query.
 
     Raises:
-        UsageError: The answer unpacks to more than `BONDWISE_MAX_TEXT_BYTES`.
-        RunError: The service refuses, redirects to another host, fails five times, or does not answer in
+        UsageError: If the answer unpacks to more than `BONDWISE_MAX_TEXT_BYTES`.
+        RunError: If the service refuses, redirects to another host, fails five times, or does not answer in
             UTF-8.
     """
     address = f"{url.rstrip('/')}/uniprotkb/search?{urllib.parse.urlencode(parameters)}"

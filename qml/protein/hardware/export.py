@@ -56,7 +56,7 @@ def dynamic_circuit(model: QTNClassifier, sequence: str) -> QuantumCircuit:
         measured into a register `windows`, wire i of window w by filter f into bit (f W + w) n + i.
 
     Raises:
-        UsageError: The model post-selects, which no shot of a long protein survives; it is not a quantum
+        UsageError: If the model post-selects, which no shot of a long protein survives; it is not a quantum
             tensor network; or a letter is outside the alphabet.
 
     Example:
@@ -96,7 +96,7 @@ def network_of(model: Any) -> Any:
     """The trained network of a quantum tensor network classifier.
 
     Raises:
-        UsageError: The model is of another kind.
+        UsageError: If the model is of another kind.
     """
     if not isinstance(model, QTNClassifier):
         raise UsageError(f"{kind_of(model)} has no circuit; give a WindowQTN, a LatchQTN or the like.")
@@ -110,7 +110,7 @@ class WindowCircuit:
 
     Attributes:
         circuit: Circuit without measurements; wire i is qubit i.
-        length: Words in the window.
+        length: Number of words in the window.
         words: Angles in radians of every word of the alphabet, float64 (words, P).
 
     Example:
@@ -137,11 +137,11 @@ def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = No
     Args:
         model: Fitted WindowQTN.
         filter: Index of the filter.
-        length: Words in the window; None is `model.window`. The circuit of a shorter protein ends early,
-            because the boxes between the words are not the identity.
+        length: Number of words in the window; None is `model.window`. The circuit of a shorter protein ends
+            early, because the boxes between the words are not the identity.
 
     Raises:
-        UsageError: The model has no windows, or `filter` or `length` is out of range.
+        UsageError: If the model has no windows, or `filter` or `length` is out of range.
 
     Example:
         >>> from bondwise.qml.protein import WindowQTN, synthetic_proteins, window_circuit

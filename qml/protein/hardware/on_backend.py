@@ -83,13 +83,13 @@ def predict_on_backend(
             dynamic circuits need a density matrix, as `"aer:density_matrix"` and noisy backends have;
             `"aer:density_matrix"` is also the fastest way to sample dynamic circuits.
         seed: Random seed for sampling.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
 
     Returns:
         Logits with their standard errors, and class probabilities.
 
     Raises:
-        UsageError: The model post-selects or has no circuit, a letter is outside the alphabet, a WindowQTN
+        UsageError: If the model post-selects or has no circuit, a letter is outside the alphabet, a WindowQTN
             gets a single shot (pooling needs the spread of the shots), or the backend cannot run the
             circuits.
 

@@ -1,6 +1,6 @@
 """One circuit for a whole protein: windows are read one by one, and a memory qubit pools them.
 
-The window qubits read a window as in `windows`, a box LATCH couples them to the memory, and they are traced
+The window qubits read a window as in `windows`, a LATCH box couples them to the memory, and they are traced
 out (measured and reset) before they read the next window. If window w flips the memory with a small
 probability p_w, the memory ends flipped with probability 1 − Π (1 − p_w), a noisy OR: the quantum form of
 pooling by the maximum. ⟨Z⟩ of the memory is measured once, at the end.
@@ -23,12 +23,12 @@ class Latch(nn.Module):
 
     Args:
         words: Size of the vocabulary.
-        qubits: Qubits that read a window.
-        memory: Qubits of the memory.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
+        qubits: Number of qubits that read a window.
+        memory: Number of qubits of the memory.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
         ansatz: Ansatz of the boxes of a window.
-        layers: Layers of the LATCH box.
+        layers: Number of layers of the LATCH box.
         spread: Standard deviation of the initial angles of the windows, radians.
         latch_spread: Standard deviation of the initial angles of the LATCH box, radians; far from the
             identity training gets stuck.

@@ -23,7 +23,7 @@ class Merging(nn.Module):
 
     Args:
         words: Size of the vocabulary.
-        qubits: Qubits of every wire.
+        qubits: Number of qubits of every wire.
         ansatz: Ansatz of the boxes.
         boxes: Number of different merging boxes; 1 is uniform.
         discard: Whether the second wire is traced out instead of post-selected on |0⟩.

@@ -1,7 +1,7 @@
 """Sentences read from left to right: the path-shaped quantum tensor network of arXiv:2308.07865.
 
 Residues are states that a shared two-in, one-out box fuses into the memory (as in arXiv:2403.06890), or gates
-that act on the memory itself, each followed by a box MIX (re-uploading). The boxes are uniform (the same at
+that act on the memory itself, each followed by a MIX box (re-uploading). The boxes are uniform (the same at
 all positions) or hierarchical (one per position, the last one for all later positions).
 """
 
@@ -31,14 +31,14 @@ class PathNetwork(nn.Module):
 
     Args:
         words: Size of the vocabulary.
-        qubits: Qubits of the memory, and of the state of a residue.
+        qubits: Number of qubits of the memory, and of the state of a residue.
         ansatz: Ansatz of the boxes.
         residues: `"states"` or `"gates"`.
-        boxes: Number of different boxes STAIR or MIX; 1 is uniform.
-        discard: Whether the second wire of a box STAIR, or the ancilla, is traced out instead of
+        boxes: Number of different STAIR or MIX boxes; 1 is uniform.
+        discard: Whether the second wire of a STAIR box, or the ancilla, is traced out instead of
             post-selected on |0⟩.
-        ancillas: Qubits that every residue gate adds and its box MIX removes.
-        end: Whether a last box END rotates the memory, so that the axis of the measurement is trained; needs
+        ancillas: Qubits that every residue gate adds and its MIX box removes.
+        end: Whether a last END box rotates the memory, so that the axis of the measurement is trained; needs
             `"gates"` without ancillas.
         spread: Standard deviation of the initial angles, radians.
 

@@ -24,8 +24,8 @@ class TwoSidedPooling(nn.Module):
 
     Args:
         values: Number O of values of a window.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
     """
 
     kinds = 6

@@ -21,11 +21,11 @@ class WindowNetwork(nn.Module):
 
     Args:
         words: Size of the vocabulary.
-        qubits: Qubits of the circuit.
-        window: Words in a window.
-        stride: Words from the beginning of one window to the next.
+        qubits: Number of qubits of the circuit.
+        window: Number of words in a window.
+        stride: Number of words from the start of one window to the next.
         ansatz: Ansatz of the boxes.
-        spread: Standard deviation of the initial angles of words and boxes MIX, radians.
+        spread: Standard deviation of the initial angles of words and MIX boxes, radians.
 
     Example:
         >>> import torch

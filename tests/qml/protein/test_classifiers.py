@@ -325,7 +325,7 @@ def test_lambeq_circuit_of_windows():
         np.testing.assert_allclose(found @ [1, -1, 1, -1], second, atol=1e-5)
     with pytest.raises(UsageError, match="filter is 2; give a whole number from 0 to 1"):
         model.lambeq_circuit("MKTAYLL", 2)
-    with pytest.raises(UsageError, match="lambeq has no box LATCH"):
+    with pytest.raises(UsageError, match="lambeq has no LATCH box"):
         LatchQTN(epochs=1).fit(sequences, labels).lambeq_circuit("MKTAYLL")
 
 
