@@ -7,7 +7,7 @@ from .errors import unknown_name as unknown_name
 from .figures import axes_or_new as axes_or_new
 from .figures import figure_text as figure_text
 from .figures import inline_svg as inline_svg
-from .figures import new_axes as new_axes
+from .figures import new_figure as new_figure
 from .files import FileSet as FileSet
 from .files import require_room as require_room
 from .files import write_atomically as write_atomically

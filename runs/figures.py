@@ -10,6 +10,7 @@ from bondwise.runs.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
@@ -29,21 +30,21 @@ def axes_or_new(ax: Axes | None) -> Axes:
     return Figure().subplots() if ax is None else ax
 
 
-def new_axes(width: float = 8.0, height: float = 3.6) -> Axes:
-    """The axes of a new figure for a report.
+def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
+    """A new figure for a report.
 
     Args:
         width: Width of the figure in inches.
         height: Height of the figure in inches.
 
     Example:
-        >>> from bondwise.runs import new_axes
-        >>> new_axes(height=2.5).figure.get_size_inches().tolist()
+        >>> from bondwise.runs import new_figure
+        >>> new_figure(height=2.5).get_size_inches().tolist()
         [8.0, 2.5]
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def figure_text(text: object) -> str:
@@ -71,8 +72,8 @@ def inline_svg(axes: Axes) -> str:
         axes: Axes of the figure.
 
     Example:
-        >>> from bondwise.runs import inline_svg, new_axes
-        >>> inline_svg(new_axes())[:4]
+        >>> from bondwise.runs import inline_svg, new_figure
+        >>> inline_svg(new_figure().subplots())[:4]
         '<svg'
     """
     import matplotlib

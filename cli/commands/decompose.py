@@ -13,7 +13,7 @@ from bondwise.cli import options
 from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import FileSet, UsageError, json_text, unknown_name, whole_number
+from bondwise.runs import FileSet, UsageError, json_text, real_number, unknown_name, whole_number
 
 if TYPE_CHECKING:
     from bondwise.tn import Decomposition
@@ -111,8 +111,8 @@ def command(
     ):
         if number is not None:
             whole_number(f"--{flag}", number, least=least)
-    if infidelity is not None and not 0 < infidelity < 1:
-        raise UsageError(f"--infidelity {infidelity} is out of range; give a number between 0 and 1.")
+    if infidelity is not None:
+        real_number("--infidelity", infidelity, below=1)
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
     if model is not None and order != "little":

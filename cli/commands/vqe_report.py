@@ -8,7 +8,7 @@ import numpy as np
 
 from bondwise.cli.documents.report import draw_skeleton, render_report
 from bondwise.cli.documents.stages import References, Stage, table_rows
-from bondwise.runs import new_axes
+from bondwise.runs import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ def render(
     figures = [_training(result["exact_energy"], result["dmrg_energy"], trained, smallest)]
     if extrapolation is not None and extrapolation.scale_factors.size > 1:
         figures.append(_extrapolation(extrapolation, next(iter(trained.values())).value))
-    ax = draw_skeleton(circuit, new_axes(height=1.0 + 0.22 * circuit.num_qubits))
+    ax = draw_skeleton(circuit, new_figure(height=1.0 + 0.22 * circuit.num_qubits).subplots())
     caption = "The two-qubit gates in order; single-qubit rotations are left out."
     figures.append(("Circuit", caption, ax))
     return render_report(
@@ -113,7 +113,7 @@ def render(
 def _training(
     exact: float | None, dmrg: float, trained: dict[str, VQEResult], smallest: float
 ) -> tuple[str, str, Axes]:
-    ax = new_axes()
+    ax = new_figure().subplots()
     floor = min(dmrg, *(result.value for result in trained.values())) if exact is None else exact
     for name, result in trained.items():
         ax.plot((result.losses - floor).clip(smallest), label=f"{name} start")
@@ -130,7 +130,7 @@ def _training(
 
 
 def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str, str, Axes]:
-    ax = extrapolation.plot(new_axes())
+    ax = extrapolation.plot(new_figure().subplots())
     ax.axhline(noiseless, color=_GRAY, ls="--", lw=1, label="same circuit without noise")
     ax.set_ylabel("energy")
     ax.legend(frameon=False)

@@ -19,7 +19,7 @@ from bondwise.cli.protein.report import marked
 from bondwise.cli.protein.trials import BASELINES, baseline, fit
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
-from bondwise.runs import RunFolder, Stopped, UsageError, new_axes
+from bondwise.runs import RunFolder, Stopped, UsageError, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,7 +162,7 @@ def _render(result: dict[str, Any], rows: list[list[str]], entries: list[Entry],
 
 
 def _accuracies(entries: list[Entry]) -> tuple[str, str, Axes]:
-    ax = new_axes(height=1.2 + 0.3 * len(entries))
+    ax = new_figure(height=1.2 + 0.3 * len(entries)).subplots()
     for row, entry in enumerate(entries):
         color = "#c05621" if "QTN" in entry.name else "#2b6cb0"
         ax.errorbar(entry.mean, row, xerr=entry.std, color=color, marker="s", ms=5, capsize=3)

@@ -10,7 +10,7 @@ import numpy as np
 from bondwise.cli.documents.report import render_report
 from bondwise.cli.protein.data import SYNTHETIC, Splits, labels_of
 from bondwise.qml import protein
-from bondwise.runs import figure_text, new_axes
+from bondwise.runs import figure_text, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def render_training(
         (
             "Training",
             "Cross-entropy and accuracy after each epoch; the gray line marks the epoch that was kept.",
-            trial.model.history_.plot(new_axes()),
+            trial.model.history_.plot(new_figure().subplots()),
         ),
         _roc(trial, cheap, data),
         _confusion(trial, data),
@@ -87,7 +87,7 @@ def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
 
     classes = trial.model.classes_.tolist()
     truth = np.asarray(labels_of(data.test))
-    ax = new_axes(height=4.2)
+    ax = new_figure(height=4.2).subplots()
     if len(classes) == 2:
         curves = [(row.name, row.probabilities[:, 1], truth == classes[1]) for row in (trial, *cheap)]
         caption = f"True against false positive rate of the class {classes[1]!r}."
@@ -110,7 +110,7 @@ def _confusion(trial: Trial, data: Splits) -> Figure:
     classes = trial.model.classes_.tolist()
     predicted = trial.model.classes_[trial.probabilities.argmax(1)]
     counts = confusion_matrix(np.asarray(labels_of(data.test)), predicted, labels=classes)
-    ax = new_axes(width=2.4 + 0.8 * len(classes), height=1.6 + 0.6 * len(classes))
+    ax = new_figure(width=2.4 + 0.8 * len(classes), height=1.6 + 0.6 * len(classes)).subplots()
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     edges = np.arange(len(classes) + 1) - 0.5
     ax.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # an image would be pixels
@@ -144,15 +144,13 @@ def _residues(trial: Trial, data: Splits) -> list[Figure]:
 
 def _along(trial: Trial, data: Splits, index: int) -> Figure:
     """Window scores and hydropathy of a protein, one above the other."""
-    from matplotlib.figure import Figure as Canvas
-
     sequence, classes = data.test.sequences[index], trial.model.classes_
     predicted = classes[int(trial.probabilities[index].argmax())]
     label = classes[1] if len(classes) == 2 else predicted
     at, scores = protein.window_scores(
         trial.model, sequence, label=label.item(), window=WINDOW, stride=STRIDE
     )
-    above, below = Canvas(figsize=(8, 3.6), layout="constrained").subplots(2, sharex=True)
+    above, below = new_figure().subplots(2, sharex=True)
     for sign, color in ((1, _BLUE), (-1, _RED)):
         above.fill_between(at, (sign * scores).clip(0) * sign, step="mid", color=color, lw=0)
     above.set(ylabel="score (nats)")

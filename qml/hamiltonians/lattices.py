@@ -18,12 +18,11 @@ the line, as a matrix product state needs it. The 3×4 grid:
 from __future__ import annotations
 
 import math
-import operator
 import re
 
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, unknown_name, whole_number
 
 Size = int | tuple[int, int]
 
@@ -152,13 +151,14 @@ def lattice_size(size: Size | str) -> Size:
     if isinstance(size, str):
         if not re.fullmatch(r"\s*\d+\s*(x\s*\d+\s*)?", size):
             raise wrong
-        lengths = tuple(int(part) for part in size.split("x"))
+        parts = [int(part) for part in size.split("x")]
     else:
-        try:
-            lengths = tuple(map(operator.index, size if isinstance(size, tuple | list) else (size,)))
-        except TypeError:
-            raise wrong from None
-    if len(lengths) not in (1, 2) or min(lengths) < 1 or math.prod(lengths) < 2:
+        parts = list(size) if isinstance(size, tuple | list) else [size]
+    try:
+        lengths = [whole_number("size", part) for part in parts]
+    except UsageError:
+        raise wrong from None
+    if len(lengths) not in (1, 2) or math.prod(lengths) < 2:
         raise wrong
     return lengths[0] if len(lengths) == 1 else (lengths[0], lengths[1])
 

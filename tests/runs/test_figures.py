@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from bondwise.runs import axes_or_new, figure_text, inline_svg, new_axes, printable
+from bondwise.runs import axes_or_new, figure_text, inline_svg, new_figure, printable
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_figures_draw_any_label(text):
 def test_two_figures_on_a_page_share_no_identifiers():
     pictures = []
     for _ in range(2):
-        ax = new_axes()
+        ax = new_figure().subplots()
         ax.plot([0, 1])
         pictures.append(inline_svg(ax))
     ids = [

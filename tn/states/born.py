@@ -209,7 +209,7 @@ def train_born(
     bits, weights = _count(as_bits(bitstrings, "bitstrings"))
     held = None if validation is None else _count(as_bits(validation, "validation", bits.shape[1]))
 
-    training = _Training(bits, weights, max_bond, cutoff, learning_rate, seed)
+    training = BornTraining(bits, weights, max_bond, cutoff, learning_rate, seed)
     history: list[dict[str, Any]] = []
     best, chosen, settled, idle = np.inf, 0, np.inf, 0
     tensors = training.tensors
@@ -250,7 +250,7 @@ def train_born(
 
 
 @dataclass
-class _Training:
+class BornTraining:
     """A state with its center at site 0, and what every string contracts to on either side of each bond.
 
     `left[i]` (samples, bond) is the product of the tensors before site i, `right[i]` of those after it, each
@@ -266,23 +266,23 @@ class _Training:
 
     def __post_init__(self, seed: int | None) -> None:
         samples, sites = self.bits.shape
-        self.tensors = _noisy_superposition(sites, min(_FIRST_BOND, self.max_bond), seed)
+        self.tensors = noisy_superposition(sites, min(_FIRST_BOND, self.max_bond), seed)
         self.left = [np.ones((samples, 1))] * sites
         self.right = [np.ones((samples, 1))] * sites
         for i in range(sites - 2, -1, -1):
-            self._pass_left(i)
+            self.pass_left(i)
 
     def sweep(self) -> None:
         """Improve all pairs of neighbors from left to right and back."""
         bonds = range(len(self.tensors) - 1)
         for i in bonds:
-            u, s, v = self._improved(i)
+            u, s, v = self.improved(i)
             self.tensors[i], self.tensors[i + 1] = u, s[:, None, None] * v
-            self._pass_right(i)
+            self.pass_right(i)
         for i in reversed(bonds):
-            u, s, v = self._improved(i)
+            u, s, v = self.improved(i)
             self.tensors[i], self.tensors[i + 1] = u * s, v
-            self._pass_left(i)
+            self.pass_left(i)
 
     def groups(self, i: int) -> list[tuple[int, int, NDArray[np.int64]]]:
         """The bits of sites i and i + 1, and the strings that have them."""
@@ -305,7 +305,7 @@ class _Training:
             pull[:, j, k] = self.left[i][rows].T @ (self.right[i + 1][rows] * ratios[rows, None])
         return 2 * (np.vdot(pull, merged) * merged - pull)  # the product is 1 unless a string is impossible
 
-    def _improved(self, i: int) -> tuple[_Real, _Real, _Real]:
+    def improved(self, i: int) -> tuple[_Real, _Real, _Real]:
         """Two isometries and the singular values between them, after a few steps at bond i."""
         merged = np.tensordot(self.tensors[i], self.tensors[i + 1], 1)
         amplitudes = self.amplitudes(merged, i)
@@ -328,10 +328,12 @@ class _Training:
         """The NLL up to a constant."""
         return float(-2 * self.weights @ np.log(np.maximum(np.abs(amplitudes), _IMPOSSIBLE)))
 
-    def _pass_right(self, i: int) -> None:
+    def pass_right(self, i: int) -> None:
+        """Contract site i to its left side."""
         self.left[i + 1], _ = _absorb(self.left[i], self.tensors[i], self.bits[:, i])
 
-    def _pass_left(self, i: int) -> None:
+    def pass_left(self, i: int) -> None:
+        """Contract site i + 1 to its right side."""
         mirrored = self.tensors[i + 1].transpose(2, 1, 0)
         self.right[i], _ = _absorb(self.right[i + 1], mirrored, self.bits[:, i + 1])
 
@@ -359,7 +361,7 @@ def _nll(tensors: Sequence[_Real], bits: _Bits, weights: _Real) -> float:
     return float(-weights @ _log_probability(tensors, bits))
 
 
-def _noisy_superposition(sites: int, bond: int, seed: int | None) -> Tensors:
+def noisy_superposition(sites: int, bond: int, seed: int | None) -> Tensors:
     """The uniform superposition of all strings with noise, right-canonical, of norm 1."""
     rng = random_generator(seed)
     bonds = [1, *[bond] * (sites - 1), 1]

@@ -265,7 +265,7 @@ def _improve(weights: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[n
     distance = np.abs(places[:, None] - places).astype(np.float64)
     while True:
         placed = weights[np.ix_(order, order)]
-        moves = np.stack([_exchange_changes(placed, distance), _insertion_changes(placed)])
+        moves = np.stack([exchange_changes(placed, distance), insertion_changes(placed)])
         kind, a, b = np.unravel_index(moves.argmin(), moves.shape)
         if moves[kind, a, b] >= enough:
             return order
@@ -276,14 +276,14 @@ def _improve(weights: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[n
             order = np.insert(np.delete(order, a), b, order[a])
 
 
-def _exchange_changes(placed: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def exchange_changes(placed: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Change of the cost if the qubits at positions a and b are exchanged, (n, n)."""
     product = placed @ distance
     own = product.diagonal()
     return product + product.T - own[:, None] - own + 2 * placed * distance
 
 
-def _insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
+def insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
     """Change of the cost if the qubit at position a is moved to position b, (n, n)."""
     forward = _forward_insertion_changes(placed)
     return forward + _forward_insertion_changes(placed[::-1, ::-1])[::-1, ::-1]

@@ -192,7 +192,7 @@ class CompositionLR(FeatureRegression):
     """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
-        return np.array([_composition(sequence) for sequence in sequences])
+        return np.array([composition(sequence) for sequence in sequences])
 
 
 class HydropathyLR(FeatureRegression):
@@ -209,7 +209,7 @@ class HydropathyLR(FeatureRegression):
     """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
-        return np.array([_hydropathy(sequence) for sequence in sequences])
+        return np.array([hydropathies(sequence) for sequence in sequences])
 
 
 class CompositionHydropathyLR(FeatureRegression):
@@ -223,7 +223,7 @@ class CompositionHydropathyLR(FeatureRegression):
     """
 
     def _features(self, sequences: list[str], *, learn: bool = False, progress: bool = False) -> np.ndarray:
-        return np.array([np.concatenate([_composition(s), _hydropathy(s)]) for s in sequences])
+        return np.array([np.concatenate([composition(s), hydropathies(s)]) for s in sequences])
 
 
 class KmerLR(FeatureRegression):
@@ -257,12 +257,14 @@ class KmerLR(FeatureRegression):
         return LogisticRegression(C=strength, max_iter=_ITERATIONS)
 
 
-def _composition(sequence: str) -> np.ndarray:
+def composition(sequence: str) -> np.ndarray:
+    """Frequencies (20,) of the residues in a protein."""
     letters = np.frombuffer(sequence.encode(), dtype=np.uint8)
     return np.bincount(letters, minlength=128)[_ASCII] / len(letters)
 
 
-def _hydropathy(sequence: str) -> np.ndarray:
+def hydropathies(sequence: str) -> np.ndarray:
+    """The features (3,) of `HydropathyLR`."""
     means = np.sort(hydropathy_profile(sequence)[1])
     values = hydropathy_profile(sequence, window=1)[1]
     return np.array([means[-1], means[-_BEST:].mean(), values.mean()])

@@ -54,7 +54,7 @@ def tensor_network_start(
         The mean infidelity 1 − |⟨tensor network|circuit⟩|² of each filter after the fit.
     """
     circuits = [part.path for part in filters]
-    free = [_FreePath(circuit.words, circuit.qubits) for circuit in circuits]
+    free = [FreePath(circuit.words, circuit.qubits) for circuit in circuits]
     for part, substitute in zip(filters, free, strict=True):
         part.path = substitute  # type: ignore[assignment]  # `final` and `pure` are all that is used
     try:
@@ -78,11 +78,11 @@ def tensor_network_start(
         cut = (part.cut(padded(sentences, np.array([i])))[0].to(torch.int32) for i in range(len(sentences)))
         windows = torch.cat(list(cut))
         chosen = windows[torch.randperm(len(windows))[:_WINDOWS]].long()
-        found.append(_fit(circuit, trained, chosen, learning_rate, progress))
+        found.append(fit_circuit(circuit, trained, chosen, learning_rate, progress))
     return found
 
 
-class _FreePath(nn.Module):
+class FreePath(nn.Module):
     """Takes the place of a `PathNetwork`: complex matrices near the identity instead of unitaries."""
 
     pure = True
@@ -104,8 +104,8 @@ class _FreePath(nn.Module):
         return states[:, -1], log
 
 
-def _fit(
-    circuit: PathNetwork, trained: _FreePath, windows: torch.Tensor, rate: float, progress: bool
+def fit_circuit(
+    circuit: PathNetwork, trained: FreePath, windows: torch.Tensor, rate: float, progress: bool
 ) -> float:
     """Maximize the mean fidelity of the circuit's states with those of the tensor network."""
     with torch.no_grad():
@@ -115,17 +115,17 @@ def _fit(
     with progress_bar(_STEPS, "circuit from tensor network", progress) as bar:
         for _ in range(_STEPS):
             chosen = torch.randint(len(windows), (_BATCH,))
-            loss = _infidelity(circuit.final(windows[chosen])[0], goal[chosen])
+            loss = infidelity(circuit.final(windows[chosen])[0], goal[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
             bar.update()
     with torch.no_grad():
-        return _infidelity(circuit.final(windows)[0], goal).item()
+        return infidelity(circuit.final(windows)[0], goal).item()
 
 
-def _infidelity(states: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+def infidelity(states: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
     """Mean of 1 − |⟨goal|state⟩|² over states in real form (N, 2^(n + 1))."""
     real, imaginary = states.chunk(2, dim=-1)
     goal_real, goal_imaginary = goal.chunk(2, dim=-1)

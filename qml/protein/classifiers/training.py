@@ -50,12 +50,12 @@ def padded(sentences: Sequence[np.ndarray], numbers: np.ndarray) -> torch.Tensor
     return batch
 
 
-def logits_of(network: nn.Module, sentences: Sequence[np.ndarray], size: int = 256) -> torch.Tensor:
+def logits_of(network: nn.Module, sentences: Sequence[np.ndarray]) -> torch.Tensor:
     """Outputs of a network for all sentences in order, without gradients."""
     network.eval()
     rows: list[torch.Tensor | None] = [None] * len(sentences)
     with torch.no_grad():
-        for numbers in batches([len(s) for s in sentences], size, shuffle=False):
+        for numbers in batches([len(s) for s in sentences], 256, shuffle=False):
             for number, row in zip(numbers, network(padded(sentences, numbers)), strict=True):
                 rows[number] = row
     return torch.stack([row for row in rows if row is not None])

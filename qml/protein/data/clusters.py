@@ -121,7 +121,7 @@ class _Search:
         first: dict[str, int] = {}
         same = [first.setdefault(sequence, number) for number, sequence in enumerate(sequences)]
         self.root = np.array(same, dtype=np.int32)
-        self.scores = _blosum62()
+        self.scores = blosum62()
         own = np.where(self.letters < base, self.scores.diagonal()[self.letters], 0)
         itself = np.add.reduceat(own, self.starts[:-1])
         self.enough = np.ceil(_SHORT * itself).clip(_LEAST, _MIN_STRETCH).astype(np.int32)
@@ -143,7 +143,7 @@ class _Search:
         return rank[family]
 
 
-def _blosum62() -> np.ndarray:
+def blosum62() -> np.ndarray:
     """Scores of pairs of letters, int32 (21, 21); the gap between two sequences ends any extension."""
     scores = np.full((len(RESIDUES) + 1,) * 2, -10_000, dtype=np.int32)
     for row, line in enumerate(_BLOSUM62.split("\n")[1:-1]):
@@ -199,7 +199,7 @@ def _join(
                 a, b, d = letters[begin:end], letters[starts[j] : starts[j] + other], diagonal[j]
                 if len(a) > len(b):
                     a, b, d = b, a, -d
-                if _identical(a, b, d, pairs) >= identity * shorter:
+                if identical(a, b, d, pairs) >= identity * shorter:
                     root[max(mine, theirs)] = min(mine, theirs)
             best[j] = 0
 
@@ -226,7 +226,7 @@ def _extend(letters: np.ndarray, scores: np.ndarray, p: int, q: int) -> tuple[in
 
 
 @njit(cache=True)
-def _identical(a: np.ndarray, b: np.ndarray, diagonal: int, pairs: np.ndarray) -> int:
+def identical(a: np.ndarray, b: np.ndarray, diagonal: int, pairs: np.ndarray) -> int:
     """Number of identical residues in the best local alignment within the band around a diagonal.
 
     Cell k of row x stands for residue x of `a` and residue x − diagonal + k − band of `b`. A score and the

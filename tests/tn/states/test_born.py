@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from bondwise.runs import UsageError
 from bondwise.tn import BornState, decompose, read_bitstrings, site_tensors, to_dense, train_born
-from bondwise.tn.states.born import _noisy_superposition, _Training
+from bondwise.tn.states.born import BornTraining, noisy_superposition
 
 
 def all_strings(sites):
@@ -65,12 +65,12 @@ def test_gradient_of_the_merged_tensor(i):
     rng = np.random.default_rng(i)
     strings = all_strings(6)[rng.permutation(64)[:20]]
     frequencies = rng.dirichlet(np.ones(20))
-    training = _Training(strings, frequencies, 4, 0.0, 0.5, seed=1)
+    training = BornTraining(strings, frequencies, 4, 0.0, 0.5, seed=1)
     training.sweep()
     for left in range(i):  # bring the weight to site i
-        u, s, v = training._improved(left)
+        u, s, v = training.improved(left)
         training.tensors[left], training.tensors[left + 1] = u, s[:, None, None] * v
-        training._pass_right(left)
+        training.pass_right(left)
     merged = np.tensordot(training.tensors[i], training.tensors[i + 1], 1)
     assert np.linalg.norm(merged) == pytest.approx(1, abs=1e-12)
 
@@ -142,7 +142,7 @@ def test_long_strings_do_not_underflow():
     strings = np.random.default_rng(3).integers(0, 2, (2, 3000))  # 2^-3000 is no double, nor is its root
     found = product_state(np.sqrt([0.5, 0.5]), 3000).log_probability(strings)
     np.testing.assert_allclose(found, -3000 * np.log(2), rtol=1e-12)
-    start = _noisy_superposition(3000, 2, seed=0)
+    start = noisy_superposition(3000, 2, seed=0)
     assert np.linalg.norm(start[0]) == pytest.approx(1, abs=1e-12)
 
     strings = strings[:, :150]
@@ -157,10 +157,10 @@ def test_long_strings_do_not_underflow():
 def test_impossible_strings_are_minus_infinity_and_training_goes_on():
     state = product_state([1, 0], 3)
     assert state.log_probability(["000", "010"]).tolist() == [0, -np.inf]
-    training = _Training(all_strings(3)[[0, 7]], np.array([0.5, 0.5]), 2, 0.0, 1.0, seed=0)
+    training = BornTraining(all_strings(3)[[0, 7]], np.array([0.5, 0.5]), 2, 0.0, 1.0, seed=0)
     training.tensors = list(state.tensors)
     for i in (1, 0):
-        training._pass_left(i)
+        training.pass_left(i)
     for _ in range(10):
         training.sweep()
     dense = dense_probabilities(training.tensors)

@@ -214,8 +214,8 @@ def test_changes_of_the_cost_are_exact():
     weights = np.triu(rng.random((sites, sites)), 1)
     weights += weights.T
     distance = np.abs(np.subtract.outer(np.arange(sites), np.arange(sites))).astype(float)
-    exchanges = module._exchange_changes(weights, distance)
-    insertions = module._insertion_changes(weights)
+    exchanges = module.exchange_changes(weights, distance)
+    insertions = module.insertion_changes(weights)
     for a, b in itertools.product(range(sites), repeat=2):
         order = np.arange(sites)
         before = cost(np.sqrt(weights), order)

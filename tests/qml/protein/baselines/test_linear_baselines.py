@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from bondwise.qml.protein.baselines.linear_baselines import (
     CompositionHydropathyLR,
@@ -14,6 +15,8 @@ from bondwise.qml.protein.baselines.linear_baselines import (
     HydropathyLR,
     KmerLR,
     Majority,
+    composition,
+    hydropathies,
 )
 from bondwise.qml.protein.data.alphabet import RESIDUES
 from bondwise.runs import UsageError
@@ -24,7 +27,7 @@ proteins = st.text(RESIDUES, min_size=1, max_size=60)
 
 
 def test_composition_by_hand():
-    table = CompositionLR()._features(["AAAY", "C"])
+    table = np.array([composition("AAAY"), composition("C")])
     assert table.shape == (2, 20)
     assert table[0, 0] == 0.75
     assert table[0, 19] == 0.25
@@ -35,38 +38,35 @@ def test_composition_by_hand():
 def test_hydropathy_by_hand():
     # 19 I (4.5) before 19 R (−4.5): window i holds 19 − i of I, its mean is 4.5 (19 − 2 i) / 19
     means = 4.5 * (19 - 2 * np.arange(20)) / 19
-    np.testing.assert_allclose(
-        HydropathyLR()._features(["I" * 19 + "R" * 19]), [[4.5, means.mean(), 0.0]], atol=1e-12
-    )
+    np.testing.assert_allclose(hydropathies("I" * 19 + "R" * 19), [4.5, means.mean(), 0.0], atol=1e-12)
     # 30 of I make 12 windows of only I: the best 20 are those, and 8 with 1 to 8 of R
     best = np.concatenate([np.full(12, 4.5), 4.5 * (19 - 2 * np.arange(1, 9)) / 19])
-    row = HydropathyLR()._features(["I" * 30 + "R" * 60])[0]
+    row = hydropathies("I" * 30 + "R" * 60)
     np.testing.assert_allclose(row, [4.5, best.mean(), 4.5 * -30 / 90], atol=1e-12)
 
 
 def test_short_proteins_are_one_window():
-    np.testing.assert_allclose(HydropathyLR()._features(["AG"]), [[0.7, 0.7, 0.7]], atol=1e-12)
+    np.testing.assert_allclose(hydropathies("AG"), [0.7, 0.7, 0.7], atol=1e-12)
 
 
 @given(proteins)
 def test_hydropathy_is_ordered_and_does_not_know_direction(sequence):
-    forward, backward = HydropathyLR()._features([sequence, sequence[::-1]])
+    forward, backward = hydropathies(sequence), hydropathies(sequence[::-1])
     np.testing.assert_allclose(forward, backward, atol=1e-12)
     assert 4.5 + 1e-12 >= forward[0] >= forward[1] - 1e-12
     assert forward[1] >= -4.5 - 1e-12
 
 
 def test_both_are_composition_then_hydropathy():
-    sequences = planted(5, 0)[0]
-    np.testing.assert_array_equal(
-        CompositionHydropathyLR()._features(sequences),
-        np.hstack([CompositionLR()._features(sequences), HydropathyLR()._features(sequences)]),
-    )
+    sequences, labels = planted(20, 0)
+    means = CompositionHydropathyLR().fit(sequences, labels).regression_["standardscaler"].mean_
+    rows = [np.hstack([composition(sequence), hydropathies(sequence)]) for sequence in sequences]
+    np.testing.assert_allclose(means, np.mean(rows, 0), rtol=0, atol=1e-12)
 
 
 def test_kmers_by_hand():
-    model = KmerLR(longest=2)
-    table = model._features(["AAC", "CC"], learn=True).toarray()
+    model = KmerLR(longest=2).fit(["AAC", "CC"], [0, 1])
+    table = model.vectorizer_.transform(["AAC", "CC"]).toarray()
     columns = model.vectorizer_.get_feature_names_out().tolist()
     assert columns == ["A", "AA", "AC", "C", "CC"]
     rare = 1 + np.log(3 / 2)  # in one of the two proteins; C is in both: weight 1
@@ -127,8 +127,9 @@ def test_validation_chooses_what_is_best_on_it():
     rng, grid = np.random.default_rng(0), (0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
     train, valid = [(planted(n, seed)[0], rng.integers(0, 2, n)) for n, seed in ((60, 0), (41, 5))]
     model = CompositionLR().fit(*train, validation=valid)
-    table, held_out = model._features(train[0]), model._features(valid[0])
-    scores = [model._regression(c).fit(table, train[1]).score(held_out, valid[1]) for c in grid]
+    table, held_out = ([composition(sequence) for sequence in part[0]] for part in (train, valid))
+    other = [clone(model.regression_).set_params(logisticregression__C=c) for c in grid]
+    scores = [regression.fit(table, train[1]).score(held_out, valid[1]) for regression in other]
     assert len(set(scores)) > 2
     assert model.score(*valid) == max(scores)
     assert model.C_ == grid[int(np.argmax(scores))]
@@ -184,7 +185,7 @@ def test_an_interrupted_fit_does_not_pass_as_fitted(monkeypatch):
         raise KeyboardInterrupt
 
     model = KmerLR().fit(*planted(20, 0))
-    monkeypatch.setattr(KmerLR, "_regression", interrupted)
+    monkeypatch.setattr(LogisticRegression, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*planted(30, 1))
     with pytest.raises(NotFittedError):

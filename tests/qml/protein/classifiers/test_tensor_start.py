@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 import bondwise.qml.protein.classifiers.tensor_start as tensor_start
 from bondwise.qml.protein import LatchQTN, WindowQTN, synthetic_proteins
 from bondwise.qml.protein.boxes.ansatz import Ansatz
-from bondwise.qml.protein.classifiers.tensor_start import _fit, _FreePath, _infidelity
+from bondwise.qml.protein.classifiers.tensor_start import FreePath, fit_circuit, infidelity
 from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.runs import UsageError
 
@@ -18,17 +18,17 @@ def test_fit_finds_a_network_that_is_a_circuit():
     """The tensor network is set to a circuit of the same ansatz, so that the best infidelity is 0."""
     torch.manual_seed(0)
     hidden = PathNetwork(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.3)
-    free = _FreePath(6, 1)
+    free = FreePath(6, 1)
     with torch.no_grad():
         real = hidden.matrices()[:, :, :2]
         free.matrices.copy_(torch.stack([real[:, :2], real[:, 2:]], dim=-1))
-        start = hidden._start(1)[0]
+        start = hidden.final(torch.full((1, 1), -1))[0][0]  # of padding alone
         free.start.copy_(torch.stack([start[:2], start[2:]], dim=-1))
     windows = torch.randint(6, (500, 8))
     torch.testing.assert_close(free.final(windows)[0], hidden.final(windows)[0], atol=1e-5, rtol=0)
     found = PathNetwork(6, qubits=1, ansatz=Ansatz(), residues="gates", spread=0.1)
-    before = _infidelity(found.final(windows)[0], free.final(windows)[0]).item()
-    after = _fit(found, free, windows, 0.02, progress=False)
+    before = infidelity(found.final(windows)[0], free.final(windows)[0]).item()
+    after = fit_circuit(found, free, windows, 0.02, progress=False)
     assert after < 0.01 < before
 
 
@@ -37,7 +37,7 @@ def test_infidelity_of_known_states():
     phase = torch.tensor([0.0, 0.0, 1.0, 0.0])  # i|0>
     half = (zero + one) / 2**0.5
     states = torch.stack([zero, one, phase, half])
-    assert _infidelity(states, zero.expand(4, -1)).item() == pytest.approx(1 - (1 + 0 + 1 + 0.5) / 4)
+    assert infidelity(states, zero.expand(4, -1)).item() == pytest.approx(1 - (1 + 0 + 1 + 0.5) / 4)
 
 
 @pytest.mark.parametrize("kind", [WindowQTN, LatchQTN])
@@ -54,7 +54,7 @@ def test_training_begins_further_on(kind):
     assert 0 < model.history_.start_infidelity[0] < 0.6
 
 
-@pytest.mark.parametrize("stopped", ["train", "_fit"])
+@pytest.mark.parametrize("stopped", ["train", "fit_circuit"])
 def test_an_interrupted_start_puts_the_circuits_back(stopped, monkeypatch):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bondwise.qml.protein.data.alphabet import RESIDUES
-from bondwise.qml.protein.data.clusters import _blosum62, _identical, homology_clusters
+from bondwise.qml.protein.data.clusters import blosum62, homology_clusters, identical
 from bondwise.qml.protein.data.homology import homology_split
 from bondwise.runs import UsageError
 
@@ -59,14 +59,14 @@ protein = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(a=protein, b=protein)
 def test_alignments_are_those_of_the_full_table(a, b):
-    scores = _blosum62()
+    scores = blosum62()
     pairs = scores.astype(np.int64) * 2**20 + np.eye(len(scores), dtype=np.int64)
     a, b = numbers(a), numbers(b)
-    assert _identical(a, b, 0, pairs) == reference_identities(a, b, scores)
+    assert identical(a, b, 0, pairs) == reference_identities(a, b, scores)
 
 
 def test_scores_are_symmetric_and_match_known_entries():
-    scores = _blosum62()
+    scores = blosum62()
     assert (scores == scores.T).all()
     for pair, score in {"WW": 11, "CC": 9, "AA": 4, "IV": 3, "WF": 1, "DE": 2, "KR": 2, "GI": -4}.items():
         assert scores[RESIDUES.index(pair[0]), RESIDUES.index(pair[1])] == score
