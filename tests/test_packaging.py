@@ -1,5 +1,6 @@
 """The list of packages is the tree, and the wheel holds them all and nothing else."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -47,8 +48,8 @@ def test_every_package_is_typed_and_lazy():
 
 def test_public_names_can_be_imported():
     for package in rooms():
-        probe = f"import {package} as p\nfor name in p.__all__: getattr(p, name)"
-        subprocess.run([sys.executable, "-W", "ignore", "-c", probe], check=True)
+        module = importlib.import_module(package)
+        assert all(getattr(module, name) is not None for name in module.__all__)
 
 
 def test_constraints_name_what_the_tests_run_with():

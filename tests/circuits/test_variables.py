@@ -112,7 +112,7 @@ def test_free_delays():
     ):
         with pytest.raises(UsageError, match="a delay has a free duration"):
             run()
-    with pytest.raises(UsageError, match="a delay has a duration that is no whole number of dt"):
+    with pytest.raises(UsageError, match="the duration of a delay is not a whole number of dt"):
         estimate(circuit, "ZZ", [160.0], backend="fake:manila")
     bound = circuit.assign_parameters({duration: 160})
     assert estimate(bound, "ZZ", backend="fake:manila").value == pytest.approx(1, abs=0.15)
