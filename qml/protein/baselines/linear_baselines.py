@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -22,7 +21,12 @@ from sklearn.preprocessing import StandardScaler
 
 from bondwise.qml.protein.data.alphabet import RESIDUES, standardize
 from bondwise.qml.protein.data.hydropathy import hydropathy_profile
-from bondwise.qml.protein.data.labels import check_sequences, training_labels, validation_labels
+from bondwise.qml.protein.data.labels import (
+    check_fitted,
+    check_sequences,
+    training_labels,
+    validation_labels,
+)
 from bondwise.runs import progress_bar, whole_number
 
 _GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -67,7 +71,7 @@ class Majority(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, sequences: Sequence[str]) -> np.ndarray:
         """The frequencies of the classes for every sequence, float64 (N, C)."""
-        _check_fitted(self)
+        check_fitted(self)
         check_sequences(sequences)
         return np.tile(self.frequencies_, (len(sequences), 1))
 
@@ -162,7 +166,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
         Raises:
             UsageError: If a letter is not a residue.
         """
-        _check_fitted(self)
+        check_fitted(self)
         check_sequences(sequences)
         if len(sequences) == 0:
             return np.empty((0, len(self.classes_)))
@@ -176,7 +180,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
     @property
     def num_parameters(self) -> int:
         """Number of weights and intercepts of the regression; the scaling of the features does not count."""
-        _check_fitted(self)
+        check_fitted(self)
         steps = getattr(self.regression_, "steps", [("", self.regression_)])
         return steps[-1][1].coef_.size + steps[-1][1].intercept_.size
 
@@ -268,8 +272,3 @@ def hydropathies(sequence: str) -> np.ndarray:
     means = np.sort(hydropathy_profile(sequence)[1])
     values = hydropathy_profile(sequence, window=1)[1]
     return np.array([means[-1], means[-_BEST:].mean(), values.mean()])
-
-
-def _check_fitted(model: Any) -> None:
-    if not hasattr(model, "classes_"):
-        raise NotFittedError(f"this {type(model).__name__} is not fitted; call fit first.")
