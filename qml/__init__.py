@@ -1,9 +1,9 @@
-"""What is learned on circuits.
+"""Train circuits: Hamiltonians, starting points, optimization, and lambeq models.
 
-Hamiltonians of spin lattices and from files, starting points for variational circuits (a tensor network, the
-best product state, near-identity or random angles), VQE on any backend, and the driver underneath, which
-minimizes any differentiable function and resumes bit for bit after an interruption. `from_lambeq` and
-`BatchedModel` run lambeq's sentence circuits; `bondwise.qml.protein` classifies proteins.
+Contains Hamiltonians of spin lattices and from files, starting points for variational circuits (a tensor
+network, the best product state, near-identity or random angles), VQE on any backend, and the optimization
+driver underneath, which minimizes any differentiable function and resumes bit for bit after an interruption.
+`from_lambeq` and `BatchedModel` run lambeq's sentence circuits; `bondwise.qml.protein` classifies proteins.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Circuits of the two-qubit blocks of `bondwise.tn`, in which all angles zero give the identity."""
+"""Circuits of the two-qubit blocks of `bondwise.tn`, which are the identity if all angles are zero."""
 
 from __future__ import annotations
 

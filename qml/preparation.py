@@ -31,7 +31,7 @@ class Preparation(Result):
 
     Attributes:
         circuit: The matrix product state as a circuit, followed by blocks near the identity.
-        starts: Angles in radians by the name of the start, float64 of shape (P,) each: the start asked for
+        starts: Angles in radians by the name of the start, float64 of shape (P,) each: the requested start
             ("MPS", "product", "near-identity", "given" or "random") and then "random".
         mps_circuit: The circuit without the blocks near the identity.
         mps_parameters: Angles of `mps_circuit` in radians, float64.
@@ -81,7 +81,7 @@ def prepare(
         progress: Whether to show progress bars.
 
     Returns:
-        The circuit and the angles of the start asked for and of a random one.
+        Circuit with the angles of the requested start and of a random one.
 
     Raises:
         UsageError: If the start is unknown, the file does not fit the circuit, a number is out of range, or
@@ -130,7 +130,7 @@ def prepare(
 
 
 def _exact(operator: SparsePauliOp) -> tuple[float | None, np.ndarray | None]:
-    """Energy and basis of the ground level, None where they take too much memory."""
+    """Energy and basis of the ground level, or None if they would take too much memory."""
     if operator.num_qubits > EXACT_UP_TO:
         return None, None
     try:
@@ -140,7 +140,7 @@ def _exact(operator: SparsePauliOp) -> tuple[float | None, np.ndarray | None]:
 
 
 def _coupled_pairs(operator: SparsePauliOp) -> list[tuple[int, int]]:
-    """Pairs of qubits that share a two-qubit term; neighbors in line when there is none."""
+    """Pairs of qubits that share a two-qubit term; neighbors on the line if there is no such term."""
     support = operator.paulis.x | operator.paulis.z
     pairs = {tuple(row.nonzero()[0].tolist()) for row in support if row.sum() == 2}
     return sorted(pairs) or [(site, site + 1) for site in range(operator.num_qubits - 1)]

@@ -1,4 +1,4 @@
-"""Starting points for training a circuit: a matrix product state, and those that it is compared with.
+"""Starting points for training a circuit: a matrix product state, and the usual alternatives.
 
 The blocks of `bondwise.tn` are the identity where their angles are zero, so angles near zero are a
 near-identity start and uniform angles a random one. The best product state is a matrix product state of bond
@@ -34,26 +34,26 @@ def mps_start(
     """Turn a matrix product state into a circuit that can be trained further.
 
     The state becomes the angles of a circuit (`decompose`, or `fit` for a circuit of your own), and blocks
-    near the identity are appended (`extend`), which hardly change the state and give the training room: the
-    warm start of Rudolph et al., arXiv:2208.13673.
+    near the identity are appended (`extend`), which hardly change the state but give the training room to
+    improve it: the warm start of Rudolph et al., arXiv:2208.13673.
 
     Args:
         circuit: Number of staircase layers of n - 1 two-qubit blocks, or a parametrized circuit on n qubits
             that is fitted to the state.
         state: Matrix product state of n sites, in any form that `bondwise.tn.site_tensors` takes, such as the
             result of `ground_state`. Site i becomes qubit i.
-        pairs: Qubits that get a further block each, in time order, such as the edges of a lattice.
+        pairs: Pairs of qubits that get one more block each, in time order, such as the edges of a lattice.
         strength: Standard deviation of the angles of these blocks, in radians.
         gate: Kind of the blocks, `"so4"` or `"su4"`. By default `"so4"` if the state is real, which keeps it
             real, and `"su4"` otherwise.
-        seed: Random seed for the search and for the angles of the further blocks.
+        seed: Random seed for the search and for the angles of these blocks.
         progress: Whether to show a progress bar.
 
     Returns:
         The circuit, and its angles in radians, float64 of shape (P,), in the order of `circuit.parameters`.
 
     Raises:
-        UsageError: If the state or the circuit is not accepted, see `decompose`, `fit` and `extend`.
+        UsageError: If the state or the circuit is not accepted (see `decompose`, `fit` and `extend`).
 
     Example:
         >>> from bondwise import qml, tn
@@ -73,7 +73,7 @@ def mps_start(
 
 
 def block_gate(state: Any) -> str:
-    """The kind of block for a matrix product state: `"so4"` if it is real and stays so, else `"su4"`."""
+    """Kind of block for a matrix product state: `"so4"` if it is real and stays so, else `"su4"`."""
     return "su4" if np.iscomplexobj(site_tensors(state)[0]) else "so4"
 
 
@@ -91,17 +91,17 @@ def product_start(
     Args:
         hamiltonian: Operator on n qubits, of any kind that `estimate` takes; qubit 0 is the rightmost letter.
         layers: Number of staircase layers of n - 1 blocks.
-        pairs: Qubits that get a further block each, in time order.
+        pairs: Pairs of qubits that get one more block each, in time order.
         strength: Standard deviation of the angles of these blocks, in radians.
         gate: Kind of all blocks, `"so4"` or `"su4"`; complex states need the latter.
-        seed: Random seed for the search and for the angles of the further blocks.
+        seed: Random seed for the search and for the angles of these blocks.
 
     Returns:
         The circuit, and its angles in radians, float64 of shape (P,), in the order of `circuit.parameters`.
 
     Raises:
-        UsageError: If the Hamiltonian, the number of layers or a pair is not accepted, see `decompose` and
-            `extend`.
+        UsageError: If the Hamiltonian, the number of layers or a pair is not accepted (see `decompose` and
+            `extend`).
 
     Example:
         >>> from bondwise import backends, qml
@@ -115,7 +115,7 @@ def product_start(
 
 
 def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> NDArray[np.float64]:
-    """Draw angles uniform in [-π, π).
+    """Draw angles uniformly from [-π, π).
 
     Args:
         circuit: Circuit with P parameters.
@@ -135,7 +135,7 @@ def random_start(circuit: QuantumCircuit, *, seed: int | None = None) -> NDArray
 def near_identity_start(
     circuit: QuantumCircuit, *, strength: float = 0.1, seed: int | None = None
 ) -> NDArray[np.float64]:
-    """Draw normal angles around zero; in a circuit of our blocks this is a state close to |0…0⟩.
+    """Draw normal angles around zero, with which a circuit of our blocks prepares a state close to |0…0⟩.
 
     Args:
         circuit: Circuit with P parameters.

@@ -21,7 +21,7 @@ from bondwise.runs import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class VQEResult(Training):
-    """The result of a VQE; `value` is the energy at `parameters` and `std` its standard error.
+    """Result of a VQE; `value` is the energy at `parameters` and `std` its standard error.
 
     If energies are exact, `parameters` are those with the lowest energy. If they are sampled, the lowest one
     is a lucky draw, so `parameters` are the last ones and their energy is measured again; `shots` and
@@ -128,16 +128,16 @@ class VQE:
                 the backend and the settings, but not to `parameters`.
             checkpoint_every: Number of steps between checkpoints.
             resume: Whether to continue from `checkpoint` if it exists.
-            patience: Number of steps without gain after which the run counts as converged.
-            tolerance: Smallest gain that counts, in units of the energy.
+            patience: Number of steps without improvement after which the run counts as converged.
+            tolerance: Smallest improvement that counts, in units of the energy.
             progress: Whether to show a progress bar; a string is its title.
-            run: Further text that the checkpoint is bound to.
+            run: Additional text that the checkpoint is bound to.
 
         Returns:
-            Energy, angles and histories.
+            Result with the energy, the angles and the histories.
 
         Raises:
-            UsageError: If the number of angles is wrong, or see `minimize`.
+            UsageError: If the number of angles is wrong, or as for `minimize`.
             RunError: If the checkpoint cannot be written.
         """
         if np.shape(parameters) != (self.circuit.num_parameters,):
@@ -189,7 +189,7 @@ class VQE:
         return VQEResult(**content)
 
     def _fingerprint(self, seed: int | None) -> str:
-        """A hash of what is minimized."""
+        """Fingerprint of the problem."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()

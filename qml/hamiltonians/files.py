@@ -22,11 +22,11 @@ from bondwise.runs import UsageError, read_json, read_text, require_within, writ
 
 
 def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
-    """Read a Hamiltonian from a file of either form.
+    """Read a Hamiltonian from a JSON or plain-text file.
 
     Args:
-        path: File in either form; JSON is recognized by its first character. In plain files, empty lines and
-            text after a `#` are skipped.
+        path: File to read; JSON is recognized by its first character. In plain text, empty lines and text
+            after a `#` are skipped.
 
     Returns:
         The operator, with its terms in the order of the file.

@@ -8,7 +8,7 @@ With S = σ/2 and a sum over the edges ⟨ij⟩ of the lattice, each counted onc
 
 Site i is qubit i, the letter i places from the right of a Pauli string. A grid is numbered by a snake along
 its shorter side (down the first column and up the second if rows ≤ columns), so that neighbors stay close on
-the line, as a matrix product state needs it. The 3×4 grid:
+the line, as a matrix product state needs. The 3×4 grid:
 
     0  5  6 11
     1  4  7 10
@@ -28,12 +28,12 @@ Size = int | tuple[int, int]
 
 
 def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> SparsePauliOp:
-    """Heisenberg model, J Σ S·S; antiferromagnetic for J > 0.
+    """Build the Heisenberg model, J Σ S·S; antiferromagnetic for J > 0.
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid; two rows are a ladder.
         coupling: J.
-        periodic: Whether to close the lattice in every direction with three sites or more.
+        periodic: Whether to close the lattice in every direction with at least three sites.
 
     Returns:
         The operator, with real coefficients and one qubit per site.
@@ -53,13 +53,13 @@ def heisenberg(size: Size, *, coupling: float = 1.0, periodic: bool = False) -> 
 def xxz(
     size: Size, *, coupling: float = 1.0, anisotropy: float = 1.0, periodic: bool = False
 ) -> SparsePauliOp:
-    """XXZ model, J Σ (SxSx + SySy + Δ SzSz).
+    """Build the XXZ model, J Σ (SxSx + SySy + Δ SzSz).
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid.
         coupling: J.
         anisotropy: Δ; 1 is the Heisenberg model.
-        periodic: Whether to close the lattice in every direction with three sites or more.
+        periodic: Whether to close the lattice in every direction with at least three sites.
 
     Returns:
         The operator, with real coefficients and one qubit per site.
@@ -78,13 +78,13 @@ def xxz(
 
 
 def ising(size: Size, *, coupling: float = 1.0, field: float = 1.0, periodic: bool = False) -> SparsePauliOp:
-    """Ising model in a transverse field, -J Σ ZZ - h Σ X.
+    """Build the Ising model in a transverse field, -J Σ ZZ - h Σ X.
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid.
         coupling: J; ferromagnetic for J > 0.
         field: h; the default makes the chain critical.
-        periodic: Whether to close the lattice in every direction with three sites or more.
+        periodic: Whether to close the lattice in every direction with at least three sites.
 
     Returns:
         The operator, with real coefficients and one qubit per site.
@@ -104,12 +104,12 @@ MODELS = {"heisenberg": heisenberg, "ising": ising, "xxz": xxz}
 
 
 def model_hamiltonian(name: str, size: Size | str, *, periodic: bool = False) -> SparsePauliOp:
-    """Look up a model by its name, with its default constants.
+    """Build a model by name, with its default constants.
 
     Args:
         name: `"heisenberg"`, `"ising"` or `"xxz"`.
         size: Number of sites of a chain or (rows, columns) of a grid, or text: `"12"`, `"3x4"`.
-        periodic: Whether to close the lattice in every direction with three sites or more.
+        periodic: Whether to close the lattice in every direction with at least three sites.
 
     Returns:
         The operator, with real coefficients and one qubit per site.
@@ -170,7 +170,8 @@ def lattice_edges(size: Size, *, periodic: bool = False) -> list[tuple[int, int]
 
     Args:
         size: Number of sites of a chain, or (rows, columns) of a grid.
-        periodic: Whether to close every direction with three sites or more; two sites have one bond, not two.
+        periodic: Whether to close every direction with at least three sites; two sites have one bond, not
+            two.
 
     Returns:
         Each pair once, as (smaller, larger), sorted.
@@ -204,7 +205,7 @@ def _operator(
 ) -> SparsePauliOp:
     for strength in (*on_edges.values(), *on_sites.values()):
         if not math.isfinite(strength):
-            raise UsageError(f"the constants of a model must be finite numbers; they make {strength}.")
+            raise UsageError(f"the constants of a model must be finite numbers; they give {strength}.")
     size = lattice_size(size)
     num_sites = size if isinstance(size, int) else math.prod(size)
     edges = lattice_edges(size, periodic=periodic)

@@ -1,4 +1,4 @@
-"""Contracts many circuits at once, with one call for equal leaves and for equal steps of all of them.
+"""Contraction of many circuits at once, with one call for all equal leaves and for all equal steps.
 
 Circuits of one structure always share their calls; circuits of different structures share the calls that are
 equal at the same depth. Powers of 2, kept separately, protect results from underflow. They are a choice of

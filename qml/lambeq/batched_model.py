@@ -45,7 +45,7 @@ class BatchedModel(PytorchQuantumModel):
     class always returns float64; a loss that converts targets by `y.double()` should use `y.to(y_hat.dtype)`.
 
     Args:
-        tn_path_optimizer: Accepted for compatibility and not used.
+        tn_path_optimizer: Accepted for compatibility but unused.
         legacy_normalization: Whether to return what lambeq's class returns, including its shape and float64,
             for comparison with old results.
 
@@ -75,7 +75,7 @@ class BatchedModel(PytorchQuantumModel):
             )
 
     def get_diagram_output(self, diagrams: Sequence[Diagram]) -> torch.Tensor:
-        """Probabilities of all circuits.
+        """Compute the probabilities of all circuits.
 
         Args:
             diagrams: lambeq circuits of any structure with the same open wires.
@@ -188,7 +188,7 @@ class BatchedModel(PytorchQuantumModel):
 
     @classmethod
     def from_checkpoint(cls, checkpoint_path: str | os.PathLike[str], **kwargs: Any) -> BatchedModel:
-        """A model with the weights and symbols of a file, read as by `load`.
+        """Create a model with the weights and symbols of a file, read as by `load`.
 
         Args:
             checkpoint_path: File to read.

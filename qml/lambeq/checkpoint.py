@@ -1,8 +1,8 @@
-"""Reads lambeq's checkpoints without running code from them.
+"""Reader of lambeq's checkpoints that runs no code from them.
 
-They are pickles of a newer protocol than torch's weights-only loader accepts. This reader works like it: it
-knows a handful of names, reads tensors by `torch.load(weights_only=True)`, and replaces every other name by
-an object that does nothing.
+They are pickles of a newer protocol than torch's weights-only loader accepts. This reader works in the same
+way: it knows a handful of names, reads tensors with `torch.load(weights_only=True)`, and replaces every other
+name with an object that does nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bondwise.runs import UsageError, one_line, read_bytes
 
 
 def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
-    """Symbols and weights of a quantum model from a file written by lambeq's `save` or `Trainer`.
+    """Read the symbols and weights of a quantum model from a file written by lambeq's `save` or `Trainer`.
 
     Args:
         path: File to read, conventionally with the extension `.lt`.
@@ -36,7 +36,7 @@ def read_lambeq_checkpoint(path: Path) -> tuple[list[Symbol], torch.Tensor]:
     try:
         content = _Reader(stored).load()
         symbols, weights = content["model_symbols"], content["model_weights"]
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle can raise nearly anything
         reason = one_line(f"{type(error).__name__}: {error}", 100)
         raise UsageError(f"{path} is not a checkpoint of lambeq, or it is damaged ({reason}).") from None
     if (

@@ -1,4 +1,4 @@
-"""Contracts neighboring gates with each other before any parameter is known.
+"""Contraction of neighboring gates with each other before any parameter is known.
 
 A rotation is a constant tensor with an axis for its numbers (1, cos, sin). Gates are merged as constants that
 keep the axes of their numbers, as long as the result has no more labels than the larger gate and not too many
@@ -36,7 +36,7 @@ class Constant:
         self._copies: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
 
     def matrix(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """Real matrix: products of numbers by real and imaginary parts of the entries."""
+        """Real matrix (products of numbers, real and imaginary parts of the entries)."""
         if (dtype, device) not in self._copies:
             real = self.array.reshape(int(np.prod(self.sizes)), -1).view(np.float64)
             self._copies[dtype, device] = torch.tensor(real, dtype=dtype, device=device)
@@ -147,7 +147,7 @@ _constants: weakref.WeakValueDictionary[tuple, Constant] = weakref.WeakValueDict
 def _shared(array: np.ndarray, parameters: int) -> Constant:
     array = np.asarray(
         np.array(array, complex, order="C") + 0.0
-    )  # ascontiguousarray would give a number an axis
+    )  # ascontiguousarray would give a scalar an axis
     key = (parameters, array.shape, array.tobytes())
     constant = _constants.get(key)
     if constant is None:

@@ -54,7 +54,7 @@ class Plan:
     Attributes:
         number: Serial number of the plan.
         leaves: Values 0 to len(leaves) − 1.
-        steps: Contractions that make the values after them; the last value is the result.
+        steps: Contractions that make the values after the leaves; the last value is the result.
         axes: Axes of the result in the order of the open wires.
         mixed: Whether the result is part of a density matrix instead of amplitudes.
     """

@@ -1,9 +1,9 @@
 """lambeq circuits as Qiskit circuits.
 
-A lambeq circuit is a diagram of boxes on wires, in which qubits start at kets and end at bras, discards and
-measurements, anywhere. It is read from top to bottom with a list of the qubit of every wire, so it needs no
-normal form: a ket adds a qubit, a swap exchanges two entries, and every other box is a gate on the entries
-that it covers. Bras become measurements at the end whose outcome is post-selected.
+A lambeq circuit is a diagram of boxes on wires, in which qubits can start (at kets) and end (at bras,
+discards and measurements) anywhere. It is read from top to bottom with a list of the qubit on every wire, so
+it needs no normal form: a ket adds a qubit, a swap exchanges two entries, and every other box is a gate on
+the entries that it covers. Bras become measurements at the end whose outcome is post-selected.
 
 In lambeq (arXiv:2110.04236) the first wire is the most significant, arrays have the inputs first (they are
 transposed matrices), and angles are in turns; ours are in radians.
@@ -59,7 +59,7 @@ _FIXED = (
 
 @dataclass(frozen=True)
 class LambeqCircuit:
-    """A lambeq circuit for Qiskit.
+    """A lambeq circuit as a Qiskit circuit.
 
     The probability of an outcome of `output` is |scalar|² times the joint probability of the outcome and the
     values of `post_select`; normalization over all outcomes cancels the scalar.
@@ -69,7 +69,7 @@ class LambeqCircuit:
             bras into the register `postselect`; empty registers are left out. Its parameters have the names
             of lambeq's symbols and are in radians.
         post_select: Argument for `bondwise.backends.sample(…, post_select=)`: the required bits of
-            `postselect`, bit 0 first; empty without bras.
+            `postselect`, bit 0 first; empty if there are no bras.
         discards: Qubits that are not measured.
         scalar: Product of the numbers in the diagram, such as √2 for every cup.
 
@@ -96,7 +96,7 @@ class LambeqCircuit:
                 works for every circuit of a model.
 
         Returns:
-            Float64 (*batch, P), in the order of `circuit.parameters`.
+            Angles in radians, float64 (*batch, P), in the order of `circuit.parameters`.
 
         Raises:
             UsageError: If a weight is missing or not a real number.
@@ -187,7 +187,7 @@ def from_lambeq(diagram: Diagram | grammar.Diagram, ansatz: CircuitAnsatz | None
 
 
 def _as_circuit(diagram: Any, ansatz: CircuitAnsatz | None) -> Diagram:
-    if isinstance(diagram, grammar.Box):  # a single box is a diagram, too
+    if isinstance(diagram, grammar.Box):  # a single box is also a diagram
         diagram = diagram.to_diagram()
     if not isinstance(diagram, grammar.Diagram):
         raise UsageError(f"from_lambeq takes a lambeq diagram or circuit, not {type(diagram).__name__}.")
@@ -223,7 +223,8 @@ def _apply(program: QuantumCircuit, box: Any, wires: list[int], names: dict[str,
     gate = _gate(box, names)
     if gate is None:
         raise UsageError(
-            f"the box {whole.name!r} is not a unitary gate of numbers; use lambeq's gates and rotations."
+            f"the box {whole.name!r} is not a unitary gate with numbers as entries; "
+            "use lambeq's gates and rotations."
         )
     program.append(gate.control(len(controls)) if controls else gate, [*controls, *reversed(wires)])
 

@@ -32,7 +32,7 @@ class Neighbors:
             self.users[label].discard(node)
 
     def kept(self, labels: Iterable[int], *nodes: int) -> list[int]:
-        """Those of the labels that also occur outside the nodes, sorted."""
+        """The labels that also occur outside the nodes, sorted."""
         return sorted(x for x in set(labels) if x in self.external or self.users[x].difference(nodes))
 
     def merge(

@@ -56,7 +56,8 @@ class Tensor(NamedTuple):
     Attributes:
         gate: The gate.
         labels: Labels k ≥ 0 of the ket; `~k` is the label of the same wire in the bra.
-        once: Whether the tensor of a mixed circuit occurs once instead of in ket and, conjugated, in bra.
+        once: Whether the tensor occurs only once in a mixed circuit, not in the ket and, conjugated, in the
+            bra.
     """
 
     gate: Gate

@@ -1,9 +1,10 @@
-"""Proteins classified as sentences: residues are words, and a quantum tensor network reads them.
+"""Classify proteins as sentences: residues are words, and a quantum tensor network reads them.
 
-Reads sequences from CSV, TSV, FASTA or UniProt, divides them without parting homologous families, and trains
-classifiers with scikit-learn's interface: the quantum tensor networks `WindowQTN`, `LatchQTN`, `PathQTN`,
-`TreeQTN` and `RecurrentQTN` beside classical baselines. Trained models become Qiskit circuits that run on any
-backend, and `score_predictions` and `window_scores` tell how good a prediction is and what it rests on.
+Reads sequences from CSV, TSV, FASTA or UniProt, splits them without separating homologous families, and
+trains classifiers with scikit-learn's interface: the quantum tensor networks `WindowQTN`, `LatchQTN`,
+`PathQTN`, `TreeQTN` and `RecurrentQTN` beside classical baselines. Trained models become Qiskit circuits that
+run on any backend. `score_predictions` measures how good predictions are, and `window_scores` shows which
+residues they rest on.
 """
 
 import lazy_loader

@@ -27,11 +27,11 @@ def window_scores(
     Args:
         model: Fitted classifier with `predict_proba` and `classes_`.
         sequence: A protein of more than `window` residues. The model reads it once per window.
-        label: Class whose log-odds are scored; None is the second of two classes, and the predicted class of
-            more.
+        label: Class whose log-odds are scored; None for the second of two classes, or for the predicted class
+            if there are more.
         window: Number of residues that are cut out.
-        stride: Number of residues from the start of one window to the next; a last window ends with the
-            protein.
+        stride: Number of residues from the start of one window to the next; the last one ends
+            with the protein.
 
     Returns:
         Positions of the middles of the windows, counted from 1, and their scores in nats, float64 (W,) each.

@@ -20,7 +20,7 @@ class Scores:
         accuracy: Share of sequences whose most probable class is the true one.
         std: Binomial standard error of the accuracy p, √(p (1 − p) / size).
         mcc: Matthews correlation coefficient, −1 to 1, in Gorodkin's form for more than two classes; 0 if all
-            predictions or all labels are one class.
+            predictions or all labels are of one class.
         auroc: Area under the ROC curve: the probability that a sequence of the class gets a higher
             probability than one of another class. For more than two classes, the mean over the classes, each
             against the rest, without classes that no label or every label has; None if no class remains.

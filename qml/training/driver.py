@@ -35,7 +35,7 @@ from bondwise.runs import (
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
-    """Raised by a callback to end the training regularly; its text becomes the message of the result.
+    """Exception that a callback raises to end the training early; its text becomes the message of the result.
 
     Example:
         >>> from bondwise.qml import StopTraining, minimize
@@ -49,7 +49,7 @@ class StopTraining(Exception):  # noqa: N818 (not an error)
 
 @dataclass(frozen=True)
 class Step:
-    """The argument of a callback, which is called after each evaluation.
+    """State of a training, passed to each callback after an evaluation.
 
     Attributes:
         step: Number of updates so far.
@@ -75,7 +75,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Result):
-    """The result of a training; `value` is the lowest loss, NaN if there was none.
+    """Result of a training; `value` is the lowest loss, or NaN if there is none.
 
     Attributes:
         parameters: Parameters with the lowest loss, float64, in the shape given.
@@ -83,8 +83,9 @@ class Training(Result):
         losses: Loss after k updates, float64 of shape (steps + 1,).
         gradient_norms: Euclidean norm of the gradient after k updates, float64 of shape (steps + 1,).
         seconds: Wall time since the beginning after k updates, float64 of shape (steps + 1,).
-        converged: Whether a stopping rule was met, rather than the limit of steps, a callback or a failure.
-        message: Why the training ended, in words.
+        converged: Whether a stopping rule ended the training, rather than the step limit, a callback or a
+            failure.
+        message: Reason why the training ended.
 
     Example:
         >>> from bondwise.qml import minimize
@@ -145,23 +146,23 @@ def minimize(
             one outer iteration with one or more evaluations).
         learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd
             and 1 for lbfgs.
-        steps: Maximum number of updates, including those before a resumption.
+        steps: Maximum number of updates, including those made before resuming.
         callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
             `StopTraining`.
         checkpoint: File for the state of the run. It must not exist unless `resume` is set.
         checkpoint_every: Number of steps between checkpoints; one is also written at the end.
-        resume: Whether to continue from `checkpoint` if it exists;
-            only the shape of `parameters` counts then.
-        patience: Number of steps that must lower the best loss by more than `tolerance`, or else the training
-            ends as converged. None for no such limit.
-        tolerance: Smallest gain that counts for `patience`, in units of the loss.
+        resume: Whether to continue from `checkpoint` if it exists; only the shape of `parameters` is then
+            used.
+        patience: Number of steps within which the best loss must fall by more than `tolerance`; otherwise the
+            training ends as converged. None disables this rule.
+        tolerance: Smallest improvement that counts for `patience`, in units of the loss.
         generator: Random generator that `loss` draws from; its state is part of the checkpoint.
         progress: Whether to show a progress bar; a string is its title.
         run: Fingerprint of the problem. A checkpoint with another one is refused.
 
     Returns:
-        The training. If the point, the loss or the gradient becomes infinite or NaN, the training ends with
-        `converged` False, the step in `message`, and the best parameters before.
+        Result of the training. If the point, the loss or the gradient becomes infinite or NaN, the training
+        ends with `converged=False`, names the step in `message`, and keeps the best parameters so far.
 
     Raises:
         UsageError: If the optimizer is unknown, a number is out of range, the loss is not a differentiable
@@ -202,7 +203,7 @@ def minimize(
         bar.update(step)
         try:
             while True:
-                if step == len(trace):  # else a checkpoint was written here
+                if step == len(trace):  # otherwise a checkpoint was written here
                     value, norm = descent.evaluate()
                     last = descent.parameters
                     if value < min((row[0] for row in trace), default=math.inf):
@@ -240,7 +241,7 @@ def minimize(
 
 
 def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
-    """Call the callbacks; return the reason to stop, if one of them gave it."""
+    """Call the callbacks and return a reason to stop, or an empty string."""
     try:
         for callback in callbacks:
             callback(step)
@@ -250,7 +251,7 @@ def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
 
 
 def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: float) -> tuple[str, bool]:
-    """The reason to stop, or an empty string, and whether the training has converged."""
+    """Reason to stop, or an empty string, and whether the training has converged."""
     if patience is not None and len(losses) > patience:
         fallen = min(losses[:-patience]) - min(losses[-patience:])
         if fallen <= tolerance:
@@ -261,7 +262,7 @@ def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: 
 
 
 def _checked_start(parameters: Any) -> np.ndarray:
-    start = real_array("the parameters to start from", parameters)
+    start = real_array("the starting parameters", parameters)
     if not start.size or not np.isfinite(start).all():
-        raise UsageError("the parameters to start from must be finite numbers, at least one.")
+        raise UsageError("the starting parameters must be one or more finite numbers.")
     return start

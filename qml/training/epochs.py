@@ -47,7 +47,7 @@ class History:
 
     @classmethod
     def from_file(cls, entries: dict[str, Any]) -> History:
-        """A history from the entries of a file, which may have the names of the last release."""
+        """Create a history from the entries of a file, which may have the names of the previous release."""
         return cls(**{_OLD.get(name, name): value for name, value in entries.items()})
 
     def __getattr__(self, name: str) -> Any:
@@ -111,7 +111,7 @@ def train_epochs(
         resume: Whether to continue from the checkpoint.
         run: Fingerprint of model and data; a checkpoint with another fingerprint is refused.
         progress: Whether to show a progress bar.
-        title: Title of the bar.
+        title: Title of the progress bar.
 
     Raises:
         RunError: If the loss is not finite.

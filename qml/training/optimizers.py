@@ -1,4 +1,4 @@
-"""A torch optimizer on one function, with everything that its next update depends on.
+"""A torch optimizer for one function, which can save everything that its next update depends on.
 
 All optimizers are driven by `step(closure)`. L-BFGS calls the closure several times; a point that it
 returns to is not evaluated again, nor is the end of a line search, where the next update starts.
@@ -110,11 +110,11 @@ class Descent:
         return {
             "point": self._point.detach().clone(),
             "evaluation": evaluation,
-            "optimiser": self._optimizer.state_dict()["state"],  # spelled so in the files of earlier releases
+            "optimiser": self._optimizer.state_dict()["state"],  # as in the files of earlier releases
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Return to what `state` gave."""
+        """Restore what `state` returned."""
         with torch.no_grad():
             self._point.copy_(state["point"])
         self._known = {self._point.detach().numpy().tobytes(): tuple(state["evaluation"])}

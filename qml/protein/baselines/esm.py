@@ -1,8 +1,8 @@
 """The language-model baseline: logistic regression on ESM-2 (Lin et al., Science 379, 1123, 2023).
 
 The features of a protein are the mean of the model's last hidden states over its residues, without the tokens
-at its beginning and its end. The language model itself is not trained. Its weights must be on this disk, as
-safetensors: nothing is downloaded, and no pickle is opened.
+at its beginning and its end. The language model itself is not trained. Its weights must be on the local disk,
+as safetensors: nothing is downloaded, and no pickle is opened.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ with unchanged_process():
     from transformers import EsmModel, EsmTokenizer
     from transformers.utils import logging
 
-_LONGEST = 1022  # with the two special tokens, what ESM-2 was trained on
+_LONGEST = 1022  # residues; ESM-2 was trained on these and two special tokens
 _CONFIG, _VOCABULARY, _WEIGHTS = "config.json", "vocab.txt", "model.safetensors"
 
 
 class EsmLR(FeatureRegression):
-    """Logistic regression on mean-pooled ESM-2 states: 321 parameters on 8 million for the smallest model.
+    """Logistic regression on mean-pooled ESM-2 states: 321 parameters on top of at least 8 million.
 
     Only the first 1,022 residues of a protein are read.
 
     Args:
         model: Folder with `config.json`, `vocab.txt` and `model.safetensors`, or a name on the Hugging Face
-            hub whose files are in the hub's cache on this disk.
+            hub whose files are in the local cache.
         batch_size: Number of proteins that the language model reads at once.
 
     Example:
@@ -52,12 +52,12 @@ class EsmLR(FeatureRegression):
         """Mean last hidden states, float32 (N, width of the model).
 
         Args:
-            sequences: Standardised proteins.
+            sequences: Standardized proteins.
             progress: Whether to show a progress bar.
 
         Raises:
-            UsageError: If the weights are not on this disk or not of an ESM-2 model, or `batch_size` is not a
-                positive whole number.
+            UsageError: If the weights are not on the local disk or not of an ESM-2 model, or `batch_size` is
+                not a positive whole number.
         """
         size = whole_number("batch_size", self.batch_size)
         if getattr(self, "_loaded", None) != self.model:
@@ -92,7 +92,7 @@ def _load(model: str) -> tuple[EsmModel, EsmTokenizer]:
             )
         encoder, report = loaded
         tokenizer = EsmTokenizer(str(folder / _VOCABULARY))
-    except Exception as error:  # every layer raises its own: JSON, safetensors, sizes that do not fit
+    except Exception as error:  # JSON, safetensors and sizes that do not fit all raise their own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
             f"{folder} cannot be read as an ESM-2 model ({reason}); download it again."
@@ -115,8 +115,8 @@ def _folder(model: str) -> Path:
             folder = Path(snapshot_download(model, local_files_only=True))
         except (OSError, ValueError):  # not in the cache, or not a name
             raise UsageError(
-                f"{model} is neither a folder nor in the Hugging Face cache on this disk; run "
-                "`hf download facebook/esm2_t6_8M_UR50D` with a network, or give model= a folder with "
+                f"{model} is neither a folder nor in the local Hugging Face cache; run "
+                "`hf download facebook/esm2_t6_8M_UR50D` with a network connection, or pass a folder with "
                 f"{_CONFIG}, {_VOCABULARY} and {_WEIGHTS}."
             ) from None
     lacking = [name for name in (_CONFIG, _VOCABULARY, _WEIGHTS) if not (folder / name).is_file()]

@@ -1,8 +1,8 @@
 """Baselines without a network: the most frequent class, and logistic regression on features of a protein.
 
-Every sequence model should be compared with these. For membrane proteins the bar is hydropathy: averaged over
-19 neighbors, enough residues to cross a membrane, it located the crossing segments in Kyte and Doolittle,
-J. Mol. Biol. 157, 105 (1982), whose scale is used here.
+Every sequence model should be compared with these. For membrane proteins, the bar to clear is hydropathy:
+averaged over 19 neighbors, enough residues to cross a membrane, it located the crossing segments in Kyte and
+Doolittle, J. Mol. Biol. 157, 105 (1982), whose scale is used here.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Majority(ClassifierMixin, BaseEstimator):
         validation: tuple[Sequence[str], Sequence[Hashable]] | None = None,
         progress: bool = False,
     ) -> Self:
-        """Count the labels; the other arguments are those of all classifiers and have no effect.
+        """Count the labels; the other arguments are those of all classifiers but have no effect.
 
         Raises:
             UsageError: If the numbers of sequences and labels differ, there is only one class, or the labels
@@ -121,7 +121,7 @@ class FeatureRegression(ClassifierMixin, BaseEstimator, ABC):
 
         Args:
             sequences: Proteins in one-letter code; `standardize` lists the accepted letters.
-            labels: Their classes, at least two; all text or all whole numbers.
+            labels: Classes of the proteins, at least two; all text or all whole numbers.
             validation: Sequences and labels that select C. None selects it by stratified 5-fold
                 cross-validation, which favors too large a C if the training set holds homologues; with fewer
                 folds if a class has fewer members, and with C = 1 if a class has a single member.

@@ -34,7 +34,7 @@ class Gate:
 
     Attributes:
         name: `"H"`, `"CX"`, `"Rx"`, `"Ry"`, `"Rz"`, `"CRx"`, `"CRz"`, `"Rzz"`, `"Rxx"` or `"Ryy"`.
-        wires: The wires it acts on, the control first.
+        wires: Wires that the gate acts on, the control first.
         parameter: Index of its angle among the angles of the box; None for H and CX.
     """
 
@@ -45,10 +45,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Ansatz:
-    """How the boxes of a diagram become circuits.
+    """Rules by which the boxes of a diagram become circuits.
 
     Args:
-        name: `"reupload"`, `"exchange"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
+        name: Name of the ansatz, `"reupload"`, `"exchange"`, `"iqp"`, `"sim14"`, `"sim15"` or `"strongly"`.
         layers: Number of repetitions within a box, from 1 to 1,000.
         entangle: Whether `"reupload"` has entanglers; False is an ablation that shows whether they help.
 

@@ -37,7 +37,7 @@ _CONSTANT = {"H": (_X + _Z) / np.sqrt(2), "CX": np.eye(4, dtype=np.complex128)[[
 
 
 def unitaries(gates: Sequence[Gate], wires: int, angles: torch.Tensor) -> torch.Tensor:
-    """The unitaries of boxes with the same gates.
+    """Compute the unitaries of boxes with the same gates.
 
     Args:
         gates: Gates of a box, from `Ansatz.gates`.

@@ -1,4 +1,4 @@
-"""An `Ansatz` as one of lambeq's circuit ansätze, or, for our own, as a new one of lambeq's gates."""
+"""An `Ansatz` as one of lambeq's circuit ansätze or, for our own, as a new one made of lambeq's gates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
 
 
 def lambeq_ansatz(ansatz: Ansatz, qubits: dict[Any, int], *, discard: bool) -> CircuitAnsatz:
-    """The lambeq ansatz of the same circuits, with angles in turns.
+    """Build the lambeq ansatz of the same circuits, with angles in turns.
 
     Args:
         ansatz: Ansatz to translate.

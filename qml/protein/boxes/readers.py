@@ -23,7 +23,7 @@ MAX_WORDS = 2000
 
 
 class _ProteinReader(Reader):
-    """What the readers share: words of sequences, and names of shared boxes."""
+    """Base class of the readers: words of sequences, and names of shared boxes."""
 
     def __init__(self, alphabet: Alphabet | None = None, *, residues: str = "states", boxes: int = 1) -> None:
         super().__init__(verbose="suppress")
@@ -36,7 +36,7 @@ class _ProteinReader(Reader):
         self._end = False
 
     def sentence2diagram(self, sentence: Any, tokenised: bool = False) -> Diagram:
-        """The diagram of a protein.
+        """Draw the diagram of a protein.
 
         Args:
             sentence: A sequence such as `"MKTAYIAK"`, or a list of words of the alphabet.
@@ -92,12 +92,12 @@ class PathReader(_ProteinReader):
     """Reads a protein from left to right, like a recurrent network.
 
     Args:
-        alphabet: Alphabet of the words; None is one residue per word.
+        alphabet: Alphabet of the words; None for one residue per word.
         residues: `"states"`: each word is a state that a STAIR box fuses into the memory wire (if uniform,
             this is the diagram of lambeq's `stairs_reader`). `"gates"`: each word is a box on the memory
             wire, followed by a MIX box.
-        boxes: 1 is uniform; n > 1 is hierarchical: positions have boxes of their own, and the last one serves
-            all positions from the n-th on.
+        boxes: Number of different boxes: 1 is uniform; n > 1 is hierarchical, where positions have boxes of
+            their own, and the last one serves all positions from the n-th on.
         ancilla: With `"gates"`, whether each word adds a wire A that its MIX box removes again, so that the
             memory can forget.
 
@@ -129,9 +129,9 @@ class TreeReader(_ProteinReader):
     """Merges neighbors level by level, like a convolutional network; a word without a partner moves up.
 
     Args:
-        alphabet: Alphabet of the words; None is one residue per word.
-        boxes: 1 is uniform; n > 1 is hierarchical: levels have boxes of their own, and the last one serves
-            all levels from the n-th on.
+        alphabet: Alphabet of the words; None for one residue per word.
+        boxes: Number of different boxes: 1 is uniform; n > 1 is hierarchical, where levels have boxes of
+            their own, and the last one serves all levels from the n-th on.
 
     Example:
         >>> from bondwise.qml.protein import TreeReader
@@ -158,7 +158,7 @@ class WindowReader(_ProteinReader):
     """Cuts a protein into overlapping windows, each of which is a path.
 
     Args:
-        alphabet: Alphabet of the words; None is one residue per word.
+        alphabet: Alphabet of the words; None for one residue per word.
         window: Number of words in a window; a shorter sentence is one window.
         stride: Number of words from the start of one window to the next; words that do not fill a last window
             are left out.

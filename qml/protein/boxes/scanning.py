@@ -1,7 +1,7 @@
 """A batch of sequences read word by word: s[t+1] = M[token t] s[t], with a backward pass of its own.
 
 On request, states are rescaled to norm 1 after every step and the logarithm of the norm is kept, because a
-post-selected path of 300 residues has amplitudes of 1e-50. The gradient is exact nevertheless: for S = M…M s0
+post-selected path of 300 residues has amplitudes of 1e-50. The gradient is nevertheless exact: for S = M…M s0
 = exp(L) ŝ with gradients g of ŝ and l of L, the adjoint starts as g − (g·ŝ) ŝ + l ŝ, and every step back
 multiplies by the transpose and divides by the scale of the step, so that all numbers are of order 1.
 
@@ -26,7 +26,7 @@ def scan(
     rescale: bool,
     compiled: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Apply the matrices of a batch of sequences, and keep all states.
+    """Apply the matrices of a batch of sequences one by one, and keep all states.
 
     Args:
         matrices: Real (K, D, D), one matrix per token.

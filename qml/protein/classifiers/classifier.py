@@ -93,7 +93,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
 
         Args:
             sequences: Proteins in one-letter code; `standardize` lists the accepted letters.
-            labels: Their classes, at least two; all text or all whole numbers.
+            labels: Classes of the proteins, at least two; all text or all whole numbers.
             validation: Sequences and labels that select the best epoch; None keeps the last epoch.
             checkpoint: File for the state of the training after each epoch.
             resume: Whether to continue from the checkpoint.
@@ -225,7 +225,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         except (UsageError, TypeError) as error:
             raise UsageError(f"{folder / MODEL}: {error}") from None
         model.classes_, model.history_ = np.array(found.classes), found.history
-        with torch.device("meta"):  # no memory yet: the settings may ask for more than there is
+        with torch.device("meta"):  # no memory yet: the settings may ask for more than is available
             outline = model._network(words, outputs)
         weights = read_weights(folder, outline, found.checksum)
         model.network_ = model._network(words, outputs)
@@ -259,7 +259,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         real_number("learning_rate", self.learning_rate)
 
     def _settings(self) -> dict[str, Any]:
-        """The settings with Python's numbers in place of NumPy's, as JSON takes them."""
+        """The settings with NumPy's numbers converted to Python's, as JSON requires."""
         settings = self.get_params(deep=False)
         return {name: v.item() if isinstance(v, np.generic) else v for name, v in settings.items()}
 

@@ -1,4 +1,4 @@
-"""A classifier that is one circuit per protein, pooling included: windows rotate a memory qubit."""
+"""A classifier that runs one circuit per protein, pooling included: windows rotate a memory qubit."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class LatchQTN(WindowedQTN):
         stride: Number of words from the start of one window to the next.
         latch_layers: Number of layers of the box that couples window and memory.
         entangle: Whether the windows have entangling gates; False is an ablation.
-        start: `"angles"` starts from random angles; `"tensor-network"` first trains a classical tensor
-            network for as many epochs and fits the circuit to it, see `tensor_network_start`.
+        start: Starting point: `"angles"` for random angles, or `"tensor-network"`, which first trains a
+            classical tensor network for the same number of epochs and fits the circuit to it, see
+            `tensor_network_start`.
 
     Example:
         >>> from bondwise.qml.protein import LatchQTN, dynamic_circuit, synthetic_proteins

@@ -1,4 +1,4 @@
-"""Reads and checks the `model.json` and `weights.safetensors` of a saved classifier."""
+"""Reading and checking of the `model.json` and `weights.safetensors` of a saved classifier."""
 
 from __future__ import annotations
 

@@ -22,12 +22,14 @@ class PathQTN(BoxQTN):
 
     Args:
         qubits: Number of qubits of the memory, and of a residue.
-        residues: `"states"`, which a box fuses into the memory (the paper), or `"gates"` on the memory.
-        boxes: 1 is uniform (uPTN); n > 1 is hierarchical (hPTN): one box per position, the last one for all
-            later positions.
+        residues: Form of the residues: `"states"`, which a box fuses into the memory (as in the paper), or
+            `"gates"` on the memory.
+        boxes: Number of different boxes: 1 is uniform (uPTN); n > 1 is hierarchical (hPTN), with one box per
+            position and the last one for all later positions.
         discard: Whether the wire left over by a box is traced out. False post-selects it on |0⟩ as in the
             paper, which is useless on hardware, see `log10_postselection`.
-        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
+        ansatz: Name of the ansatz, `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`,
+            see `Ansatz`.
         layers: Number of layers of the ansatz.
 
     Example:

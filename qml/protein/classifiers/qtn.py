@@ -1,4 +1,4 @@
-"""What the quantum tensor network classifiers share: circuits, readout, and what they need on hardware."""
+"""Base classes of the quantum tensor network classifiers: circuits, readout, hardware requirements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bondwise.qml.protein.classifiers.training import batches, padded
 from bondwise.qml.protein.data.labels import check_fitted
 from bondwise.runs import real_number, whole_number
 
-_CALIBRATION = 256  # sentences by which the readout is scaled before the training
+_CALIBRATION = 256  # sentences on which the readout is calibrated before the training
 _STEEPEST = 30.0
 
 
@@ -31,12 +31,12 @@ class QTNClassifier(ProteinClassifier):
 
     Args:
         qubits: Number of qubits of the memory, of a wire or of a window, from 1 to 5.
-        spread: Standard deviation of the initial angles, radians.
+        spread: Standard deviation of the initial angles in radians.
 
     Attributes:
-        num_qubits: Qubits of one run of the circuit, however long the sequence; for a TreeQTN, of a sequence
+        num_qubits: Number of qubits of one run of the circuit, for a sequence of any length; for a TreeQTN,
             of up to 1,024 words.
-        legal_on_hardware: Whether every shot counts, since no wire is post-selected.
+        legal_on_hardware: Whether every shot counts because no wire is post-selected.
 
     Example:
         >>> from bondwise.qml.protein import LatchQTN, PathQTN, QTNClassifier
@@ -77,7 +77,7 @@ class QTNClassifier(ProteinClassifier):
     def log10_postselection(self, sequences: Sequence[str]) -> np.ndarray:
         """log10 of the probability (N,) that one run of a protein's circuit passes all its post-selections.
 
-        Zeros if the model is legal on hardware. At −12 one shot in 10¹² counts.
+        Zeros if the model is legal on hardware. At −12, one shot in 10¹² counts.
         """
         check_fitted(self)
         sentences = self._sentences(sequences)
@@ -183,7 +183,7 @@ class Readout(nn.Module):
         self.register_buffer("scale", torch.ones(features))
 
     def calibrate(self, values: torch.Tensor) -> None:
-        """Shift and scale these values (B, features) to mean 0 and deviation 1, by a factor of 30 at most."""
+        """Shift and scale these values (B, features) to mean 0 and deviation 1, by a factor of at most 30."""
         self.centre.copy_(values.mean(0))
         self.scale.copy_(1 / values.std(0).clamp(min=1 / _STEEPEST))
 
@@ -216,7 +216,7 @@ class SentenceNetwork(nn.Module):
         self.readout = Readout(core.qubits, outputs)
 
     def calibrate(self, sentences: Sequence[np.ndarray]) -> None:
-        """Scale the readout to what these tokenized sentences give."""
+        """Calibrate the readout on these tokenized sentences."""
         groups = batches([len(s) for s in sentences], _CALIBRATION, shuffle=False)
         with torch.no_grad():
             values = [z_values(self.core(padded(sentences, numbers))[0]) for numbers in groups]

@@ -69,7 +69,7 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def predicted(logits: torch.Tensor) -> torch.Tensor:
-    """Class indices (B,) of logits."""
+    """Predicted class indices (B,) from logits."""
     return (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
 
 

@@ -19,11 +19,12 @@ class TreeQTN(BoxQTN):
 
     Args:
         qubits: Number of qubits of every wire.
-        boxes: 1 is uniform (uCTN); n > 1 is hierarchical (hCTN): one box per level, the last one for all
-            higher levels.
+        boxes: Number of different boxes: 1 is uniform (uCTN); n > 1 is hierarchical (hCTN), with one box per
+            level and the last one for all higher levels.
         discard: Whether the wire left over by a merge is traced out. False post-selects it on |0⟩ as in the
             paper, which is useless on hardware, see `log10_postselection`.
-        ansatz: `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`, see `Ansatz`.
+        ansatz: Name of the ansatz, `"sim14"`, `"sim15"`, `"iqp"`, `"strongly"`, `"reupload"` or `"exchange"`,
+            see `Ansatz`.
         layers: Number of layers of the ansatz.
 
     Example:

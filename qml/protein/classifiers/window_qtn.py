@@ -28,8 +28,9 @@ class WindowQTN(WindowedQTN):
         stride: Number of words from the start of one window to the next.
         filters: Number of circuits with angles of their own, like the channels of a convolution.
         entangle: Whether the circuits have entangling gates; False is an ablation.
-        start: `"tensor-network"` first trains a classical tensor network for as many epochs and fits the
-            circuit to it, see `tensor_network_start`; `"angles"` starts from random angles.
+        start: Starting point: `"tensor-network"`, which first trains a classical tensor network for the same
+            number of epochs and fits the circuit to it, see `tensor_network_start`, or `"angles"` for random
+            angles.
 
     Example:
         >>> from bondwise.qml.protein import WindowQTN, synthetic_proteins
@@ -55,7 +56,7 @@ class WindowQTN(WindowedQTN):
         """Trained angles in radians by the name of the box in the diagrams.
 
         Args:
-            filter: Number of the circuit.
+            filter: Index of the filter.
 
         Raises:
             UsageError: If `filter` is out of range.
@@ -69,7 +70,7 @@ class WindowQTN(WindowedQTN):
 
         Args:
             sequence: A protein, preferably short: the diagram has a circuit for every window.
-            filter: Number of the circuit that reads the windows.
+            filter: Index of the filter that reads the windows.
 
         Returns:
             A `lambeq.backend.quantum.Diagram` whose open wires are the qubits of all windows, in their order,

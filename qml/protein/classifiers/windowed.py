@@ -1,4 +1,4 @@
-"""What the classifiers that read windows share: initial angles and diagrams."""
+"""Base class of the classifiers that read windows: initial angles and diagrams."""
 
 from __future__ import annotations
 

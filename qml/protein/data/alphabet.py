@@ -68,10 +68,11 @@ def standardize(sequence: str) -> str:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The words of proteins.
+    """The words into which proteins are divided.
 
     Args:
-        name: `"residues"` (20 letters), `"murphy10"`, `"murphy4"` or `"hp"` (groups of residues).
+        name: Name of the alphabet, `"residues"` (20 letters), `"murphy10"`, `"murphy4"` or `"hp"` (groups of
+            residues).
         k: Number of letters in a word. Words do not overlap; up to k − 1 letters left over at the end are
             dropped, except in sequences shorter than k, whose last letter is repeated.
 

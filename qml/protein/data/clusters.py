@@ -68,9 +68,9 @@ _BLOSUM62 = """
 def homology_clusters(
     sequences: Sequence[str], *, identity: float = 0.3, progress: bool = True
 ) -> np.ndarray:
-    """Number the family of every protein.
+    """Assign every protein to a family.
 
-    The docstring of this module says which homologues are found and which may be missed.
+    The docstring of this module describes which homologues are found and which may be missed.
 
     Args:
         sequences: N proteins.

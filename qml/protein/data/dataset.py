@@ -1,9 +1,9 @@
 """Proteins from files: sequences and, if the file has them, labels, accessions and splits.
 
 Tables are CSV with a line of column names, or TSV as UniProt writes it; FASTA names its entries in headers
-such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. The first line of a file tells
-its format, and its first bytes whether it is gzipped; its name does not matter. `BONDWISE_MAX_PROTEIN_BYTES`
-and `BONDWISE_MAX_PROTEINS` limit the content of a file.
+such as `>P12345 label=membrane split=train` or `>sp|P12345|AATM_RABIT ...`. The format of a file is
+recognized by its first line, and gzip by its first bytes; its name does not matter.
+`BONDWISE_MAX_PROTEIN_BYTES` and `BONDWISE_MAX_PROTEINS` limit the content of a file.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # they could move a 
 
 @dataclass(frozen=True)
 class ProteinSet:
-    """N proteins.
+    """A set of N proteins.
 
     Attributes:
         sequences: Sequences in the 20 standard residues.
         labels: Class of every protein, or None.
         accessions: Name of every protein, or None.
-        splits: "train", "valid" or "test" for every protein; None if they are not divided.
+        splits: "train", "valid" or "test" for every protein; None if they are not split.
         synthetic: Whether `synthetic_proteins` made them.
-        classes: The different labels, sorted; empty without labels.
+        classes: Distinct labels, sorted; empty without labels.
 
     Raises:
-        UsageError: If there are not N labels, accessions or splits.
+        UsageError: If the number of labels, accessions or splits is not N.
 
     Example:
         >>> from bondwise.qml.protein import ProteinSet
@@ -74,7 +74,7 @@ class ProteinSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The different labels, sorted; empty without labels."""
+        """Distinct labels, sorted; empty without labels."""
         return tuple(sorted(set(self.labels or ())))
 
     def select(self, split: str) -> ProteinSet:
@@ -84,12 +84,12 @@ class ProteinSet:
             split: "train", "valid" (also "validation", "val", "dev") or "test".
 
         Raises:
-            UsageError: If the split is unknown or has no proteins, or the proteins are not divided.
+            UsageError: If the split is unknown or has no proteins, or the proteins are not split.
         """
         if split not in _SPLITS:
             raise unknown_name("split", str(split), _SPLITS)
         if self.splits is None:
-            raise UsageError("these proteins are not divided; divide them with homology_split.")
+            raise UsageError("these proteins are not split; split them with homology_split.")
         chosen = [index for index, name in enumerate(self.splits) if name == _SPLITS[split]]
         if not chosen:
             raise UsageError(f"no protein is in split {split!r}; there are {sorted(set(self.splits))}.")
@@ -129,9 +129,9 @@ def read_proteins(
     """Read proteins from CSV, TSV or FASTA, gzipped or not.
 
     Tables need a column `sequence`; the columns `label`, `split` and `accession` (or UniProt's `Entry`) are
-    read if they exist. Upper and lower case do not matter, and other columns serve `where` only. An
-    apostrophe before `=`, `+`, `-` or `@`, which tells a spreadsheet that a cell is text, is removed. In
-    FASTA the accession is the first word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and
+    read if they exist. Case does not matter, and other columns are used by `where` only. An
+    apostrophe before `=`, `+`, `-` or `@`, which marks a cell as text in a spreadsheet, is removed. In FASTA,
+    the accession is the first word of the header, or its second field in `sp|P12345|NAME`, `tr|…` and
     `ref|…`; `label=`, `split=` and any other `key=` extend to the next key. Lines end with \\n, \\r\\n or
     \\r. Splits are train, valid (or validation, val, dev) and test. Sequences are standardized. Proteins with
     the same accession, label, sequence and split are kept once.
@@ -141,7 +141,7 @@ def read_proteins(
         where: Required value of a column, such as `{"primary": "1"}`; other rows are skipped.
         min_length: Minimum number of residues, after standardizing; shorter proteins are left out.
         max_length: Maximum number of residues; longer proteins are left out. None accepts up to 100,000 and
-            raises beyond.
+            raises an error beyond.
         labeled: Whether labels of at least two classes are required. With False, proteins are read for
             prediction, and their labels are None unless all of them have one.
 
@@ -150,8 +150,8 @@ def read_proteins(
 
     Raises:
         UsageError: If the file cannot be read or exceeds a limit, two columns have the same meaning, no
-            protein remains, or a row is invalid, with its place. A protein with two labels is invalid, and so
-            is a sequence in two splits, because a test on training data is worthless.
+            protein remains, or a row is invalid; the message names its place. A protein with two labels is
+            invalid, and so is a sequence in two splits, because a test on training data is worthless.
 
     Example:
         >>> from pathlib import Path
@@ -177,7 +177,7 @@ def read_proteins(
         for name, value in (("accession", accession), ("label", label)):
             if strange := _CONTROL.search(value):
                 raise UsageError(
-                    f"{place}: the {name} holds the control character {strange[0]!r}; take it out."
+                    f"{place}: the {name} holds the control character {strange[0]!r}; remove it."
                 )
         place += f" ({accession[:40]})" if accession else ""
         if len(row["sequence"]) > longest:
@@ -200,7 +200,7 @@ def read_proteins(
         split = _split(place, row.get("split", ""))
         if accession and label and label_of.setdefault(accession, label) != label:
             before = label_of[accession]
-            raise UsageError(f"{place} is labeled {label[:40]!r} and before {before[:40]!r}; keep one.")
+            raise UsageError(f"{place} is labeled {label[:40]!r} here and {before[:40]!r} earlier; keep one.")
         if split_of.setdefault(sequence, split) != split:
             raise UsageError(
                 f"{place}: the same sequence is in split {split_of[sequence] or 'none'!r} and in "
@@ -208,8 +208,8 @@ def read_proteins(
             )
         if found and bool(accession) != bool(next(iter(found))[0]):
             raise UsageError(
-                f"{place} has {'an' if accession else 'no'} accession, unlike those before; give all or none "
-                "of them one."
+                f"{place} has {'an' if accession else 'no'} accession, unlike those before it; give every "
+                "protein one, or none."
             )
         found[accession, label, sequence, split] = None
         require_within("proteins", len(found), path)
@@ -286,7 +286,7 @@ def _lines(path: Path) -> Iterator[str]:
             f"{path} is truncated or damaged: its gzip stream ends early; copy it again."
         ) from None
     except OSError as error:
-        raise UsageError(f"cannot read the proteins {path}: {error.strerror}.") from None
+        raise UsageError(f"cannot read proteins from {path}: {error.strerror}.") from None
 
 
 def _size(content: Any) -> int:

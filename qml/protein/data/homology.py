@@ -1,7 +1,7 @@
 """Training, validation and test sets that do not separate homologous proteins.
 
 Families from `homology_clusters` are assigned to one set each, the largest first. Each goes to the set that
-increases χ² of the division least: the sum over sets and labels of (count − wanted)² / wanted.
+increases χ² of the split least: the sum over sets and labels of (count − wanted)² / wanted.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def homology_split(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[str, ...]:
-    """Divide proteins so that every family found by a search is in one set.
+    """Split proteins so that every family found by a search is in one set.
 
     Equal sequences are never separated. Homologues that the search misses may be;
     `bondwise.qml.protein.data.clusters` states the share that it finds at a given identity.
 
     Args:
         sequences: N proteins.
-        labels: N classes, each divided in the same proportion as far as families allow; None balances only
+        labels: N classes, each split in the same proportion as far as families allow; None balances only
             the sizes.
         fractions: Shares of train, valid and test, which sum to 1; only train's must be positive.
         identity: Smallest share of identical residues of two homologues, from 0.2 to 1.

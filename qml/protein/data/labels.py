@@ -29,7 +29,7 @@ def training_labels(sequences: Sequence[str], labels: Sequence[Hashable]) -> tup
     """Classes and class indices of a training set.
 
     Args:
-        sequences: Proteins, of which only the number matters.
+        sequences: Proteins; only their number matters.
         labels: One label per protein: text or whole numbers in a list, an array or a column of a table.
 
     Returns:
@@ -57,7 +57,7 @@ def validation_labels(
 
     Args:
         classes: Sorted classes of the training set.
-        sequences: Proteins, of which only the number matters.
+        sequences: Proteins; only their number matters.
         labels: One label per protein.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Synthetic proteins for trying classifiers; they support no claim about nature.
+"""Synthetic proteins for trying out classifiers; they support no claim about nature.
 
 Background residues follow the frequencies of UniProtKB/Swiss-Prot. "membrane-like" proteins have one to eight
 hydrophobic segments of 18 to 24 residues with mostly charged ends, like membrane helices. "soluble-like"
@@ -25,7 +25,7 @@ _SPLITS = (("train", 0.6), ("valid", 0.2), ("test", 0.2))
 
 
 def synthetic_proteins(size: int = 600, *, seed: int = 0, noise: float = 0.05) -> ProteinSet:
-    """Make proteins of two classes with 80 to 400 residues, divided into train, valid and test.
+    """Make proteins of two classes with 80 to 400 residues, split into train, valid and test.
 
     Args:
         size: Number of proteins, at least 10; half of each class, before noise.

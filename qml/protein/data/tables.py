@@ -1,4 +1,4 @@
-"""Tables of proteins: reads CSV and TSV, writes CSV.
+"""Tables of proteins: CSV and TSV are read, CSV is written.
 
 A spreadsheet runs a cell that starts with `=`, `+`, `-` or `@` as a formula. Such text is therefore written
 with an apostrophe in front, which the reader removes again; numbers are written unchanged.

@@ -1,7 +1,7 @@
-"""Labelled proteins from UniProt: one query per subcellular location, page by page, resumable.
+"""Labeled proteins from UniProt: one query per subcellular location, page by page, resumable.
 
 The service is UniProt's REST interface, `/uniprotkb/search`: tab-separated pages of up to 500 entries, the
-cursor of the next page in a `Link` header, the number of all entries in `X-Total-Results`. Its content is
+cursor of the next page in a `Link` header, the total number of entries in `X-Total-Results`. Its content is
 licensed under CC BY 4.0; name the UniProt Consortium when you use it.
 """
 
@@ -39,7 +39,7 @@ _TERM = re.compile(r"SL-[0-9]{4}")
 
 @dataclass(frozen=True)
 class UniProtDownload:
-    """What `fetch_uniprot` wrote.
+    """Result of `fetch_uniprot`.
 
     Attributes:
         path: The CSV file.
@@ -87,7 +87,7 @@ def fetch_uniprot(
         locations: UniProt's location term by label, such as `{"cytoplasm": "SL-0086", "membrane": "SL-0039"}`
             (SL-0039 is the cell membrane). A protein with more than one of the locations is left out.
         path: CSV file, written at the end; its folder must exist.
-        reviewed: Whether only entries of Swiss-Prot are downloaded.
+        reviewed: Whether to download only entries of Swiss-Prot.
         organism: NCBI taxonomy number, such as 9606 for human; None for all organisms.
         min_length: Minimum number of residues.
         max_length: Maximum number of residues.

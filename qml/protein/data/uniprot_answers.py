@@ -1,6 +1,6 @@
-"""Answers of UniProt's REST service: repeated while it is busy, bounded in size, and never trusted.
+"""Requests to UniProt's REST service: repeated while it is busy, limited in size, and never trusted.
 
-Nothing is fetched from another host than the given one, text from the server reaches the terminal only as
+Nothing is fetched from any host other than the given one, text from the server reaches the terminal only as
 plain letters, and an answer that unpacks to more than a limit is dropped.
 """
 
@@ -61,7 +61,7 @@ def in_letters(text: str) -> str:
 
 
 def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
-    """Headers and text of an answer.
+    """Fetch the headers and the text of an answer.
 
     Args:
         url: Address of the service, accepted by `check_address`.
@@ -96,8 +96,8 @@ def get(url: str, parameters: Mapping[str, Any]) -> tuple[Mapping[str, str], str
         time.sleep(pause)
         wait *= 2
     raise RunError(
-        f"{url} failed {attempt} times, last: {in_letters(reason)}; repeat the call later, and it continues "
-        "where it stopped."
+        f"{url} failed {attempt} times, last: {in_letters(reason)}; repeat the call later to continue where "
+        "it stopped."
     )
 
 

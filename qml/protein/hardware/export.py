@@ -96,10 +96,10 @@ def network_of(model: Any) -> Any:
     """The trained network of a quantum tensor network classifier.
 
     Raises:
-        UsageError: If the model is of another kind.
+        UsageError: If the model is not a quantum tensor network classifier.
     """
     if not isinstance(model, QTNClassifier):
-        raise UsageError(f"{kind_of(model)} has no circuit; give a WindowQTN, a LatchQTN or the like.")
+        raise UsageError(f"{kind_of(model)} has no circuit; give a quantum tensor network such as WindowQTN.")
     check_fitted(model)
     return model.network_
 
@@ -137,7 +137,7 @@ def window_circuit(model: WindowQTN, *, filter: int = 0, length: int | None = No
     Args:
         model: Fitted WindowQTN.
         filter: Index of the filter.
-        length: Number of words in the window; None is `model.window`. The circuit of a shorter protein ends
+        length: Number of words in the window; None for `model.window`. The circuit of a shorter protein ends
             early, because the boxes between the words are not the identity.
 
     Raises:

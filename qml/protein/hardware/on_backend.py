@@ -80,7 +80,7 @@ def predict_on_backend(
         backend: Anything that `get_backend` accepts: a name, a `Backend`, or an estimator, such as one that
             mitigates errors. An estimator that folds circuits cannot run dynamic ones.
         shots: Number of shots per circuit; None for exact values if the backend has them. Exact values of
-            dynamic circuits need a density matrix, as `"aer:density_matrix"` and noisy backends have;
+            dynamic circuits need a density matrix, which `"aer:density_matrix"` and noisy backends provide;
             `"aer:density_matrix"` is also the fastest way to sample dynamic circuits.
         seed: Random seed for sampling.
         progress: Whether to show a progress bar.
@@ -107,7 +107,9 @@ def predict_on_backend(
     if not isinstance(network, PooledWindows):
         return _by_proteins(model, sequences, place, shots, seed, progress)
     if shots == 1:
-        raise UsageError("shots is 1, which does not show how shots scatter; give at least 2, better 256.")
+        raise UsageError(
+            "shots is 1, which does not show how shots scatter; give at least 2, preferably 256."
+        )
     return _by_windows(cast(WindowQTN, model), network, sentences, place, shots, seed, progress)
 
 

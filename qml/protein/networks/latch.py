@@ -30,8 +30,8 @@ class Latch(nn.Module):
         ansatz: Ansatz of the boxes of a window.
         layers: Number of layers of the LATCH box.
         spread: Standard deviation of the initial angles of the windows, radians.
-        latch_spread: Standard deviation of the initial angles of the LATCH box, radians; far from the
-            identity training gets stuck.
+        latch_spread: Standard deviation of the initial angles of the LATCH box, in radians; far from the
+            identity, training gets stuck.
 
     Example:
         >>> import torch

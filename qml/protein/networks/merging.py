@@ -27,7 +27,7 @@ class Merging(nn.Module):
         ansatz: Ansatz of the boxes.
         boxes: Number of different merging boxes; 1 is uniform.
         discard: Whether the second wire is traced out instead of post-selected on |0⟩.
-        spread: Standard deviation of the initial angles, radians.
+        spread: Standard deviation of the initial angles in radians.
 
     Example:
         >>> import torch

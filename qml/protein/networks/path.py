@@ -38,9 +38,9 @@ class PathNetwork(nn.Module):
         discard: Whether the second wire of a STAIR box, or the ancilla, is traced out instead of
             post-selected on |0⟩.
         ancillas: Qubits that every residue gate adds and its MIX box removes.
-        end: Whether a last END box rotates the memory, so that the axis of the measurement is trained; needs
+        end: Whether a final END box rotates the memory, so that the axis of the measurement is trained; needs
             `"gates"` without ancillas.
-        spread: Standard deviation of the initial angles, radians.
+        spread: Standard deviation of the initial angles in radians.
 
     Example:
         >>> import torch
@@ -108,7 +108,7 @@ class PathNetwork(nn.Module):
         return probabilities(state, pure=self.pure), 2 * log / math.log(10)
 
     def final(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Final states (B, D) of norm 1 (pure) or trace 1 (mixed), and the log (B,) of the norm before."""
+        """Final states (B, D) of norm 1 (pure) or trace 1 (mixed), and the log (B,) of the original norm."""
         start = self._word_states()[tokens[:, 0]] if self.states else self._start(len(tokens))
         steps = tokens[:, 1:] if self.states else tokens
         box = torch.arange(steps.shape[1], device=tokens.device).clamp(max=self.boxes - 1)

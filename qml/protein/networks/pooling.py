@@ -1,7 +1,7 @@
-"""Pools the values of all windows of a protein: mean, extremes, means near both ends, and a count.
+"""Pooling of the values of all windows of a protein: mean, extremes, means near both ends, and a count.
 
 The extremes are log-sum-exps, with a trained sharpness k, of the values and of their negatives. With only one
-of the two, most starts end in a bad minimum, because the sign that the windows learn first decides.
+of the two, most starts end in a bad minimum, because the sign that the windows happen to learn first decides.
 
 Sampling makes extremes look larger than they are: with noise of variance v, E[exp(k z)] is
 exp(k z + k² v / 2) to leading order. `variance` corrects for this.

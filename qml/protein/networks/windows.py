@@ -1,6 +1,6 @@
 """Windows of a protein, each read by a short circuit of residue gates that measures ⟨Z⟩ and ⟨ZZ⟩.
 
-The mark of a membrane protein is a stretch of about twenty hydrophobic residues. A window sees all of it,
+The hallmark of a membrane protein is a stretch of about twenty hydrophobic residues. A window sees all of it,
 while a path over the whole protein would have to learn to forget the rest. Every window starts from |0…0⟩.
 """
 

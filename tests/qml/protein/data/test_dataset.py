@@ -93,7 +93,7 @@ def test_select_classes_and_print():
             "test",
             r"no protein is in split 'test'; there are \['train'\]",
         ),
-        (ProteinSet(("MK",)), "test", "not divided; divide them with homology_split"),
+        (ProteinSet(("MK",)), "test", "not split; split them with homology_split"),
     ],
 )
 def test_wrong_selections(proteins, split, message):
@@ -123,7 +123,10 @@ def test_lengths_must_agree():
         ("sequence,label\nMK\n", "line 2: 1 values for 2 columns"),
         ("sequence,label\nMK,a,b\n", "line 2: 3 values for 2 columns"),
         ('sequence,label\n"MK,a\nMW,b\n', "not valid CSV"),
-        ("accession,sequence,label\nP1,MK,a\nP1,MW,b\n", r"line 3 \(P1\) is labeled 'b' and before 'a'"),
+        (
+            "accession,sequence,label\nP1,MK,a\nP1,MW,b\n",
+            r"line 3 \(P1\) is labeled 'b' here and 'a' earlier",
+        ),
         (
             "sequence,label,split\nMK,a,train\nMW,b,tset\n",
             "line 3: unknown split 'tset'. Did you mean 'test'",
@@ -135,7 +138,7 @@ def test_lengths_must_agree():
         ),
         (">a label=x\nMK\n>b label=y\n", r"line 3 \(b\): the sequence '' has no residues"),
         (">a\nMK\n", r"line 1 \(a\) has no label; training needs"),
-        (">a label=x\nMK\n>a label=y\nMW\n", r"line 3 \(a\) is labeled 'y' and before 'x'"),
+        (">a label=x\nMK\n>a label=y\nMW\n", r"line 3 \(a\) is labeled 'y' here and 'x' earlier"),
     ],
 )
 def test_wrong_files_are_named_with_the_place(tmp_path, content, message):
