@@ -46,7 +46,8 @@ class Backend:
         differentiable: Whether the exact state is simulated in this process and can be differentiated.
         optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
             reported errors.
-        default_shots: Number of shots if none is given and values are not exact. None: the estimator's own.
+        default_shots: Number of shots if none is given and values are not exact; None for the estimator's
+            own.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -146,7 +147,7 @@ class Backend:
         if shots is None and not self.exact:
             shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
-        # a PUB's own precision would win over `shots`, which holds for the whole job
+        # a PUB's own precision would override `shots`, which holds for the whole job
         plain = estimator_pubs(pubs)
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
@@ -192,7 +193,7 @@ class Backend:
     ) -> float:
         """Estimate how long `run` takes for one parameter set on one core, in seconds.
 
-        0 if the backend does not simulate noise on this machine.
+        The estimate is 0 if the backend does not simulate noise on this machine.
 
         Args:
             circuit: Circuit before or after `transpile`.
@@ -255,8 +256,8 @@ def placed(
 ) -> Sequence[SparsePauliOp]:
     """Observables on the qubits of `circuit`, moved to where `Backend.transpile` placed these in `isa`.
 
-    A circuit that the backend did not change may carry the layout of an earlier transpilation; observables
-    are already on the qubits that it has now.
+    A circuit that the backend did not change may carry the layout of an earlier transpilation; its
+    observables already refer to its current qubits.
     """
     if isa is circuit or isa.layout is None:
         return operators
@@ -275,7 +276,7 @@ def _spent(pub: EstimatorPub, metadata: dict[str, Any]) -> int:
 
 
 def _with_error(part: PubResult) -> PubResult:
-    """The result with its error: StatevectorEstimator adds one of the target precision and reports 0."""
+    """The result with its true error: StatevectorEstimator adds one of the target precision but reports 0."""
     precision = part.metadata.get("target_precision")
     if not precision or "shots" in part.metadata or np.any(part.data["stds"]):
         return part

@@ -43,10 +43,10 @@ def estimate(
     backend: BackendLike = "statevector",
     seed: int | None = None,
 ) -> Estimate:
-    """Expectation values of a circuit's final state, in one job.
+    """Compute expectation values of a circuit's final state, in one job.
 
     Args:
-        circuit: A circuit or gate. Final measurements are left out: the state before them counts.
+        circuit: A circuit or gate. Final measurements are left out: values refer to the state before them.
         observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`,
             label or `SparseObservable`, `{"ZZ": 1.0}` or `[("ZZ", 1.0)]` (qubit 0 is the rightmost letter),
             or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
@@ -60,8 +60,8 @@ def estimate(
         `value` and `std` of shape (*batch), with K as last axis for a sequence; `shots` is the total spent.
 
     Raises:
-        UsageError: If observables are not Hermitian or act on another number of qubits, the number of
-            parameters is wrong, angles are not finite, or the backend cannot run the circuit.
+        UsageError: If an observable is not Hermitian or acts on another number of qubits, the number of
+            parameters is wrong, an angle is not finite, or the backend cannot run the circuit.
 
     Example:
         >>> from qiskit import QuantumCircuit

@@ -67,14 +67,14 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
     """Finite real numbers with one column per name, as a contiguous float64 array (*batch, len(names)).
 
     Args:
-        what: What they are called in messages.
+        what: Name of the numbers in messages.
         given: An array, nested lists or a tensor, on any device and with or without a gradient.
         names: Names of the columns.
-        owner: What has these names, for messages: "circuit" or "module".
+        owner: What the names belong to, for messages: "circuit" or "module".
         batch: Whether there may be leading axes.
 
     Raises:
-        UsageError: If they are not real numbers, have another number of columns, or one is not finite.
+        UsageError: If they are not real numbers, one is not finite, or the number of columns is wrong.
     """
     count = len(names)
     accepted = f"pass real numbers of shape {f'(*batch, {count})' if batch else f'({count},)'}."
@@ -102,7 +102,7 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first three names in brackets, to follow a number of them in a message."""
+    """The first three names in parentheses, to follow their number in a message."""
     return f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
 
 
@@ -134,7 +134,7 @@ def kept_columns(before: QuantumCircuit, after: QuantumCircuit, angles: np.ndarr
 
 @contextmanager
 def finite_angles() -> Iterator[None]:
-    """While circuits are bound in this block, an angle such as 1/x at 0 or log(x) at -1 raises UsageError."""
+    """A context for binding circuits, in which an angle such as 1/x at 0 or log(x) at -1 is a UsageError."""
     try:
         yield
     except (ZeroDivisionError, TypeError) as error:

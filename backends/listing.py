@@ -9,7 +9,7 @@ from bondwise.backends.simulators.fake import describe, fake_devices
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """A backend in the list.
+    """A backend as listed by `list_backends`.
 
     Attributes:
         name: Name that `get_backend` takes.
@@ -30,7 +30,7 @@ class BackendInfo:
 
 
 def list_backends() -> list[BackendInfo]:
-    """All simulators, then all device snapshots from the smallest to the largest.
+    """List all simulators, then all device snapshots from the smallest to the largest.
 
     Example:
         >>> from bondwise.backends import list_backends

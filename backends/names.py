@@ -35,7 +35,7 @@ _IBM = "qiskit_ibm_runtime.ibm_backend.IBMBackend"
 
 
 def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None) -> Backend:
-    """The backend of a name or of a Qiskit object.
+    """Return the backend for a name or a Qiskit object.
 
     Args:
         name_or_object: One of
@@ -132,7 +132,7 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
 
 @lru_cache(maxsize=32)
 def _named(name: str) -> Backend:
-    """Cached by name, so that later callers find the circuits that the backend has compiled."""
+    """The backend of a name, cached so that later callers find the circuits that it has compiled."""
     kind, _, rest = name.partition(":")
     if name == "statevector" or kind == "aer":
         from bondwise.backends.simulators.aer import aer_backend
@@ -148,7 +148,7 @@ def _named(name: str) -> Backend:
 
 @lru_cache(maxsize=16)
 def _kept(device: BackendV2) -> Backend:
-    """Cached by identity, so that later calls find the circuits that the backend has compiled."""
+    """The backend of a device, cached so that later calls find the circuits that it has compiled."""
     return _device(device)
 
 

@@ -52,11 +52,11 @@ class SamplerOptions:
 
 
 class Estimator(BaseEstimatorV2):
-    """An estimator that says which precision it defaults to and takes a seed."""
+    """An estimator with a default precision, whose `run` takes a seed."""
 
     @property
     def default_precision(self) -> float:
-        """Target standard error of PUBs that do not set one: 0, exact values."""
+        """Target standard error of PUBs that do not set one: 0, which means exact values."""
         return 0.0
 
     @property
@@ -81,7 +81,7 @@ class Estimator(BaseEstimatorV2):
 
 
 class Sampler(BaseSamplerV2):
-    """A sampler that says how many shots it defaults to and takes a seed."""
+    """A sampler with a default number of shots, whose `run` takes a seed."""
 
     @property
     def default_shots(self) -> int:
@@ -164,19 +164,19 @@ def observables_array(observables: ObservablesArrayLike) -> ObservablesArray:
 
 
 def check_shots(shots: int | None, otherwise: str = "None for exact values") -> int | None:
-    """`shots` if it is None, which stands for `otherwise`, or a positive whole number.
+    """Return `shots` if it is a positive whole number, or None, which stands for `otherwise`.
 
     Raises:
-        UsageError: It is anything else.
+        UsageError: If `shots` is anything else.
     """
     return None if shots is None else whole_number("shots", shots, otherwise=otherwise)
 
 
 def sampler_shots(shots: int | None) -> int:
-    """The number of shots of a sampler, 4096 for None.
+    """Return the number of shots of a sampler, 4096 for None.
 
     Raises:
-        UsageError: It is not a positive whole number.
+        UsageError: If `shots` is not a positive whole number.
     """
     return check_shots(shots, f"None for {DEFAULT_SHOTS}") or DEFAULT_SHOTS
 

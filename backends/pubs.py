@@ -23,8 +23,8 @@ def estimator_pubs(pubs: Any, precision: float | None = None) -> list[EstimatorP
     """PUBs for an estimator.
 
     Args:
-        pubs: `(circuit, observables, parameter_values, precision)`, the last two if needed. An observable is
-            anything that `as_operator` takes; several are arrays or lists as in Qiskit.
+        pubs: `(circuit, observables, parameter_values, precision)`, where the last two may be omitted. An
+            observable is anything that `as_operator` takes; several are arrays or lists as in Qiskit.
         precision: Precision of PUBs that do not set one.
 
     Raises:
@@ -40,7 +40,7 @@ def sampler_pubs(pubs: Any) -> list[SamplerPub]:
     """PUBs for a sampler.
 
     Args:
-        pubs: Circuits, or `(circuit, parameter_values, shots)`, the last two if needed.
+        pubs: Circuits, or `(circuit, parameter_values, shots)`, where the last two may be omitted.
 
     Raises:
         UsageError: If a PUB cannot be read.

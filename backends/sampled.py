@@ -121,7 +121,7 @@ class NativeRotations:
         self._translated = lru_cache(maxsize=256)(self._translate)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._target,)  # without the cache
+        return type(self), (self._target,)  # the cache is not pickled
 
     def __call__(self, letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:
         """The gates before the measurement of these letters."""

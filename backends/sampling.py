@@ -79,7 +79,7 @@ def sample(
     """Run a circuit and return the bits of its classical registers.
 
     Args:
-        circuit: Any circuit; measurements and branches in the middle are allowed. Without any measurement,
+        circuit: Any circuit; mid-circuit measurements and branches are allowed. Without any measurement,
             all qubits are measured at the end into a register `meas` (the circuit's own if it has one of that
             size; `meas_` if the name is taken by another size). Classical bits outside of registers are
             returned as a register `c`.

@@ -32,7 +32,7 @@ class CircuitModule(torch.nn.Module):
     """A circuit as a torch module whose weight is its parameters.
 
     Without inputs, `module()` is the state or the expectation values at the module's weight. With inputs,
-    `module(x)` is the same for every row of x, so that the module can stand between the layers of an
+    `module(x)` computes the same for each row of x, so that the module can stand between the layers of an
     `nn.Sequential`. `state_dict()` holds the weight alone. A copy by `copy.deepcopy` has its own weight and
     shares the circuit and the backend.
 
@@ -72,9 +72,9 @@ class CircuitModule(torch.nn.Module):
 
     Raises:
         UsageError: If an input is not a parameter of the circuit, the initial weight has the wrong shape or
-            is not finite, the state is requested of a circuit with measurements, resets or branches or from
-            another backend, or `expectation` refuses an argument. When called: if inputs are missing, have
-            the wrong shape or are not finite, or the states take more than 8 GiB.
+            is not finite, the state of a circuit with measurements, resets or branches or on another backend
+            is requested, or `expectation` refuses an argument. When called: if inputs are missing, have the
+            wrong shape or are not finite, or the states take more than 8 GiB.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -144,7 +144,7 @@ class CircuitModule(torch.nn.Module):
         return outputs.to(_complex(dtype) if outputs.is_complex() else dtype)
 
     def extra_repr(self) -> str:
-        """The text between the brackets when the module is printed."""
+        """The text between the parentheses when the module is printed."""
         count = None
         if self.observables is not None:
             count = 1 if is_observable(self.observables) else len(self.observables)

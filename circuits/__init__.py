@@ -1,9 +1,10 @@
-"""What can be said about Qiskit circuits and Pauli sums without running them.
+"""Reading, checking and analyzing Qiskit circuits and Pauli sums, without running them.
 
-Front doors turn whatever users pass into a `QuantumCircuit` or a `SparsePauliOp`, with one rule for what is
-Hermitian. Circuits are read from files safely, given true gate names, freed of final measurements, written
-out in gates, counted (CX gates, two-qubit depth) and fingerprinted; and their gate angles become functions of
-their parameters, which is what gradients are built on. The other rooms use these functions, and so can you.
+`as_circuit` and `as_operator` turn what users pass into a `QuantumCircuit` or a `SparsePauliOp`, with one
+rule for what counts as Hermitian. Circuits are read safely from files, their operations get names that match
+what they do, and composite operations are written out as gates. CX gates and two-qubit depth are counted, and
+gate angles become functions of the circuit's parameters, on which gradients are built. All other packages of
+bondwise except `runs` build on this one.
 """
 
 import lazy_loader

@@ -87,7 +87,7 @@ class Angles:
         """Evaluate all angles.
 
         Args:
-            parameters: Array or tensor of any interface that PennyLane knows, of shape (*batch, P), in
+            parameters: Array or tensor of any interface that PennyLane supports, of shape (*batch, P), in
                 radians.
 
         Returns:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class CircuitCache(Generic[T]):
-    """Results for the circuits used last, to be shared between threads.
+    """Results for the most recently used circuits, shared safely between threads.
 
     Args:
         size: Number of circuits to keep; the least recently used one is dropped first.
@@ -27,11 +27,11 @@ class CircuitCache(Generic[T]):
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # copies and pickles start empty: every entry can be made again
+        # copies and pickles start empty: every entry can be recomputed
         return type(self), (self._size,)
 
     def get(self, circuit: QuantumCircuit, make: Callable[[], T], extra: Hashable = None) -> T:
-        """The entry of a circuit, made now if it is not in the cache.
+        """Return the entry of a circuit, which is made now if it is not in the cache.
 
         Args:
             circuit: The circuit; it may be changed afterwards.
@@ -56,7 +56,7 @@ class CircuitCache(Generic[T]):
                 entry = self._entries[key]
         if found:
             return _named(entry, circuit)
-        entry = make()  # outside the lock: two threads may both make it, but none waits for another circuit
+        entry = make()  # outside the lock: two threads may both make it, but neither waits for others
         with self._lock:
             self._entries[key] = entry
             while len(self._entries) > self._size:

@@ -15,12 +15,12 @@ def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     """Replace composite operations by the gates they are made of.
 
     Args:
-        circuit: A circuit with true names, see `true_names`.
+        circuit: A circuit with true names; see `true_names`.
 
     Returns:
-        The circuit itself if it has no composite operation, else a copy with the same registers and layout.
-        Operations that are not made of gates (resets, measurements, branches, and sub-circuits that contain
-        them) are kept.
+        The circuit itself if it has no composite operation, otherwise a copy with the same registers and
+        layout. Operations that are not made of gates (resets, measurements, branches, and sub-circuits that
+        contain them) are kept.
 
     Example:
         >>> from qiskit import QuantumCircuit

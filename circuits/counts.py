@@ -1,4 +1,4 @@
-"""The cost of a circuit, CX gates and two-qubit depth, by one rule wherever they are shown."""
+"""The cost of a circuit in CX gates and two-qubit depth, counted the same way everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bondwise.circuits.naming import true_names
 
 
 def cx_count(circuit: QuantumCircuit) -> int:
-    """Number of CX gates that a circuit needs, gate by gate.
+    """Count the CX gates that a circuit needs, gate by gate.
 
     A two-qubit gate counts as the fewest CX gates that make its matrix, 0 to 3: `cz` as 1, `rzz` and `iswap`
     as 2, `swap` as 3. Free angles count as generic angles. A larger gate counts as the CX gates that Qiskit
@@ -42,7 +42,7 @@ def cx_count(circuit: QuantumCircuit) -> int:
 
 
 def two_qubit_depth(circuit: QuantumCircuit) -> int:
-    """Depth of a circuit, counting only operations on two qubits.
+    """Compute the depth of a circuit, counting only operations on two qubits.
 
     Args:
         circuit: The circuit.

@@ -18,7 +18,7 @@ _AFFINE = {"ADD", "SUB", "MUL", "DIV", "RSUB", "CONJ"}
 
 
 def affine(expression: ParameterExpression | float) -> tuple[dict[Parameter, float], float] | None:
-    """Slopes and offset of an affine expression: angle = Σ cᵢ θᵢ + b.
+    """Find the slopes and the offset of an affine expression: angle = Σ cᵢ θᵢ + b.
 
     Args:
         expression: An expression or a number, in radians.
@@ -51,11 +51,11 @@ def with_constants(circuit: QuantumCircuit) -> QuantumCircuit:
     """Replace angles that do not depend on their parameters by numbers.
 
     Args:
-        circuit: The circuit. Its branches are searched too, definitions of its gates are not.
+        circuit: The circuit. Its branches are searched too, but definitions of its gates are not.
 
     Returns:
-        The circuit itself if it has no such angles, else a copy with the same registers and layout, without
-        the parameters that nothing depends on.
+        The circuit itself if it has no such angles, otherwise a copy with the same registers and layout,
+        without the parameters that nothing depends on.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -109,5 +109,5 @@ def _number(value: Any) -> Any:
         return value
     if any(isinstance(slope, ParameterExpression) or slope for slope in slopes):
         return value
-    number = complex(value.bind(dict.fromkeys(value.parameters, 0.7)))  # any point will do
+    number = complex(value.bind(dict.fromkeys(value.parameters, 0.7)))  # any point works
     return value if number.imag else number.real

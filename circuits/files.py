@@ -1,4 +1,4 @@
-"""Circuits from files in the formats QPY, OpenQASM 2 and OpenQASM 3, with errors in one line.
+"""Circuits from QPY, OpenQASM 2 and OpenQASM 3 files, with one-line errors.
 
 A file is read in a child process first (`try_apart`): Qiskit's parsers can panic, hang or take all memory.
 """
@@ -44,9 +44,9 @@ def read_circuit(path: Path) -> QuantumCircuit:
         The circuit. `declared_parameters` gives its parameters in the order of the file.
 
     Raises:
-        UsageError: If there is no such file; if it does not hold a circuit (an unknown gate is named with its
-            line); if it includes a file from elsewhere; if a number in it is not finite; or if it exceeds a
-            limit, see `bondwise.runs.limit`.
+        UsageError: If the file does not exist, does not hold a circuit (an unknown gate is named with its
+            line), includes a file from elsewhere, contains a number that is not finite, or exceeds a limit
+            (see `bondwise.runs.limit`).
 
     Example:
         >>> from pathlib import Path
@@ -83,7 +83,7 @@ def read_circuit(path: Path) -> QuantumCircuit:
 
 
 def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
-    """Parameters of a circuit in the order in which a plain list of angles gives them.
+    """Return the parameters of a circuit in the order of a plain list of angles.
 
     For circuits that `read_circuit` read from OpenQASM 3, this is the order of the input declarations; for
     others it is the order of `circuit.parameters`.
@@ -109,10 +109,11 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     """Read the angles of a circuit.
 
     Args:
-        path: JSON or `.npy` file. By name, `{"name": angle}` or, for several sets,
-            `{"name": [angle, ...]}`; names that an exporter had to rewrite may be given as they were, `x[0]`
-            for `_x_0_`. Or a plain list or array, in the order of `declared_parameters`.
-        circuit: The circuit with P parameters that the angles are for.
+        path: JSON or `.npy` file. It holds angles by name, as `{"name": angle}` or, for several sets, with a
+            list of angles for each name; or a plain list or array in the order of `declared_parameters`. A
+            name that an exporter had to rewrite may be given in its original form, such as `x[0]` for
+            `_x_0_`.
+        circuit: Circuit with P parameters to which the angles belong.
 
     Returns:
         Angles in radians, float64 of shape (P,), or (batch, P) if the file holds several sets, in the order
@@ -183,7 +184,7 @@ def _parse(content: bytes | str, path: Path) -> QuantumCircuit:
     from qiskit import qasm2, qpy
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on files of a newer Qiskit, which are read or refused
+        warnings.simplefilter("ignore")  # about files of a newer Qiskit, which are either read or refused
         if isinstance(content, bytes):
             circuits = qpy.load(BytesIO(content))
             if len(circuits) != 1:

@@ -36,11 +36,11 @@ _Places: TypeAlias = dict[Any, int]
 
 
 class UnknownContent(UsageError):
-    """A circuit has an operation whose content cannot be read from its fields."""
+    """Raised for a circuit with an operation whose content cannot be read from its fields."""
 
 
 def fingerprint(circuit: QuantumCircuit) -> str:
-    """A hash of everything in a circuit that matters, the same in every process.
+    """Hash everything in a circuit that matters, with the same result in every process.
 
     Numbers of qubits and classical bits, gates, labels, definitions, names of parameters, and numbers to the
     last bit matter. The name and the metadata of a circuit, names of registers, and the running numbers that
@@ -53,7 +53,7 @@ def fingerprint(circuit: QuantumCircuit) -> str:
         A SHA-256 hash, 64 hexadecimal digits.
 
     Raises:
-        UsageError: If the circuit has an operation whose content cannot be read; it is named.
+        UsageError: If the circuit has an operation whose content cannot be read; the message names it.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -70,7 +70,7 @@ def fingerprint(circuit: QuantumCircuit) -> str:
 def content(
     circuit: QuantumCircuit, qubits: _Places | None = None, clbits: _Places | None = None
 ) -> Hashable:
-    """Nested tuples that are equal for two circuits only if their operations are; parameters stay objects.
+    """Nested tuples, equal for two circuits only if their operations are; parameters stay objects.
 
     Args:
         circuit: The circuit.
@@ -110,7 +110,7 @@ def _operation(operation: Any) -> Hashable:
             definition = operation.definition
             if definition is None and kind not in (Gate, Instruction):
                 raise TypeError
-    except (AttributeError, CircuitError, TypeError):  # some definitions need numbers in place of parameters
+    except (AttributeError, CircuitError, TypeError):  # some definitions cannot be made with free parameters
         raise UnknownContent(f"the circuit holds '{operation.name}', which has no fingerprint.") from None
     return (
         getattr(operation, "base_class", kind),
@@ -125,7 +125,7 @@ def _operation(operation: Any) -> Hashable:
 
 
 def _branches(operation: Any, wires: tuple[int, ...], bits: tuple[int, ...], clbits: _Places) -> Hashable:
-    """Control flow. Its order of bits varies between processes, so blocks use the numbers of the circuit."""
+    """Content of control flow, with the circuit's numbers: its own order of bits varies between processes."""
     cases = [label for label, _ in operation.cases_specifier()] if operation.name == "switch_case" else []
     fields = ("label", "condition", "target", "duration", "unit", "annotations")
     said = [getattr(operation, field, None) for field in fields]

@@ -1,4 +1,4 @@
-"""Circuits without the measurements at their end, on which no expectation value depends."""
+"""Circuits without their final measurements, on which no expectation value depends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def without_measurements(circuit: Any) -> QuantumCircuit:
         circuit: A circuit or a gate.
 
     Returns:
-        A copy with true gate names, see `true_names`, or the circuit itself if there is nothing to change.
+        A copy with true gate names (see `true_names`), or the circuit itself if there is nothing to change.
         Circuits with branches or classical variables keep their measurements.
 
     Raises:
-        UsageError: If it is not a circuit.
+        UsageError: If the input is neither a circuit nor a gate.
 
     Example:
         >>> from qiskit import QuantumCircuit

@@ -1,9 +1,9 @@
 """True gate names: whatever a gate is called, it runs as what it is.
 
 Qiskit's transpiler, Aer and device targets recognize gates by name; `Operator` and `Statevector` go by class
-and definition. A custom gate called `h`, or the `unitary` in Qiskit's OpenQASM files, is therefore one thing
-here and another there. The class and the definition decide what a gate is; a name that contradicts them is
-replaced.
+and definition. A custom gate called `h`, or the `unitary` in Qiskit's OpenQASM files, therefore means one
+thing to the first and another to the second. The class and the definition decide what a gate is; a name that
+contradicts them is replaced.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
         circuit: The circuit.
 
     Returns:
-        The circuit itself if all names are true, else a copy with the same registers and layout.
+        The circuit itself if all names are true, otherwise a copy with the same registers and layout.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -158,7 +158,7 @@ def _definition(operation: Instruction) -> QuantumCircuit | None:
         return None
     try:
         return operation.definition
-    except (CircuitError, TypeError):  # needs numbers where the parameters are
+    except (CircuitError, TypeError):  # cannot be made with free parameters
         return None
 
 

@@ -1,4 +1,4 @@
-"""Front door for observables: everything readable becomes a `SparsePauliOp`, anything else is named.
+"""Conversion of observables to `SparsePauliOp`, with errors that name what was passed.
 
 Qubit 0 is the rightmost letter of a Pauli string; PennyLane's wire i and OpenFermion's index i are qubit i.
 """
@@ -43,8 +43,8 @@ def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "obser
         itself.
 
     Raises:
-        UsageError: If it is none of these, acts on another number of qubits, or has a coefficient that is a
-            free parameter or not finite.
+        UsageError: If the observable is none of these, acts on another number of qubits, or has a coefficient
+            that is a free parameter or not finite.
 
     Example:
         >>> from bondwise.circuits import as_operator
@@ -65,7 +65,7 @@ def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "obser
 
 
 def is_observable(given: Any) -> bool:
-    """Whether something is one observable, and not a sequence of observables or anything else.
+    """Check whether an object is a single observable, not a sequence of observables or anything else.
 
     Args:
         given: Any object.
@@ -81,7 +81,7 @@ def is_observable(given: Any) -> bool:
 
 
 def is_matrix(given: Any) -> bool:
-    """Whether something is a dense or sparse matrix of numbers.
+    """Check whether an object is a dense or sparse matrix of numbers.
 
     Args:
         given: Any object.
@@ -120,7 +120,7 @@ def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePau
 
 
 def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> np.ndarray:
-    """Coefficients of a Hermitian sum whose terms are Hermitian and differ from one another.
+    """Return the real coefficients of a Hermitian sum of distinct Hermitian terms.
 
     Args:
         coefficients: Finite coefficients, complex128 of shape (T,).
@@ -207,7 +207,7 @@ def _of_factors(terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None,
 
 
 def _is_foreign(given: Any) -> bool:
-    """Whether something is an operator of PennyLane or OpenFermion; neither is imported."""
+    """Whether an object is an operator of PennyLane or OpenFermion; neither is imported."""
     return hasattr(given, "pauli_rep") or type(given).__name__ in (
         "PauliSentence",
         "PauliWord",
@@ -216,7 +216,7 @@ def _is_foreign(given: Any) -> bool:
 
 
 def _foreign_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
-    """The terms of such an operator: dictionaries from wire to letter, with coefficients."""
+    """The terms of a foreign operator: dictionaries from wire to letter, with coefficients."""
     kind = type(given).__name__
     if kind == "QubitOperator":
         return [(dict(word), coefficient) for word, coefficient in given.terms.items()]
@@ -247,7 +247,7 @@ def _matrix_terms(given: Any, what: str) -> list[tuple[dict[Any, str], Any]]:
 
 
 def _are_pairs(given: Any) -> bool:
-    """Whether something is a list of (label, coefficient), which is one sum and not several observables."""
+    """Whether an object is a list of (label, coefficient), which is one sum and not several observables."""
     return (
         isinstance(given, list | tuple)
         and bool(given)

@@ -20,7 +20,7 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
         circuit: The circuit.
 
     Returns:
-        The circuit itself if nothing is missing, else a copy; and a dictionary from the names of its
+        The circuit itself if nothing is missing, otherwise a copy; and a dictionary from the names of its
         registers to the names that the caller knows.
 
     Example:

@@ -1,4 +1,4 @@
-"""Checks of circuits from files: all numbers finite, and a moderate size once definitions are written out."""
+"""Checks of circuits from files: finite numbers, and a moderate size once definitions are written out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_USERS = (Gate, Instruction, ControlledGate, AnnotatedOperation)  # they may 
 
 
 def require_sound(circuit: QuantumCircuit, name: object) -> None:
-    """Refuse a circuit that cannot be right, or is too large to handle.
+    """Refuse a circuit that contains invalid numbers or is too large to handle.
 
     Args:
         circuit: The circuit. Definitions of gates and blocks of control flow are checked too.

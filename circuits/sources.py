@@ -1,4 +1,4 @@
-"""Front door for circuits: circuits and gates are accepted, anything else is named with what to write."""
+"""Conversion of circuits and gates to `QuantumCircuit`, with errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_circuit(given: Any) -> QuantumCircuit:
             circuit on its own qubits.
 
     Raises:
-        UsageError: If it is something else; the message says how to make a circuit of it.
+        UsageError: If the input is anything else; the message says how to make a circuit from it.
 
     Example:
         >>> from qiskit.circuit.library import CXGate

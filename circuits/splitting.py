@@ -68,14 +68,14 @@ def split(circuit: QuantumCircuit, *, keep_cp: bool = True) -> SplitCircuit:
     Args:
         circuit: The circuit.
         keep_cp: Whether to keep `cp` gates. A device without this gate runs it as three rotations by half its
-            angle, each with its own errors, and no shift of the whole angle gives the slope of that.
+            angle, each with its own errors, and no shift of the whole angle gives the gradient of the result.
 
     Returns:
         The rewritten circuit and its angles.
 
     Raises:
         UsageError: If a parameter is in an instruction that is not a rotation and has no definition; the
-            instruction is named.
+            message names it.
     """
     return _cache.get(circuit, lambda: _Splitter(circuit, keep_cp).result(), keep_cp)
 
@@ -97,7 +97,7 @@ class _Splitter:
     def __init__(self, circuit: QuantumCircuit, keep_cp: bool) -> None:
         self._source = circuit
         self._keep_cp = keep_cp
-        # (gate, qubits, clbits), with the class of a rotation in place of a gate that takes the next angle
+        # (gate, qubits, clbits), where the class of a rotation stands for a gate that takes the next angle
         self._steps: list[tuple[Any, Any, Any]] = []
         self._angles: list[ParameterExpression] = []
         self._phases: list[ParameterExpression | float] = [circuit.global_phase]

@@ -1,4 +1,4 @@
-"""Classical variables and stretches, which hardware runs and no simulator here supports."""
+"""Classical variables and stretches, which hardware can run but none of our simulators supports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from bondwise.runs import UsageError
 
 
 def refuse_variables(circuit: QuantumCircuit) -> None:
-    """Refuse a circuit that declares a classical variable or a stretch, itself or in a branch.
+    """Refuse a circuit that declares a classical variable or a stretch, at the top level or in a branch.
 
     Args:
         circuit: The circuit.
 
     Raises:
-        UsageError: If there is one; it is named.
+        UsageError: If there is one; the message names it.
 
     Example:
         >>> from qiskit import QuantumCircuit

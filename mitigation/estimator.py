@@ -40,25 +40,27 @@ _EXTRAPOLATIONS: dict[str, Callable[[NoiseScan], Extrapolation]] = {
 
 
 class MitigatedEstimator(Estimator):
-    """Wraps a backend or an estimator; itself an estimator, for use wherever Qiskit's are.
+    """An estimator that mitigates the errors of a backend or of another estimator.
 
-    For each PUB the circuit is transpiled once, folded to each scale factor, and run without further changes.
-    All scale factors of all PUBs travel in one job; a calibration job of two circuits precedes it whenever
-    qubits are measured that have not been calibrated yet. Readout errors are undone first; the values are
-    then extrapolated to zero noise, against the scale factors that folding actually reached.
+    It can be used wherever Qiskit's estimators can. For each PUB, the circuit is transpiled once, folded to
+    each scale factor, and run without further changes. All scale factors of all PUBs travel in one job; a
+    calibration job of two circuits precedes it whenever qubits are measured that have not been calibrated
+    yet. Readout errors are undone first; the values are then extrapolated to zero noise, against the scale
+    factors that folding actually reached.
 
     A circuit with a layout counts as transpiled: it is not changed, and its observables must act on the
     qubits of the device. Other circuits are transpiled by the backend. A bare estimator that does not know
     its device has no target; its circuits are transpiled for `target` if given, and otherwise folded without
-    being transpiled. `repr` and the metadata of each result, under `"transpiled"`, tell which.
+    being transpiled. The `repr` and the metadata of each result, under `"transpiled"`, state which case
+    applies.
 
     Besides `evs` and `stds`, each PUB result has `evs_noise_factors` and `stds_noise_factors`, with the scale
     factor as last axis (readout undone, not extrapolated). Its metadata holds `scale_factors` (achieved),
     `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them for other
     extrapolations, and for `extrapolate`, which repeats the estimator's own and returns the curve. `stds`
     combines the errors of the fit with `readout_std`, an upper bound on what the errors of the readout
-    calibration contribute; where readout is undone it is therefore conservative, in our measurements 6 to
-    25 % above the true spread. Calibrations are kept for the life of the object: create a new one when the
+    calibration contribute; it is therefore conservative if readout errors are undone, in our measurements 6
+    to 25 % above the true spread. Calibrations are kept for the life of the object: create a new one when the
     device has drifted.
 
     With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
@@ -68,16 +70,16 @@ class MitigatedEstimator(Estimator):
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
         extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
             function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
-            leading shape, or an `Extrapolation`. None keeps the noise of the gates.
+            leading shape, or an `Extrapolation`. None leaves gate noise in the values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
-            extrapolation it is 1 alone.
+            extrapolation, only 1 is used.
         folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
             by itself).
-        readout: Whether to undo readout errors; harmless where there are none.
+        readout: Whether to undo readout errors; harmless if there are none.
         target: Target to transpile for, if the backend has none or another one.
-        shots: Number of shots per measured basis and scale factor. None: exact values where the backend has
-            them, else the backend's default. A PUB's precision p overrides it with 1/p²; the largest number
-            requested in one run is used for all of its PUBs.
+        shots: Number of shots per measured basis and scale factor. None: exact values if the backend has
+            them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the largest
+            number requested in one run is used for all of its PUBs.
         seed: Random seed for sampling, random folding and transpilation; every run starts from it.
 
     Raises:
@@ -275,7 +277,7 @@ class MitigatedEstimator(Estimator):
         ), self.transpiled
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
-        """Number of shots for all PUBs of a job: the largest requested; None for the backend's default."""
+        """Number of shots for all PUBs of a job: the largest requested, or None for the backend's default."""
         if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
             raise UsageError(NOT_EXACT)
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]

@@ -23,14 +23,15 @@ class Extrapolation(Result):
     from the fitted form.
 
     Attributes:
-        method: The fitted model, and for how many elements another one was used.
-        converged: Whether the model describes the element; False if another had to be used. Like `value`.
+        method: Name of the fitted model, and for how many elements another one was used.
+        converged: Whether the model describes each element; False if another had to be used. Same shape as
+            `value`.
         message: Which model was used instead, and for how many elements; empty if there were none.
         scale_factors: Scale factors of the fit, shape `(S,)`.
         measured: The scan's values, shape `(..., S)`.
         measured_std: Their standard errors, shape `(..., S)`.
         curve_at: Scale factors from 0 to the largest one, shape `(K,)`.
-        curve: The fitted curve there, shape `(..., K)`; `curve[..., 0]` is `value`.
+        curve: The fitted curve at these scale factors, shape `(..., K)`; `curve[..., 0]` is `value`.
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
@@ -97,7 +98,7 @@ class Extrapolation(Result):
             raise UsageError(f"{method} returned {value.ravel()[~np.isfinite(value.ravel())][0]}; {wanted}")
         if given and not (np.isfinite(std) & (std >= 0)).all():
             raise UsageError(f"{method} returned a standard error that is negative or not finite; {wanted}")
-        curve = np.full((*shape, scan.grid().size), np.nan)  # not known between the points
+        curve = np.full((*shape, scan.grid().size), np.nan)  # unknown between the points
         curve[..., 0] = value
         return cls.from_curve(scan, method, curve, std**2)
 

@@ -1,7 +1,7 @@
 """Noise amplified by unitary folding of a transpiled circuit: `U → U (U† U)^k` (arXiv:2005.10921).
 
 The noise of a circuit is scaled by inserting pairs of gates that undo each other. A device runs only its own
-gates, and `sx` and `rzz(θ)` have inverses outside of this set, so inverses are written with the gates that
+gates, and `sx` and `rzz(θ)` have inverses outside this set, so inverses are written with the gates that
 are available: `sx† = rz(π) sx rz(π)` and `rzz(-θ) = x rzz(θ) x`, up to a global phase.
 
 The scale factor is the number of two-qubit gates after folding divided by the number before (all gates count

@@ -35,7 +35,7 @@ class PreparedPub:
     observables: np.ndarray
 
     def tasks(self, calibration: ReadoutCalibration | None) -> list[tuple[QuantumCircuit, Any, np.ndarray]]:
-        """One PUB per scale factor, with readout errors undone where there is a calibration."""
+        """One PUB per scale factor, with readout errors undone if there is a calibration."""
         observables = _map(calibration.correct, self.observables) if calibration else self.observables
         values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
         parameters = kept_columns(self.pub.circuit, self.circuits[0], values)
@@ -54,7 +54,7 @@ class PreparedPub:
         return self._broadcast(_identity)
 
     def error_bounds(self, calibration: ReadoutCalibration | None) -> np.ndarray:
-        """What the calibration's own errors add at most to each standard error, of the PUB's shape."""
+        """Upper bound on what the calibration's errors add to each standard error, of the PUB's shape."""
         if calibration is None:
             return np.zeros(self.pub.shape)
         return self._broadcast(calibration.error_bound)

@@ -71,7 +71,7 @@ class ReadoutCalibration:
             backend: Backend on which the corrected circuits will run.
             qubits: Qubits to calibrate, as numbered in the transpiled circuits.
             num_qubits: Number of qubits of those circuits.
-            shots: Number of shots per circuit. None: exact values where the backend has them, else the
+            shots: Number of shots per circuit. None: exact values if the backend has them, otherwise the
                 backend's default.
             seed: Random seed for sampling.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoiseScan:
-    """Expectation values against the strength of the noise.
+    """Expectation values as a function of the noise strength.
 
     Attributes:
         values: Measured values, float64, shape `(..., S)`.

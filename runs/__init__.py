@@ -1,9 +1,9 @@
-"""What a run reads, checks and leaves behind.
+"""What every run reads, checks and writes.
 
-Results with standard errors that print in one line and save to JSON and safetensors; checkpoints; run folders
-that survive crashes and never mix two runs; files written whole or not at all, and files read within limits.
-The checks of numbers, the two kinds of error, progress bars and figures are here as well, so that they look
-the same everywhere. Nothing in here knows about circuits or tensor networks.
+Results carry standard errors, print in one line, and save to JSON and safetensors. Checkpoints and run
+folders survive crashes and never mix two runs. Files are written whole or not at all, and read within limits.
+The checks of numbers, the two error types, progress bars and figures are also here, so that they look the
+same everywhere. This package does not import any other part of bondwise.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""Checkpoints: nested dictionaries and lists of numbers, arrays and tensors in one file, whole or absent.
+"""Checkpoints: nested data with arrays and tensors in a single file, written whole or not at all.
 
 Arrays and tensors are stored as safetensors; the nesting around them is JSON in the header of the file, with
-a checksum and the fingerprint of the run that wrote it. One file means one rename: the tensors and the JSON
-are always of the same step.
+a checksum and the fingerprint of the run that wrote it. One file means one rename, so the tensors and the
+JSON always belong to the same step.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def save_checkpoint(path: str | os.PathLike[str], state: Any, *, run: str) -> Pa
     Args:
         path: Path of the file, usually ending in `.safetensors`.
         state: Nested dictionaries (with strings or integers as keys), lists and tuples of numbers, strings,
-            booleans, None, NumPy arrays, torch tensors and circuits. Dtypes and bits are kept.
+            booleans, None, NumPy arrays, torch tensors and circuits. Values and dtypes are preserved exactly.
         run: Fingerprint of the run, which `load_checkpoint` must be given again.
 
     Returns:
         Path of the file.
 
     Raises:
-        UsageError: If the state contains something else.
+        UsageError: If the state contains anything else.
         RunError: If the disk is full or read-only; the previous checkpoint is untouched.
 
     Example:
@@ -86,7 +86,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
     if header.get("format") != _FORMAT:
-        raise UsageError(f"{path} is not a checkpoint of bondwise; give a file that a run wrote.")
+        raise UsageError(f"{path} is not a bondwise checkpoint; give a file that a run wrote.")
     try:
         intact = header["checksum"] == _checksum(header["state"], tensors)
     except (KeyError, TypeError, RuntimeError) as error:  # a missing field, or a dtype that NumPy lacks
@@ -100,7 +100,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, run: str) -> Any:
         )
     try:
         return unpack(json.loads(header["state"]), tensors)
-    except Exception as error:  # a valid checksum of invalid content
+    except Exception as error:  # the checksum is valid, the content is not
         raise _damaged(path, error) from error
 
 

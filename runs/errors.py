@@ -1,4 +1,4 @@
-"""The two kinds of error. Messages are one line: the value, what is accepted, and what to write instead."""
+"""The error types. Each message is one line with the value, what is accepted, and what to write instead."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Stopped(RunError):  # noqa: N818 (not an error)
 
 
 def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:
-    """The error for an unknown name, with the most similar known one.
+    """Build the error for an unknown name, suggesting the most similar known one.
 
     Args:
-        what: Kind of thing that is named, such as "backend".
-        given: The name that was passed.
-        known: All accepted names; at most a dozen are shown.
+        what: What the name stands for, such as "backend".
+        given: Name that was passed.
+        known: All accepted names, of which at most a dozen are shown.
 
     Returns:
         The error, for the caller to raise.

@@ -1,4 +1,4 @@
-"""Figures that need no display: axes to draw on, labels that are drawn as they are, and inline SVG."""
+"""Figures without a display: axes, labels that matplotlib draws literally, and inline SVG."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """The given axes, or those of a new figure.
+    """Return the given Axes, or those of a new figure.
 
     Args:
-        ax: Matplotlib Axes; None makes a figure.
+        ax: Matplotlib Axes; a new figure by default.
 
     Example:
         >>> from bondwise.runs import axes_or_new
@@ -31,7 +31,7 @@ def axes_or_new(ax: Axes | None) -> Axes:
 
 
 def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
-    """A new figure for a report.
+    """Create a figure for a report.
 
     Args:
         width: Width of the figure in inches.
@@ -48,7 +48,7 @@ def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
 
 
 def figure_text(text: object) -> str:
-    r"""Text that matplotlib draws as it is: `$` starts no formula, and `_` hides no label from the legend.
+    r"""Escape text for matplotlib, so that `$` does not start a formula and `_` does not hide a label.
 
     Args:
         text: Any object; its string is used.
@@ -64,12 +64,12 @@ def figure_text(text: object) -> str:
 
 
 def inline_svg(axes: Axes) -> str:
-    """The figure of some axes as an SVG element for an HTML page, with text as text.
+    """Render the figure of some Axes as an SVG element for an HTML page; text stays text.
 
-    Identifiers in it do not clash with those of another figure on the page.
+    Its identifiers do not clash with those of other figures on the page.
 
     Args:
-        axes: Axes of the figure.
+        axes: Matplotlib Axes of the figure.
 
     Example:
         >>> from bondwise.runs import inline_svg, new_figure

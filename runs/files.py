@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written to a temporary file, synced to the disk, then renamed."""
+"""Atomic writes: files go to a temporary file, are synced to disk, and are then renamed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PROBE = 1 << 16  # bytes that must fit on the disk before the work begins
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file so that readers see the old content or the new one, even after a crash, and never a part.
+    """Write a file atomically: even after a crash, readers see either the old content or the new.
 
-    Leftovers of killed processes are removed.
+    Temporary files of killed processes are removed.
 
     Args:
         path: Path of the file; its folder must exist.
@@ -68,8 +68,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove temporary files of killed processes; those of running ones are locked and stay.
 
     Args:
-        folder: The folder to search.
-        name: Name of the file that was to be written; None for any.
+        folder: Folder to search.
+        name: Name of the file that they were written for; None for any.
     """
     pattern = "*" if name is None else glob.escape(name)
     for scrap in glob.glob(f".{pattern}.????????.part", root_dir=folder, include_hidden=True):
@@ -83,13 +83,13 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def require_room(folder: Path) -> None:
-    """Check before the work, not after it, that a folder is writable and its disk has space.
+    """Check, before any work is done, that a folder is writable and its disk has space.
 
     Args:
-        folder: The folder, which must exist.
+        folder: Folder, which must exist.
 
     Raises:
-        RunError: If it is not writable, or its disk is full.
+        RunError: If the folder is not writable, or its disk is full.
 
     Example:
         >>> from pathlib import Path
@@ -106,10 +106,10 @@ def require_room(folder: Path) -> None:
 
 
 class FileSet:
-    """Files of one folder that belong together, so that old and new ones are never mixed, even after a crash.
+    """A set of files in one folder, replaced as a whole: old and new never mix, even after a crash.
 
     The new files are first written in full to a temporary folder. Then the old ones are removed, starting
-    with the last, and the new ones are moved in, ending with the last: if the last file is there, the set is
+    with the last, and the new ones are moved in, ending with the last: if the last file exists, the set is
     complete. If a process is killed in between, the next `FileSet` of the same files completes the set.
 
     Args:
@@ -156,7 +156,7 @@ class FileSet:
             self._settle()
 
     def _settle(self) -> None:
-        """Move a complete set to the place of the old one."""
+        """Replace the old set by a complete new one."""
         whole = self._scratch / "whole"
         if whole.is_dir():
             waiting = [path for path in self._paths if (whole / path.name).exists()]
@@ -210,7 +210,7 @@ def _scratch_file(folder: Path, name: str) -> tuple[int, str]:
     """A locked temporary file."""
     while True:
         handle, scratch = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".part")
-        with suppress(OSError):  # some file systems have no locks
+        with suppress(OSError):  # some file systems do not support locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:  # else another process took it for a leftover before it was locked
             return handle, scratch
@@ -224,14 +224,14 @@ def _umask() -> int:
 
 
 def try_lock(path: Path, *, wait: bool = False) -> int | None:
-    """Lock a file, and create it if needed.
+    """Lock a file, creating it if needed.
 
     Args:
         path: Path of the file.
         wait: Whether to wait until it is free.
 
     Returns:
-        A handle, which releases the lock when it is closed; None if another process holds the lock.
+        A handle that releases the lock when it is closed; None if another process holds the lock.
 
     Raises:
         OSError: If the file cannot be opened.

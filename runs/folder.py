@@ -1,8 +1,9 @@
-"""The folder of one run: refused if it holds another run, locked while in use, every file in it whole.
+"""The folder of one run: locked while in use, free of half-written files, and never shared by two runs.
 
 A run that overwrites first moves the earlier folder aside, in one rename, to `.NAME.bondwise-replaced` next
 to it, and removes it after the new run has succeeded. The lock of the earlier folder moves with it. Whenever
-a process is killed, the folder thus holds the files of one run, and the earlier run is complete somewhere:
+a process is killed, the folder therefore holds the files of one run only, and the earlier run is still
+complete, in its place or aside:
 
 - If the folder is missing or empty, the next process restores the earlier one.
 - If the new run has begun, it can be resumed, and the earlier one stays aside until it ends.
@@ -26,7 +27,7 @@ from bondwise.runs.text import json_text
 
 _MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run
 _SETTINGS = "settings.json"  # the first file of a run that can be resumed
-_RESULT = "result.json"  # the last file of any
+_RESULT = "result.json"  # the last file of any run
 _PATIENCE = 5.0  # seconds for another process to notice that the folder is in use and to leave
 
 
@@ -60,7 +61,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         if overwrite and resume:
-            raise UsageError("overwrite and resume exclude each other; give only one of them.")
+            raise UsageError("overwrite and resume are mutually exclusive; give only one of them.")
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
         self._aside_lock: int | None = None
@@ -195,7 +196,9 @@ class RunFolder:
             raise UsageError(f"{self.path} holds an earlier run; give {ways}or another folder.")
         here = Path.cwd()
         if self._real in (here, *here.parents):
-            raise UsageError(f"{self.path} cannot be replaced while you are in it; leave it with cd first.")
+            raise UsageError(
+                f"{self.path} cannot be replaced while it is the working directory; leave it with cd first."
+            )
         fresh = self._beside("next")
         fresh.mkdir()
         shutil.copymode(self._real, fresh)
@@ -233,12 +236,12 @@ class RunFolder:
         shutil.rmtree(trash, ignore_errors=True)
 
     def _remove_made(self) -> None:
-        """Remove folders that were created in vain."""
+        """Remove folders that were created but are not needed."""
         if self._lock is not None and (self._made or self._new) and not self._entries():
             with suppress(OSError):
                 (self._real / _MARK).unlink(missing_ok=True)
         for folder in self._made:
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # a folder that is not empty stays
                 folder.rmdir()
 
     def _release(self) -> None:
@@ -267,7 +270,7 @@ class RunFolder:
 
 
 def _rename(folder: Path, place: Path) -> None:
-    """Rename a folder, and wait while another process occupies the new place."""
+    """Rename a folder, waiting while another process occupies the new name."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """A context that undoes process-wide changes made by the imports inside it.
+    """A context manager that undoes process-wide changes made by the imports inside it.
 
     It restores the filters of `warnings`, the handlers and the level of the root logger, `os.environ`, and
-    the state of `random`. Packages that were imported before change nothing.
+    the state of `random`. Packages that are already imported make no changes.
 
     Example:
         >>> import os

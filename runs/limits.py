@@ -1,4 +1,4 @@
-"""Limits on what a file or a computation may ask for, checked before the work.
+"""Limits on the size of files and computations, checked before any work is done.
 
 A file of a few bytes can declare a billion qubits, and a few kilobytes of zip can unpack to gigabytes. The
 limits are far above what this package can compute, and an environment variable changes each of them.
@@ -10,7 +10,7 @@ import os
 
 from bondwise.runs.errors import UsageError
 
-# name → limit, and the unit in messages
+# name → default value, and the unit in messages
 _LIMITS = {
     "text_bytes": (64 << 20, "bytes of text"),
     "array_bytes": (512 << 20, "bytes of arrays"),
@@ -29,12 +29,12 @@ _LIMITS = {
 
 
 def limit(what: str) -> int:
-    """The value of a limit.
+    """Return the value of a limit.
 
     Args:
         what: Name of the limit: "text_bytes", "array_bytes", "protein_bytes", "proteins", "qubits", "clbits",
             "operations", "terms", "contraction_numbers", "memory_bytes", "json_values", "read_seconds" or
-            "read_bytes". An environment variable of that name sets another value: `BONDWISE_MAX_QUBITS`.
+            "read_bytes". An environment variable overrides it, such as `BONDWISE_MAX_QUBITS` for "qubits".
 
     Raises:
         UsageError: If the variable is not a whole number.
@@ -57,12 +57,12 @@ def require_within(what: str, amount: float, name: object) -> None:
     """Refuse an amount above a limit.
 
     Args:
-        what: Name of the limit, see `limit`.
+        what: Name of the limit; see `limit`.
         amount: Amount to check.
         name: Start of the message, usually the path of a file.
 
     Raises:
-        UsageError: If it is above the limit; the message names the variable that changes it.
+        UsageError: If the amount exceeds the limit; the message names the variable that changes it.
 
     Example:
         >>> from bondwise.runs import require_within
@@ -80,15 +80,15 @@ def require_within(what: str, amount: float, name: object) -> None:
 
 
 def require_memory(what: str, needed: int, instead: str) -> None:
-    """Refuse work that would fill the memory of the machine.
+    """Refuse work that needs more memory than is allowed.
 
     Args:
         what: What takes the memory, as the start of the message.
         needed: Number of bytes.
-        instead: What to do about it, for the message.
+        instead: What to do instead, for the message.
 
     Raises:
-        UsageError: If it takes more than `limit("memory_bytes")`.
+        UsageError: If more than `limit("memory_bytes")` is needed.
 
     Example:
         >>> from bondwise.runs import require_memory

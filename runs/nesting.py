@@ -1,7 +1,7 @@
 """Nested data with arrays, tensors and circuits as JSON and a flat dictionary of real tensors.
 
-The format safetensors has no nesting, complex numbers or circuits. Arrays are stored under their path in the
-nesting, complex ones as real ones with a last axis of two, and circuits as the bytes of their QPY.
+The safetensors format has no nesting, complex numbers or circuits. Arrays are stored under their path in the
+nesting, complex arrays as real ones with an extra last axis of length 2, and circuits as QPY bytes.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from bondwise.runs.trial import try_apart
 
 
 def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
-    """Move the arrays of nested data to a flat dictionary.
+    """Move the arrays of nested data into a flat dictionary.
 
     Args:
         node: Nested dictionaries (with strings or integers as keys), lists and tuples of None, booleans,
             numbers, strings, NumPy arrays, torch tensors and circuits.
-        tensors: Dictionary that the arrays are added to.
+        tensors: Dictionary to which the arrays are added.
         path: Prefix of their keys.
 
     Returns:
-        The rest of the data, for JSON.
+        The remaining data, ready for JSON.
 
     Raises:
-        UsageError: If the data contains something else.
+        UsageError: If the data contains anything else.
     """
     if isinstance(node, np.generic):
         node = node.item()
@@ -64,7 +64,7 @@ def pack(node: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
 
 
 def qpy_bytes(circuit: QuantumCircuit) -> bytes:
-    """A circuit in Qiskit's format QPY.
+    """Return a circuit as bytes in Qiskit's QPY format.
 
     Args:
         circuit: The circuit.
@@ -81,7 +81,7 @@ def qpy_bytes(circuit: QuantumCircuit) -> bytes:
 
 
 def unpack(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Put the arrays back, as the inverse of `pack`.
+    """Put the arrays back; the inverse of `pack`.
 
     Raises:
         UsageError: If a circuit is damaged.

@@ -1,4 +1,4 @@
-"""One rule for the numbers that callers give; nothing is dropped or made up in the conversion."""
+"""Checks and conversions of the numbers that callers pass; nothing is silently dropped or made up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def real_array(what: str, given: Any) -> np.ndarray:
         A float64 array of the same shape, in which NaN and infinity are allowed.
 
     Raises:
-        UsageError: If they are complex, not numbers, or of irregular shape.
+        UsageError: If the input is complex, not numeric, or of irregular shape.
 
     Example:
         >>> from bondwise.runs import real_array
@@ -51,17 +51,17 @@ def real_array(what: str, given: Any) -> np.ndarray:
 def whole_number(
     name: str, value: Any, *, least: int = 1, most: int | None = None, otherwise: str = ""
 ) -> int:
-    """A whole number as a Python int.
+    """Check a whole number and return it as a Python int.
 
     Args:
         name: Name of the number in messages.
         value: The number, of Python or numpy.
         least: Smallest number accepted.
         most: Largest number accepted; None for no limit.
-        otherwise: What the caller accepts besides, for the message.
+        otherwise: What else the caller accepts, for the message.
 
     Raises:
-        UsageError: It is not a whole number, or out of range.
+        UsageError: If the value is not a whole number, or is out of range.
 
     Example:
         >>> from bondwise.runs import whole_number
@@ -78,16 +78,16 @@ def whole_number(
 
 
 def real_number(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> float:
-    """A positive, finite number as a Python float.
+    """Check a positive, finite number and return it as a Python float.
 
     Args:
         name: Name of the number in messages.
         value: The number, of Python or numpy.
         zero: Whether 0 is accepted too.
-        below: Upper bound, which is not accepted itself.
+        below: Exclusive upper bound.
 
     Raises:
-        UsageError: It is not a real number, or out of range.
+        UsageError: If the value is not a real number, or is out of range.
 
     Example:
         >>> from bondwise.runs import real_number
@@ -104,7 +104,7 @@ def real_number(name: str, value: Any, *, zero: bool = False, below: float = mat
 
 
 def random_generator(seed: Any) -> np.random.Generator:
-    """A random generator from a seed.
+    """Create a random generator from a seed.
 
     Args:
         seed: A whole number of at least 0, None, or anything else that NumPy accepts, such as a generator.

@@ -1,4 +1,4 @@
-"""Progress bars, on standard error, so that standard output is a table or JSON."""
+"""Progress bars, written to standard error so that standard output holds only a table or JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tqdm.auto import tqdm
 
 
 def progress_bar(total: int | None, description: str, progress: bool = True) -> tqdm[Any]:
-    """A progress bar, used as a context manager.
+    """Create a progress bar, for use as a context manager.
 
     Args:
-        total: Number of steps; None if it is not known.
+        total: Number of steps; None if unknown.
         description: Text shown before the bar.
         progress: Whether to show the bar.
 

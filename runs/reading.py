@@ -1,4 +1,4 @@
-"""Text, JSON and NumPy arrays from untrusted files: within limits, without pickles, errors in one line."""
+"""Text, JSON and NumPy arrays from untrusted files: with limits, one-line errors, and no pickles."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _DECORATION = re.compile("\x1b\\[[0-9;]*m|[\u2500-\u257f]+")  # colors and lines
 
 
 def one_line(error: BaseException | str, most: int = 300) -> str:
-    r"""The message of an error in one short, printable line.
+    r"""Return the message of an error as one short, printable line.
 
     Args:
-        error: An error, or text. An error without a message is shown as its type.
-        most: Largest number of characters.
+        error: An error or text; an error without a message is shown as its type.
+        most: Maximum number of characters.
 
     Example:
         >>> from bondwise.runs import one_line
@@ -44,10 +44,10 @@ def one_line(error: BaseException | str, most: int = 300) -> str:
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of an existing file; False for what cannot be a path.
+    """Check whether a path is an existing file; False for anything that cannot be a path.
 
     Args:
-        path: The path.
+        path: Path to check.
 
     Example:
         >>> from bondwise.runs import is_file
@@ -65,10 +65,10 @@ def read_bytes(path: str | os.PathLike[str], what: str = "text_bytes") -> bytes:
 
     Args:
         path: Path of the file.
-        what: Name of the limit on its size, see `limit`.
+        what: Name of the limit on its size; see `limit`.
 
     Raises:
-        UsageError: If there is no such file, if it cannot be read, or if it is too large.
+        UsageError: If the file does not exist, cannot be read, or is too large.
 
     Example:
         >>> from pathlib import Path
@@ -105,7 +105,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         path: Path of the file.
 
     Raises:
-        UsageError: If it cannot be read, is too large, or is not text.
+        UsageError: If the file cannot be read, is too large, or is not text.
 
     Example:
         >>> from pathlib import Path
@@ -127,7 +127,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         path: Path of the file.
 
     Raises:
-        UsageError: If it cannot be read, is too large, is not JSON, is nested too deeply, or contains a
+        UsageError: If the file cannot be read, is too large, is not JSON, is nested too deeply, or contains a
             number with too many digits.
 
     Example:
@@ -163,8 +163,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         The arrays by name; the array of an `.npy` file is called "vector".
 
     Raises:
-        UsageError: If it cannot be read, is too large, is truncated or damaged, or contains anything other
-            than numbers and strings (objects are pickles, which are never read).
+        UsageError: If the file cannot be read, is too large, is truncated or damaged, or contains anything
+            other than numbers and strings (objects are pickles, which are never read).
 
     Example:
         >>> import numpy as np
@@ -187,7 +187,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
                 return {"vector": _array(file, path, 0)[0]}
     except UsageError:
         raise
-    except Exception as error:  # zip archives, compressions and headers raise many kinds
+    except Exception as error:  # zip archives, compression and headers raise many kinds of errors
         reason = getattr(error, "strerror", None) or one_line(error).rstrip(".")
         raise UsageError(f"{path} cannot be read as numpy arrays: {reason}.") from error
 
@@ -209,17 +209,19 @@ def _members(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _array(file: IO[bytes], path: Path, before: int) -> tuple[NDArray[Any], int]:
-    """The array in a stream, and the number of bytes of it and of the arrays before it."""
+    """The array in a stream, and the total size in bytes of it and the arrays before it."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"its format {version} is unknown")
-    # the reader of version 2 differs in the width of a length only; NumPy has no public one for version 3
+    # version 2 only differs in the width of a length; NumPy has no public reader for version 3
     read_header = (
         np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     )
     shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded: they are pickles, and reading one may run any code")
+        raise ValueError(
+            "Object arrays cannot be loaded: they are pickles, and reading one may run arbitrary code"
+        )
     known = dtype.kind in "biuU" or (dtype.kind in "fc" and dtype.itemsize <= 8 * (1 + (dtype.kind == "c")))
     if not known or dtype.subdtype is not None:
         raise ValueError(f"it contains an array of {one_line(str(dtype), 40)}; give {_DTYPES}")

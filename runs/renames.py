@@ -1,4 +1,4 @@
-"""Old public names, which stay for one release after they were renamed."""
+"""Old public names, which keep working for one release after a renaming."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _T = TypeVar("_T")
 def with_old_names(
     room: str, lookup: Callable[[str], Any], renamed: Mapping[str, str]
 ) -> Callable[[str], Any]:
-    """A package's `__getattr__` that also knows the old names.
+    """Extend a package's `__getattr__` to know the old names as well.
 
     Args:
         room: Name of the package, for the warning.
         lookup: The package's `__getattr__`, as `lazy_loader.attach_stub` returns it.
-        renamed: New names by old ones.
+        renamed: New name for each old name.
     """
 
     def getattr_(name: str) -> Any:
@@ -32,7 +32,7 @@ def with_old_names(
 
 
 def renamed_keyword(old: str, new: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """A decorator for a function whose keyword argument `new` was called `old`."""
+    """Decorate a function whose keyword argument `new` used to be called `old`."""
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
         @functools.wraps(function)

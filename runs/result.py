@@ -78,13 +78,13 @@ class Result:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote, as a class method of the class that was saved.
+        """Read what `save` wrote; call it on the class that was saved.
 
         Args:
             path: Path of the files without suffix.
 
         Raises:
-            UsageError: If there are no such files, if they are damaged, or if they hold another class.
+            UsageError: If the files do not exist, are damaged, or hold a result of another class.
         """
         from safetensors.torch import load
 
@@ -101,7 +101,7 @@ class Result:
                     raise UsageError(f"{stored} is missing or belongs to another result")
                 tensors = load(data) if data else {}
                 return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
-        except Exception as error:  # JSON, safetensors, QPY and missing keys have their own
+        except Exception as error:  # JSON, safetensors, QPY and missing keys raise their own errors
             raise UsageError(
                 f"{path}.json is not a saved result, or it is damaged ({one_line(error)})."
             ) from error

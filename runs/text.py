@@ -1,6 +1,6 @@
-"""Text from outside (a file, a flag, a server) for a terminal, a figure or JSON.
+"""Text from outside (a file, a flag, a server), made safe for a terminal, a figure or JSON.
 
-Names may contain anything: line breaks, terminal escapes, marks that reverse the direction of reading, bytes
+Names may contain anything: line breaks, terminal escapes, marks that reverse the reading direction, bytes
 that are not UTF-8, or a `$` that starts a formula. They are escaped on output, never on input.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def printable(text: object) -> str:
-    r"""One line of visible characters; others are written as `\n`, `\x1b`, `\u202e` and so on.
+    r"""Return one line of visible characters; others are written as `\n`, `\x1b`, `\u202e` and so on.
 
     Args:
         text: Any object; its string is used.
@@ -31,7 +31,7 @@ def printable(text: object) -> str:
 
 
 def kind_of(given: object) -> str:
-    """The type of something, for messages: "an int", "a list", "None".
+    """Name the type of an object for a message: "an int", "a list", "None".
 
     Args:
         given: Any object.
@@ -48,13 +48,13 @@ def kind_of(given: object) -> str:
 
 
 def json_text(content: Any) -> str:
-    """JSON text, with null for NaN and infinity, which JSON does not have.
+    """Convert data to JSON text, with null for NaN and infinity, which JSON does not have.
 
     Args:
         content: Nested dictionaries, lists and tuples of None, booleans, numbers and strings.
 
     Raises:
-        TypeError: If it contains something else.
+        TypeError: If the content contains anything else.
 
     Example:
         >>> from bondwise.runs import json_text

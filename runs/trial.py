@@ -1,7 +1,8 @@
 """Risky work, tried in a child process first.
 
 Parsers written in Rust may panic, which prints to the terminal, or abort; others take days for a file of a
-few hundred bytes. A forked child process with limits on time and memory finds out, at a cost of about 20 ms.
+few hundred bytes. A forked child process with limits on time and memory tries the work first, which costs
+about 20 ms.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bondwise.runs.reading import one_line
 
 
 def try_apart(work: Callable[[], object], *, name: str, size: int = 0) -> None:
-    """Call a function in a child process, and discard what it returns.
+    """Call a function in a child process and discard what it returns.
 
     Args:
         work: The function; it must not depend on threads.
@@ -28,7 +29,7 @@ def try_apart(work: Callable[[], object], *, name: str, size: int = 0) -> None:
 
     Raises:
         UsageError: If the function raised, with the message of its error in one line; or if it crashed or
-            exceeded the limits "read_seconds" or "read_bytes", see `limit`.
+            exceeded the limit "read_seconds" or "read_bytes"; see `limit`.
 
     Example:
         >>> from bondwise.runs import try_apart
@@ -39,7 +40,7 @@ def try_apart(work: Callable[[], object], *, name: str, size: int = 0) -> None:
     seconds = limit("read_seconds") + size // 20_000
     receiving, sending = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some libraries warn about forks; this child starts no thread
+        warnings.simplefilter("ignore")  # some libraries warn about forks; this child starts no threads
         child = os.fork()
     if child == 0:
         _child(work, sending, seconds, limit("read_bytes"))

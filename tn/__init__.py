@@ -3,8 +3,8 @@
 States come from DMRG (`ground_state`), from data (`train_born`), or from vectors, circuits and quimb, as
 matrix product states or trees. `decompose` finds a shallow circuit that prepares a state, `fit` the
 parameters of a circuit that you already have; both report the exact infidelity. `extend` appends gates near
-the identity, so that training starts from the state and can go beyond it, and `gradient_profile` measures how
-steep the energy is there, at any number of qubits. Site i is qubit i throughout.
+the identity, so that training starts from the state and can go beyond it, and `gradient_profile` measures the
+energy gradients at that start, for any number of qubits. Site i is qubit i throughout.
 """
 
 import lazy_loader

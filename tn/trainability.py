@@ -1,8 +1,8 @@
-"""Energy gradients of blocks near the identity behind a matrix product state, at any number of qubits.
+"""Energy gradients of blocks near the identity after a matrix product state, for any number of qubits.
 
 Each block of an extension layer is followed by a rotation exp(-iθP/2) about a Pauli word P on its two qubits,
-and the energy E is differentiated at θ = 0. With ψ the state behind the whole layer, H the Hamiltonian and ψ'
-the same state with P inserted behind the block, before all later blocks,
+and the energy E is differentiated at θ = 0. With ψ the state after the whole layer, H the Hamiltonian and ψ'
+the same state with P inserted after the block, before all later blocks,
 
     dE/dθ = 2 Re ⟨ψ|H (-i/2)|ψ'⟩ = Im ⟨ψ|H|ψ'⟩.
 
@@ -39,7 +39,7 @@ Part = tuple[int, Array]
 
 @dataclass(frozen=True, kw_only=True)
 class GradientProfile(Result):
-    """Energy derivatives of a layer of two-qubit blocks behind a state, as `gradient_profile` returns them.
+    """Energy derivatives of a layer of two-qubit blocks after a state, as `gradient_profile` returns them.
 
     Attributes:
         value: Mean square of all derivatives, in squared units of the Hamiltonian: their variance around 0.
@@ -94,16 +94,16 @@ def gradient_profile(
     seed: int | None = None,
     progress: bool = False,
 ) -> GradientProfile:
-    """Differentiate the energy of a state with respect to a layer of two-qubit blocks behind it.
+    """Differentiate the energy of a state with respect to a layer of two-qubit blocks after it.
 
     The blocks are those that `extend` appends with the same pairs, strength, gate and seed to a batch of
-    `samples` parameter sets. The derivative is taken along rotations exp(-iθP/2) behind each block rather
-    than along the angles of the block, some of which coincide at the identity. Only the angles are sampled,
-    and nothing is truncated.
+    `samples` parameter sets. The derivative is taken along rotations exp(-iθP/2) after each block rather than
+    along the angles of the block, some of which coincide at the identity. Only the angles are sampled, and
+    nothing is truncated.
 
     At strength 0 the derivatives may vanish by symmetry, for example all of them for a real spin singlet and
-    a Heisenberg Hamiltonian, such as DMRG states of even length whose truncation keeps the symmetry. That is
-    a stationary point and not a plateau; a small strength tells them apart.
+    a Heisenberg Hamiltonian, such as DMRG states of even length whose truncation keeps the symmetry. This is
+    a stationary point, not a plateau; a small strength tells the two apart.
 
     Args:
         hamiltonian: Any Hermitian `SparsePauliOp` on n qubits without free parameters, or anything else that
@@ -115,7 +115,7 @@ def gradient_profile(
             (1, 2), ..., (n - 2, n - 1).
         strength: Standard deviation of the angles of the blocks in radians; at 0 the blocks are the identity.
         samples: Number of draws of these angles; at strength 0 there is a single one.
-        max_bond: Largest bond dimension of the state behind blocks that are not the identity. Each block
+        max_bond: Largest bond dimension of the state after blocks that are not the identity. Each block
             across a bond multiplies it by 4, and anything beyond the limit is refused.
         seed: Random seed for the angles.
         progress: Whether to show a progress bar.
@@ -124,7 +124,7 @@ def gradient_profile(
         The derivatives and their mean square.
 
     Raises:
-        UsageError: The state has a single site or differs in size from the Hamiltonian, a pair is not two
+        UsageError: If the state has a single site or differs in size from the Hamiltonian, a pair is not two
             different qubits, the gate is unknown, a number is out of range, or a bond exceeds `max_bond`.
 
     Example:
@@ -207,15 +207,15 @@ def _check_bonds(tensors: Tensors, parts: list[list[Part]], max_bond: int) -> No
     bonds = [t.shape[2] * prod(part.shape[3] for _, part in p) for t, p in zip(tensors, parts, strict=True)]
     if max(bonds) > max_bond:
         raise UsageError(
-            f"the state behind the blocks has bond dimension {max(bonds)}, max_bond is {max_bond}; raise it, "
+            f"the state after the blocks has bond dimension {max(bonds)}, max_bond is {max_bond}; raise it, "
             "give fewer pairs across a bond, compress the state or set strength to 0."
         )
 
 
 def _site(tensor: Array, parts: list[Part], marked: int | None = None) -> Array:
-    """Tensors (batch, left, 2, right) of a site behind all gates.
+    """Tensors (batch, left, 2, right) of a site after all gates.
 
-    With `marked`, the batch holds the four letters I, X, iY and Z inserted behind that gate; otherwise it has
+    With `marked`, the batch holds the four letters I, X, iY and Z inserted after that gate; otherwise it has
     one entry.
     """
     result = tensor[None]

@@ -47,7 +47,7 @@ def expectation(
     shots: int | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> torch.Tensor:
-    """Expectation values of one or several observables, differentiable with respect to the parameters.
+    """Compute expectation values that are differentiable with respect to the parameters.
 
     Args:
         circuit: Any circuit on n qubits. Final measurements are left out; "statevector" accepts no other
@@ -64,16 +64,16 @@ def expectation(
             requires one.
         shots: Number of shots per measured basis and circuit. None: exact values if the backend has them,
             else 4096.
-        seed: Random seed for shots and for the directions of spsa. An int draws the same at every call; for
-            training pass a `numpy.random.Generator`, which advances.
+        seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
+            for training, pass a `numpy.random.Generator`, which advances.
 
     Returns:
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
 
     Raises:
-        UsageError: If parameters have the wrong shape, are not finite or inside a transform of torch.func, an
-            observable is not Hermitian or of another size, a gate has no gradient rule, or the backend does
-            not offer the gradient.
+        UsageError: If parameters have the wrong shape, are not finite, or are inside a transform of
+            torch.func; if an observable is not Hermitian or has the wrong size; or if a gate has no gradient
+            rule, or the backend does not offer the gradient.
 
     Example:
         >>> import torch
@@ -139,9 +139,9 @@ class _Job:
         self._backend, self._shots, self._generator = backend, shots, generator
 
     def __call__(self, angles: np.ndarray) -> np.ndarray:
-        """Angle sets (N, G) to expectation values (N, K)."""
+        """Map angle sets (N, G) to expectation values (N, K)."""
         seed = None if self._generator is None else int(self._generator.integers(2**31))
-        # the compiled circuit may have lost an angle that does nothing
+        # the compiled circuit may lack an angle that has no effect
         columns = [parameter.index for parameter in self._circuit.parameters]
         pub = (self._circuit, self._observables, angles[:, columns])
         values = self._backend.run([pub], shots=self._shots, seed=seed)[0].data.evs
@@ -163,7 +163,7 @@ def _runs_cp(backend: Backend) -> bool:
 
 
 def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits: int, batch: int) -> str:
-    """The gradient method that "auto" stands for, or the one that was requested.
+    """Return the gradient method that was requested, or the one that "auto" stands for.
 
     Args:
         gradient: As for `expectation`.

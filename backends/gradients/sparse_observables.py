@@ -25,10 +25,10 @@ class SparseMatrices:
     """Matrices of Pauli sums, complex128 (2^n, 2^n) with qubit 0 the lowest bit of the indices.
 
     The matrices used last are kept for the next call, so that training on many qubits does not rebuild its
-    Hamiltonian at every step. Where one call needs more than `kept` bytes, its matrices alone are kept.
+    Hamiltonian at every step. If a single call needs more than `kept` bytes, only its matrices are kept.
 
     Args:
-        kept: Bytes of matrices to keep between calls.
+        kept: Number of bytes of matrices to keep between calls.
     """
 
     def __init__(self, *, kept: int = 2**28) -> None:
@@ -38,7 +38,7 @@ class SparseMatrices:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the matrices that are kept."""
+        """Number of bytes of the matrices that are kept."""
         return sum(map(_size, self._matrices.values()))
 
     def __call__(self, operators: Sequence[SparsePauliOp]) -> tuple[scipy.sparse.csr_matrix, ...]:

@@ -13,15 +13,15 @@ from bondwise.runs import RunError, UsageError
 
 
 def ibm_backend(device: str) -> Backend:
-    """The backend of an IBM device, by name.
+    """Look up the backend of an IBM device.
 
     Args:
         device: Name of a device, such as `"ibm_torino"`, or `"least_busy"`.
 
     Raises:
         UsageError: If there is no account, neither saved by `QiskitRuntimeService.save_account` nor in
-            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL if needed). Nothing is sent
-            anywhere in this case.
+            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL if needed). In this case,
+            nothing is sent over the network.
         RunError: If the service refuses the account or does not know the device.
     """
     token = os.environ.get("QISKIT_IBM_TOKEN")
@@ -40,7 +40,7 @@ def ibm_backend(device: str) -> Backend:
         else:
             service = QiskitRuntimeService()
         found = service.least_busy() if device == "least_busy" else service.backend(device)
-    except Exception as error:  # its own errors and those of requests and urllib
+    except Exception as error:  # errors of the service, of requests and of urllib
         reason = str(error).replace(token, "***") if token else str(error)
         raise RunError(f"ibm:{device} cannot be reached: {' '.join(reason.split())}") from None
     return on_device(found)

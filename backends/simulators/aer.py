@@ -35,7 +35,7 @@ CONTROL_FLOW = {
     "while_loop": WhileLoopOp,
     "switch_case": SwitchCaseOp,
 }
-# Aer's methods that choose another one, evolve no states, or return no expectation values
+# Aer's methods that choose another one, do not evolve states, or do not return expectation values
 NOT_OFFERED = {"automatic", "unitary", "superop", "extended_stabilizer"}
 
 

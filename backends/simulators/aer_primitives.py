@@ -30,7 +30,7 @@ _DENSE = 25  # most qubits for values from the state vector: 0.5 GiB, and as muc
 
 
 class SimulatorSampler(Sampler):
-    """Samples circuits, which may measure and branch in the middle."""
+    """Samples circuits; mid-circuit measurements and branches are allowed."""
 
     def __init__(self, aer: AerSimulator) -> None:
         self._shots = Shots(aer)

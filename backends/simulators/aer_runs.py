@@ -35,7 +35,7 @@ _TOGETHER = 256  # parameter sets in one run; with thousands, each takes several
 
 
 def threads() -> int:
-    """The number of threads that OMP_NUM_THREADS allows; 0, for Aer all of them, if it is not set."""
+    """The number of threads that OMP_NUM_THREADS allows; 0, which Aer reads as all, if it is not set."""
     value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(value) if value.isdigit() else 0
 
@@ -131,7 +131,7 @@ def _run(
 class Shots:
     """Samples circuits so that all shots are independent of each other.
 
-    If every shot is a run of its own (noise, measurements in the middle), Aer starts the random numbers of
+    If every shot is a run of its own (noise, mid-circuit measurements), Aer starts the random numbers of
     shot k of circuit i from seed + 2113 i + k. The circuits of one job therefore repeat each other's errors
     from shot 2113 on, and neighboring seeds repeat each other. Here every circuit has a seed of its own.
 

@@ -1,9 +1,9 @@
 """Snapshots of IBM devices: noise, couplings and readout errors of the qubits in use, including idle time.
 
 The circuit that is passed runs without changes; internally, its active qubits are scheduled as late as
-possible, so that waiting qubits relax. Basis changes are gates of the device with their errors, during which
-other qubits do not age. All errors are those of Aer's own model of the device; its readout error is the mean
-of the reported probabilities of both flips.
+possible, so that idle qubits relax. Basis changes are gates of the device with their errors, during which
+other qubits do not relax. All errors are those of Aer's own model of the device; its readout error is the
+mean of the reported probabilities of both flips.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def describe(device: type[FakeBackendV2]) -> tuple[int, float | None]:
 
 
 def fake_backend(device: str) -> Backend:
-    """The backend of a snapshot, by name.
+    """Look up the backend of a snapshot.
 
     Raises:
         UsageError: If there is no such snapshot.
@@ -88,7 +88,7 @@ def on_snapshot(snapshot: FakeBackendV2) -> Backend:
 
 
 class DeviceSampler(Sampler):
-    """Samples circuits on the active qubits of a device; they may measure in the middle."""
+    """Samples circuits on the active qubits of a device; mid-circuit measurements are allowed."""
 
     def __init__(self, device: EmulatedDevice) -> None:
         self._device = device
@@ -103,7 +103,7 @@ class DeviceSampler(Sampler):
 
 
 class EmulatedDevice:
-    """A device of which only the active qubits of each circuit are built, and then cached.
+    """A device of which only the active qubits of each circuit are modeled; the models are cached.
 
     Args:
         name: Name for messages and for the files of the cache.

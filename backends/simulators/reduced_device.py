@@ -33,7 +33,7 @@ from bondwise.runs import UsageError
 
 
 class ReducedDevice(BackendV2):
-    """Some qubits of a device, numbered from 0, with the errors, durations and couplings they have there.
+    """Some qubits of a device, numbered from 0, with their errors, durations and couplings.
 
     Args:
         name: Name of the device, for messages and file names.
@@ -61,7 +61,7 @@ class ReducedDevice(BackendV2):
         return Options()
 
     def run(self, run_input: object, **options: object) -> None:
-        """Not available; `simulator()` runs circuits."""
+        """Not available: circuits run on `simulator()`."""
         raise NotImplementedError("a reduced device only describes qubits; run circuits on its simulator()")
 
     def simulator(self, method: str) -> AerSimulator:
@@ -192,7 +192,7 @@ def _reduced_target(target: Target, qubits: tuple[int, ...]) -> Target:
 
 
 def _timed(name: str, reported: InstructionProperties | None) -> InstructionProperties | None:
-    """Measurements and resets without a reported duration take no time; else they cannot be scheduled."""
+    """Measurements and resets without a reported duration take no time, so that they can be scheduled."""
     if name not in ("measure", "reset") or reported is None or reported.duration is not None:
         return reported
     return InstructionProperties(0.0, reported.error)

@@ -112,7 +112,7 @@ def test_numbers_that_json_lacks_are_null(tmp_path):
 
 
 def test_contradicting_flags_and_nothing_to_resume(tmp_path):
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="mutually exclusive"):
         RunFolder(tmp_path, overwrite=True, resume=True)
     with pytest.raises(UsageError, match="no run to resume"), RunFolder(tmp_path / "run", resume=True):
         pass
@@ -280,7 +280,7 @@ def test_link_and_mode_stay_and_the_place_of_the_shell_is_refused(tmp_path, monk
     assert labels_in(tmp_path / "disk" / "run") == whole("new")
     assert (tmp_path / "disk" / "run").stat().st_mode & 0o7777 == 0o2750
     monkeypatch.chdir(tmp_path / "disk" / "run")
-    with pytest.raises(UsageError, match="while you are in it"):
+    with pytest.raises(UsageError, match="while it is the working directory"):
         run_of("third", ".", overwrite=True)
     assert labels_in(tmp_path / "disk" / "run") == whole("new")
 

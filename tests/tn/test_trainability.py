@@ -23,7 +23,7 @@ def drawn_angles(gate, pairs, strength, samples, seed):
 
 
 def dense_energy(operator, vector, gate, pairs, angles, turn=None):
-    """Energy behind the blocks; `turn` = (k, word, angle) puts a rotation about a word behind block k."""
+    """Energy after the blocks; `turn` = (k, word, angle) puts a rotation about a word after block k."""
     circuit = QuantumCircuit(operator.num_qubits)
     for k, (pair, values) in enumerate(zip(pairs, angles, strict=True)):
         get_block(gate).append(circuit, *pair, values)

@@ -2,9 +2,9 @@
 
 The overlap ⟨ψ|U|0…0⟩ is built from blocks. A block holds some qubits of the state and a bond to the rest of
 it. It grows by one node of the tree, which adds a qubit or joins two blocks. As soon as a block holds both
-qubits of a gate, and everything that acts on them later is done, the gate is applied to the bra, backwards in
-time. A qubit with no gates left is projected onto |0⟩ and disappears. What stays open is a light cone, so a
-chain with L staircase layers needs blocks of L + 1 qubits, however long it is.
+qubits of a gate, and all later gates on them are done, the gate is applied to the bra, backwards in time. A
+qubit with no gates left is projected onto |0⟩ and disappears. The qubits that stay open form a light cone, so
+a chain with L staircase layers needs blocks of L + 1 qubits, however long it is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Schedule:
 
     @property
     def cost(self) -> int:
-        """Numbers written in one pass."""
+        """Count of numbers written in one pass."""
         return int(self.starts[-1])
 
 
@@ -54,7 +54,7 @@ def plan(tree: Tree, pairs: Sequence[tuple[int, int]]) -> Schedule:
     """Plan the contraction of a state with gates on `pairs`, given in time order.
 
     Raises:
-        UsageError: The contraction would need more numbers than `limit("contraction_numbers")`.
+        UsageError: If the contraction would need more numbers than `limit("contraction_numbers")`.
     """
     sites, largest = tree.sites, limit("contraction_numbers")
     pending: list[list[int]] = [[] for _ in range(sites)]  # gates left on each qubit, the latest last
@@ -135,7 +135,8 @@ def checked_pairs(pairs: Iterable[tuple[int, int]], qubits: int) -> list[tuple[i
     """Convert pairs of qubits to Python integers.
 
     Raises:
-        UsageError: The input is not pairs of integers, or a pair is not two different qubits.
+        UsageError: If the input is not a sequence of pairs of integers, or a pair is not two different
+            qubits.
     """
     try:
         found = [(index(a), index(b)) for a, b in pairs]

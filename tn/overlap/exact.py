@@ -47,8 +47,8 @@ class ExactOverlap:
             the contraction is cheap if they are neighbors in the chain or tree and the circuit is shallow.
 
     Raises:
-        UsageError: A pair is not two qubits of the state, or the circuit is too deep or too entangling. The
-            environment variable `BONDWISE_MAX_CONTRACTION_NUMBERS` sets the limit.
+        UsageError: If a pair is not two qubits of the state, or the circuit is too deep or too entangling.
+            The environment variable `BONDWISE_MAX_CONTRACTION_NUMBERS` sets the limit.
 
     Example:
         >>> import numpy as np
@@ -74,7 +74,7 @@ class ExactOverlap:
 
     @property
     def cost(self) -> int:
-        """Numbers written in one pass; twice as many, of 8 or 16 bytes each, are kept in memory."""
+        """Count of numbers written in one pass; memory holds twice as many, of 8 or 16 bytes each."""
         return self._schedule.cost
 
     def overlap(self, gates: NDArray[Any]) -> Any:

@@ -1,9 +1,9 @@
 """Approximate overlap of a wide circuit with a matrix product state, and its derivatives, by truncation.
 
 It replaces `bondwise.tn.overlap.exact` if light cones are too wide: |0…0⟩ is carried forwards through the
-gates and the state backwards, both as matrix product states whose bonds are truncated after every gate.
-Between the two stands one gate, and what surrounds it is the derivative with respect to that gate. Gates
-between distant qubits are moved next to each other and back by swaps.
+gates and the state backwards, both as matrix product states whose bonds are truncated after every gate. Each
+gate in turn stands between the two, and everything around it is the derivative with respect to that gate.
+Gates between distant qubits are moved next to each other and back by swaps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bondwise.tn.states.chains import Tensors, inner, left_block, merge, split
 
-_CUTOFF = 1e-10  # of the largest singular value
+_CUTOFF = 1e-10  # relative to the largest singular value
 _SWAP = np.eye(4)[[0, 2, 1, 3]]
 
 

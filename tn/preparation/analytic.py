@@ -3,8 +3,8 @@
 The state is truncated to bond dimension 2. Its tensors, made isometries that point away from a root and
 completed to unitaries, are exactly one layer of gates. The inverse of this layer is applied to the state, and
 the next layer is read from what is left. Nothing is optimized, so the infidelity soon stops decreasing: this
-is a starting point, and the yardstick, of `bondwise.tn.decompose`. Ran's root is the left end; any other bond
-works too.
+is a starting point of, and a benchmark for, `bondwise.tn.decompose`. Ran's root is the left end; any other
+bond works too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bondwise.tn.preparation.assembly import Decomposition, assemble, count_cx, 
 from bondwise.tn.preparation.layouts import layer_pairs, layer_root
 from bondwise.tn.states.chains import Chain, Tensors, compress, merge, move_center, site_tensors, split
 
-# the rest of the state after some layers is truncated to this bond, or to that of the state if larger
+# what remains of the state after some layers is truncated to this bond, or to that of the state if larger
 _RESIDUAL_BOND = 64
 
 
@@ -38,7 +38,7 @@ def decompose_analytically(state: Any, layers: int, *, layout: str = "staircase"
         Ran's method leaves free are chosen such that the determinant is +1.
 
     Raises:
-        UsageError: The state or the layout is not accepted, or `layers` is below 1.
+        UsageError: If the state or the layout is not accepted, or `layers` is below 1.
 
     Example:
         >>> import numpy as np

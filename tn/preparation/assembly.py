@@ -32,7 +32,7 @@ class Decomposition(Result):
         cx_count: Number of CX gates that the circuit needs, as counted by `bondwise.circuits.cx_count`.
         depth: Depth counting two-qubit gates only.
         history: One entry per layer with `layers`, `cx_count`, `infidelity` and `start`, the starting point
-            that won; the first entry is a product state. For a circuit that was given, its start and its end,
+            that won; the first entry is a product state. For a given circuit (`fit`), its start and its end,
             with `layers` None.
         exact: Whether the infidelity is exact up to rounding; if not, `message` says what was neglected.
         converged: Whether all targets were reached.
@@ -70,7 +70,7 @@ class Decomposition(Result):
         """Plot the infidelity against the number of CX.
 
         Args:
-            ax: Matplotlib Axes; None creates a figure.
+            ax: Matplotlib Axes; a new figure by default.
 
         Returns:
             The Axes.

@@ -7,11 +7,11 @@ parameter-shift rule, and all angles 0 give the identity. Single-qubit gates are
 RY RZ loses a direction at the identity. SU4 loses six directions there, as any block of three CX does; train
 SO4 if real gates suffice.
 
-At the beginning of a circuit qubits are still in |0⟩, and less is needed: `PAIR` and `REAL_PAIR` make any
-state of two fresh qubits with 1 CX, and `ISOMETRY` with 2 CX acts like any gate whose second qubit is fresh
-(Shende, Bullock and Markov, arXiv:quant-ph/0406176). These blocks agree with a gate only on the columns in
-question. For ISOMETRY they agree to 1e-12, but only to 1e-6 within 1e-5 of gates such as CZ, where the turn
-that saves a CX is ill conditioned.
+At the beginning of a circuit, qubits are still in |0⟩ and smaller blocks suffice: `PAIR` and `REAL_PAIR` make
+any state of two fresh qubits with 1 CX, and `ISOMETRY` with 2 CX acts like any gate whose second qubit is
+fresh (Shende, Bullock and Markov, arXiv:quant-ph/0406176). These blocks agree with a gate only on the columns
+in question. For ISOMETRY they agree to 1e-12, but only to 1e-6 within 1e-5 of gates such as CZ, where the
+turn that saves a CX is ill conditioned.
 
 Matrices act on 2 * (bit of the first qubit) + (bit of the second), as in `numpy.kron(first, second)`.
 """
@@ -93,7 +93,7 @@ class Block:
     _solve: Callable[[NDArray[np.complex128]], list[float]]
 
     def matrix(self, angles: Any) -> NDArray[Any]:
-        """Matrices of the block.
+        """Compute the matrices of the block.
 
         Args:
             angles: Angles in radians, shape (..., size).
@@ -102,7 +102,7 @@ class Block:
             Matrices of shape (..., 4, 4), float64 for real blocks, otherwise complex128.
 
         Raises:
-            UsageError: The last axis does not have `size` entries.
+            UsageError: If the last axis does not have `size` entries.
         """
         angles = np.asarray(angles, np.float64)
         if angles.shape[-1:] != (self.size,):
@@ -124,7 +124,7 @@ class Block:
         return total.real.copy() if self.real else total
 
     def angles(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
-        """Angles with which the block makes given gates.
+        """Compute the angles with which the block makes given gates.
 
         Args:
             matrix: Unitary gates of shape (..., 4, 4).
@@ -134,7 +134,7 @@ class Block:
             up to a global phase if the block is not real.
 
         Raises:
-            UsageError: A matrix is not unitary to 1e-8, is complex for a real block, or has determinant -1
+            UsageError: If a matrix is not unitary to 1e-8, is complex for a real block, or has determinant -1
                 for SO4.
         """
         matrix = np.asarray(matrix)
@@ -175,7 +175,7 @@ def get_block(name: str) -> Block:
         `SO4` or `SU4`.
 
     Raises:
-        UsageError: The name is unknown.
+        UsageError: If the name is unknown.
 
     Example:
         >>> from bondwise.tn import get_block

@@ -1,12 +1,12 @@
-"""State to shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
+"""From a state to a shallow circuit of two-qubit blocks, layer by layer, with the exact infidelity.
 
-Every new layer enters in several ways that compete: next to |0…0⟩ as the identity, which leaves the state of
+Every new layer is tried in several competing ways: next to |0…0⟩ as the identity, which leaves the state of
 the earlier layers unchanged, with the nearest product state as first layer ("product"); next to |0…0⟩, read
 analytically from what the earlier layers leave of the state (Ran, arXiv:1908.07958; "analytic"); next to the
 state as the identity ("identity"); and the first two turned a little at random, which leads away from saddle
 points. All gates are then optimized together (the scheme Iter[D, O_all] of Rudolph et al., arXiv:2209.00595),
 by environment sweeps and by L-BFGS, on the exact overlap. Two of the starts have the infidelity of the
-circuit before, so no layer raises it.
+previous circuit, so no layer raises it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _EXACT = 1e-13
 _SWEEPS = 10  # environment sweeps of every start
 _ROUNDS = (50, 150, 2000)  # L-BFGS iterations; a third of the starts enter the second round, one the last
 _TURN = 0.1  # standard deviation of the angles of turned starts, radians
-_WORTH = 0.95  # a layer that leaves more than this part of the infidelity is not worth its CX
+_WORTH = 0.95  # a layer that leaves more than this fraction of the infidelity is not worth its CX
 
 
 def decompose(
@@ -66,7 +66,7 @@ def decompose(
     Args:
         state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
             length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
-            normalized to 1e-4. Site i becomes qubit i. Or what a state follows from: bitstrings, as an array
+            normalized to 1e-4. Site i becomes qubit i. Or the source of a state: bitstrings, as an array
             (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; trained by
             `train_born`); an observable (solved by `ground_state`); or a QuantumCircuit that should become
             shallower. The results of these functions are accepted too.
@@ -78,12 +78,12 @@ def decompose(
             branches of a tree state or of a balanced tree: log2(n) steps, but between distant qubits). None
             chooses "tree" for tree states and "staircase" for others.
         real: Whether to use real gates. "auto" does so for states that are real up to a global phase (for a
-            tree, if every tensor is). False gives every state the gates of complex ones.
+            tree, if every tensor is). False uses complex gates for every state.
         restarts: Number of turned starts per layer; more can find lower infidelities.
-        max_bond: Bond dimension of a state that has to be found first (bitstrings, observable, circuit).
+        max_bond: Bond dimension of a state that is found first (from bitstrings, an observable or a circuit).
         order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
             qubit 0 is its highest bit, as in quimb's kets and PennyLane.
-        seed: Random seed for the turned starts and for a state that has to be found first.
+        seed: Random seed for the turned starts and for a state that is found first.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -93,7 +93,7 @@ def decompose(
         into account.
 
     Raises:
-        UsageError: The state is not one of the above, a limit is out of range, or the requested circuit is
+        UsageError: If the state is not one of the above, a limit is out of range, or the requested circuit is
             too deep for an exact contraction.
 
     Example:
@@ -237,7 +237,7 @@ def _product_gates(state: Chain | Tree, layer: Pairs, dtype: Any) -> NDArray[Any
 def _compete(
     contraction: ExactOverlap, starts: dict[str, NDArray[Any]], enough: float
 ) -> tuple[NDArray[Any], str]:
-    """Optimize all starts, drop the worse ones, and continue; the winner's gates and name."""
+    """Optimize all starts, dropping the worse ones on the way; return the winner's gates and name."""
     stay = -(-len(starts) // 3)
     for count, iterations in enumerate(_ROUNDS):
         reached = {}

@@ -1,4 +1,4 @@
-"""Append blocks near the identity to a trained circuit, which hardly change it.
+"""Blocks near the identity appended to a trained circuit, which they hardly change.
 
 This is the step from a circuit made by `bondwise.tn.decompose` to one that can learn more than the tensor
 network (Rudolph et al., arXiv:2208.13673).
@@ -65,7 +65,7 @@ def extend(
         ones.
 
     Raises:
-        UsageError: The gate is unknown, a pair is not two different qubits of the circuit, the number of
+        UsageError: If the gate is unknown, a pair is not two different qubits of the circuit, the number of
             parameters is wrong, the strength is negative, or the circuit has measurements.
 
     Example:

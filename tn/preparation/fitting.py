@@ -2,8 +2,8 @@
 
 The fidelity |⟨state|circuit⟩|² and its gradient follow from one contraction forwards and backwards
 (`bondwise.tn.overlap.exact`), which is exact for any gates as long as the light cones of the circuit are
-narrow. Beyond, intermediate states are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimizes -ln of
-the fidelity, whose gradient does not vanish where the fidelity is small.
+narrow. For wider ones, intermediate states are truncated (`bondwise.tn.overlap.truncated`). L-BFGS minimizes
+-ln of the fidelity, whose gradient does not vanish where the fidelity is small.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def fit(
         iterations: Maximum number of L-BFGS iterations of the start that is kept; every start gets the first
             50 of them.
         restarts: Number of random starts, at least 1.
-        max_bond: Bond dimension of states that have to be found first, and of the approximation if an exact
+        max_bond: Bond dimension of a state that is found first, and of the approximation if an exact
             contraction is too large.
         order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
             qubit 0 is its highest bit, as in quimb's kets and PennyLane.
@@ -70,9 +70,9 @@ def fit(
         larger gates written out.
 
     Raises:
-        UsageError: The circuit has no free parameters, contains an operation that is not a gate, or differs
-            in size from the state; the state or a number is not accepted; or an exact contraction with a tree
-            state is too large.
+        UsageError: If the circuit has no free parameters, contains an operation that is not a gate, or
+            differs in size from the state; if the state or a number is not accepted; or if an exact
+            contraction with a tree state is too large.
 
     Example:
         >>> from qiskit import QuantumCircuit

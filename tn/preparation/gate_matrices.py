@@ -45,7 +45,7 @@ class GateMatrices:
             (bit of b).
 
     Raises:
-        UsageError: The circuit contains an operation that is not a gate, or has a single qubit.
+        UsageError: If the circuit contains an operation that is not a gate, or has a single qubit.
     """
 
     def __init__(self, circuit: QuantumCircuit) -> None:
@@ -148,9 +148,7 @@ class GateMatrices:
 
 
 class _Angles:
-    """Angles of rotations as functions of the parameters; the affine ones, nearly all, are one matrix
-    product.
-    """
+    """Rotation angles as functions of the parameters; affine ones, nearly all, are one matrix product."""
 
     def __init__(self, expressions: list[ParameterExpression], parameters: list[Parameter]) -> None:
         column = {parameter: j for j, parameter in enumerate(parameters)}

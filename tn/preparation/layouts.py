@@ -2,7 +2,7 @@
 
 Every layer has n - 1 gates. Three of the layouts are trees over the qubits, from the root to the leaves, so
 that one layer makes every state of bond dimension 2 on that tree: a staircase has its root at the first bond;
-the bidirectional layout has it in the middle, which halves the depth; and the balanced tree reaches all
+the bidirectional layout has its root in the middle, which halves the depth; and the balanced tree reaches all
 qubits in log2(n) steps but needs gates between distant ones. The brickwall has two rows per layer, even and
 odd bonds.
 """
@@ -31,7 +31,7 @@ def layer_pairs(layout: str, sites: int, tree: Tree | None = None) -> Pairs:
         n - 1 pairs of qubits in time order.
 
     Raises:
-        UsageError: The layout is unknown.
+        UsageError: If the layout is unknown.
     """
     if layout == "brickwall":
         return [(i, i + 1) for first in (0, 1) for i in range(first, sites - 1, 2)]
@@ -55,7 +55,7 @@ def layer_root(layout: str, sites: int) -> int | None:
     """The bond at which a layer begins, counted from the left; None for layouts that are not rooted chains.
 
     Raises:
-        UsageError: The layout is unknown.
+        UsageError: If the layout is unknown.
     """
     if layout not in get_args(Layout):
         raise unknown_name("layout", str(layout), get_args(Layout))

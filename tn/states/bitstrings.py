@@ -1,4 +1,4 @@
-"""Bit strings from files, arrays and lists; errors name the row, line or column that is wrong."""
+"""Bit strings from files, arrays and lists, with errors that name the wrong row, line or column."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     Args:
         path: A `.npy` file with an array of 0 and 1 of shape (samples, n), or a `.csv` or `.txt` file with
-            one string per line. Commas and blanks between bits are ignored, and empty lines are skipped.
+            one string per line. Commas and spaces between bits are ignored, and empty lines are skipped.
 
     Returns:
         Bits of shape (samples, n), uint8. Column i holds letter i, counted from the left.
 
     Raises:
-        UsageError: The file is missing, empty, damaged or of another type, or one of its lines contains
+        UsageError: If the file is missing, empty, damaged or of another type, or one of its lines contains
             anything but 0 and 1 or differs in length from the first.
 
     Example:
@@ -69,7 +69,7 @@ def is_bits(array: NDArray[Any]) -> bool:
     """Whether an array holds bit strings, (samples, n), rather than a state vector as a column or row.
 
     Raises:
-        UsageError: It could be either: a row of 2**n numbers, a single 1 among zeros.
+        UsageError: If the array could be either: a row of 2**n numbers with a single 1 among zeros.
     """
     if array.ndim != 2:
         return False
@@ -98,7 +98,7 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
         Bits of shape (samples, n), uint8.
 
     Raises:
-        UsageError: The input is not of that form.
+        UsageError: If the input does not have that form.
     """
     if isinstance(strings, str):
         raise UsageError(f"{name} is one string; {_ACCEPTED}.")

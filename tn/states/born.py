@@ -9,7 +9,7 @@ w(x) is the frequency of x, has the gradient
     2 (M - sum over x of w(x) v(x) / ψ(x))
 
 on the sphere. After a few steps M is split again by a truncated singular value decomposition, so the bond can
-grow or shrink. Where the paper takes plain gradient steps, a step here follows the great circle. Its length
+grow or shrink. While the paper takes plain gradient steps, a step here follows a great circle. Its length
 is that of natural gradient descent (the Fisher metric of p is four times the metric of the sphere), halved
 until the likelihood does not decrease. The vectors of all strings are cached, and equal strings are counted
 once.
@@ -104,7 +104,7 @@ class BornState(Result):
             Nats, shape (samples,); -inf for a string that the state cannot produce.
 
         Raises:
-            UsageError: The input is not bit strings with n columns.
+            UsageError: If the input is not bit strings with n columns.
         """
         return _log_probability(self.tensors, as_bits(bitstrings, "bitstrings", len(self.tensors)))
 
@@ -119,7 +119,7 @@ class BornState(Result):
             Bits of shape (count, n), uint8; column i is site i.
 
         Raises:
-            UsageError: `count` is not a whole number of at least 1.
+            UsageError: If `count` is not a whole number of at least 1.
         """
         whole_number("count", count)
         rng = random_generator(seed)
@@ -136,7 +136,7 @@ class BornState(Result):
         """Plot the NLL against the sweeps, with the entropy of the data as a line.
 
         Args:
-            ax: Matplotlib Axes; None creates a figure.
+            ax: Matplotlib Axes; a new figure by default.
 
         Returns:
             The Axes.
@@ -189,12 +189,12 @@ def train_born(
         progress: Whether to show a progress bar.
 
     Returns:
-        The state, its likelihoods and the entropy of the data. If training does not settle, the result says
-        so instead of raising.
+        The state, its likelihoods and the entropy of the data. If training does not settle, `converged` is
+        False and `message` says what to raise.
 
     Raises:
-        UsageError: The strings are empty, differ in length, are shorter than 2 or contain anything but 0 and
-            1; the validation strings have another width; or a number is out of range.
+        UsageError: If the strings are empty, differ in length, are shorter than 2 or contain anything but 0
+            and 1; if the validation strings have another width; or if a number is out of range.
 
     Example:
         >>> from bondwise.tn import train_born

@@ -1,4 +1,4 @@
-"""Matrix product states as plain arrays: what is accepted, the canonical form, truncation, and other formats.
+"""Matrix product states as plain arrays: conversion, canonical form, truncation, and other formats.
 
 A state of n qubits is a list of n arrays of shape (left, 2, right) with outer bonds 1. **Site i is qubit i.**
 Dense vectors follow Qiskit's Statevector: qubit i is bit i of the index, so site 0 is the least significant
@@ -31,7 +31,7 @@ def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
         state: A quimb `MatrixProductState` with open ends or `CircuitMPS`; a sequence of arrays of shape
             (left, 2, right); a vector of length 2**n (array or tensor, also as a column of shape (2**n, 1),
             or a Qiskit `Statevector`); or the result of `ground_state` or `train_born`. It must be normalized
-            to 1e-4; the rest is divided out, with a warning above 1e-6.
+            to 1e-4; it is divided by its norm, with a warning for deviations above 1e-6.
         order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
             qubit 0 is its highest bit, as in quimb's kets and PennyLane. Other states have no such order;
             their site i is qubit i.
@@ -42,8 +42,8 @@ def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
         complex128.
 
     Raises:
-        UsageError: The state is of another type, periodic, not made of qubits, not normalized or not finite,
-            its bonds do not match, or `order` is "big" for a state that is not a vector.
+        UsageError: If the state is of another type, periodic, not made of qubits, not normalized or not
+            finite, its bonds do not match, or `order` is "big" for a state that is not a vector.
 
     Example:
         >>> import numpy as np
@@ -237,7 +237,7 @@ def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
         The same state.
 
     Raises:
-        UsageError: The input is not a list of such arrays.
+        UsageError: If the input is not a list of such arrays.
 
     Example:
         >>> from bondwise.tn import site_tensors, to_quimb

@@ -40,11 +40,11 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
 
     Returns:
         Site tensors of norm 1, where site i is qubit i, and the weight lost by truncation. The weight is
-        exact up to 18 qubits; beyond, it is an estimate: 1 minus the product of the weights kept at every
+        exact up to 18 qubits; above that, it is an estimate: 1 minus the product of the weights kept at every
         step.
 
     Raises:
-        UsageError: The circuit has free parameters, or an operation in it is not a gate.
+        UsageError: If the circuit has free parameters, or an operation in it is not a gate.
     """
     if circuit.num_parameters:
         raise UsageError(
@@ -59,7 +59,7 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
     if any(len(step.qubits) > 2 or not hasattr(step.operation, "__array__") for step in steps):
         try:
             plain = transpile(plain, basis_gates=["u", "cx"], optimization_level=0)
-        except Exception as error:  # every pass raises its own types
+        except Exception as error:  # every pass raises its own types of errors
             raise UsageError(f"the circuit cannot be written in gates of two qubits: {error}") from error
     small = plain.num_qubits <= _DENSE_QUBITS
     bond = max(_WORKING * max_bond, _LEAST)

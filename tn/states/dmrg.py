@@ -28,7 +28,7 @@ class GroundState(Result):
         tensors: The state as arrays of shape (left, 2, right), float64 for a real Hamiltonian; site i is
             qubit i.
         converged: Whether the energy changed by less than `tolerance` in the last sweep.
-        message: Number of sweeps and largest bond, or why the search did not converge.
+        message: Number of sweeps and the largest bond, or why the search did not converge.
 
     Example:
         >>> from qiskit.quantum_info import SparsePauliOp
@@ -76,12 +76,12 @@ def ground_state(
         progress: Whether to show a progress bar.
 
     Returns:
-        Energy and state. If the search does not converge, the result says so instead of raising. The energy
-        is exact up to 8 sites if `max_bond` suffices for any state. Beyond, the search may end in a local
-        minimum of a frustrated or glassy Hamiltonian, so compare a few seeds.
+        Energy and state. If the search does not converge, `converged` is False and `message` says why. The
+        energy is exact up to 8 sites if `max_bond` suffices for any state. For more sites, the search may end
+        in a local minimum of a frustrated or glassy Hamiltonian, so compare a few seeds.
 
     Raises:
-        UsageError: The operator is not a finite Hermitian Pauli sum, or a number is out of range.
+        UsageError: If the operator is not a finite Hermitian Pauli sum, or a number is out of range.
 
     Example:
         >>> from qiskit.quantum_info import SparsePauliOp

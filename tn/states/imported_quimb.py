@@ -1,4 +1,4 @@
-"""quimb, imported without the product that it gives scipy's sparse matrices.
+"""quimb, imported without its replacement for the product of scipy's sparse matrices.
 
 quimb replaces the product of a `csr_matrix` and a vector by one that is correct only for square matrices
 (above 50,000 nonzeros, with more than one thread). Here scipy's own product is put back, wrapped as quimb

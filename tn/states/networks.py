@@ -1,5 +1,4 @@
-"""What the readers of states share: other libraries' arrays, and quimb's networks by the names of their
-indices.
+"""Shared parts of the state readers: other libraries' arrays, and quimb networks by index name.
 
 quimb stores tensors, and the axes of a tensor, in any order: after `flip`, or after a tensor was taken out
 and put back, `.arrays` is not in the order of the sites. Only the name of its index identifies a site.
@@ -20,7 +19,7 @@ _ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: accepted silen
 
 
 def numpy_array(given: Any) -> NDArray[Any]:
-    """Another library's array as a NumPy array; also a torch tensor on a device or with gradients."""
+    """Another library's array as a NumPy array, including torch tensors on a device or with gradients."""
     if hasattr(given, "detach") and hasattr(given, "resolve_conj"):
         given = given.detach().cpu().resolve_conj().resolve_neg()
     return np.asarray(given)
@@ -30,7 +29,7 @@ def site_names(network: qtn.TensorNetwork) -> list[str]:
     """The outer indices of a state in the order of its sites.
 
     Raises:
-        UsageError: There are other outer indices, so this is not a state of sites 0 to n - 1.
+        UsageError: If there are other outer indices, so that this is not a state of sites 0 to n - 1.
     """
     outer = set(network.outer_inds())
     names = [f"k{i}" for i in range(len(outer))]
@@ -56,7 +55,7 @@ def chain_arrays(network: qtn.TensorNetwork) -> list[NDArray[Any]]:
         site, each joined to the next one only.
 
     Raises:
-        UsageError: The state is periodic.
+        UsageError: If the state is periodic.
     """
     if not isinstance(network, qtn.MatrixProductState):
         return []

@@ -43,7 +43,7 @@ def read_operator(hamiltonian: Observable) -> tuple[NDArray[np.int64], NDArray[A
         coefficient of the identity, which has no word.
 
     Raises:
-        UsageError: The input is not a Hermitian Pauli sum with finite numbers as coefficients.
+        UsageError: If the input is not a Hermitian Pauli sum with finite numbers as coefficients.
     """
     operator = hermitian(as_operator(hamiltonian, what="Hamiltonian"), what="Hamiltonian")
     coefficients = operator.coeffs.real

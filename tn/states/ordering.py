@@ -28,7 +28,7 @@ from bondwise.tn.states.chains import Tensors, compress, merge, site_tensors, sp
 
 _ROUNDING = 1e-13  # nats
 _RANDOM_STARTS = 8
-_TIE = 1e-10  # costs closer than this, relatively, are equal
+_TIE = 1e-10  # costs that differ by less than this, relatively, are equal
 
 
 def mutual_information(state: Any) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ def mutual_information(state: Any) -> NDArray[np.float64]:
         diagonal. Values below 1e-13 are rounding and are set to 0.
 
     Raises:
-        UsageError: The state is not one of the above.
+        UsageError: If the state is not one of the above.
 
     Example:
         >>> from bondwise.tn import mutual_information
@@ -95,7 +95,7 @@ def order_qubits(state_or_information: Any, *, seed: int | None = None) -> list[
         prepares the reordered state, `QuantumCircuit(n).compose(circuit, order)` prepares the given one.
 
     Raises:
-        UsageError: The state is not accepted, or the array is not a symmetric matrix of weights.
+        UsageError: If the state is not accepted, or the array is not a symmetric matrix of weights.
 
     Example:
         >>> import numpy as np
@@ -133,8 +133,8 @@ def permute(state: Any, order: Iterable[int], max_bond: int | None = None, cutof
         phase, which is dropped.
 
     Raises:
-        UsageError: The state is not accepted, `order` is not a permutation of its sites, `max_bond` is below
-            1, or `cutoff` is not in [0, 1).
+        UsageError: If the state is not accepted, `order` is not a permutation of its sites, `max_bond` is
+            below 1, or `cutoff` is not in [0, 1).
 
     Example:
         >>> import numpy as np
@@ -180,7 +180,7 @@ def snake_order(rows: int, cols: int) -> list[int]:
         on if rows <= cols.
 
     Raises:
-        UsageError: A side is below 1.
+        UsageError: If a side is below 1.
 
     Example:
         >>> from bondwise.tn import snake_order
@@ -207,7 +207,7 @@ def block_order(rows: int, cols: int) -> list[int]:
         so on are rectangles as long as their size is even.
 
     Raises:
-        UsageError: A side is below 1.
+        UsageError: If a side is below 1.
 
     Example:
         >>> from bondwise.tn import block_order
@@ -290,7 +290,7 @@ def insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _forward_insertion_changes(placed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for b > a, where qubit a passes its later neighbors one by one; 0 for b <= a.
+    """Change of the cost for b > a, where qubit a passes its later neighbors one by one; 0 for b <= a.
 
     As a passes f, it comes closer by 1 to everything beyond f and moves away by 1 from everything before f;
     for f it is the other way round.

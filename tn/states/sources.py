@@ -22,21 +22,21 @@ from bondwise.tn.states.trees import Tree, checked, tree_state
 def read_state(
     state: Any, *, max_bond: int, order: Order = "little", seed: int | None = None, progress: bool = False
 ) -> tuple[Chain | Tree, str, float]:
-    """The tensors of a state that is given or has to be found first.
+    """Read the tensors of a state that is given, or find the state first.
 
     Args:
         state: As for `bondwise.tn.decompose`.
-        max_bond: Bond dimension of a state that has to be found.
+        max_bond: Bond dimension of a state that is found first.
         order: Bit order of a vector's index, "little" or "big", as for `site_tensors`.
         seed: Random seed for the search.
         progress: Whether to show progress bars.
 
     Returns:
         A chain in canonical form or a tree; how it was found, as the beginning of a message; and the weight
-        of the requested state that is left out, which is 0 except for large circuits.
+        of the requested state that was left out, which is 0 except for large circuits.
 
     Raises:
-        UsageError: The input is not accepted as a state, or is damaged.
+        UsageError: If the input is not accepted as a state, or is damaged.
     """
     if hasattr(state, "detach"):
         state = numpy_array(state)
@@ -83,8 +83,6 @@ def _is_bitstrings(state: Any) -> bool:
 
 
 def _is_text(state: Any) -> bool:
-    """Whether this is a path or counts of outcomes, which resemble the labels and dictionaries of
-    observables.
-    """
+    """Whether this is a path or counts of outcomes, which resemble labels and terms of observables."""
     counts = type(state) is dict and not all(set(str(key)) <= set("IXYZ") for key in state)
     return isinstance(state, str) or counts

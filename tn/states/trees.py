@@ -123,16 +123,16 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
 
     Args:
         network: Any connected network without loops, normalized to 1e-4. Its outer indices have dimension 2
-            and are called `k0` to `k(n-1)`, or as its `site_ind_id` says; a tensor may have any number of
-            them.
+            and are called `k0` to `k(n-1)`, or as its `site_ind_id` specifies; a tensor may have any number
+            of them.
 
     Returns:
         The tree, with children orthonormal towards the root and norm 1. It is real if all tensors are real up
         to a phase.
 
     Raises:
-        UsageError: The network has a loop, disconnected parts, other outer indices, fewer than 2 qubits, NaN,
-            or another norm.
+        UsageError: If the network has a loop, disconnected parts, other outer indices, fewer than 2 qubits,
+            NaN, or another norm.
 
     Example:
         >>> from quimb.tensor import Tensor, TensorNetwork
@@ -211,7 +211,7 @@ def checked(tree: Tree) -> Tree:
     """The same tree with norm 1.
 
     Raises:
-        UsageError: It contains NaN or is not normalized to 1e-4.
+        UsageError: If the tree contains NaN or is not normalized to 1e-4.
     """
     grams: list[NDArray[Any]] = []
     for node in tree.nodes:
