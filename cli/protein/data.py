@@ -42,7 +42,7 @@ _SETS = ("train", "valid", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Labelled proteins in three sets.
+    """Labeled proteins in three sets.
 
     Attributes:
         name: Name in tables and reports; it begins with SYNTHETIC for synthetic proteins.

@@ -1,4 +1,4 @@
-"""`bondwise protein fetch`: labelled proteins from UniProt into a CSV."""
+"""`bondwise protein fetch`: labeled proteins from UniProt into a CSV."""
 
 from __future__ import annotations
 

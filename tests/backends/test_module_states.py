@@ -78,12 +78,12 @@ def test_a_decomposed_state_is_trained_on():
     away = found.parameters + np.random.default_rng(0).normal(0, 0.2, len(found.parameters))
     energy = to_torch(found.circuit, hamiltonian, parameters=away)
     start = energy().item() - ground.value
-    optimiser = torch.optim.Adam(energy.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(energy.parameters(), lr=0.02)
     for _ in range(30):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = energy()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert -1e-9 < loss.item() - ground.value < 0.1 * start
 
 

@@ -172,13 +172,13 @@ def test_learns_between_layers_of_a_sequential():
     data = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     target = torch.tensor([[0.0], [1.0], [1.0], [0.0]])  # exclusive or
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     losses = []
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = torch.nn.functional.mse_loss(model(data), target)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.05 * losses[0]
     assert all(bool((a != b).any()) for a, b in zip(before, model.parameters(), strict=True))

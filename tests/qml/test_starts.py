@@ -58,7 +58,7 @@ def test_near_identity_start_is_near_the_identity():
 @pytest.mark.parametrize(
     ("hamiltonian", "energy"),
     [
-        (heisenberg((2, 3)), -7 / 4),  # antiparallel neighbours: -1/4 a bond
+        (heisenberg((2, 3)), -7 / 4),  # antiparallel neighbors: -1/4 a bond
         (ising(5, field=0.0), -4.0),
         (ising(5, coupling=0.0), -5.0),
     ],

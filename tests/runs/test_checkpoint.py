@@ -64,13 +64,13 @@ def test_names_with_dots_do_not_clash(tmp_path):
 
 def test_optimiser_state_comes_back(tmp_path):
     parameters = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.Adam([parameters])
+    optimizer = torch.optim.Adam([parameters])
     (parameters**2).sum().backward()
-    optimiser.step()
-    save_checkpoint(tmp_path / "a", optimiser.state_dict(), run="r")
+    optimizer.step()
+    save_checkpoint(tmp_path / "a", optimizer.state_dict(), run="r")
     other = torch.optim.Adam([torch.ones(3, dtype=torch.float64, requires_grad=True)])
     other.load_state_dict(load_checkpoint(tmp_path / "a", run="r"))
-    moments = [optimiser.state_dict()["state"][0]["exp_avg"] for optimiser in (optimiser, other)]
+    moments = [optimizer.state_dict()["state"][0]["exp_avg"] for optimizer in (optimizer, other)]
     assert torch.equal(*moments)
 
 

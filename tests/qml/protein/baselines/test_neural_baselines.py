@@ -17,15 +17,10 @@ from bondwise.runs import UsageError
 ALL = [CNN, GRU, ClassicalTwin]
 
 
-@pytest.fixture
-def network():
-    """Builds a network in double precision with parameters of its own."""
-
-    def make(model, words=20, outputs=1, seed=0):
-        torch.manual_seed(seed)
-        return model._network(words, outputs).double()
-
-    return make
+def network(model, labels=(0, 1)):
+    """A network in double precision with parameters of its own."""
+    model = clone(model).set_params(epochs=1)
+    return model.fit(["ACD", "WYV", "KKK"][: len(labels)], labels).network_.double()
 
 
 @settings(max_examples=20, deadline=None)
@@ -35,8 +30,7 @@ def network():
 @pytest.mark.parametrize("kind", ALL)
 def test_padding_never_enters(kind, lengths, more, seed):
     generator = torch.Generator().manual_seed(seed % 2**31)
-    torch.manual_seed(seed % 2**31)
-    net = kind()._network(20, 3).double()
+    net = network(kind(seed=seed % 2**31), (0, 1, 2))
     rows = [torch.randint(0, 20, (n,), generator=generator) for n in lengths]
     batch = torch.full((len(rows), max(lengths) + more), -1)
     for i, row in enumerate(rows):
@@ -50,7 +44,7 @@ def test_padding_never_enters(kind, lengths, more, seed):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
-def test_twin_equals_its_equation(network):
+def test_twin_equals_its_equation():
     model = ClassicalTwin(filters=2, window=4, stride=3)
     net = network(model)
     tokens = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8])
@@ -64,7 +58,7 @@ def test_twin_equals_its_equation(network):
     np.testing.assert_allclose(net(torch.tensor(tokens)[None]).detach(), expected, atol=1e-12)
 
 
-def test_twin_leaves_out_words_that_fill_no_window_and_keeps_short_sentences(network):
+def test_twin_leaves_out_words_that_fill_no_window_and_keeps_short_sentences():
     net = network(ClassicalTwin(filters=3, window=5, stride=2))
     tokens = torch.tensor([[7, 1, 8, 2, 8, 1, 8, 2]])  # windows at 0 and 2
     torch.testing.assert_close(net(tokens), net(tokens[:, :7]), rtol=0, atol=0)
@@ -74,7 +68,7 @@ def test_twin_leaves_out_words_that_fill_no_window_and_keeps_short_sentences(net
     torch.testing.assert_close(net(short), net.readout(torch.cat([z, z, z]))[:1], rtol=0, atol=1e-12)
 
 
-def test_convolution_equals_its_equation(network):
+def test_convolution_equals_its_equation():
     net = network(CNN(channels=3, width=3))
     tokens = torch.tensor([4, 0, 19, 7, 7])
     around = nn_pad(net.embedding(tokens))
@@ -95,7 +89,7 @@ def nn_pad(values):
     return torch.nn.functional.pad(values, (0, 0, 1, 1))
 
 
-def test_unit_equals_its_equation(network):
+def test_unit_equals_its_equation():
     net = network(GRU(hidden=5))
     unit, state, states = net.unit, torch.zeros(5, dtype=torch.float64), []
     tokens = torch.tensor([4, 0, 19, 7])

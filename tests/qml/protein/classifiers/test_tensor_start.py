@@ -59,8 +59,8 @@ def test_an_interrupted_start_puts_the_circuits_back(stopped, monkeypatch):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
 
+    network = WindowQTN(start="angles", epochs=1).fit(["A", "C"], [0, 1]).network_
     monkeypatch.setattr(tensor_start, stopped, interrupted)
-    network = WindowQTN()._network(20, 1)
     circuit = network.filters[0].path
     sentences = [np.arange(20), np.arange(20)[::-1].copy()]
     with pytest.raises(KeyboardInterrupt):
