@@ -33,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Args:
         arguments: Words after `bondwise`; None for those of the process.
+
+    Example:
+        >>> from bondwise.cli import main
+        >>> main(["--help"])
+        Traceback (most recent call last):
+        SystemExit: 0
     """
     hook, silent, show = sys.unraisablehook, logging.NullHandler(), warnings.showwarning
     try:

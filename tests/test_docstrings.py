@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["runs", "circuits", "backends", "tn", "qml", "qml/protein", "mitigation"]
+ROOMS = ["runs", "circuits", "backends", "tn", "qml", "qml/protein", "mitigation", "cli"]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
