@@ -58,7 +58,7 @@ def timed(work: Any) -> tuple[Any, float]:
 
 
 def active_only(shots: int | None) -> list[dict[str, Any]]:
-    """The first energy of this process, and a later one."""
+    """Time the first energy of this process, and a later one."""
     circuit, energy = brick_wall(), heisenberg()
     angles = np.random.default_rng(1).normal(scale=0.4, size=circuit.num_parameters)
     place = get_backend(DEVICE)

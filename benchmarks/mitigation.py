@@ -3,7 +3,7 @@
 Three kinds of circuit are trained for each seed: `demo` starts as a tensor network, as in `make demo`;
 `deep` and `shallow` are brickwalls of 4 layers and of 1 from a random start. Then the energy is measured. All
 methods spend the same number of shots: 3 bases × 3 scale factors, and a readout calibration of 2 circuits;
-`raw` and `readout` put the shots that they save into the circuit itself. Errors are distances to the exact
+`raw` and `readout` spend the shots that they save on the circuit itself. Errors are distances to the exact
 energy of the same circuit. Unlike a device, the snapshot has no coherent errors, crosstalk or drift.
 
     python benchmarks/mitigation.py [--quick] [--seeds N] [--shots N ...] [--circuits NAME ...] [--out FILE]

@@ -10,7 +10,7 @@ afterwards, and the latch as one dynamic circuit for each protein.
     snapshot     fake:torino with and without readout mitigation; a device has more errors than that
 
 "flips" counts predictions that differ from the executor's on the same proteins, which says more than
-accuracies: their errors come from the choice of proteins. "bias" and "rms" compare the logits with the
+accuracies, whose errors come from the choice of proteins. "bias" and "rms" compare the logits with the
 executor's.
 
     python benchmarks/protein_hardware.py [--quick] [--proteins N] [--latch-proteins N] [--out FILE]

@@ -1,4 +1,4 @@
-"""Tests of other packages, run on our objects in place of theirs: passed, failed, different by design.
+"""Tests of other packages, run on our objects instead of theirs: passed, failed, different by design.
 
 The tests stay in checkouts of their repositories; `suites_plugin.py` swaps in our estimators, samplers, model
 and extrapolations, and `suites_gradients.py` tests qiskit-algorithms, whose own tests pip does not install.

@@ -3,8 +3,8 @@
     python -m pytest -p suites_plugin --swap aer-estimator --record FILE TESTS
 
 What the tests import is replaced once they are collected, by classes that pass the peer's arguments on to
-ours: default precisions, default shots and seeds of a constructor go to each run. The record says of every
-test how it went and whether it came to use an object of ours at all.
+ours: default precisions, default shots and seeds of a constructor go to each run. The record holds the
+    outcome of every test and whether it used one of our objects at all.
 """
 
 import json
@@ -34,7 +34,7 @@ def shifted(seed: Any) -> Any:
 
 
 class Estimator(BaseEstimatorV2):
-    """One of our estimators behind the constructor of somebody else's."""
+    """One of our estimators behind the constructor of another package's."""
 
     def __init__(self, backend: Backend, precision: float | None = None, seed: int | None = None) -> None:
         used.add(backend.name)
@@ -47,7 +47,7 @@ class Estimator(BaseEstimatorV2):
 
 
 class Sampler(BaseSamplerV2):
-    """One of our samplers behind the constructor of somebody else's."""
+    """One of our samplers behind the constructor of another package's."""
 
     def __init__(self, backend: Backend, shots: int | None = None, seed: int | None = None) -> None:
         used.add(backend.name)

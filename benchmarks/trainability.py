@@ -3,10 +3,10 @@
     python benchmarks/trainability.py [--quick] [--samples 6] [--out FILE.json] [--plot FILE.png]
 
 A staircase of SU(4) blocks follows a matrix product state (the DMRG state of bond dimension 1, 2, 4 or
-8, or |0…0⟩), and the energy is differentiated along all 15 Pauli words behind each block; the blocks' angles
+8, or |0…0⟩), and the energy is differentiated along all 15 Pauli words after each block; the blocks' angles
 are normal with the given strength, as `bondwise.tn.extend` draws them. Nothing of size 2ⁿ is formed. For
 comparison, on dense states: brickwalls of n layers of Haar-random SU(4) blocks, differentiated with respect
-to all their own angles, and along the words of an identity layer behind them. All derivatives are with
+to all their own angles, and along the words of an identity layer after them. All derivatives are with
 respect to angles of exp(−i angle P / 2). Slopes are of ln(mean square) against n, by least squares over the
 sizes shown.
 """
@@ -78,7 +78,7 @@ def network_rows(sizes: tuple[int, ...], bonds: tuple[int, ...], samples: int) -
 
 
 def random_rows(sizes: tuple[int, ...], draws: int) -> list[Row]:
-    """Mean squares of random circuits of depth n: of their own angles, and of an identity layer behind."""
+    """Mean squares of random circuits of depth n: of their own angles, and of a later identity layer."""
     rows = []
     for n in sizes:
         hamiltonian, circuit = heisenberg(n), brickwall(n, n, gate="su4")

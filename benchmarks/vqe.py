@@ -1,11 +1,11 @@
 """VQE of the 3×4 Heisenberg grid: one circuit, four places to start from.
 
-The circuit is a few staircase layers and one block on each edge of the grid, all of real two-qubit blocks
-(2 CX, 6 angles). It starts as the DMRG state of bond dimension 8 with near-identity blocks after it
-(mps), as the best product state with the same blocks (product), near the identity, or at random. Adam's
-learning rate is chosen for each start on its own: the one of lowest mean error after the last step, on
-seeds that are not reported. A seed determines everything random about a start, including its tensor
-network. Errors are 100 (E − E0) / |E0|, mean ± standard error over the seeds.
+The circuit is a few staircase layers and one block on each edge of the grid, all of real two-qubit blocks (2
+CX, 6 angles). It starts as the DMRG state of bond dimension 8 with near-identity blocks after it (mps), as
+the best product state with the same blocks (product), near the identity, or at random. Adam's learning rate
+is chosen for each start separately: the one with the lowest mean error after the last step, on seeds that are
+not reported. A seed determines everything random about a start, including its tensor network. Errors are 100
+(E − E0) / |E0|, mean ± standard error over the seeds.
 
     python benchmarks/vqe.py [--quick] [--layers 2 3] [--seeds 5] [--out FILE.json]
 """

@@ -1,7 +1,7 @@
 """`assert_robust`: mutated files are read, or refused in one line that names them, and nothing else happens.
 
-The mutations are seeded. A child process with limits on memory and CPU time reads many of them; when one
-kills it, the next child goes on after it.
+The mutations are seeded. A child process with limits on memory and CPU time reads many of them; if one kills
+it, the next child continues with the one after.
 """
 
 import os
@@ -14,7 +14,7 @@ import warnings
 
 from bondwise.runs import RunError, UsageError
 
-SECONDS = 5  # of CPU for one file
+SECONDS = 5  # CPU time for one file
 MEMORY = 2 << 30
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pickle.find_class")
 NUMBERS = (b"0", b"-1", b"2147483648", b"99999999999999999999", b"1e999", b"nan", b"1e-320", b"9" * 5000)
@@ -60,14 +60,14 @@ def assert_robust(read, samples, name, *, folder, count, seed=0, prepare=None, n
     """Read mutated files, and fail with what went wrong on which of them.
 
     Args:
-        read: Takes the path of a file.
-        samples: Contents of good files, which must be read without an error.
-        name: Of the file, which must be in every message.
-        folder: Where it is laid; nothing else may appear there.
+        read: Function that reads the file at a path.
+        samples: Contents of valid files, which must be read without an error.
+        name: Name of the file, which every message must contain.
+        folder: Folder of the file, in which nothing else may appear.
         count: Number of mutations.
-        seed: Of the mutations.
-        prepare: Takes the path before each read, to lay what belongs beside it.
-        named: What a message must hold instead of the name.
+        seed: Random seed for the mutations.
+        prepare: Function called with the path before each read, which writes the files that belong to it.
+        named: Text that a message must contain instead of the name.
     """
     path, named = folder / name, named or name
     faults = []

@@ -1,4 +1,4 @@
-"""The import table of the packages, and the promise that an import costs nothing until it is used."""
+"""The import table of the packages, and the promise that imports are lazy."""
 
 import ast
 import graphlib
@@ -51,7 +51,7 @@ def test_only_the_ibm_files_import_the_runtime():
 
 
 def test_only_one_file_imports_quimb():
-    """It puts back what quimb changes in scipy."""
+    """The file that restores what quimb changes in scipy."""
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):
             assert path.name == "imported_quimb.py" or "quimb" not in imported_packages(path), path
@@ -99,7 +99,7 @@ def test_no_files_import_each_other_in_a_circle():
             ):
                 used.add(homes.get(f"{rooms[node.value.id]}.{node.attr}", ""))
         graph[module] = used & files.keys() - {module}
-    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
 def test_folders_and_files_stay_small():

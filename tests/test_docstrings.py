@@ -33,7 +33,7 @@ def test_examples_in_docstrings(name, tmp_path, monkeypatch):
     finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner(optionflags=FLAGS)
     report = []
     for example in finder.find(module, name):
-        example.globs = {}  # what a reader has: nothing but what the example imports
+        example.globs = {}  # as for a reader: only what the example imports
         runner.run(example, out=report.append)
     assert not runner.failures, "".join(report)
 

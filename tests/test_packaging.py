@@ -40,7 +40,7 @@ def test_listed_packages_are_the_tree():
 def test_every_package_is_typed_and_lazy():
     for package in packages_of_the_tree():
         folder = ROOT.joinpath(*package.split(".")[1:])
-        room = (folder / "__init__.pyi").exists()  # else a part of a room, whose names the room gives
+        room = (folder / "__init__.pyi").exists()  # otherwise a part of a room, which exports its names
         assert (folder / "py.typed").exists() == room
         assert room == bool((folder / "__init__.py").read_text())
         assert room or (folder.parent / "__init__.pyi").exists()
@@ -63,7 +63,7 @@ def test_constraints_name_what_the_tests_run_with():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
-    source = out / "source"  # a copy, so that no build/ of the checkout slips in
+    source = out / "source"  # a copy, so that no build/ of the checkout is included
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

@@ -81,7 +81,7 @@ def run(code, threads):
     return done.stdout
 
 
-# quimb's product goes wrong with two threads, also where there is but one core
+# quimb's product is wrong with two threads, even on a single core
 @pytest.mark.parametrize(
     "threads",
     [

@@ -1,4 +1,4 @@
-"""Public import paths that exist stay: a name that goes is first deprecated for a release."""
+"""Public import paths are stable: a name is deprecated for one release before it is removed."""
 
 import importlib
 import warnings

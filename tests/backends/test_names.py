@@ -125,7 +125,7 @@ def test_the_layout_stays_fixed_and_avoids_bad_readout() -> None:
         chain.cx(qubit, qubit + 1)
     qubits = place.transpile(chain).layout.final_index_layout()
     errors = [place.target["measure"][(qubit,)].error for qubit in qubits]
-    assert max(errors) < 0.08  # the worst of the device read 17 % wrong
+    assert max(errors) < 0.08  # the worst qubits of the device are misread 17 % of the time
     assert get_backend("fake:torino").transpile(chain).layout.final_index_layout() == qubits
 
 

@@ -80,7 +80,7 @@ def test_no_account_is_written():
     device._properties, device._target = (
         snapshot.properties(),
         snapshot.target,
-    )  # else it would ask the service
+    )  # otherwise it would query the service
     backend = get_backend(device)
     assert backend.name == "ibm:fake_manila"
     with pytest.raises(UsageError, match="must not leave this process"):

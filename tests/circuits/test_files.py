@@ -1,4 +1,4 @@
-"""Circuits from files: what is read, what is refused before it costs anything, and mutated files."""
+"""Circuits from files: what is read, what is refused before any work is done, and mutated files."""
 
 import io
 import math

@@ -240,7 +240,7 @@ def test_label_layout_and_registers_stay():
     assert named.layout == isa.layout
     assert named.data[-1].operation.label == "loud"
     assert (named.name, named.metadata, named.cregs) == (isa.name, isa.metadata, isa.cregs)
-    assert isa.data[-1].operation.name == "h"  # the circuit that was passed is left alone
+    assert isa.data[-1].operation.name == "h"  # the circuit that was passed is unchanged
 
 
 def test_a_gate_without_meaning_but_its_name_is_refused():
@@ -261,7 +261,7 @@ def test_no_name_that_qiskit_or_aer_acts_on_is_forgotten():
         circuit = QuantumCircuit(2)
         try:
             circuit.append(subcircuit(name, 0.3, 2), [0, 1])
-        except (AttributeError, IndexError):  # Qiskit itself takes the name for the thing
+        except (AttributeError, IndexError):  # Qiskit itself goes by the name
             continue
         assert true_names(circuit).data[0].operation.name == f"own_{name}", name
 

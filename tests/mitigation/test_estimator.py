@@ -78,7 +78,7 @@ def test_linear_is_right_to_first_order():
 
 
 def test_partial_folding_is_fitted_at_the_achieved_factors():
-    """Three gates only allow steps of 2/3; fitted at the factors reached, the decay is still exact."""
+    """Three gates only allow steps of 2/3, but fitted at the factors reached, the decay is still exact."""
     pub = (two_qubits(), SparsePauliOp("ZZ"), np.linspace(0.2, 1.4, 6))
     estimator = MitigatedEstimator(depolarizing(), scale_factors=(1, 1.5, 2, 4), folding="gates", seed=1)
     result = estimator.run([pub]).result()[0]

@@ -1,4 +1,4 @@
-"""Figures: axes without a display, labels as they are, SVG that a page can hold."""
+"""Figures: axes without a display, labels drawn literally, and SVG for a page."""
 
 import xml.etree.ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""Files are whole or absent, alone and as a set, and what killed processes leave is removed."""
+"""Files are whole or absent, alone and as a set, and leftovers of killed processes are removed."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def test_set_killed_at_any_step_is_never_mixed(tmp_path, kill_at):
         found = files_in(folder)
         assert len(set(found.values())) <= 1, found
         assert "c.json" not in found or len(found) == 4
-        FileSet(*[folder / name for name in NAMES])  # what the next command begins with
+        FileSet(*[folder / name for name in NAMES])  # the next command begins with this
         assert files_in(folder) in (dict.fromkeys(NAMES, "old"), dict.fromkeys(NAMES, "new"))
         assert len(os.listdir(folder)) == 4
         if not killed:
@@ -71,7 +71,7 @@ def test_leftovers_of_killed_writers_go_and_those_of_running_ones_stay(tmp_path,
     assert number > 2
     reading, writing = os.pipe()
     child = os.fork()
-    if not child:  # writes for ever
+    if not child:  # writes forever
         os.fsync = lambda _: (os.write(writing, b"x"), os.read(os.pipe()[0], 1))
         write_atomically(tmp_path / "a.csv", "third")
     os.read(reading, 1)

@@ -72,7 +72,7 @@ def test_any_layer_equals_shifted_circuits(layer, gate, strength, letters, real,
     assert found.gradients.shape == (1 if strength == 0 else 2, len(pairs), 6 if gate == "so4" else 15)
     for _ in range(4):
         draw, k, word = (int(rng.integers(size)) for size in found.gradients.shape)
-        # exp(-i theta P / 2) obeys the two-term shift rule, which is exact
+        # exp(-iθP/2) obeys the two-term shift rule, which is exact
         up, down = (
             dense_energy(operator, vector, gate, pairs, draws[draw], (k, found.words[word], shift))
             for shift in (np.pi / 2, -np.pi / 2)
@@ -114,7 +114,7 @@ def test_single_rotations_and_the_order_of_letters():
 
 
 def test_the_neel_state_has_the_same_gradient_on_every_bond_of_any_chain():
-    # on its bond XY turns up-down towards down-up: <[S.S, XY]> = i, slope 1/2; likewise YX
+    # on its bond XY turns up-down towards down-up: ⟨[S·S, XY]⟩ = i, slope 1/2; likewise YX
     for sites in (6, 100):
         neel = [np.eye(2)[i % 2].reshape(1, 2, 1) for i in range(sites)]
         found = gradient_profile(heisenberg(staircase(sites), sites), neel)

@@ -79,7 +79,7 @@ class Whole:
 
 
 def ghz(size: int) -> QuantumCircuit:
-    """One qubit after the other, so that qubits wait."""
+    """Gates on one qubit after the other, so that qubits wait."""
     circuit = QuantumCircuit(size)
     circuit.h(0)
     circuit.rz(0.4, 0)
@@ -146,7 +146,7 @@ def test_sampling_and_estimating_see_the_same_device(device: str) -> None:
     circuit = QuantumCircuit(3)
     circuit.append(XGate(label="a label is no error"), [2])
     circuit.cx(1, 2)
-    for _ in range(24):  # meanwhile qubit 2 relaxes
+    for _ in range(24):  # qubit 2 relaxes in the meantime
         circuit.barrier()
         circuit.cx(1, 0)
     circuit.barrier()

@@ -1,4 +1,4 @@
-"""The cache on disk is used if intact, rebuilt if not, and never an obstacle."""
+"""The cache on disk is used if intact, rebuilt if not, and never prevents a run."""
 
 from pathlib import Path
 

@@ -126,7 +126,7 @@ def test_the_right_parameters_stay():
 @settings(max_examples=6, deadline=None)
 @given(sites=st.integers(2, 6), seed=st.integers(0, 2**16))
 def test_what_is_reported_is_what_qiskit_simulates(sites, seed):
-    """Random states, which the circuit cannot make: never worse than the start, and told exactly."""
+    """Random states, which the circuit cannot make: never worse than the start, and reported exactly."""
     state = random_statevector(2**sites, seed=seed).data
     circuit = ansatz(sites)
     start = np.random.default_rng(seed).normal(size=circuit.num_parameters)
@@ -262,7 +262,7 @@ class TestLimits:
         circuit, state = ansatz(4), random_statevector(16, seed=2).data
         few, many = (fit(circuit, state, restarts=count, iterations=50, seed=0) for count in (1, 6))
         assert few.history[0]["start"] == "random 1"
-        # the best after 50 iterations goes on for 50 more
+        # the best after 50 iterations continues for 50 more
         assert many.infidelity <= few.infidelity + 1e-3
 
 

@@ -56,7 +56,7 @@ def check(circuit, seed=0, *, parameters=None):
 
 
 def dressed(build, sites=3):
-    """A circuit of which every qubit is turned before and joined after."""
+    """A circuit whose qubits are all rotated before it and entangled after it."""
     circuit = QuantumCircuit(sites)
     for qubit in range(sites):
         circuit.ry(0.3 + qubit, qubit)

@@ -22,7 +22,7 @@ LAYOUTS = ("staircase", "bidirectional", "brickwall", "tree")
 
 
 def random_tree(sites, bond, rng, *, real=True, degree=None):
-    """One tensor a qubit, or, without a degree, a binary tree over the qubits in any order."""
+    """One tensor per qubit or, without a degree, a binary tree over the qubits in any order."""
     dtype = "float64" if real else "complex128"
     if degree:
         seed = int(rng.integers(2**30))
@@ -80,7 +80,7 @@ class TestPairs:
             touched |= {a, b}
 
     def test_depths(self):
-        """In gates, of 16 qubits: n - 1, n / 2, 2 and log2(n)."""
+        """Depth in gates for 16 qubits: n - 1, n / 2, 2 and log2(n)."""
         depths = {}
         for layout in LAYOUTS:
             busy = [0] * 16
@@ -145,7 +145,7 @@ def test_overlap_and_environments_equal_the_dense_state(
         pairs = [tuple(int(q) for q in rng.choice(sites, 2, replace=False)) for _ in range(4 * layers)]
     else:
         pairs = layer_pairs(layout, sites, tree) * layers
-    mixed = rng.random() < 0.3  # complex gates on a real state, or the other way round
+    mixed = rng.random() < 0.3  # complex gates on a real state, or vice versa
     gates = random_gates(len(pairs), rng, real=real != mixed)
     contraction = ExactOverlap(state, pairs)
 

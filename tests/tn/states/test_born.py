@@ -139,7 +139,7 @@ def product_state(amplitudes, sites):
 
 
 def test_long_strings_do_not_underflow():
-    strings = np.random.default_rng(3).integers(0, 2, (2, 3000))  # 2^-3000 is no double, nor is its root
+    strings = np.random.default_rng(3).integers(0, 2, (2, 3000))  # 2^-3000 and its root are not doubles
     found = product_state(np.sqrt([0.5, 0.5]), 3000).log_probability(strings)
     np.testing.assert_allclose(found, -3000 * np.log(2), rtol=1e-12)
     start = noisy_superposition(3000, 2, seed=0)
@@ -170,7 +170,7 @@ def test_impossible_strings_are_minus_infinity_and_training_goes_on():
 
 def test_validation_strings_stop_the_training_and_choose_the_state():
     rng = np.random.default_rng(5)
-    strings = rng.random((400, 12)) < np.linspace(0.1, 0.9, 12)  # nothing to learn but the mean
+    strings = rng.random((400, 12)) < np.linspace(0.1, 0.9, 12)  # there is nothing to learn except the mean
     trained = train_born(strings[:60], 16, validation=strings[60:], seed=0)
     losses = [entry["validation_nll"] for entry in trained.history]
     assert trained.converged

@@ -1,4 +1,4 @@
-"""What is taken as a state, and what is refused."""
+"""What is accepted as a state, and what is refused."""
 
 import numpy as np
 import pytest

@@ -90,7 +90,7 @@ def test_information_of_known_states():
     product = random_statevector(2, seed=1).tensor(random_statevector(2, seed=2)).tensor(bell)
     found = mutual_information(product)
     assert found[0, 1] == pytest.approx(2 * np.log(2), abs=1e-13)
-    assert np.count_nonzero(found) == 2  # of uncorrelated qubits it is 0, not rounding
+    assert np.count_nonzero(found) == 2  # for uncorrelated qubits it is 0, not a rounding error
     # far more sites than a vector could have
     np.testing.assert_allclose(mutual_information(ghz(60)), np.log(2) * (1 - np.eye(60)), atol=1e-13)
 
@@ -109,7 +109,7 @@ def test_permutation_is_that_of_the_vector(data, sites, real, seed):
     for i, tensor in enumerate(found):
         flat = tensor.reshape(tensor.shape[0], -1)  # right-canonical
         np.testing.assert_allclose(flat @ flat.conj().T, np.eye(len(flat)), atol=1e-12)
-        # bonds are as small as the state lets them be
+        # bonds are as small as the state allows
         assert tensor.shape[0] == np.linalg.matrix_rank(wanted.reshape(-1, 2**i), tol=1e-10)
     back = permute(found, np.argsort(order))
     assert infidelity(to_dense(back), to_dense(tensors)) < 1e-12
@@ -140,7 +140,7 @@ def test_truncation():
     found = permute(ghz(40), order, max_bond=2)
     assert max(tensor.shape[2] for tensor in found) == 2
     assert abs(inner(found, ghz(40))) == pytest.approx(1, abs=1e-12)
-    # of the exact state those singular values are kept that count most
+    # the largest singular values of the exact state are kept
     tensors = random_tensors(4, 4, rng, real=False)
     wanted = dense_permutation(to_dense(tensors), [0, 2, 1, 3])
     values = np.linalg.svd(wanted.reshape(4, 4), compute_uv=False)

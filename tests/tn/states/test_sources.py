@@ -164,7 +164,7 @@ class TestTrees:
             assert len(found.history) == 2
 
     def test_what_quimb_keeps_as_an_exponent_belongs_to_the_state(self):
-        """quimb may put the norm aside as a power of ten."""
+        """quimb may store part of the norm as a power of ten."""
         network = qtn.TN_rand_tree(4, 2, phys_dim=2, seed=1)
         network /= network.norm()
         chain = qtn.MPS_rand_state(4, 3, seed=1)
@@ -182,7 +182,7 @@ class TestTrees:
                 decompose(network)
 
     def test_real_up_to_a_phase_is_real(self):
-        """As for vectors and chains: gates of two CX will do."""
+        """As for vectors and chains, gates of two CX suffice."""
         network = qtn.TN_rand_tree(4, 2, phys_dim=2, seed=1)
         network = network / network.norm() * np.exp(0.3j)
         vector = network.to_dense([f"k{i}" for i in reversed(range(4))]).ravel()
