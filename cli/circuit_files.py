@@ -1,6 +1,6 @@
 """States, observables and Hamiltonians from files and flags, and circuits into files.
 
-What cannot be read is a one-line error.
+Input that cannot be read raises an error of one line.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _STATES = (
 
 
 def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.ndarray] | np.ndarray:
-    """Read a state, or what it can be found from. Nothing is unpickled.
+    """Read a state, or data to find it from, without unpickling anything.
 
     Args:
         path: `.npz` with an array (left, 2, right) per site, called site0, site1, … (or 0, 1, …, or arr_0,
-            arr_1, … as numpy calls them; the numbers give the order), or with one array `vector`; `.npy` with
+            arr_1, … as NumPy calls them; the numbers give the order), or with one array `vector`; `.npy` with
             a vector of length 2**n, or with bit strings of shape (samples, n); `.csv` or `.txt` with one bit
             string per line; `.qpy` or `.qasm` with a circuit. Site i and column i become qubit i.
-        order: Order of a vector's index: "little", qubit 0 is its lowest bit, or "big".
+        order: Order of a vector's index: "little" if qubit 0 is its lowest bit, or "big".
 
     Returns:
         A circuit without free parameters; canonical tensors, one (left, 2, right) per site; or bit strings,
@@ -49,7 +49,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
-                f"{path} has {circuit.num_parameters} free parameters; give one with its angles inside."
+                f"{path} has {circuit.num_parameters} free parameters; give one whose angles are bound."
             )
         return circuit
     if order != "little" and path.suffix not in (".npy", ".npz"):
@@ -143,14 +143,14 @@ def read_model(
     most: int,
     task: str,
 ) -> SparsePauliOp:
-    """The Hamiltonian that the flags name.
+    """Build or read the Hamiltonian that the flags name.
 
     Args:
         model: Name of a model, or a file.
         size: Size of the lattice, for a named model.
         periodic: Whether the lattice is closed, for a named model.
         most: Maximum number of qubits; a larger lattice is refused before its terms are made.
-        task: What would take too long with more, for the message.
+        task: Task that would take too long with more qubits, for the message.
 
     Raises:
         UsageError: If the model or the size is unknown, the file cannot be read, or there are too many
@@ -170,7 +170,7 @@ def read_model(
         require_few(hamiltonian.num_qubits)
         return hamiltonian
     if size is None:
-        qml.model_hamiltonian(model, 2)  # an unknown model comes first
+        qml.model_hamiltonian(model, 2)  # an unknown model is reported first
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
     lattice = qml.lattice_size(size)
     require_few(lattice if isinstance(lattice, int) else math.prod(lattice))
@@ -178,7 +178,7 @@ def read_model(
 
 
 def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, bytes | str]:
-    """What is written of a circuit and its angles.
+    """Contents of the files for a circuit and its angles.
 
     Returns:
         The circuit with free parameters as QPY (`ansatz`), with the angles bound as QPY (`qpy`) and

@@ -1,6 +1,6 @@
 """The entry point of the command `bondwise`: errors and exit codes.
 
-Exit codes: 0 done, 1 a run that failed, 2 wrong use, 130 stopped by Ctrl-C, 141 nobody reads the output.
+Exit codes: 0 success, 1 a failed run, 2 wrong usage, 130 stopped by Ctrl-C, 141 the output pipe is closed.
 Errors are one line on standard error. This file imports nothing heavy, because it handles Ctrl-C while
 everything else is imported.
 """
@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-# One thread unless the user sets a number, before any library starts its own: small circuits are slower with
+# One thread unless the user sets a number, before any library starts threads: small circuits are slower with
 # more, and the last bits of a sum, and with them the path of an optimizer, depend on the number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     hook, silent, show = sys.unraisablehook, logging.NullHandler(), warnings.showwarning
     try:
         sys.unraisablehook = _unraisable
-        logging.root.addHandler(silent)  # or else Python prints what libraries log
+        logging.root.addHandler(silent)  # otherwise Python prints what libraries log
         if not sys.warnoptions:
             warnings.showwarning = _warned
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a terminal may know fewer characters than we print
+                stream.reconfigure(errors="replace")  # a terminal may not support every character
         code = _code(arguments)
     except KeyboardInterrupt:
         code = _fail("stopped.", _STOPPED)
@@ -130,7 +130,7 @@ def _was_interrupted(error: BaseException) -> bool:
 
 
 def _unread() -> int:
-    """Nobody reads the output: print nothing, and keep Python from complaining at exit."""
+    """The output pipe is closed: print nothing, and keep Python from complaining at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
     return _UNREAD
 

@@ -50,4 +50,4 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", meta
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in that folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars and no table.")]

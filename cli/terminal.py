@@ -1,4 +1,4 @@
-"""What commands print: tables and sentences, or JSON. Markup in names from files and flags has no effect."""
+"""Output of the commands: tables and sentences, or JSON. Markup in names from files and flags is inert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bondwise decompose`: a state, or what it can be found from, as a shallow circuit in a file."""
+"""`bondwise decompose`: a state, or data to find it from, as a shallow circuit in a file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(
         int | None,
         typer.Option(
             "--max-bond",
-            help="Bond dimension of a state that is found first (model, bits, circuit); 32 by default.",
+            help="Bond dimension of the state found from a model, bit strings or a circuit; 32 by default.",
         ),
     ] = None,
     order: Annotated[
@@ -62,12 +62,14 @@ def command(
     ] = "little",
     layers: Annotated[
         int | None,
-        typer.Option("--layers", help="Maximum number of layers of two-qubit gates; 8 without limits."),
+        typer.Option("--layers", help="Maximum number of layers of two-qubit gates; 8 if no limit is given."),
     ] = None,
     max_cx: Annotated[int | None, typer.Option("--max-cx", help="Maximum number of CX gates.")] = None,
     infidelity: Annotated[
         float | None,
-        typer.Option("--infidelity", help="Infidelity to stop at; 1e-3 without limits on layers or CX."),
+        typer.Option(
+            "--infidelity", help="Infidelity to stop at; 1e-3 if neither layers nor CX are limited."
+        ),
     ] = None,
     layout: Annotated[
         str,
@@ -83,7 +85,7 @@ def command(
         Path | None,
         typer.Option(
             "--validation",
-            help="Bit strings that decide when to stop and are not trained on.",
+            help="Held-out bit strings that decide when to stop.",
             metavar="FILE",
         ),
     ] = None,
@@ -91,7 +93,7 @@ def command(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="File for the circuit, .qpy or .qasm; the others go beside it.", metavar="FILE"
+            "--out", help="File for the circuit, .qpy or .qasm; other files go beside it.", metavar="FILE"
         ),
     ] = Path("circuit.qpy"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
@@ -127,7 +129,7 @@ def command(
     if model is not None and validation is not None:
         raise UsageError("--validation is for bit strings; leave it out with --model.")
     files = _files(out)
-    place = FileSet(*files.values())  # what cannot be written must fail now, not after the work
+    place = FileSet(*files.values())  # a file that cannot be written must fail now, not after the work
     _require_free(files, overwrite)
 
     search = {"max_bond": max_bond or MAX_BOND, "seed": seed, "progress": not quiet}

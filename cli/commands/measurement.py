@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
-    """The mitigated estimator that `--mitigate NAME` asks for; None for `none` and without noise.
+    """The mitigated estimator that `--mitigate NAME` asks for; None for `none` or without noise.
 
     Raises:
         UsageError: If the mitigation is unknown.
@@ -102,7 +102,7 @@ def measure_on_device(
     shots: int,
     seed: int,
 ) -> tuple[list[Stage], Extrapolation | None]:
-    """Measure the energy of a circuit on a backend as it is and, if asked, mitigated.
+    """Measure the energy of a circuit on a backend, raw and, with a mitigator, mitigated.
 
     Args:
         machine: The backend.
@@ -114,8 +114,8 @@ def measure_on_device(
         seed: Random seed for sampling.
 
     Returns:
-        The stages, and the extrapolation, which has a single noise scale if only readout errors are undone;
-        None without a mitigator.
+        The stages, and the extrapolation, which has a single noise scale if only readout errors are
+        mitigated; None without a mitigator.
     """
     began = perf_counter()
     counts = _counts(machine.transpile(circuit))

@@ -33,7 +33,8 @@ def command(
         typer.Option("--observable", help="Observable such as ZZI or '0.5*XX - ZZ', or a file; repeatable."),
     ] = None,
     parameters: Annotated[
-        Path | None, typer.Option("--parameters", help="Angles in radians, JSON or .npy.", metavar="FILE")
+        Path | None,
+        typer.Option("--parameters", help="File of angles in radians, JSON or .npy.", metavar="FILE"),
     ] = None,
     mitigate: options.Mitigate = "none",
     shots: options.Shots = 4096,

@@ -92,7 +92,7 @@ def command(
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     qml.check_optimizer(optimizer, learning_rate)
     hamiltonian = read_model(model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator")
-    # a resumed run must have the same Hamiltonian and angles, not only the same names of files
+    # a resumed run must have the same Hamiltonian and angles, not just the same file names
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
         settings["angles"] = _digest(read_bytes(start, "array_bytes"))

@@ -1,4 +1,4 @@
-"""What a VQE run found, in words and figures: energy against iterations, the extrapolation, the circuit."""
+"""The results of a VQE run in words and figures: energy per iteration, extrapolation, circuit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def verdicts(
         trained: Result of the training from each start, the main one first.
         stages: Stages of the run; with an extrapolation, the last two are the raw and the mitigated energy.
         extrapolation: Extrapolation to zero noise, or None.
-        smallest: Energies that differ by less count as the same.
+        smallest: Smallest energy difference that counts.
     """
     (name, main), *others = trained.items()
     notes = []
@@ -136,6 +136,6 @@ def _extrapolation(extrapolation: Extrapolation, noiseless: float) -> tuple[str,
     ax.legend(frameon=False)
     return (
         "Zero-noise extrapolation",
-        "Device energies at each noise scale, readout errors undone, and the fit to scale 0.",
+        "Device energies at each noise scale, readout errors mitigated, and the fit to scale 0.",
         ax,
     )

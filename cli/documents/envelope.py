@@ -1,4 +1,4 @@
-"""What every result file begins with: format, versions, command and settings."""
+"""The keys that every result file begins with: schema, versions, command and settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 SCHEMA = 2
 _NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
-_PACKAGES = (  # all that can change a number
+_PACKAGES = (  # those that can change a number
     "bondwise",
     "torch",
     "qiskit",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bondwise.cli.terminal import show_table
 
-References = Sequence[tuple[str, float | None]]  # name and energy; None where it is unknown
+References = Sequence[tuple[str, float | None]]  # name and energy, None if unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,15 +15,15 @@ class Stage:
     """One line of the table.
 
     Attributes:
-        name: What was measured.
+        name: Name of the stage.
         energy: Energy in the units of the Hamiltonian.
         std: Standard error; 0 if the energy is exact.
-        infidelity: 1 − |⟨ground state|state⟩|²; None if it is not known.
-        cx: Number of CX gates of the circuit that was run.
-        depth2q: Its depth counting two-qubit gates only.
-        shots: Number of circuit executions in all; 0 if nothing was sampled.
-        seconds: Wall time of this stage.
-        job_ids: Jobs submitted.
+        infidelity: 1 − |⟨ground state|state⟩|²; None if unknown.
+        cx: Number of CX gates of the circuit.
+        depth2q: Depth of the circuit, counting two-qubit gates only.
+        shots: Total number of circuit executions; 0 if nothing was sampled.
+        seconds: Wall time of the stage.
+        job_ids: Identifiers of the submitted jobs.
     """
 
     name: str

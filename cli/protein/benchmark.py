@@ -32,13 +32,13 @@ _QUICK_EPOCHS, _QUICK_SIZE = 2, 150
 def command(
     data: Data = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Number of fits of each method that depends on its start.")
+        int, typer.Option("--seeds", min=1, help="Number of seeds for each method that starts at random.")
     ] = 5,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help=f"One seed, {_QUICK_EPOCHS} epochs and {_QUICK_SIZE} proteins per set, to see that it runs.",
+            help=f"One seed, {_QUICK_EPOCHS} epochs and {_QUICK_SIZE} proteins per set, as a quick check.",
         ),
     ] = False,
     seed: options.Seed = 0,
@@ -171,4 +171,4 @@ def _accuracies(entries: list[Entry]) -> tuple[str, str, Axes]:
     ax.set_yticklabels([f"{entry.name} ({entry.parameters:,})" for entry in entries])
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
-    return "Accuracy", "Mean with binomial error, and each seed; the number of parameters is in brackets.", ax
+    return "Accuracy", "Mean with binomial error, and each seed; parameter counts are in parentheses.", ax

@@ -1,4 +1,4 @@
-"""The proteins of a command, from a file or synthetic, as training, validation and test set."""
+"""The proteins of a command, from a file or synthetic, as training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path | None,
     typer.Argument(
-        help="CSV or TSV with columns sequence and label, or FASTA; .gz too. SYNTHETIC proteins by default.",
+        help="CSV or TSV with columns sequence and label, or FASTA; also .gz. SYNTHETIC proteins by default.",
         metavar="[DATA]",
         show_default=False,
     ),
@@ -75,7 +75,7 @@ class Splits:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Facts about the data for `result.json`."""
+        """Entries about the data in `result.json`."""
         sets = {"train": self.train, "valid": self.valid, "test": self.test}
         return {
             "name": self.name,
@@ -103,7 +103,7 @@ def conditions(where: list[str] | None) -> dict[str, str]:
         if not (sign and column):
             raise UsageError(f"--where {text} is not a condition; write COLUMN=VALUE, such as primary=1.")
         if column in found:
-            raise UsageError(f"--where gives {column} twice; ask for one value.")
+            raise UsageError(f"--where gives {column} twice; give it once.")
         found[column] = value
     return found
 
@@ -150,7 +150,7 @@ def read_splits(
     note = f"splits: those of {name}."
     if proteins.splits is None:
         note = (
-            "splits: made here; families of homologues that a search finds at 30 % identity stay together, "
+            "splits: by homology; families of homologues found at 30 % identity stay together, "
             "as do equal sequences, but remote homologues may be separated."
         )
         proteins = _split(proteins, seed, progress)

@@ -59,7 +59,7 @@ class Entry:
         ]
 
     def facts(self) -> dict[str, Any]:
-        """Facts about the method for `result.json`."""
+        """Entries about the method in `result.json`."""
         return {
             "name": self.name,
             "mean": self.mean,

@@ -20,7 +20,7 @@ def command(
         list[str],
         typer.Option(
             "--location",
-            help="Label and UniProt's term for a place in the cell, such as membrane=SL-0039; repeatable.",
+            help="Label and UniProt's term for a location in the cell, such as membrane=SL-0039; repeatable.",
             metavar="LABEL=TERM",
         ),
     ],
@@ -39,7 +39,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Download reviewed proteins by their place in the cell; repeat the command after an interruption."""
+    """Download reviewed proteins by their location in the cell; repeat the command to resume a download."""
     settings = settings_of(locals())
     locations: dict[str, str] = {}
     for text in location:
@@ -74,5 +74,5 @@ def command(
     elif not quiet:
         show(
             done,
-            "UniProt's content is licensed under CC BY 4.0; name the UniProt Consortium where you use it.",
+            "UniProt's content is licensed under CC BY 4.0; credit the UniProt Consortium when you use it.",
         )

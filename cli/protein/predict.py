@@ -32,7 +32,7 @@ def command(
         Path, typer.Argument(help="Folder that `bondwise protein train` wrote.", metavar="MODEL")
     ],
     data: Annotated[
-        Path, typer.Argument(help="CSV or TSV with a column sequence, or FASTA; .gz too.", metavar="DATA")
+        Path, typer.Argument(help="CSV or TSV with a column sequence, or FASTA; also .gz.", metavar="DATA")
     ],
     out: Annotated[
         Path, typer.Option("--out", help="CSV with accession, label and probabilities.", metavar="CSV")
@@ -136,7 +136,7 @@ def _warnings(model: Path, synthetic: bool) -> list[str]:
 def _print(result: dict[str, Any], backend: str | None, mitigate: str) -> None:
     places = {"exact": "exact"}
     if backend is not None:
-        places["measured"] = backend if mitigate == "none" else f"{backend}, {mitigate} errors undone"
+        places["measured"] = backend if mitigate == "none" else f"{backend}, {mitigate} errors mitigated"
     rows = []
     for kind, place in places.items():
         if kind in result:
@@ -149,7 +149,7 @@ def _print(result: dict[str, Any], backend: str | None, mitigate: str) -> None:
         show_table(f"{mark}{result['proteins']} proteins", ("values", "accuracy ± std", "MCC", "AUROC"), rows)
     if backend is not None:
         show(
-            f"{result['circuits']:,} circuits, {result['shots']:,} shots in all; "
+            f"{result['circuits']:,} circuits, {result['shots']:,} shots in total; "
             f"probabilities differ from exact ones by at most {result['largest_difference']:.3f}"
         )
     show(*result["notes"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bondwise.cli.protein.trials import Trial
 
-WINDOW, STRIDE = 15, 3  # residues per cut, and from one cut to the next
+WINDOW, STRIDE = 15, 3  # residues in a cut, and from the start of one cut to the next
 _LONGEST = 1000  # residues of a protein that is shown; the model reads it once per cut
 _GRAY, _BLUE, _RED = "#7a8696", "#2b6cb0", "#c05621"
 
@@ -82,7 +82,7 @@ def marked(figures: Sequence[Figure], data: Splits) -> list[Figure]:
 
 
 def _roc(trial: Trial, cheap: Sequence[Trial], data: Splits) -> Figure:
-    """ROC curves: for two classes of all methods, for more of each class of the model against the rest."""
+    """ROC curves: of all methods, or with more than two classes, of each class of the model."""
     from sklearn.metrics import roc_curve
 
     classes = trial.model.classes_.tolist()
@@ -123,11 +123,11 @@ def _confusion(trial: Trial, data: Splits) -> Figure:
     names = [figure_text(name) for name in classes]
     ax.set_xticklabels(names)
     ax.set_yticklabels(names)
-    return "Confusion matrix", f"Proteins of the test set as {trial.name} sees them.", ax
+    return "Confusion matrix", f"Proteins of the test set: true classes and predictions of {trial.name}.", ax
 
 
 def _residues(trial: Trial, data: Splits) -> list[Figure]:
-    """The surest right and the surest wrong call for each of the first two classes, if any."""
+    """The most confident right and wrong call for each of the first two classes, if any."""
     classes = trial.model.classes_
     predicted = trial.probabilities.argmax(1)
     lengths = np.array([len(protein.standardize(sequence)) for sequence in data.test.sequences])
@@ -164,7 +164,7 @@ def _along(trial: Trial, data: Splits, index: int) -> Figure:
         f"p = {trial.probabilities[index].max():.3f}"
     )
     caption = (
-        f"Above, what the log-odds of {label} lose when {WINDOW} residues around a position are cut out: "
-        "blue speaks for the class, red against it. Beneath, Kyte–Doolittle hydropathy over 19 residues."
+        f"Top: loss in the log-odds of {label} when {WINDOW} residues around a position are cut out; blue is "
+        "evidence for the class, red against it. Bottom: Kyte–Doolittle hydropathy over 19 residues."
     )
     return heading, caption, above

@@ -67,7 +67,7 @@ def command(
             )
             if data is not None:  # the file must not change before a run is resumed
                 settings["content"] = sha256(data.read_bytes()).hexdigest()[:16]
-            keep_settings(folder, settings, resume, flags={"data": "DATA", "content": "the DATA of checksum"})
+            keep_settings(folder, settings, resume, flags={"data": "DATA", "content": "DATA with checksum"})
             begun = True
             checkpoint = folder.path / CHECKPOINT
             trial = fit(

@@ -56,7 +56,7 @@ class Trial:
     seconds: float
 
     def facts(self) -> dict[str, Any]:
-        """Facts about the fit for `result.json`."""
+        """Entries about the fit in `result.json`."""
         return {
             "name": self.name,
             "parameters": self.parameters,

@@ -116,8 +116,8 @@ def _folder(model: str) -> Path:
         except (OSError, ValueError):  # not in the cache, or not a name
             raise UsageError(
                 f"{model} is neither a folder nor in the local Hugging Face cache; run "
-                "`hf download facebook/esm2_t6_8M_UR50D` with a network connection, or pass a folder with "
-                f"{_CONFIG}, {_VOCABULARY} and {_WEIGHTS}."
+                "`hf download facebook/esm2_t6_8M_UR50D` with a network connection, or set model= to a "
+                f"folder with {_CONFIG}, {_VOCABULARY} and {_WEIGHTS}."
             ) from None
     lacking = [name for name in (_CONFIG, _VOCABULARY, _WEIGHTS) if not (folder / name).is_file()]
     if lacking:

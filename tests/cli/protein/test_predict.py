@@ -79,7 +79,7 @@ def test_backend_prints_both_accuracies(finished, bondwise):
     assert done.returncode == 0, done.stderr
     for values in ("exact", "statevector"):
         assert re.search(rf"^ {values} +\d\.\d\d\d ± 0\.\d\d\d ", done.stdout, re.MULTILINE)
-    assert "shots in all" in done.stdout
+    assert "shots in total" in done.stdout
 
 
 @pytest.mark.parametrize(

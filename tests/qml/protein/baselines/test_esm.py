@@ -109,7 +109,9 @@ def test_another_model_is_read_when_the_setting_changes(folder, tmp_path):
 
 
 def test_says_where_the_weights_should_be(folder, tmp_path):
-    with pytest.raises(UsageError, match="hf download facebook/esm2_t6_8M_UR50D.*model= a folder") as error:
+    with pytest.raises(
+        UsageError, match="hf download facebook/esm2_t6_8M_UR50D.*set model= to a folder"
+    ) as error:
         EsmLR().fit(["A", "C"], [0, 1])
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match="neither a folder nor"):
