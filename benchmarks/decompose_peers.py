@@ -139,8 +139,8 @@ def run_aqc(
 
     Without `start` it starts as users without a circuit would: from the nearest product state, followed by
     blocks near the identity. With `start`, a circuit without free parameters, it takes blocks and angles from
-    there and ignores `layers`; the angles are perturbed by 1e-3, since derivatives that would make a real
-    circuit complex vanish.
+    this circuit and ignores `layers`; the angles are perturbed by 1e-3, since derivatives that would make a
+    real circuit complex vanish.
     """
     name = "AQC-Tensor, " + ("product start" if start is None else "given start")
     if any(find_spec(module) is None for module in ("qiskit_addon_aqc_tensor", "qiskit_quimb", "jax")):
@@ -218,7 +218,7 @@ def _minimize(
     began: float,
     seconds: float,
 ) -> _Minimum:
-    """L-BFGS until it converges or the time is up; the best point, not the last."""
+    """Run L-BFGS until it converges or the time is up; return the best point, not the last."""
     best, evaluations = x, 0
     trace: list[tuple[float, float]] = []
 

@@ -1,4 +1,4 @@
-"""Time for one energy and its gradient on the exact simulator, beside a PennyLane torch QNode.
+"""Time for one energy and its gradient on the exact simulator, compared with a PennyLane torch QNode.
 
 Circuit: blocks of 3 CX and 15 angles on a chain; observable: the open Heisenberg chain. One thread.
 The QNode passes its gradient to torch in float32, which explains the difference in the last column.

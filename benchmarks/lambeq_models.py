@@ -1,4 +1,4 @@
-"""CPU time for the output and gradient of a lambeq model, beside lambeq's own PytorchQuantumModel.
+"""CPU time for the output and gradient of a lambeq model, compared with lambeq's own PytorchQuantumModel.
 
 Data: 130 sentences on cooking and on software, such as "skillful man prepares tasty sauce", with and without
 each adjective, as pregroup diagrams with their cups and after lambeq's RemoveCupsRewriter; qubits: 1 for n

@@ -28,8 +28,8 @@ from bondwise.mitigation import (
     extrapolate_linear,
     extrapolate_richardson,
 )
-from bondwise.qml import VQE, brickwall, heisenberg, lattice_edges, random_start
-from bondwise.tn import decompose, extend, ground_state
+from bondwise.qml import VQE, brickwall, heisenberg, lattice_edges, mps_start, random_start
+from bondwise.tn import ground_state
 
 QUBITS, FACTORS, BASES = 8, (1, 3, 5), 3
 FITS = {
@@ -42,8 +42,8 @@ FITS = {
 def trained(kind, hamiltonian, seed):
     """A circuit and its angles, trained on the exact simulator."""
     if kind == "demo":
-        start = decompose(ground_state(hamiltonian, max_bond=8, seed=seed).state, layers=2, seed=seed)
-        circuit, angles = extend(start.circuit, start.parameters, lattice_edges(QUBITS), seed=seed)
+        ground = ground_state(hamiltonian, max_bond=8, seed=seed)
+        circuit, angles = mps_start(2, ground, pairs=lattice_edges(QUBITS), seed=seed)
     else:
         circuit = brickwall(QUBITS, {"deep": 4, "shallow": 1}[kind])
         angles = random_start(circuit, seed=seed)

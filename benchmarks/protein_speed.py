@@ -1,4 +1,4 @@
-"""CPU time per protein, forward and backward, beside lambeq's PytorchQuantumModel on the same circuits.
+"""CPU time per protein, forward and backward, next to lambeq's PytorchQuantumModel on the same circuits.
 
 One thread, process time, batch of 64 proteins of one length, Sim14 with one qubit per residue, medians.
 lambeq contracts along greedy paths; its default path optimizer takes half a minute for each new length.

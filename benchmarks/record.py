@@ -12,7 +12,7 @@ PACKAGES = ("bondwise", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "pennylane
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
-    """The option `--out`."""
+    """Add the option `--out`."""
     parser.add_argument("--out", type=Path, help="write the results to this JSON file")
 
 

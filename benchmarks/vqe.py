@@ -1,4 +1,4 @@
-"""VQE of the 3×4 Heisenberg grid: one circuit, four places to start from.
+"""VQE of the 3×4 Heisenberg grid: one circuit, four starting points.
 
 The circuit is a few staircase layers and one block on each edge of the grid, all of real two-qubit blocks (2
 CX, 6 angles). It starts as the DMRG state of bond dimension 8 with near-identity blocks after it (mps), as
@@ -138,7 +138,7 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="two layers, two seeds, 60 steps")
     parser.add_argument(
-        "--layers", type=int, nargs="+", default=[2, 3], help="staircase layers, one table each"
+        "--layers", type=int, nargs="+", default=[2, 3], help="numbers of staircase layers, one table each"
     )
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds reported, 2 to 100")
     add_out(parser)
