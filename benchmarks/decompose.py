@@ -1,12 +1,11 @@
-"""States to circuits: the infidelity that `decompose` reaches, other packages beside it, and how cost grows.
+"""States to circuits: the infidelity that `decompose` reaches, other packages, and how the cost grows.
 
     python benchmarks/decompose.py goals [--quick] [--out goals.json]
     python benchmarks/decompose.py peers [--quick] [--out peers.json]
     python benchmarks/decompose.py growth [--quick] [--out growth.json] [--plot growth.png]
 
 `goals`: states with an infidelity to reach within a number of CX, for several seeds, next to as many analytic
-    layers (Ran). `peers`: the Heisenberg chain with other packages, in the same run (`decompose_peers.py`
-    lists
+layers (Ran). `peers`: the Heisenberg chain with other packages, in the same run (`decompose_peers.py` lists
 what to install). `growth`: time and memory of one contraction against sites, bond and layers. Everything runs
 on one thread, and seconds are CPU seconds. The time for compilation, needed once per machine, is printed
 first. `--quick` leaves out whatever takes minutes.

@@ -4,7 +4,7 @@
 
 What the tests import is replaced once they are collected, by classes that pass the peer's arguments on to
 ours: default precisions, default shots and seeds of a constructor go to each run. The record holds the
-    outcome of every test and whether it used one of our objects at all.
+outcome of every test and whether it used one of our objects at all.
 """
 
 import json
