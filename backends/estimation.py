@@ -52,7 +52,7 @@ def estimate(
             or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
         shots: Number of shots per measured basis and parameter set. None: exact values if the backend has
-            them, else 4096.
+            them, otherwise 4096.
         backend: Anything that `get_backend` takes.
         seed: Random seed for sampling.
 

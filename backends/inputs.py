@@ -31,8 +31,8 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
         K Pauli sums with real coefficients; K = 1 for a single observable.
 
     Raises:
-        UsageError: If there are no observables, or one is not a Pauli sum, not finite, zero, not Hermitian,
-            or acts on another number of qubits.
+        UsageError: If there are no observables, or one is not a Pauli sum, is zero, is not finite or
+            not Hermitian, or acts on another number of qubits.
     """
     if not num_qubits:
         raise UsageError(

@@ -61,7 +61,7 @@ class Estimator(BaseEstimatorV2):
 
     @property
     def options(self) -> EstimatorOptions:
-        """The default precision, where Qiskit's algorithms look for it."""
+        """The default precision, in the place where Qiskit's algorithms read it."""
         return EstimatorOptions(self.default_precision)
 
     def run(
@@ -90,7 +90,7 @@ class Sampler(BaseSamplerV2):
 
     @property
     def options(self) -> SamplerOptions:
-        """The default number of shots, where Qiskit's algorithms look for it."""
+        """The default number of shots, in the place where Qiskit's algorithms read it."""
         return SamplerOptions(self.default_shots)
 
     def run(

@@ -282,7 +282,7 @@ def _described(given: Any) -> str:
         return f"a path; pass what is in the file, bondwise.qml.read_hamiltonian({os.fspath(given)!r})."
     if is_matrix(given):
         return (
-            "a matrix, which does not tell the order of its qubits; if qubit 0 is the lowest bit of the "
+            "a matrix, which does not specify the order of its qubits; if qubit 0 is the lowest bit of the "
             "index, pass qiskit.quantum_info.Operator(matrix)."
         )
     if isinstance(given, PauliList | list | tuple | np.ndarray):

@@ -12,9 +12,9 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     """Prepare a circuit so that all its classical bits come back in a sampler's result.
 
     If there are no measurements, all qubits are measured at the end into a register `meas`: the circuit's own
-    if it has one of that size, else a new one (`meas_` if the name is taken). Bits without a register get one
-    called `c` (or `c_`). A register whose name is an attribute of Qiskit's results, such as `shape`, is
-    renamed.
+    if it has one of that size, otherwise a new one (`meas_` if the name is taken). Bits without a register
+    get one called `c` (or `c_`). A register whose name is an attribute of Qiskit's results, such as `shape`,
+    is renamed.
 
     Args:
         circuit: The circuit.

@@ -161,7 +161,7 @@ class _Splitter:
 def _definition(operation: Operation, inside: str) -> QuantumCircuit:
     try:
         definition = None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
-    except (CircuitError, TypeError):  # some definitions need numbers in place of parameters
+    except (CircuitError, TypeError):  # some definitions cannot be made with free parameters
         definition = None
     if definition is None:
         raise UsageError(

@@ -74,7 +74,7 @@ class MitigatedEstimator(Estimator):
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
             extrapolation, only 1 is used.
         folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
-            by itself).
+            separately).
         readout: Whether to undo readout errors; harmless if there are none.
         target: Target to transpile for, if the backend has none or another one.
         shots: Number of shots per measured basis and scale factor. None: exact values if the backend has

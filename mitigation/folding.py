@@ -40,7 +40,7 @@ def fold_global(
     Args:
         circuit: Transpiled circuit; its qubits and layout are kept.
         scale_factor: Noise strength to reach, at least 1.
-        target: Device on which the result must be legal; without it, inverses use the circuit's own gates if
+        target: Device that must accept the result; without it, inverses use the circuit's own gates if
             possible.
 
     Returns:
@@ -78,7 +78,7 @@ def fold_gates(
     target: Target | None = None,
     seed: int | None = None,
 ) -> tuple[QuantumCircuit, float]:
-    """Fold each two-qubit gate by itself: `G → G (G† G)^k`, a random subset of them once more.
+    """Fold each two-qubit gate separately: `G → G (G† G)^k`, and a random subset of them once more.
 
     One-qubit gates are not repeated, so their noise is not scaled and stays in the extrapolated value. Each
     fold stands between barriers on the gate's qubits. For one seed, the subsets of growing factors are
@@ -87,7 +87,7 @@ def fold_gates(
     Args:
         circuit: Transpiled circuit; its qubits and layout are kept.
         scale_factor: Noise strength to reach, at least 1.
-        target: Device on which the result must be legal; without it, inverses use the circuit's own gates if
+        target: Device that must accept the result; without it, inverses use the circuit's own gates if
             possible.
         seed: Random seed for the subset.
 
@@ -149,7 +149,7 @@ def _folded(
 
 
 def _extra_folds(scale_factor: float, count: int) -> int:
-    """How many pairs of gates to insert in all; each adds 2/count to the scale factor."""
+    """Number of pairs of gates to insert in total; each adds 2/count to the scale factor."""
     if not isfinite(scale_factor) or scale_factor < 1:
         raise UsageError(
             f"scale factor {scale_factor} is not possible; folding takes factors of at least 1, such as 3."

@@ -56,7 +56,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
             os.replace(scratch, path)
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}. Free the disk or choose another folder."
+            f"cannot write {path}: {error.strerror or error}. Free disk space or choose another folder."
         ) from error
     finally:
         if scratch is not None and os.path.exists(scratch):
@@ -203,7 +203,7 @@ def _require_file(path: Path) -> None:
 
 def _refusal(folder: Path, error: OSError | RunError) -> str:
     reason = getattr(error.__cause__ or error, "strerror", None) or error
-    return f"cannot write in {folder}: {reason}. Free the disk or choose another folder."
+    return f"cannot write to {folder}: {reason}. Free disk space or choose another folder."
 
 
 def _scratch_file(folder: Path, name: str) -> tuple[int, str]:

@@ -83,7 +83,7 @@ class RunFolder:
             self._release()
             if isinstance(error, OSError):
                 reason = error.strerror or error
-                raise RunError(f"cannot write in {self.path}: {reason}. Choose another folder.") from error
+                raise RunError(f"cannot write to {self.path}: {reason}. Choose another folder.") from error
             raise
         return self
 

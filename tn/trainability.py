@@ -33,7 +33,7 @@ from bondwise.tn.states.chains import Tensors, rank, site_tensors
 from bondwise.tn.states.operators import LETTERS, matrix_product, read_operator
 
 Array = NDArray[Any]
-# The part of a gate on one site: its index and an array (out, in, left, right), where the last two are bonds.
+# the part of a gate on one site: its index and an array (out, in, left, right), where the last two are bonds
 Part = tuple[int, Array]
 
 

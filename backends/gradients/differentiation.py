@@ -60,10 +60,10 @@ def expectation(
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
             derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
             for crx, cry and crz), or "spsa" (an estimate from 2 circuits in total). "auto": the faster of the
-            first two if available, else "parameter-shift". Circuits for the gradient run only if `parameters`
-            requires one.
+            first two if available, otherwise "parameter-shift". Circuits for the gradient run only if
+            `parameters` requires one.
         shots: Number of shots per measured basis and circuit. None: exact values if the backend has them,
-            else 4096.
+            otherwise 4096.
         seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
             for training, pass a `numpy.random.Generator`, which advances.
 

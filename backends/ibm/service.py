@@ -19,7 +19,7 @@ def ibm_backend(device: str) -> Backend:
         device: Name of a device, such as `"ibm_torino"`, or `"least_busy"`.
 
     Raises:
-        UsageError: If there is no account, neither saved by `QiskitRuntimeService.save_account` nor in
+        UsageError: If there is no account, either saved by `QiskitRuntimeService.save_account` or in
             QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL if needed). In this case,
             nothing is sent over the network.
         RunError: If the service refuses the account or does not know the device.

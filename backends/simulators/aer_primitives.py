@@ -45,7 +45,7 @@ class SimulatorSampler(Sampler):
 
 
 class SimulatorEstimator(Estimator):
-    """Expectation values of a noiseless simulator: exact without a precision, else measured."""
+    """Expectation values of a noiseless simulator: exact without a precision, otherwise measured."""
 
     def __init__(self, aer: AerSimulator) -> None:
         self._aer = aer

@@ -12,7 +12,7 @@ from bondwise.mitigation.extrapolations.linear import extrapolate_linear
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, real_array
 
-# Decays γ (s_max - s_min) on the search grid: 0 is flat, at 20 only the first point is left.
+# decays γ (s_max - s_min) on the search grid: 0 is flat, at 20 only the first point is left
 _DECAYS = np.concatenate([[0.0], np.geomspace(1e-4, 20.0, 120)])
 
 
@@ -53,8 +53,8 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
     first, last = scan.scale_factors[order[[0, -1]]]
     at = (scan.scale_factors[order] - first) / (last - first)  # from 0 to 1
 
-    # Variable projection: the height at the first point is linear, so only the decay over the scan is
-    # searched, on a grid and then by bisection on the slope of the goodness of fit, overlap² / norm.
+    # variable projection: the height at the first point is linear, so only the decay over the scan is
+    # searched, on a grid and then by bisection on the slope of the goodness of fit, overlap² / norm
     curves = np.exp(-_DECAYS[:, None] * at)
     best = np.argmax(((weights * signal) @ curves.T) ** 2 / (weights @ (curves**2).T), axis=-1)
     low, high = _DECAYS[np.maximum(best - 1, 0)], _DECAYS[np.minimum(best + 1, _DECAYS.size - 1)]
@@ -73,8 +73,8 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
         low, high = np.where(rising, decay, low), np.where(rising, high, decay)
     height = overlap / norm
 
-    # First-order errors of height and decay (normal equations), carried to scale 0 through
-    # value = A + height exp(decay back).
+    # first-order errors of height and decay (normal equations), carried to scale 0 through
+    # value = A + height exp(decay back)
     back = first / (last - first)
     jacobian = np.stack([curve, -height[..., None] * at * curve], axis=-1)
     normal = np.einsum("...si,...s,...sj->...ij", jacobian, weights, jacobian)

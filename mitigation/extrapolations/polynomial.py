@@ -33,7 +33,7 @@ def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
     """
     count = scan.scale_factors.size
     degree = whole_number(f"degree with {count} scale factors", degree, least=0, most=count - 1)
-    # Powers of s / s_max keep the design matrix well conditioned.
+    # powers of s / s_max keep the design matrix well conditioned
     unit = scan.scale_factors.max()
     design = np.vander(scan.scale_factors / unit, degree + 1, increasing=True)
     root = np.sqrt(scan.weights())[..., None]

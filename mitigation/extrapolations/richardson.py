@@ -37,7 +37,7 @@ def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
             "Richardson needs two scale factors and the scan has 1; measure at (1, 3), for instance."
         )
     grid = scan.grid()
-    # Lagrange: weight of point i at x is the product over j != i of (x - s_j) / (s_i - s_j).
+    # Lagrange: weight of point i at x is the product over j != i of (x - s_j) / (s_i - s_j)
     numerator = grid[:, None, None] - at
     denominator = at[:, None] - at
     diagonal = np.eye(at.size, dtype=bool)

@@ -106,7 +106,7 @@ def test_only_files_are_replaced(tmp_path):
 
 def test_set_is_refused_where_it_cannot_be_written(tmp_path):
     for folder in ("/proc/run", tmp_path / "deep" / ("a" * 300)):
-        with pytest.raises(RunError, match="cannot write in"):
+        with pytest.raises(RunError, match="cannot write to"):
             write_set(tmp_path / folder, "new")
     with pytest.raises(RunError, match="too long"):
         FileSet(tmp_path / "a.qpy", tmp_path / ("a" * 256))

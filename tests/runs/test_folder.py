@@ -101,7 +101,7 @@ def test_read_only_folder(tmp_path):
 
 
 def test_read_only_file_system():
-    with pytest.raises(RunError, match="cannot write in /proc/run"), RunFolder("/proc/run"):
+    with pytest.raises(RunError, match="cannot write to /proc/run"), RunFolder("/proc/run"):
         pass
 
 

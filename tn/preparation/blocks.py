@@ -29,7 +29,7 @@ from qiskit.synthesis import TwoQubitWeylDecomposition
 
 from bondwise.runs import UsageError, unknown_name
 
-# An instruction is (gate, wires); a rotation takes the next angle.
+# an instruction is (gate, wires); a rotation takes the next angle
 Instructions = tuple[tuple[str, tuple[int, ...]], ...]
 _LOCALS: Instructions = tuple((gate, (wire,)) for wire in (0, 1) for gate in ("rx", "ry", "rz"))
 _SO4: Instructions = (

@@ -268,14 +268,14 @@ def test_full_disk_leaves_an_earlier_run_alone(bondwise, vector, tmp_path):
         )
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
-        assert f"cannot write in {'deep/er' if 'deep' in words[1] else '.'}: File too large" in done.stderr
+        assert f"cannot write to {'deep/er' if 'deep' in words[1] else '.'}: File too large" in done.stderr
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_place_that_cannot_be_written_is_said_before_the_work(bondwise, vector):
     done = bondwise("decompose", "state.npy", "--out", "/proc/run/c.qpy")
     assert done.returncode == 1
-    assert "cannot write in /proc/run" in done.stderr
+    assert "cannot write to /proc/run" in done.stderr
     assert len(done.stderr.splitlines()) == 1  # no progress bar either
 
 

@@ -346,7 +346,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot write in run: File too large" in done.stderr
+    assert "cannot write to run: File too large" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -354,7 +354,7 @@ def test_read_only_disk_is_one_line(bondwise):
     done = bondwise(*SMALL, *NO_DEVICE, "--quiet", "--out", "/proc/run")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot write in /proc/run" in done.stderr
+    assert "cannot write to /proc/run" in done.stderr
 
 
 def test_readout_alone_has_no_extrapolation_to_draw(bondwise, tmp_path):
