@@ -133,7 +133,7 @@ def vqe(layers: int) -> str:
         cells = [f"{m:.2f} ± {s:.2f}" for m, s in zip(errors.mean(axis=0), spread, strict=True)]
         rows.append([STARTS[name], *cells, listed(start["steps_to_goal"])])
     heads = [f"{layers} layers, {found['cx']} CX", "0 steps", *map(str, columns[1:])]
-    return table([*heads, "steps to what random has on average after 200"], rows)
+    return table([*heads, "steps to the mean of random starts after 200"], rows)
 
 
 def mitigation() -> str:

@@ -1,4 +1,4 @@
-"""Proteins as sentences: read, classify, run on a noisy device. The proteins are SYNTHETIC, made on the spot.
+"""Proteins as sentences: read, classify, run on a noisy device. The proteins are SYNTHETIC, made here.
 
 python examples/04_protein_sentences.py            # tensor network start, then the circuit; fake:torino
 python examples/04_protein_sentences.py --quick    # fewer proteins, no device

@@ -122,7 +122,7 @@ class VQE:
         Args:
             parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
             steps: Maximum number of updates.
-            seed: Random seed for shots and stochastic gradients; each evaluation draws anew.
+            seed: Random seed for shots and stochastic gradients; each evaluation draws new ones.
             callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
                 the backend and the settings, but not to `parameters`.

@@ -93,7 +93,7 @@ def command(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="File for the circuit, .qpy or .qasm; other files go beside it.", metavar="FILE"
+            "--out", help="File for the circuit, .qpy or .qasm; other files go next to it.", metavar="FILE"
         ),
     ] = Path("circuit.qpy"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,

@@ -47,7 +47,7 @@ def require_free(out: Path, overwrite: bool) -> None:
     """Check before the work that a CSV file can be written.
 
     Raises:
-        UsageError: If the file exists and must not be replaced, or its folder does not exist.
+        UsageError: If the file exists and may not be replaced, or its folder does not exist.
         RunError: If the folder cannot be written, its disk is full, or the name is too long.
     """
     if out.is_dir():

@@ -80,7 +80,7 @@ def fetch_uniprot(
 ) -> UniProtDownload:
     """Download proteins by location into a CSV with the columns accession, label, sequence.
 
-    Until the file is written, pages are kept in the folder `<path>.pages` beside it: after an interruption
+    Until the file is written, pages are kept in the folder `<path>.pages` next to it: after an interruption
     the same call continues where it stopped.
 
     Args:

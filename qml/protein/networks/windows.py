@@ -44,7 +44,7 @@ class WindowNetwork(nn.Module):
         self.path = PathNetwork(
             words, qubits=qubits, ansatz=ansatz, residues="gates", end=True, spread=spread
         )
-        # between the poles, where ⟨Z⟩ is steep whatever the residues do at first
+        # between the poles, where ⟨Z⟩ is steep no matter what the residues do at first
         nn.init.constant_(self.path.start, 0.8)
 
     @property

@@ -114,7 +114,7 @@ def test_majority():
     assert Majority().fit(["A", "C"], ["y", "x"]).predict(["A"]).tolist() == ["x"]
 
 
-def test_the_strongest_of_equal_regularisations_is_taken():
+def test_the_strongest_of_equal_regularizations_is_taken():
     sequences, labels = ["A" * 30, "W" * 30] * 6, ["a", "w"] * 6
     assert CompositionLR().fit(sequences, labels, validation=(sequences, labels)).C_ == 0.03
     assert CompositionLR().fit(sequences, labels).C_ == 0.03
@@ -153,7 +153,7 @@ def test_face_of_scikit_learn(kind):
     assert model.predict([]).shape == (0,)
 
 
-def test_sequences_are_standardised():
+def test_sequences_are_standardized():
     model = CompositionLR().fit(*planted(40, 0))
     np.testing.assert_array_equal(model.predict_proba(["mktuX*"]), model.predict_proba(["MKTC"]))
 

@@ -33,7 +33,7 @@ def test_three_formats_by_content(tmp_path, content, splits, pack, line_end):
     assert read_proteins(path) == ProteinSet(**PAIR, splits=splits)
 
 
-def test_column_names_in_any_case_and_letters_standardised(tmp_path):
+def test_column_names_in_any_case_and_letters_standardized(tmp_path):
     text = "\ufeffLabel, SEQUENCE ,Split\n in , mktu* ,Validation\n\nout,MXB,dev\n"
     proteins = read_proteins(write(tmp_path, text))
     assert proteins == ProteinSet(("MKTC", "MN"), ("in", "out"), None, ("valid", "valid"))
