@@ -12,7 +12,7 @@ from qiskit.transpiler.passes import HighLevelSynthesis
 
 
 def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Replace composite operations by the gates they are made of.
+    """Replace composite operations with the gates they are made of.
 
     Args:
         circuit: A circuit with true names; see `true_names`.

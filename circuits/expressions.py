@@ -48,7 +48,7 @@ def affine(expression: ParameterExpression | float) -> tuple[dict[Parameter, flo
 
 
 def with_constants(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Replace angles that do not depend on their parameters by numbers.
+    """Replace angles that do not depend on their parameters with numbers.
 
     Args:
         circuit: The circuit. Its branches are searched too, but definitions of its gates are not.

@@ -48,7 +48,7 @@ def new_figure(width: float = 8.0, height: float = 3.6) -> Figure:
 
 
 def figure_text(text: object) -> str:
-    r"""Escape text for matplotlib, so that `$` does not start a formula and `_` does not hide a label.
+    r"""Escape text for matplotlib, so that `$` starts no formula and `_` does not hide a legend label.
 
     Args:
         text: Any object; its string is used.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """A context manager that undoes process-wide changes made by the imports inside it.
+    """Undo the process-wide changes made by the imports in a `with` block.
 
     It restores the filters of `warnings`, the handlers and the level of the root logger, `os.environ`, and
     the state of `random`. Packages that are already imported make no changes.

@@ -254,7 +254,7 @@ def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
 
 
 def to_dense(state: Any) -> NDArray[Any]:
-    """Convert a state to a vector of length 2**n, little-endian as Qiskit's Statevector.
+    """Convert a state to a vector of length 2**n, little-endian like Qiskit's Statevector.
 
     Args:
         state: Site tensors, which are contracted unchanged, or any other state that `site_tensors` accepts.
