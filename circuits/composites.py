@@ -10,6 +10,8 @@ from qiskit.quantum_info import Clifford
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import HighLevelSynthesis
 
+from bondwise.circuits.sources import as_circuit
+
 
 def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
     """Replace composite operations with the gates they are made of.
@@ -31,6 +33,7 @@ def in_gates(circuit: QuantumCircuit) -> QuantumCircuit:
         >>> [step.operation.name for step in in_gates(circuit).data]
         ['cx']
     """
+    circuit = as_circuit(circuit)
     written = [_written(step.operation) for step in circuit.data]
     if all(body is None for body in written):
         return circuit

@@ -13,6 +13,7 @@ from qiskit.quantum_info import Operator
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
 from bondwise.circuits.naming import true_names
+from bondwise.circuits.sources import as_circuit
 
 
 def cx_count(circuit: QuantumCircuit) -> int:
@@ -23,7 +24,10 @@ def cx_count(circuit: QuantumCircuit) -> int:
     decomposes it into. Adjacent gates are not merged, and all blocks of a branch count.
 
     Args:
-        circuit: The circuit.
+        circuit: A circuit or a gate.
+
+    Raises:
+        UsageError: If the input is neither a circuit nor a gate.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -36,7 +40,7 @@ def cx_count(circuit: QuantumCircuit) -> int:
     """
     return sum(
         _needed(step.operation)
-        for step in circuit.data
+        for step in as_circuit(circuit).data
         if len(step.qubits) > 1 and not isinstance(step.operation, Barrier)
     )
 
@@ -45,7 +49,10 @@ def two_qubit_depth(circuit: QuantumCircuit) -> int:
     """Compute the depth of a circuit, counting only operations on two qubits.
 
     Args:
-        circuit: The circuit.
+        circuit: A circuit or a gate.
+
+    Raises:
+        UsageError: If the input is neither a circuit nor a gate.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -56,7 +63,9 @@ def two_qubit_depth(circuit: QuantumCircuit) -> int:
         >>> two_qubit_depth(circuit)
         2
     """
-    return circuit.depth(lambda step: len(step.qubits) == 2 and not isinstance(step.operation, Barrier))
+    return as_circuit(circuit).depth(
+        lambda step: len(step.qubits) == 2 and not isinstance(step.operation, Barrier)
+    )
 
 
 def _needed(operation: Operation) -> int:

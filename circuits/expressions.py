@@ -12,6 +12,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitError, ControlFlowOp, Parameter, ParameterExpression
 
+from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError
 
 _AFFINE = {"ADD", "SUB", "MUL", "DIV", "RSUB", "CONJ"}
@@ -66,6 +67,7 @@ def with_constants(circuit: QuantumCircuit) -> QuantumCircuit:
         >>> with_constants(circuit).data[0].operation.params
         [-2.0]
     """
+    circuit = as_circuit(circuit)
     changes: dict[int, Any] = {}
     for index, step in enumerate(circuit.data):
         if isinstance(step.operation, ControlFlowOp):

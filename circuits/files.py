@@ -18,6 +18,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from bondwise.circuits.soundness import require_sound
+from bondwise.circuits.sources import as_circuit
 from bondwise.runs import (
     UsageError,
     is_file,
@@ -100,6 +101,7 @@ def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
         >>> [parameter.name for parameter in declared_parameters(circuit)]
         ['a', 'b']
     """
+    circuit = as_circuit(circuit)
     names = (circuit.metadata or {}).get(_ORDER, [])
     place = {name: index for index, name in enumerate(names)}
     return sorted(circuit.parameters, key=lambda parameter: place.get(parameter.name, len(place)))

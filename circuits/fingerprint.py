@@ -30,6 +30,7 @@ from qiskit.circuit import (
 )
 from qiskit.circuit.library import UnitaryGate
 
+from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError
 
 _Places: TypeAlias = dict[Any, int]
@@ -64,7 +65,9 @@ def fingerprint(circuit: QuantumCircuit) -> str:
         'f1f2be998f8b3fe6'
     """
     # to_gate() and to_instruction() number their results by a counter of the process
-    return sha256(re.sub(r"circuit-\d+(-\d+)?", "circuit", repr(content(circuit))).encode()).hexdigest()
+    return sha256(
+        re.sub(r"circuit-\d+(-\d+)?", "circuit", repr(content(as_circuit(circuit)))).encode()
+    ).hexdigest()
 
 
 def content(

@@ -30,6 +30,8 @@ from qiskit.circuit import (
 )
 from qiskit.circuit import library as gates
 
+from bondwise.circuits.sources import as_circuit
+
 _CLASSES: dict[str, tuple[type, ...]] = {
     "barrier": (Barrier,),
     "break_loop": (BreakLoopOp,),
@@ -85,7 +87,7 @@ def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
         >>> true_names(circuit).data[0].operation.name
         'own_h'
     """
-    return _renamed(circuit, {})
+    return _renamed(as_circuit(circuit), {})
 
 
 def _renamed(circuit: QuantumCircuit, known: _Known) -> QuantumCircuit:

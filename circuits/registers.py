@@ -5,6 +5,8 @@ from __future__ import annotations
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.primitives import DataBin
 
+from bondwise.circuits.sources import as_circuit
+
 _MEASURED, _LOOSE = "meas", "c"  # Qiskit's own names
 
 
@@ -30,6 +32,7 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
         >>> dict(circuit.count_ops()), names
         ({'measure': 2, 'barrier': 1}, {'meas': 'meas'})
     """
+    circuit = as_circuit(circuit)
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = _all_measured(circuit)
     held = {bit for register in circuit.cregs for bit in register}

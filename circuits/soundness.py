@@ -19,6 +19,7 @@ from qiskit.circuit import (
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info.operators.predicates import is_unitary_matrix
 
+from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, one_line, require_within
 
 _DEEPEST = 100  # nested definitions; each level takes several frames of Python's stack later
@@ -47,6 +48,7 @@ def require_sound(circuit: QuantumCircuit, name: object) -> None:
         Traceback (most recent call last):
         bondwise.runs.errors.UsageError: ansatz.qasm: an angle of 'rx' is NaN or infinite; ...
     """
+    circuit = as_circuit(circuit)
     require_within("qubits", circuit.num_qubits, name)
     require_within("clbits", circuit.num_clbits, name)
     require_within("operations", _operations(circuit, name, {}, 0), name)
@@ -76,7 +78,7 @@ def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object)
         [0.25]
     """
     try:
-        bound = circuit.assign_parameters(angles)
+        bound = as_circuit(circuit).assign_parameters(angles)
     except (ArithmeticError, ValueError) as error:
         raise UsageError(
             f"{name}: with these angles a number becomes infinite ({one_line(error)})."

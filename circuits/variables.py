@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qiskit import QuantumCircuit
 
+from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError
 
 
@@ -26,6 +27,7 @@ def refuse_variables(circuit: QuantumCircuit) -> None:
         Traceback (most recent call last):
         bondwise.runs.errors.UsageError: the circuit declares the variable 'flag', which cannot run ...
     """
+    circuit = as_circuit(circuit)
     for variable in circuit.iter_vars():
         raise UsageError(
             f"the circuit declares the variable {variable.name!r}, which cannot run here; keep its value in "

@@ -24,7 +24,7 @@ print(f"DMRG energy    {ground.value:.6f}   (bond dimension 8)")
 circuit, parameters = qml.mps_start(2, ground, pairs=qml.lattice_edges(size), seed=0)
 
 # 3. Train from there, and the same circuit from random angles.
-vqe = qml.VQE(hamiltonian, circuit, optimizer="adam", learning_rate=0.02)
+vqe = qml.VQE(hamiltonian, circuit, optimizer="lbfgs")
 warm = vqe.run(parameters, steps=steps, seed=0)
 cold = vqe.run(qml.random_start(circuit, seed=0), steps=steps, seed=0)
 print(f"MPS start      {warm.losses[0]:.6f}   ({circuit.num_parameters} angles)")
