@@ -22,7 +22,7 @@ def gradients_are_exact(printed):
 
 def mps_start_is_near_the_ground_state(printed):
     warm, cold = numbers(r"(?m)start +-\d\S+ +(\d\S+)$", printed.rsplit("relative error", 1)[1])
-    assert warm < 5e-3 < cold / 10
+    assert warm < 2e-3 < cold / 5
 
 
 def samples_look_like_the_data(printed):

@@ -266,8 +266,13 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
     def _sentences(self, sequences: Sequence[str]) -> list[np.ndarray]:
         """Tokens of each sequence."""
         check_sequences(sequences)
-        vocabulary = self.vocabulary
-        return [vocabulary.tokenize(sequence) for sequence in sequences]
+        vocabulary, found = self.vocabulary, []
+        for number, sequence in enumerate(sequences):
+            try:
+                found.append(vocabulary.tokenize(sequence))
+            except UsageError as error:
+                raise UsageError(f"sequences[{number}]: {error}") from None
+        return found
 
     def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
         """Fingerprint of the model and of the tokens and class indices of the sets, None for no set."""

@@ -367,7 +367,7 @@ def test_bad_input(tmp_path):
         WindowQTN().fit(sequences, labels[:7])
     with pytest.raises(UsageError, match="no residues"):
         WindowQTN().fit([*sequences[:7], ""], labels)
-    with pytest.raises(UsageError, match="'1' at position 2"):
+    with pytest.raises(UsageError, match=r"sequences\[7\]: '1' at position 2"):
         WindowQTN().fit([*sequences[:7], "A1"], labels)
     with pytest.raises(UsageError, match="not among the classes"):
         WindowQTN().fit(sequences, labels, validation=(sequences[:1], ["nucleus"]))
