@@ -8,6 +8,7 @@ everything else is imported.
 from __future__ import annotations
 
 import _thread
+import errno
 import io
 import logging
 import os
@@ -115,6 +116,8 @@ def _failure(error: Exception) -> int:
     if isinstance(error, typer.Abort) or _was_interrupted(error):
         return _fail("stopped.", _STOPPED)
     if isinstance(error, RunError | OSError | MemoryError):
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _discard_output()  # it may be the output that does not fit
         return _fail(str(error) or type(error).__name__, 1)
     if os.environ.get("BONDWISE_TRACEBACK"):
         raise error
@@ -130,9 +133,18 @@ def _was_interrupted(error: BaseException) -> bool:
 
 
 def _unread() -> int:
-    """The output pipe is closed: print nothing, and keep Python from complaining at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+    """The output pipe is closed: print nothing."""
+    _discard_output()
     return _UNREAD
+
+
+def _discard_output() -> None:
+    """Drop what cannot be written, so that Python does not complain when it exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
 
 
 def _fail(message: object, code: int) -> int:

@@ -18,6 +18,7 @@ from bondwise.cli.main import main
 
 COMMAND = (sys.executable, "-m", "bondwise.cli.main")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+QUIET.pop("PYTHONUNBUFFERED", None)  # users have a buffer
 BEGUN = "import sys; print('begun', flush=True); from bondwise.cli.main import main; main(sys.argv[1:])"
 
 
