@@ -77,8 +77,9 @@ def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object)
         >>> bind_soundly(circuit, [4.0], "ansatz.qasm").data[0].operation.params
         [0.25]
     """
+    circuit = as_circuit(circuit)
     try:
-        bound = as_circuit(circuit).assign_parameters(angles)
+        bound = circuit.assign_parameters(angles)
     except (ArithmeticError, ValueError) as error:
         raise UsageError(
             f"{name}: with these angles a number becomes infinite ({one_line(error)})."

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 Size = Annotated[
-    str | None, typer.Option("--size", help="Sites of a chain (12), a ladder (2x6) or a grid (3x4).")
+    str | None,
+    typer.Option(
+        "--size",
+        help="Sites of a chain (12), ladder (2x6) or grid (3x4); not for a file.",
+    ),
 ]
 Periodic = Annotated[bool, typer.Option("--periodic", help="Close the lattice in every direction.")]
 Backend = Annotated[

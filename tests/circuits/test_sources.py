@@ -28,6 +28,6 @@ def test_circuits_and_gates_only(name, others):
     function = getattr(circuits, name)
     function(CXGate(), *others)
     for wrong in ("circuit.qasm", None, 3):
-        with pytest.raises(UsageError, match="a circuit is expected") as refusal:
+        with pytest.raises(UsageError, match="^a circuit is expected") as refusal:
             function(wrong, *others)
         assert "\n" not in str(refusal.value)

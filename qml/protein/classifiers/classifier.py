@@ -24,7 +24,6 @@ from bondwise.qml.protein.classifiers.training import logits_of, train
 from bondwise.qml.protein.data.alphabet import Alphabet
 from bondwise.qml.protein.data.labels import (
     check_fitted,
-    check_sequences,
     training_labels,
     validation_labels,
 )
@@ -112,11 +111,14 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         own = type(self)(**self._settings())
         words = len(own.vocabulary)
         classes, numbers = training_labels(sequences, labels)
-        sentences, targets = own._sentences(sequences), torch.from_numpy(numbers)
+        sentences, targets = own.vocabulary.sentences(sequences), torch.from_numpy(numbers)
         valid = None
         if validation is not None:
             numbers = validation_labels(classes, *validation)
-            valid = (own._sentences(validation[0]), torch.from_numpy(numbers))
+            valid = (
+                own.vocabulary.sentences(validation[0], "validation sequences"),
+                torch.from_numpy(numbers),
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(own.seed)
             network = own._network(words, 1 if len(classes) == 2 else len(classes))
@@ -150,7 +152,7 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
     def decision_function(self, sequences: Sequence[str]) -> np.ndarray:
         """Logits, float64: (N,) of the second class if there are two, else (N, C)."""
         check_fitted(self)
-        sentences = self._sentences(sequences)
+        sentences = self.vocabulary.sentences(sequences)
         if not sentences:
             return np.empty((0,) if len(self.classes_) == 2 else (0, len(self.classes_)))
         return logits_of(self.network_, sentences).double().numpy()
@@ -262,17 +264,6 @@ class ProteinClassifier(ClassifierMixin, BaseEstimator, ABC):
         """The settings with NumPy's numbers converted to Python's, as JSON requires."""
         settings = self.get_params(deep=False)
         return {name: v.item() if isinstance(v, np.generic) else v for name, v in settings.items()}
-
-    def _sentences(self, sequences: Sequence[str]) -> list[np.ndarray]:
-        """Tokens of each sequence."""
-        check_sequences(sequences)
-        vocabulary, found = self.vocabulary, []
-        for number, sequence in enumerate(sequences):
-            try:
-                found.append(vocabulary.tokenize(sequence))
-            except UsageError as error:
-                raise UsageError(f"sequences[{number}]: {error}") from None
-        return found
 
     def _fingerprint(self, classes: np.ndarray, *sets: tuple[list[np.ndarray], torch.Tensor] | None) -> str:
         """Fingerprint of the model and of the tokens and class indices of the sets, None for no set."""

@@ -80,7 +80,7 @@ class QTNClassifier(ProteinClassifier):
         Zeros if the model is legal on hardware. At −12, one shot in 10¹² counts.
         """
         check_fitted(self)
-        sentences = self._sentences(sequences)
+        sentences = self.vocabulary.sentences(sequences)
         if self.legal_on_hardware:
             return np.zeros(len(sentences))
         found = np.empty(len(sentences))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
 import numpy as np
 
+from bondwise.qml.protein.data.labels import check_sequences
 from bondwise.runs import UsageError, unknown_name, whole_number
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -132,6 +134,25 @@ class Alphabet:
         base = len(_GROUPS[self.name])
         words = letters[: len(letters) // self.k * self.k].reshape(-1, self.k)
         return words @ base ** np.arange(self.k - 1, -1, -1)
+
+    def sentences(self, sequences: Sequence[str], name: str = "sequences") -> list[np.ndarray]:
+        """Tokens of each of several sequences.
+
+        Args:
+            sequences: Proteins.
+            name: Start of the message about a sequence that cannot be read.
+
+        Raises:
+            UsageError: If it is a single string, or as for `standardize`; the message gives the place.
+        """
+        check_sequences(sequences)
+        found = []
+        for number, sequence in enumerate(sequences):
+            try:
+                found.append(self.tokenize(sequence))
+            except UsageError as error:
+                raise UsageError(f"{name}[{number}]: {error}") from None
+        return found
 
     def tokenise(self, sequence: str) -> np.ndarray:
         """Deprecated name of `tokenize`."""

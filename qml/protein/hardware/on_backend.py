@@ -103,7 +103,7 @@ def predict_on_backend(
     """
     network = network_of(model)
     place = get_backend(backend)
-    sentences = [model.vocabulary.tokenize(sequence) for sequence in sequences]
+    sentences = model.vocabulary.sentences(sequences)
     if not isinstance(network, PooledWindows):
         return _by_proteins(model, sequences, place, shots, seed, progress)
     if shots == 1:

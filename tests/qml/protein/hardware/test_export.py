@@ -339,8 +339,10 @@ def test_wrong_use(window, latch):
         window_circuit(window, length=16)
     with pytest.raises(UsageError, match="shots is 1"):
         predict_on_backend(window, ["MKT"], shots=1)
-    with pytest.raises(UsageError, match="position 2 is not a residue"):
-        predict_on_backend(window, ["M1"])
+    with pytest.raises(UsageError, match=r"sequences\[1\]: '1' at position 2 is not a residue"):
+        predict_on_backend(window, ["M", "M1"])
+    with pytest.raises(UsageError, match="sequences is one string"):
+        predict_on_backend(window, "MKT")
     with pytest.raises(UsageError, match="pass shots="):
         predict_on_backend(latch, proteins([20]), shots=None)
     with pytest.raises(UsageError, match="cannot be undone"):
