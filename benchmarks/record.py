@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 import platform
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("bondwise", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "pennylane", "quimb", "lambeq", "torch")
 
 
@@ -21,6 +23,7 @@ def save(path: Path | None, results: Any) -> None:
     if path is not None:
         versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
         words = [word for word in sys.argv[1:] if word not in ("--out", str(path))]
-        command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
+        script = Path(os.path.relpath(sys.argv[0], ROOT)).as_posix()
+        command = " ".join(["python", script, *words])
         document = {"command": command, "versions": versions, "results": results}
         path.write_text(json.dumps(document, indent=1) + "\n")

@@ -118,7 +118,7 @@ def test_folders_and_files_stay_small():
 
 @pytest.mark.parametrize("folder", ["examples", "benchmarks"])
 def test_scripts_use_the_public_names_only(folder):
-    for path in (ROOT / folder).glob("*.py"):
+    for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bondwise."):
                 assert (ROOT / Path(*node.module.split(".")[1:])).is_dir(), f"{path.name}: {node.module}"

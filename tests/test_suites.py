@@ -25,7 +25,7 @@ def test_value():
 
 
 def test_ours():
-    assert type(StatevectorEstimator()).__module__ == "suites_plugin"
+    assert type(StatevectorEstimator()).__module__ == "plugin"
 
 
 def test_wrong():
@@ -51,7 +51,7 @@ class Cases(unittest.TestCase):
 @pytest.fixture
 def suites(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("suites")
+    return importlib.import_module("suites.run")
 
 
 def test_made_up_suite(suites: ModuleType, tmp_path: Path) -> None:

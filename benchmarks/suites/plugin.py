@@ -1,6 +1,6 @@
 """A pytest plugin that puts our objects into the tests of another package, without changing them.
 
-    python -m pytest -p suites_plugin --swap aer-estimator --record FILE TESTS
+    python -m pytest -p plugin --swap aer-estimator --record FILE TESTS
 
 What the tests import is replaced once they are collected, by classes that pass the peer's arguments on to
 ours: default precisions, default shots and seeds of a constructor go to each run. The record holds the

@@ -1,6 +1,6 @@
 """Gradients of qiskit-algorithms on our estimators, against the exact gradient of `expectation`.
 
-A test file for `suites.py`, since pip does not install the tests of qiskit-algorithms. Circuits go through
+A test file for `run.py`, since pip does not install the tests of qiskit-algorithms. Circuits go through
 the backend's `transpile`, as in `estimate`.
 """
 

@@ -1,12 +1,12 @@
 """Tests of other packages, run on our objects instead of theirs: passed, failed, different by design.
 
-The tests stay in checkouts of their repositories; `suites_plugin.py` swaps in our estimators, samplers, model
-and extrapolations, and `suites_gradients.py` tests qiskit-algorithms, whose own tests pip does not install.
+The tests stay in checkouts of their repositories; `plugin.py` swaps in our estimators, samplers, model
+and extrapolations, and `gradients.py` tests qiskit-algorithms, whose own tests pip does not install.
 "untouched" tests never use one of our objects. Suites that sample run with three seeds, and a test must pass
 with all of them.
 
     pip install ddt fixtures tensorboard cirq-core tabulate qiskit-algorithms
-    python benchmarks/suites.py --qiskit DIR --aer DIR --lambeq DIR --mitiq DIR [--quick] [--out FILE]
+    python benchmarks/suites/run.py --qiskit DIR --aer DIR --lambeq DIR --mitiq DIR [--quick] [--out FILE]
 """
 
 import argparse
@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from record import add_out, save
-
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+from record import add_out, save  # noqa: E402
+
 VERDICTS = ("passed", "failed", "different", "untouched", "skipped")
 
 
@@ -155,7 +156,7 @@ SUITES = (
         "gradients",
         "qiskit-algorithms",
         "",
-        (str(HERE / "suites_gradients.py"),),
+        (str(HERE / "gradients.py"),),
         ("qiskit_algorithms",),
         seeds=1,
     ),
@@ -170,7 +171,7 @@ def outcomes(suite: Suite, checkout: Path | None, shift: int) -> dict[str, dict]
             os.symlink((checkout / suite.folder).resolve(), Path(folder, suite.folder))
         record = Path(folder, "record.json")
         paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", "pytest", "-p", "suites_plugin", "-p", "no:cacheprovider", "-q"]
+        command = [sys.executable, "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "-q"]
         command += ["--swap", suite.name, "--shift", str(shift), "--record", str(record), *suite.tests]
         run = subprocess.run(
             command,
