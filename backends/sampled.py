@@ -12,6 +12,7 @@ from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manag
 from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import (
     BaseSamplerV2,
+    BitArray,
     DataBin,
     PrimitiveJob,
     PrimitiveResult,
@@ -21,6 +22,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.transpiler import Target
 
 from bondwise.backends.measurement import Tally
+from bondwise.backends.outcomes import distinct
 from bondwise.backends.primitives import DEFAULT_PRECISION, DEFAULT_SHOTS, NOT_EXACT, Estimator, estimator_pub
 from bondwise.circuits import readable
 from bondwise.runs import UsageError
@@ -84,10 +86,13 @@ class SampledEstimator(Estimator):
         job = seeded(self._sampler.run, seed)(tasks)
         results = job.result()
         for (tally, index, name), result in zip(where, results, strict=True):
-            needed, bits = tally.needed[index], result.data[name].to_bool_array(order="little")
+            needed, packed = tally.needed[index], result.data[name]
             # IBM's sampler returns no batch axis for circuits without parameters
-            for which, shots in zip(needed, bits.reshape(len(needed), -1, bits.shape[-1]), strict=True):
-                tally.add_counts(index, which, *np.unique(shots, axis=0, return_counts=True))
+            rows = packed.array.reshape(len(needed), -1, packed.array.shape[-1])
+            for which, shots in zip(needed, rows, strict=True):
+                first, counts = distinct(shots)
+                bits = BitArray(shots[first], packed.num_bits).to_bool_array(order="little")
+                tally.add_counts(index, which, bits, counts)
         return tuple(results.metadata.get("job_ids", (job.job_id(),)))
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:

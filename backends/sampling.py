@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends.inputs import as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
+from bondwise.backends.outcomes import count_words
 from bondwise.backends.primitives import DEFAULT_SHOTS, sampler_shots
 from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
@@ -46,21 +48,32 @@ class Samples(Result):
         """Alias of `value`."""
         return self.value
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, Any]:
         """How often each outcome occurred, by register: `{"01": 12}`, bit 0 on the right as in Qiskit.
 
         Counts only shots that post-selection keeps. For a batch, nested lists of such dictionaries in the
-        batch's shape.
+        batch's shape. Counted at the first access.
         """
-        return {register: _count(bits, self.kept) for register, bits in self.value.items()}
+        return {register: count_words([bits], self.kept) for register, bits in self.value.items()}
+
+    @cached_property
+    def joint_counts(self) -> Any:
+        """How often each outcome of all registers together occurred: `{"1 01": 12}`, as Qiskit prints them.
+
+        The last register of the circuit comes first, registers are separated by a space, and bit 0 of each
+        is on the right. Shots and batches as in `counts`; `{}` without registers.
+        """
+        return count_words(list(self.value.values()), self.kept)
 
     def __str__(self) -> str:
         parts = []
-        for register, bits in self.value.items():
-            flat = bits.reshape(-1, bits.shape[-1]) if self.kept is None else bits[self.kept]
-            outcome, often = max(_count(flat).items(), key=lambda item: item[1], default=("", 0))
-            parts.append(f"{register}: {outcome} in {often / max(len(flat), 1):.1%}")
+        for register, counts in self.counts.items():
+            total: Counter[str] = Counter()
+            for leaf in _leaves(counts):
+                total.update(leaf)
+            outcome, often = max(total.items(), key=lambda item: item[1], default=("", 0))
+            parts.append(f"{register}: {outcome} in {often / max(total.total(), 1):.1%}")
         most = "; ".join(parts) or "no classical registers"
         seed = "" if self.seed is None else f", seed {self.seed}"
         kept = "" if self.kept is None else f", {self.kept.sum()} kept"
@@ -164,9 +177,9 @@ def _words(asked: Mapping[str, np.ndarray]) -> str:
     return " and ".join(f"{name} = {''.join(map(str, bits[::-1]))}" for name, bits in asked.items())
 
 
-def _count(bits: np.ndarray, kept: np.ndarray | None = None) -> Any:
-    if bits.ndim > 2:
-        keeps: Any = [None] * len(bits) if kept is None else kept
-        return [_count(*parts) for parts in zip(bits, keeps, strict=True)]
-    left = bits if kept is None else bits[kept]
-    return dict(Counter("".join(map(str, row[::-1])) for row in left.tolist()))
+def _leaves(counts: Any) -> Iterator[dict[str, int]]:
+    if isinstance(counts, dict):
+        yield counts
+    else:
+        for part in counts:
+            yield from _leaves(part)

@@ -1,0 +1,68 @@
+"""How often each outcome occurred, counted by numbers that hold the bits of one shot, not by strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_ROOM = 8  # outcomes per shot up to which each has a counter of its own; above, they are sorted
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows in order of appearance, by the first index of each, and how often each occurs.
+
+    Args:
+        rows: Packed bits, uint8 (shots, bytes); equal rows are equal outcomes.
+
+    Returns:
+        Two arrays of integers (D,).
+    """
+    shots, width = rows.shape
+    words = np.zeros((shots, -(-max(width, 1) // 8) * 8), dtype=np.uint8)
+    words[:, :width] = rows
+    number, size = np.zeros(shots, dtype=np.int64), 1
+    room = _ROOM * max(shots, 128)
+    for word in words.view(np.uint64).T:
+        if int(word.max(initial=0)) >= room:
+            word = np.unique(word, return_inverse=True)[1]
+        word = word.astype(np.int64)
+        step = int(word.max(initial=0)) + 1
+        number, size = number * step + word, size * step
+        if size > room:  # at most as many numbers as shots, so that the product never overflows
+            number = np.unique(number, return_inverse=True)[1]
+            size = int(number.max(initial=0)) + 1
+    counts = np.bincount(number, minlength=size)
+    first = np.zeros(size, dtype=np.int64)
+    first[number[::-1]] = np.arange(shots)[::-1]  # the last write holds
+    found = np.sort(first[counts > 0])
+    return found, counts[number[found]]
+
+
+def count_words(registers: Sequence[np.ndarray], kept: np.ndarray | None = None) -> Any:
+    """How often each outcome of registers occurred together.
+
+    Args:
+        registers: Bits of each, uint8 (*batch, shots, bits), bit 0 first.
+        kept: Which shots count, bool (*batch, shots); all for None.
+
+    Returns:
+        `{"d c": number}`, the last register first and bit 0 of each on the right. For a batch, nested
+        lists of such dictionaries in the batch's shape.
+    """
+    if not registers:
+        return {}
+    if registers[0].ndim > 2:
+        keeps: Sequence[Any] = [None] * len(registers[0]) if kept is None else kept
+        return [count_words(parts, keep) for *parts, keep in zip(*registers, keeps, strict=True)]
+    if kept is not None:
+        registers = [bits[kept] for bits in registers]
+    first, counts = distinct(np.concatenate([np.packbits(bits, axis=-1) for bits in registers], axis=-1))
+    columns: list[np.ndarray] = []
+    for bits in reversed(registers):
+        space = np.full((len(first), 1 if columns else 0), ord(" "), dtype=np.uint8)
+        columns += [space, bits[first, ::-1] + ord("0")]
+    letters = np.concatenate(columns, axis=1).astype(np.uint8)
+    text, width = letters.tobytes().decode(), letters.shape[1]
+    return {text[i * width : (i + 1) * width]: count for i, count in enumerate(counts.tolist())}
