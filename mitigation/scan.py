@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from bondwise.runs import UsageError, axes_or_new, real_array
+from bondwise.runs.result import brief_html, brief_repr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +47,9 @@ class NoiseScan:
     scale_factors: np.ndarray
     shots: int = 0
     asymptote: Any = 0.0
+
+    __repr__ = brief_repr
+    _repr_html_ = brief_html
 
     def __post_init__(self) -> None:
         values, stds, factors, asymptote = (

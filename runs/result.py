@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +16,9 @@ import numpy as np
 from bondwise.runs.errors import UsageError
 from bondwise.runs.files import write_atomically
 from bondwise.runs.reading import one_line, read_bytes, read_json
+from bondwise.runs.text import printable
+
+_LONGEST, _MOST = 60, 4  # letters of a text and items of a collection in a `repr`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,8 @@ class Result:
         >>> result = Result(value=-1.48, std=0.02, shots=4096, seed=7)
         >>> print(result)
         Result: -1.48 ± 0.02, 4096 shots, seed 7
+        >>> result
+        Result(value=-1.48, std=0.02, shots=4096, seed=7, job_ids=())
         >>> result.save("energy")
         >>> Result.load("energy") == result
         True
@@ -42,6 +49,16 @@ class Result:
     shots: int = 0
     seed: int | None = None
     job_ids: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        if "__repr__" not in vars(cls):  # @dataclass would make one that prints every array
+            cls.__repr__ = brief_repr  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     def __str__(self) -> str:
         parts = [f"{type(self).__name__}: {_with_error(self.value, self.std, self.shots)}"]
@@ -116,3 +133,81 @@ def _with_error(value: Any, std: Any, shots: int) -> str:
     if value.ndim:
         return f"{value.size} values of shape {value.shape}, mean standard error {float(std.mean()):.2g}"
     return f"{float(value):.8g}" if not (shots or std.any()) else f"{float(value):.6g} ± {float(std):.2g}"
+
+
+def brief_repr(dataclass: Any) -> str:
+    """The `repr` of a dataclass in one line, with arrays, circuits and long collections by their size."""
+    shown = ", ".join(f"{name}={value}" for name, value in _brief_fields(dataclass).items())
+    return f"{type(dataclass).__name__}({shown})"
+
+
+def brief_html(dataclass: Any) -> str:
+    """The table that a notebook shows for a dataclass: the fields of `brief_repr` below its text."""
+    kind = type(dataclass)
+    title = kind.__name__ if kind.__str__ is object.__str__ else str(dataclass)
+    return html_table(title, _brief_fields(dataclass).items())
+
+
+def _brief_fields(dataclass: Any) -> dict[str, str]:
+    return {field.name: _brief(getattr(dataclass, field.name)) for field in fields(dataclass) if field.repr}
+
+
+def _brief(value: Any, nested: bool = False) -> str:
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        if value.shape:
+            return f"<{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}>"
+        value = value.item()
+    kind = type(value).__name__
+    if isinstance(value, str):
+        return repr(value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…")
+    if value is None or isinstance(value, bool | int | float | complex):
+        return repr(value)
+    if hasattr(value, "num_qubits") and hasattr(value, "num_parameters"):
+        return f"<{kind}: {value.num_qubits} qubits, {value.num_parameters} parameters>"
+    if not isinstance(value, Mapping | Sequence):
+        return f"<{kind}>"
+    if nested or len(value) > _MOST:
+        return f"<{kind} of {len(value)}>" if value else repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_brief(item, True)}" for key, item in value.items()) + "}"
+    shown = ", ".join(_brief(item, True) for item in value)
+    if isinstance(value, tuple):
+        return f"({shown},)" if len(value) == 1 else f"({shown})"
+    return f"[{shown}]"
+
+
+def html_table(title: str, rows: Iterable[Sequence[object]]) -> str:
+    """A table for notebooks, readable on light and dark pages.
+
+    Args:
+        title: Text above the table.
+        rows: Cells; the first of each row is its heading. Markup in them is shown and not obeyed.
+    """
+    lines = []
+    for heading, *cells in rows:
+        line = f"<th style='text-align:left'>{html.escape(printable(heading))}</th>"
+        line += "".join(f"<td style='text-align:left'>{html.escape(printable(cell))}</td>" for cell in cells)
+        lines.append(f"<tr>{line}</tr>")
+    return f"<div><p>{html.escape(printable(title))}</p><table>{''.join(lines)}</table></div>"
+
+
+def html_curve(title: str, values: Any) -> str:
+    """A line through the finite ones of some values as SVG in the color of the text, without axes.
+
+    Args:
+        title: Text for screen readers and for the pointer.
+        values: Heights, an array of shape (N,); of more than 400, evenly spaced ones are drawn.
+    """
+    heights = np.asarray(values, dtype=float)
+    places = np.flatnonzero(np.isfinite(heights))
+    if places.size < 2:
+        return ""
+    places = places[np.unique(np.linspace(0, places.size - 1, 400).round().astype(int))]
+    low, high = heights[places].min(), heights[places].max()
+    across = 300 * (places - places[0]) / (places[-1] - places[0])
+    down = 60 * (high - heights[places]) / ((high - low) or 1.0)
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
+    return (
+        f"<svg viewBox='-2 -2 304 64' width='304' height='64' role='img'><title>{html.escape(title)}</title>"
+        f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/></svg>"
+    )

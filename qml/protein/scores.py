@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from bondwise.runs import UsageError
+from bondwise.runs.result import brief_html
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Scores:
     mcc: float
     auroc: float | None
     size: int
+
+    _repr_html_ = brief_html
 
     def __str__(self) -> str:
         area = "-" if self.auroc is None else f"{self.auroc:.3f}"

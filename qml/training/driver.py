@@ -32,6 +32,7 @@ from bondwise.runs import (
     save_checkpoint,
     whole_number,
 )
+from bondwise.runs.result import brief_repr, html_curve
 
 
 class StopTraining(Exception):  # noqa: N818 (not an error)
@@ -72,6 +73,8 @@ class Step:
     parameters: np.ndarray
     seconds: float
 
+    __repr__ = brief_repr
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Result):
@@ -103,6 +106,9 @@ class Training(Result):
     seconds: np.ndarray
     converged: bool
     message: str
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + html_curve("loss by step", self.losses)
 
     def plot(self, ax: Any = None) -> Any:
         """Plot the loss against the step.

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from bondwise.runs import RunError, axes_or_new, load_checkpoint, progress_bar, save_checkpoint
+from bondwise.runs.result import brief_html, brief_repr, html_curve
 
 _MAX_GRADIENT = 1.0
 _OLD = {"loss": "losses", "valid_loss": "valid_losses", "valid_accuracy": "valid_accuracies"}
@@ -44,6 +45,11 @@ class History:
     seconds: list[float] = field(default_factory=list)
     best: int = -1
     start_infidelity: list[float] = field(default_factory=list)
+
+    __repr__ = brief_repr
+
+    def _repr_html_(self) -> str:
+        return brief_html(self) + html_curve("loss by epoch", self.losses)
 
     @classmethod
     def from_file(cls, entries: dict[str, Any]) -> History:

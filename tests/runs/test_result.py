@@ -1,13 +1,16 @@
-"""Results print in one line and come back from disk as they were."""
+"""Results print in one line, show a table in notebooks, and come back from disk as they were."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from xml.dom.minidom import parseString
 
 import numpy as np
 import pytest
+import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from bondwise.runs import Result, UsageError
+from bondwise.runs.result import html_curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,58 @@ def test_prints_in_one_line():
     assert str(result) == "Result: -1.5 ± 0.25, 100 shots, seed 3, 2 jobs"
     assert str(Result(value=2.0)) == "Result: 2, no shots"
     assert "shape (2,)" in str(Result(value=np.zeros(2), std=np.ones(2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Many(Result):
+    circuit: QuantumCircuit
+    arrays: tuple
+    starts: dict[str, np.ndarray]
+    history: tuple[dict, ...]
+    ids: list[int]
+    message: str
+    hidden: int = field(default=0, repr=False)
+
+
+def many(**fields):
+    given = {
+        "circuit": QuantumCircuit(2),
+        "arrays": (torch.zeros(2, 3, dtype=torch.float64),),
+        "starts": {"MPS": np.zeros(120)},
+        "history": tuple({"cx": number} for number in range(3)),
+        "ids": list(range(1000)),
+        "message": "<b>" * 100,
+    }
+    return Many(value=np.float64(0.5), **given | fields)
+
+
+def test_repr_is_one_line_without_the_arrays():
+    assert repr(many()) == (
+        "Many(value=0.5, std=0.0, shots=0, seed=None, job_ids=(), "
+        "circuit=<QuantumCircuit: 2 qubits, 0 parameters>, arrays=(<float64 (2, 3)>,), "
+        "starts={'MPS': <float64 (120,)>}, history=(<dict of 1>, <dict of 1>, <dict of 1>), "
+        "ids=<list of 1000>, message='" + ("<b>" * 20)[:59] + "…')"
+    )
+    assert repr(Result(value=np.zeros((), dtype=int), std=torch.tensor(1.5))) == (
+        "Result(value=0, std=1.5, shots=0, seed=None, job_ids=())"
+    )
+
+
+def test_notebooks_show_a_table_in_which_markup_is_inert():
+    (table,) = parseString(many()._repr_html_()).getElementsByTagName("table")
+    cells = [[cell.firstChild.data for cell in row.childNodes] for row in table.getElementsByTagName("tr")]
+    assert ["arrays", "(<float64 (2, 3)>,)"] in cells
+    assert not table.getElementsByTagName("b")
+    assert "color:" not in table.toxml()  # that of the page
+
+
+def test_curve_leaves_out_what_is_not_finite():
+    drawn = parseString(html_curve("a < b", [3.0, np.nan, 1.0, 2.0, np.inf]))
+    (line,) = drawn.getElementsByTagName("polyline")
+    assert line.getAttribute("points") == "0.0,0.0 200.0,60.0 300.0,30.0"
+    assert html_curve("one", [1.0, np.nan]) == ""
+    flat = parseString(html_curve("flat", np.ones(100_000))).getElementsByTagName("polyline")[0]
+    assert len(flat.getAttribute("points").split()) == 400
 
 
 def test_saves_and_loads(tmp_path):

@@ -25,6 +25,7 @@ from bondwise.qml.protein.data.fasta import fasta_rows
 from bondwise.qml.protein.data.tables import table_rows
 from bondwise.runs import UsageError, limit, require_within, unknown_name
 from bondwise.runs.renames import renamed_keyword
+from bondwise.runs.result import brief_html, brief_repr
 
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"}
 _SPLITS["test"] = "test"
@@ -62,6 +63,9 @@ class ProteinSet:
     accessions: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
     synthetic: bool = False
+
+    __repr__ = brief_repr
+    _repr_html_ = brief_html
 
     def __post_init__(self) -> None:
         for name in ("labels", "accessions", "splits"):
