@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN = $(VENV)/bin
-PACKAGES = runs circuits backends tn qml mitigation cli
+PACKAGES = package runs circuits backends tn qml mitigation cli
 SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' | sort) cli/documents/template.html
 
 .PHONY: demo test test-slow check format docs-tables clean
@@ -20,7 +20,7 @@ test-slow: $(VENV)/installed
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES:%=-p bondwise.%)
+	$(BIN)/mypy -p bondwise
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 format: $(VENV)/installed

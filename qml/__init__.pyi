@@ -1,3 +1,4 @@
+from . import protein as protein
 from .ansatz import brickwall as brickwall
 from .hamiltonians.exact import exact_ground_state as exact_ground_state
 from .hamiltonians.files import read_hamiltonian as read_hamiltonian

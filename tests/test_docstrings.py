@@ -18,6 +18,7 @@ def public_names(room):
 
 
 def modules_with_examples():
+    yield "bondwise"
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             if room == "qml" and "protein" in path.parts:

@@ -13,12 +13,21 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOP = ("runs", "circuits", "backends", "tn", "qml", "mitigation", "cli")
+TOP = ("package", "runs", "circuits", "backends", "tn", "qml", "mitigation", "cli")
+
+
+def installed_name(path):
+    """Where a file or folder of the tree is installed: package/ holds the top of bondwise."""
+    return "/".join(("bondwise", *Path(path).parts)).replace("bondwise/package", "bondwise")
+
+
+def folder_of(package):
+    return ROOT.joinpath(*package.split(".")[1:]) if package != "bondwise" else ROOT / "package"
 
 
 def packages_of_the_tree():
     return {
-        "bondwise." + ".".join(init.parent.relative_to(ROOT).parts)
+        installed_name(init.parent.relative_to(ROOT)).replace("/", ".")
         for top in TOP
         for init in (ROOT / top).rglob("__init__.py")
     }
@@ -26,20 +35,23 @@ def packages_of_the_tree():
 
 def rooms():
     """Packages with public names."""
-    return {
-        package
-        for package in packages_of_the_tree()
-        if ROOT.joinpath(*package.split(".")[1:], "__init__.pyi").exists()
-    }
+    return {package for package in packages_of_the_tree() if (folder_of(package) / "__init__.pyi").exists()}
 
 
 def test_listed_packages_are_the_tree():
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_of_the_tree()
+    settings = PROJECT["tool"]["setuptools"]
+    assert set(settings["packages"]) == packages_of_the_tree()
+    folders = {package: str(folder_of(package).relative_to(ROOT)) for package in packages_of_the_tree()}
+    assert settings["package-dir"] == folders
+
+
+def test_no_folder_of_the_tree_shadows_the_package():
+    assert not (ROOT / "bondwise").exists()
 
 
 def test_every_package_is_typed_and_lazy():
     for package in packages_of_the_tree():
-        folder = ROOT.joinpath(*package.split(".")[1:])
+        folder = folder_of(package)
         room = (folder / "__init__.pyi").exists()  # otherwise a part of a room, which exports its names
         assert (folder / "py.typed").exists() == room
         assert room == bool((folder / "__init__.py").read_text())
@@ -72,7 +84,7 @@ def wheel(tmp_path_factory):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source],  # from the sdist
         check=True,
         capture_output=True,
     )
@@ -83,11 +95,12 @@ def wheel(tmp_path_factory):
 def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     tracked = subprocess.run(["git", "ls-files", *TOP], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert sorted(names) == sorted(f"bondwise/{name}" for name in tracked.stdout.split())
+    assert sorted(names) == sorted(map(installed_name, tracked.stdout.split()))
 
 
-def test_wheel_works_in_a_clean_environment(wheel, tmp_path):
+def test_wheel_works_in_a_clean_environment(wheel, tmp_path, monkeypatch):
     """A venv with our wheel and the dependencies of this one, but nothing of the checkout."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     folder = tmp_path / "venv" / "bin"
     subprocess.run([folder / "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
@@ -100,5 +113,9 @@ def test_wheel_works_in_a_clean_environment(wheel, tmp_path):
         for package in sorted(rooms())
     )
     subprocess.run([folder / "python", "-W", "ignore", "-c", probe], check=True, cwd=tmp_path)
-    shown = subprocess.run([folder / "bondwise", "--version"], check=True, capture_output=True, text=True)
-    assert shown.stdout == f"bondwise {PROJECT['project']['version']}\n"
+    for command in (
+        [folder / "bondwise", "--version"],
+        [folder / "python", "-c", "import bondwise\nprint('bondwise', bondwise.__version__)"],
+    ):
+        shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+        assert shown.stdout == f"bondwise {PROJECT['project']['version']}\n"
