@@ -14,6 +14,7 @@ import numpy as np
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import PauliList
 
+from bondwise.backends.grouping import commuting_groups
 from bondwise.runs import UsageError
 
 
@@ -132,15 +133,15 @@ class Tally:
 
 
 def _bases(terms: list[str], weights: np.ndarray) -> list[Basis]:
-    column = {label: index for index, label in enumerate(terms)}
-    names = [label for label in terms if set(label) != {"I"} and label]
+    columns = np.array([index for index, label in enumerate(terms) if label.strip("I")], dtype=np.int64)
+    if not len(columns):
+        return []
+    paulis = PauliList([terms[column] for column in columns])
     bases = []
-    for group in PauliList(names).group_commuting(qubit_wise=True) if names else []:
-        labels = group.to_labels()
-        letters: dict[int, str] = {}
-        for label in labels:
-            letters.update((q, letter) for q, letter in enumerate(reversed(label)) if letter != "I")
-        letters = dict(sorted(letters.items()))
-        supports = np.array([[label[-1 - q] != "I" for q in letters] for label in labels])
-        bases.append(Basis(letters, supports, weights[:, [column[label] for label in labels]]))
+    for group in commuting_groups(paulis):
+        x, z = paulis.x[group], paulis.z[group]
+        has_x, has_z = x.any(axis=0), z.any(axis=0)
+        measured = np.flatnonzero(has_x | has_z)
+        letters = {int(q): "YX"[not has_z[q]] if has_x[q] else "Z" for q in measured}
+        bases.append(Basis(letters, (x | z)[:, measured], weights[:, columns[group]]))
     return bases
