@@ -63,7 +63,7 @@ from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from bondwise import backends, qml, tn
 
-tn.ground_state(SparsePauliOp(["ZZI", "IZZ", "IIX"]), 4, seed=0, progress=False)
+tn.ground_state(SparsePauliOp(["ZZI", "IZZ", "IIX"]), 4, seed=0, progress=False).state
 circuit = QuantumCircuit(1)
 circuit.ry(Parameter("a"), 0)
 backends.to_torch(circuit, ["Z"])
@@ -114,10 +114,29 @@ import quimb
 product, extras = scipy.sparse.csr_matrix._matmul_vector, set(dir(scipy.sparse.csr_matrix))
 filters = list(warnings.filters)
 from bondwise import tn
-tn.ground_state
+tn.to_quimb([np.ones((1, 2, 1))])
 assert scipy.sparse.csr_matrix._matmul_vector is product
 assert set(dir(scipy.sparse.csr_matrix)) == extras
 assert all(given in warnings.filters for given in filters)
+"""
+    run(PRODUCTS + code, {})
+
+
+def test_quimb_is_imported_only_for_its_own_objects():
+    code = """
+from qiskit import QuantumCircuit
+from bondwise import tn
+
+found = tn.train_born(["00", "11"], sweeps=2, seed=0)
+for state in (found, found.tensors, [0.6, 0, 0, 0.8], ["00", "11"], QuantumCircuit(2)):
+    tn.decompose(state, layers=1, restarts=0)
+for wrong in (3, {"0": 1}):
+    try:
+        tn.decompose(wrong)
+    except ValueError:
+        pass
+assert "quimb" not in sys.modules
+assert type(found.state).__module__.startswith("quimb")
 """
     run(PRODUCTS + code, {})
 
@@ -126,7 +145,7 @@ def test_quimb_imported_afterwards_works():
     """Its functions on sparse matrices need `&`, `.H` and products that give quimb's arrays."""
     code = """
 from bondwise import tn
-tn.ground_state
+tn.to_quimb([np.ones((1, 2, 1))])
 import quimb
 heisenberg = quimb.ham_heis(8, sparse=True)
 energy, state = quimb.eigh(heisenberg, k=1)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,9 @@ from bondwise.runs import (
 )
 from bondwise.tn.states.bitstrings import as_bits
 from bondwise.tn.states.chains import Tensors, compress, largest_bond, split, to_quimb
-from bondwise.tn.states.imported_quimb import qtn
+
+if TYPE_CHECKING:
+    from bondwise.tn.states.imported_quimb import qtn
 
 _Bits = NDArray[np.uint8]
 _Real = NDArray[np.float64]

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError, kind_of
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import import_quimb, is_quimb
 from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array
 from bondwise.tn.states.trees import Node, Tree
+
+if TYPE_CHECKING:
+    from bondwise.tn.states.imported_quimb import qtn
 
 Tensors = list[NDArray[Any]]
 Order = Literal["little", "big"]
@@ -246,6 +249,7 @@ def to_quimb(tensors: Sequence[NDArray[Any]]) -> qtn.MatrixProductState:
     """
     if not isinstance(tensors, list | tuple) or not tensors or any(np.ndim(item) != 3 for item in tensors):
         raise UsageError("to_quimb takes site tensors; give a list of (left, 2, right) arrays.")
+    qtn = import_quimb()
     arrays = [np.ascontiguousarray(tensor.transpose(0, 2, 1)) for tensor in tensors]
     if len(arrays) == 1:
         return qtn.MatrixProductState([arrays[0].reshape(2)])
@@ -279,11 +283,11 @@ def to_dense(state: Any) -> NDArray[Any]:
 def _read(state: Any, order: Order) -> Tensors:
     if isinstance(state, Result):
         state = list(getattr(state, "tensors", ()))
-    if isinstance(state, qtn.CircuitMPS):
+    if is_quimb(state, "CircuitMPS"):
         state = state.psi
     listed = isinstance(state, list | tuple) and all(np.ndim(item) > 0 for item in state)
-    require_order(order, vector=not (listed or isinstance(state, qtn.TensorNetwork)))
-    if isinstance(state, qtn.MatrixProductState):
+    require_order(order, vector=not (listed or is_quimb(state)))
+    if is_quimb(state, "MatrixProductState"):
         arrays = chain_arrays(state)
         if not arrays:
             raise UsageError(
@@ -294,7 +298,7 @@ def _read(state: Any, order: Order) -> Tensors:
         arrays = list(state)
     else:
         known = isinstance(state, list | tuple) or hasattr(state, "__array__")
-        arrays = [numpy_array(state)] if known and not isinstance(state, qtn.TensorNetwork) else []
+        arrays = [numpy_array(state)] if known and not is_quimb(state) else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
             raise UsageError(f"the state is {kind_of(state)}; {_ACCEPTED}.")
         vector = arrays[0]

@@ -11,7 +11,7 @@ from qiskit.quantum_info import Operator, Statevector
 from bondwise.circuits import refuse_variables, without_measurements
 from bondwise.runs import UsageError
 from bondwise.tn.states.chains import Tensors, compress, inner, site_tensors
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import import_quimb
 from bondwise.tn.states.networks import chain_arrays
 
 _CUTOFF = 1e-12
@@ -62,9 +62,12 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
         except Exception as error:  # every pass raises its own types of errors
             raise UsageError(f"the circuit cannot be written in gates of two qubits: {error}") from error
     small = plain.num_qubits <= _DENSE_QUBITS
-    bond = max(_WORKING * max_bond, _LEAST)
-    simulation = qtn.CircuitMPS(circuit.num_qubits, max_bond=bond, cutoff=_CUTOFF, dtype="complex128")
     dense = Statevector.from_int(0, 2**plain.num_qubits) if small else None
+    if not small:
+        bond = max(_WORKING * max_bond, _LEAST)
+        simulation = import_quimb().CircuitMPS(
+            circuit.num_qubits, max_bond=bond, cutoff=_CUTOFF, dtype="complex128"
+        )
     for step in plain.data:
         if isinstance(step.operation, Barrier | Delay):
             continue

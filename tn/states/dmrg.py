@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from bondwise.circuits import Observable, as_operator
 from bondwise.runs import Result, progress_bar, random_generator, real_number, whole_number
 from bondwise.tn.states.chains import Tensors, compress, largest_bond, site_tensors, to_quimb
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import import_quimb
 from bondwise.tn.states.networks import chain_arrays
 from bondwise.tn.states.operators import expectation_value, matrix_product, read_operator
+
+if TYPE_CHECKING:
+    from bondwise.tn.states.imported_quimb import qtn
 
 _DENSE_SITES = 8
 _FIRST_BOND = 8  # doubled with every sweep
@@ -121,6 +124,7 @@ def _sweep(
     operators: list[NDArray[Any]], max_bond: int, sweeps: int, tolerance: float, seed: int | None, bar: Any
 ) -> tuple[Tensors, int, bool]:
     """The state, the number of sweeps and whether the energy converged."""
+    qtn = import_quimb()
     # quimb expects the ket index before the bra index
     arrays = [np.ascontiguousarray(w.transpose(0, 1, 3, 2)) for w in operators]
     arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]

@@ -1,4 +1,8 @@
-"""quimb, imported without its replacement for the product of scipy's sparse matrices.
+"""quimb, imported when it is first needed, without its replacement for scipy's sparse products.
+
+Importing quimb compiles functions for many seconds when its cache is empty, so nothing here imports it until
+a quimb object is asked for. One that is brought is recognized without an import, since its owner has
+imported quimb.
 
 quimb replaces the product of a `csr_matrix` and a vector by one that is correct only for square matrices
 (above 50,000 nonzeros, with more than one thread). Here scipy's own product is put back, wrapped as quimb
@@ -7,17 +11,37 @@ scipy does not have (`.H`, `.tr`, `&`) stays, because quimb's own functions need
 earlier, nothing is changed.
 """
 
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
 from scipy.sparse import csr_matrix
 
 from bondwise.runs import unchanged_process
 
-_product = csr_matrix._matmul_vector
-
-with unchanged_process():
+if TYPE_CHECKING:
     import quimb.tensor as qtn
-    from quimb.core import sp_mulvec_wrap
 
-if csr_matrix._matmul_vector is not _product:
-    csr_matrix._matmul_vector = sp_mulvec_wrap(_product)
+_NAME = "quimb.tensor"
 
-__all__ = ["qtn"]
+
+def import_quimb() -> Any:
+    """The module `quimb.tensor`."""
+    if _NAME in sys.modules:
+        return sys.modules[_NAME]
+    product = csr_matrix._matmul_vector
+    with unchanged_process():
+        import quimb.tensor as module
+        from quimb.core import sp_mulvec_wrap
+    if csr_matrix._matmul_vector is not product:
+        csr_matrix._matmul_vector = sp_mulvec_wrap(product)
+    return module
+
+
+def is_quimb(thing: Any, kind: str = "TensorNetwork") -> bool:
+    """Whether this is an instance of a class of `quimb.tensor`, which need not be imported for the answer."""
+    return isinstance(thing, getattr(sys.modules.get(_NAME), kind, ()))
+
+
+__all__ = ["import_quimb", "is_quimb", "qtn"]

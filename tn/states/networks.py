@@ -7,13 +7,16 @@ and put back, `.arrays` is not in the order of the sites. Only the name of its i
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import is_quimb
+
+if TYPE_CHECKING:
+    from bondwise.tn.states.imported_quimb import qtn
 
 _ROUNDED, _TRUNCATED = 1e-6, 1e-4  # deviations of a norm from 1: accepted silently, and with a warning
 
@@ -57,7 +60,7 @@ def chain_arrays(network: qtn.TensorNetwork) -> list[NDArray[Any]]:
     Raises:
         UsageError: If the state is periodic.
     """
-    if not isinstance(network, qtn.MatrixProductState):
+    if not is_quimb(network, "MatrixProductState"):
         return []
     if network.cyclic:
         raise UsageError(

@@ -14,7 +14,7 @@ from bondwise.tn.states.born import train_born
 from bondwise.tn.states.chains import Chain, Order, largest_bond, require_order, site_tensors
 from bondwise.tn.states.circuit_state import circuit_tensors
 from bondwise.tn.states.dmrg import ground_state
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import is_quimb
 from bondwise.tn.states.networks import chain_arrays, numpy_array
 from bondwise.tn.states.trees import Tree, checked, tree_state
 
@@ -40,12 +40,13 @@ def read_state(
     """
     if hasattr(state, "detach"):
         state = numpy_array(state)
-    if isinstance(state, qtn.CircuitMPS):
+    if is_quimb(state, "CircuitMPS"):
         state = state.psi
     operator = is_observable(state) and not _is_text(state)
     bits = not operator and _is_bitstrings(state)
-    networks = qtn.TensorNetwork | Tree | Result | QuantumCircuit
-    require_order(order, vector=not (operator or bits or isinstance(state, networks)))
+    network = is_quimb(state)
+    other = network or isinstance(state, Tree | Result | QuantumCircuit)
+    require_order(order, vector=not (operator or bits or other))
     if operator:
         found = ground_state(state, max_bond, seed=seed, progress=progress)
         origin = f"ground state of energy {found.value:.8g} ({found.message}): "
@@ -59,7 +60,7 @@ def read_state(
     if bits:
         trained = train_born(state, max_bond, seed=seed, progress=progress)
         return Chain(site_tensors(trained)), f"{trained}: ", 0.0
-    if isinstance(state, qtn.TensorNetwork):
+    if network:
         arrays = chain_arrays(state)
         if not arrays:
             return tree_state(state), "", 0.0

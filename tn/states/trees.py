@@ -9,14 +9,17 @@ any of its bonds and two branches on which every node adds one site.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError, kind_of
-from bondwise.tn.states.imported_quimb import qtn
+from bondwise.tn.states.imported_quimb import is_quimb
 from bondwise.tn.states.networks import check_norm, numpy_array, site_names
+
+if TYPE_CHECKING:
+    from bondwise.tn.states.imported_quimb import qtn
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def tree_state(network: qtn.TensorNetwork) -> Tree:
         >>> tree_state(pair).nodes[0].array[:, :, 0].tolist()
         [[0.6, 0.0], [0.0, 0.8]]
     """
-    if not isinstance(network, qtn.TensorNetwork):
+    if not is_quimb(network):
         raise UsageError(f"the network is {kind_of(network)}; give a quimb TensorNetwork.")
     tensors = {tid: numpy_array(tensor.data) for tid, tensor in network.tensor_map.items()}
     if not all(np.isfinite(array).all() for array in tensors.values()):
