@@ -105,16 +105,16 @@ def command(
     If the target is missed, the best circuit is written, a message says so, and the exit code is 0.
     """
     settings = settings_of(locals())
-    for flag, number, least in (
-        ("max-bond", max_bond, 1),
+    for name, number, least in (
+        ("max_bond", max_bond, 1),
         ("layers", layers, 0),
-        ("max-cx", max_cx, 0),
+        ("max_cx", max_cx, 0),
         ("restarts", restarts, 0),
     ):
         if number is not None:
-            whole_number(f"--{flag}", number, least=least)
+            whole_number(name, number, least=least)
     if infidelity is not None:
-        real_number("--infidelity", infidelity, below=1)
+        real_number("infidelity", infidelity, below=1)
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
     if model is not None and order != "little":

@@ -1,6 +1,7 @@
 """`bondwise vqe` from end to end on small systems, and what it says to wrong use."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -25,7 +26,7 @@ NO_DEVICE = ("--backend", "statevector", "--mitigate", "none", "--shots", 0)
 
 def trace(path):
     """The rows of a trace without their times."""
-    with path.open() as file:
+    with path if isinstance(path, io.StringIO) else path.open() as file:
         return [{key: row[key] for key in row if key != "seconds"} for row in csv.DictReader(file)]
 
 
@@ -233,7 +234,7 @@ def start_long_run(tmp_path):
         env=QUIET,
         preexec_fn=hear_interrupts,
     )
-    checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
+    checkpoint = tmp_path / "run" / "checkpoint-mps.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists():
         assert process.poll() is None, process.stderr.read()
@@ -244,18 +245,47 @@ def start_long_run(tmp_path):
 
 def test_killed_run_resumes_bit_for_bit(bondwise, tmp_path):
     process, words = start_long_run(tmp_path)
+    time.sleep(0.3)
     process.kill()
     process.wait()
-    changed = [word if word != "1500" else "20" for word in words]
-    done = bondwise(*changed, "--resume")
-    assert done.returncode == 2
-    assert "--steps 1500, not 20" in done.stderr
-    done = bondwise(*words, "--resume")
+    begun = (tmp_path / "run" / "trace.csv").read_text()
+    assert begun.endswith("\n")
+    assert [line.split(",")[:2] for line in begun.splitlines()[1:]] == [
+        ["mps", str(step)] for step in range(begun.count("\n") - 1)
+    ]
+    for flag, message in (
+        (("--steps", 20), "run was run with --steps 1500, not 20; leave the flag out"),
+        (("--size", "2x2"), "run was run with --size 4, not 2x2;"),
+        (("--shots", 5), "run was run with --shots 0, not 5;"),
+        (("--periodic",), "run was run without --periodic, not with --periodic;"),
+        (("--learning-rate", 1), "run was run without --learning-rate, not with --learning-rate 1.0;"),
+        (("--overwrite",), "--overwrite and --resume are mutually exclusive"),
+    ):
+        done = bondwise("vqe", "--out", "run", "--resume", *flag)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert message in done.stderr
+    done = bondwise("vqe", "--resume", "--out", "run", "--quiet")
     assert done.returncode == 0, done.stderr
     whole = [word if word != "run" else "whole" for word in words]
     done = bondwise(*whole)
     assert done.returncode == 0, done.stderr
-    assert trace(tmp_path / "run" / "trace.csv") == trace(tmp_path / "whole" / "trace.csv")
+    rows = trace(tmp_path / "run" / "trace.csv")
+    assert rows == trace(tmp_path / "whole" / "trace.csv")
+    assert rows[: begun.count("\n") - 1] == trace(io.StringIO(begun))
+
+
+def test_nothing_to_resume(bondwise, tmp_path):
+    done = bondwise("vqe", "--out", "none", "--resume")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "bondwise: there is no run to resume in none; leave out --resume.\n",
+    )
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "h.qasm").write_text('OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit q;\nh q;\n')
+    assert bondwise("run", "h.qasm", "--out", "other", "--quiet").returncode == 0
+    done = bondwise("vqe", "--out", "other", "--resume", "--size", 4)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "other holds the run of another command" in done.stderr
 
 
 def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
@@ -271,7 +301,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
     refused = bondwise(*words)
     assert refused.returncode == 2
     assert "--overwrite" in refused.stderr
-    checkpoint = tmp_path / "run" / "checkpoint-MPS.safetensors"
+    checkpoint = tmp_path / "run" / "checkpoint-mps.safetensors"
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: len(content) // 2])
     damaged = bondwise(*words, "--resume")
@@ -292,7 +322,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
         (("--model", "h" * 300, "--size", 4), "unknown model"),
         (("--model", "heisenberg", "--size", 4, "--seed", -1), "--seed"),
-        (("--model", "heisenberg", "--size", 4, "--max-bond", 0), "max_bond"),
+        (("--model", "heisenberg", "--size", 4, "--max-bond", 0), "--max-bond is 0"),
         (("--model", "heisenberg", "--size", 4, "--backend", "statvector"), "Did you mean 'statevector'"),
         (("--model", "heisenberg", "--size", 4, "--backend", "fake:torini"), "Did you mean"),
         (("--model", "heisenberg", "--size", 4, "--backend", "ibm:torino"), "account"),
@@ -300,7 +330,7 @@ def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 4, "--mitigate", "linea"), "Did you mean 'linear'"),
         (("--model", "heisenberg", "--size", 4, "--start", "mp"), "Did you mean 'mps'"),
         (("--model", "heisenberg", "--size", 4, "--optimizer", "adan"), "Did you mean"),
-        (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "learning_rate is 0"),
+        (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "--learning-rate is 0"),
         (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps is 0"),
         (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots is -1"),
         (("--model", "no.json"), "no.json"),
