@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
-from bondwise.circuits.files.circuit_files import SUFFIXES
-from bondwise.circuits.files.writing import circuit_content
+from bondwise.circuits.files.formats import SUFFIXES
 from bondwise.runs import UsageError, is_file, json_text, read_arrays
 
 if TYPE_CHECKING:
@@ -186,6 +185,8 @@ def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, b
         The circuit with free parameters as QPY (`ansatz`), with the angles bound as QPY (`qpy`) and
         OpenQASM 3 (`qasm`), and the angles by name as JSON (`angles`).
     """
+    from bondwise.circuits.files.writing import circuit_content
+
     bound = circuit.assign_parameters(angles)
     names = (parameter.name for parameter in circuit.parameters)
     return {

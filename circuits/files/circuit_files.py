@@ -15,11 +15,11 @@ from typing import IO
 from qiskit import QuantumCircuit, qpy
 
 from bondwise.circuits.files.checks import check_circuit
+from bondwise.circuits.files.formats import SUFFIXES
 from bondwise.circuits.files.includes import Expansion, version_of
 from bondwise.circuits.files.openqasm import parse
 from bondwise.runs import UsageError, is_file, kind_of, one_line, read_bytes, read_text, try_apart
 
-SUFFIXES = (".qpy", ".qasm", ".qasm2", ".qasm3")
 _ACCEPTED = "give a circuit as .qpy (QPY) or .qasm (OpenQASM 2 or 3)"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from qiskit import QuantumCircuit, qasm2, qasm3, transpile
 
+from bondwise.circuits.files.formats import circuit_format
 from bondwise.circuits.naming import true_names
 from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, one_line, qpy_bytes, write_atomically
 
-_VERSIONS = {".qasm": 3, ".qasm3": 3, ".qasm2": 2}
 # gates of the paper on OpenQASM 2, which every reader knows; those that Qiskit adds need its own reader
 _QELIB1 = "id x y z h s sdg t tdg rx ry rz u1 u2 u3 cx cy cz ccx crz cu1 cu3".split()
 
@@ -68,23 +68,3 @@ def circuit_content(
         raise UsageError(
             f"{path} cannot hold the circuit ({one_line(error, 120).rstrip('.')}); {way}."
         ) from error
-
-
-def circuit_format(path: str | os.PathLike[str], qasm: int | None = None) -> int | None:
-    """The version of OpenQASM that a path stands for; None for QPY.
-
-    Raises:
-        UsageError: If the path stands for no format, or for another than `qasm` says.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix != ".qpy" and suffix not in _VERSIONS:
-        raise UsageError(
-            f"{path} is not a circuit file; give a name that ends in .qpy, .qasm (OpenQASM 3) or .qasm2."
-        )
-    if qasm is None:
-        return _VERSIONS.get(suffix)
-    if qasm not in (2, 3):
-        raise UsageError(f"OpenQASM {one_line(str(qasm), 20)} is unknown; give 2 or 3.")
-    if suffix != ".qasm" and qasm != _VERSIONS.get(suffix):
-        raise UsageError(f"{path} cannot hold OpenQASM {qasm}; give a name that ends in .qasm.")
-    return qasm

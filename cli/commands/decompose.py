@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from bondwise import circuits, tn
-from bondwise.circuits.files.writing import circuit_content, circuit_format
+from bondwise.circuits.files.formats import circuit_format
 from bondwise.cli import options
 from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
 from bondwise.cli.documents.envelope import envelope, settings_of
@@ -273,6 +273,8 @@ def _write(
     place: FileSet, files: dict[str, Path], qasm: int | None, found: Decomposition, result: dict[str, Any]
 ) -> None:
     """Write all files, or none."""
+    from bondwise.circuits.files.writing import circuit_content
+
     contents = circuit_contents(found.circuit, found.parameters)
     bound = found.circuit.assign_parameters(found.parameters)
     contents["circuit"] = circuit_content(bound, files["circuit"], qasm=qasm)
