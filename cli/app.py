@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from bondwise.cli import flags
 from bondwise.cli.commands import backends, decompose, run, vqe
 from bondwise.cli.protein import app as protein
 
@@ -15,7 +14,7 @@ app = typer.Typer(
     name="bondwise",
     help="Tensor networks that start quantum circuits: train, mitigate and run them.",
     invoke_without_command=True,
-    cls=flags.Group,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,8 +33,8 @@ def _app(
         print(context.get_help())
 
 
-app.command("vqe", cls=flags.Command)(vqe.command)
-app.command("decompose", cls=flags.Command)(decompose.command)
-app.command("run", cls=flags.Command)(run.command)
+app.command("vqe")(vqe.command)
+app.command("decompose")(decompose.command)
+app.command("run")(run.command)
 app.add_typer(protein.app, name="protein")
-app.command("backends", cls=flags.Command)(backends.command)
+app.command("backends")(backends.command)

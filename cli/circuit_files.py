@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
-from bondwise.circuits.files.formats import SUFFIXES
 from bondwise.runs import UsageError, is_file, json_text, read_arrays
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     """
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix in (".qpy", ".qasm"):
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
@@ -99,40 +99,41 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
     return [arrays[name] for name in names]
 
 
-def read_observable(text: str, num_qubits: int) -> SparsePauliOp:
+def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> SparsePauliOp:
     """Read an observable from a flag.
 
     Args:
-        text: Sum of Pauli strings such as `ZZI` or `0.5*XX - ZZ` (rightmost letter: qubit 0), or a file.
+        text: Sum of Pauli words such as `ZZI`, `0.5*XX - ZZ` (rightmost letter: qubit 0) or `0.5 X0 X1 - Z0`,
+            or a file in any format of `bondwise.qml.read_hamiltonian`.
         num_qubits: Number of qubits of the circuit.
+        quiet: Whether to say nothing about the format of a file.
 
     Raises:
         UsageError: If the text is neither, or it is for another number of qubits.
     """
-    from qiskit.quantum_info import SparsePauliOp
+    from bondwise.circuits.observables.text import operator_in
 
     if is_file(text):
-        operator = qml.read_hamiltonian(text)
+        operator = _read_operator(text, quiet, num_qubits)
+    elif re.search(r"\.[A-Za-z]\w*$|[/\\]", text):
+        raise UsageError(f"--observable: there is no file {text}; give one, or write ZZI or '0.5*XX - ZZ'.")
     else:
-        compact = text.replace(" ", "")
-        term = r"([+-]?)(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\*)?([IXYZ]+)"
-        terms = re.findall(term, compact)
-        if (
-            not terms
-            or "".join(sign + (number and number + "*") + word for sign, number, word in terms) != compact
-        ):
-            raise UsageError(f"{text!r} is not an observable; write ZZI or '0.5*XX - ZZ', or give a file.")
-        if len({len(word) for _, _, word in terms}) > 1:
-            raise UsageError(f"the Pauli strings of {text!r} differ in length; write one letter per qubit.")
-        rows = [(word, float(number or 1) * (-1 if sign == "-" else 1)) for sign, number, word in terms]
-        if not all(math.isfinite(coefficient) for _, coefficient in rows):
-            raise UsageError(f"{text!r} has a coefficient that is too large; give at most 1e308.")
-        operator = SparsePauliOp.from_list(rows)
+        operator = operator_in(text, f"--observable {text[:60]!r}", num_qubits)
     if operator.num_qubits != num_qubits:
         raise UsageError(
-            f"the observable {text!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "
+            f"the observable {text[:60]!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "
             "write one letter per qubit."
         )
+    return operator
+
+
+def _read_operator(path: str, quiet: bool, num_qubits: int | None = None) -> SparsePauliOp:
+    """The operator in a file; standard error says how it was read."""
+    from bondwise.circuits.observables.text import read_operator
+
+    operator, read = read_operator(path, num_qubits)
+    if not quiet:
+        print(f"read {read}", file=sys.stderr)
     return operator
 
 
@@ -143,6 +144,7 @@ def read_model(
     *,
     most: int,
     task: str,
+    quiet: bool = False,
 ) -> SparsePauliOp:
     """Build or read the Hamiltonian that the flags name.
 
@@ -152,6 +154,7 @@ def read_model(
         periodic: Whether the lattice is closed, for a named model.
         most: Maximum number of qubits; a larger lattice is refused before its terms are made.
         task: Task that would take too long with more qubits, for the message.
+        quiet: Whether to say nothing about the format of a file.
 
     Raises:
         UsageError: If the model or the size is unknown, the file cannot be read, or there are too many
@@ -167,7 +170,7 @@ def read_model(
             raise UsageError(
                 f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
             )
-        hamiltonian = qml.read_hamiltonian(model)
+        hamiltonian = _read_operator(model, quiet)
         require_few(hamiltonian.num_qubits)
         return hamiltonian
     if size is None:
@@ -185,13 +188,15 @@ def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, b
         The circuit with free parameters as QPY (`ansatz`), with the angles bound as QPY (`qpy`) and
         OpenQASM 3 (`qasm`), and the angles by name as JSON (`angles`).
     """
-    from bondwise.circuits.files.writing import circuit_content
+    from qiskit import qasm3
+
+    from bondwise.runs import qpy_bytes
 
     bound = circuit.assign_parameters(angles)
     names = (parameter.name for parameter in circuit.parameters)
     return {
-        "ansatz": circuit_content(circuit, "ansatz.qpy"),
-        "qpy": circuit_content(bound, "trained.qpy"),
-        "qasm": circuit_content(bound, "trained.qasm"),
+        "ansatz": qpy_bytes(circuit),
+        "qpy": qpy_bytes(bound),
+        "qasm": qasm3.dumps(bound),
         "angles": json_text(dict(zip(names, angles.tolist(), strict=True))) + "\n",
     }

@@ -6,13 +6,17 @@ Qubit 0 is the rightmost letter of a Pauli string; PennyLane's wire i and OpenFe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 
+from bondwise.circuits.observables.json_terms import word_of
+from bondwise.circuits.observables.sums import Term, Word
+from bondwise.circuits.observables.terms import operator_of
+from bondwise.circuits.observables.text import operator_in
 from bondwise.runs import UsageError, kind_of
 
 Observable: TypeAlias = (
@@ -24,17 +28,19 @@ Observable: TypeAlias = (
     | Mapping[str, complex]
     | list[tuple[str, complex]]
 )
-_TOLERANCE = 1e-12  # of imaginary parts, relative to the largest coefficient; rounding errors are smaller
+
+_LABEL = re.compile("[+-]?i?[IXYZ]+")  # with Qiskit's phases
+_PHASES = {"": 1, "+": 1, "-": -1, "i": 1j, "+i": 1j, "-i": -1j}
 
 
 def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "observable") -> SparsePauliOp:
     """Turn an observable into a Pauli sum.
 
     Args:
-        given: A `SparsePauliOp`, `Pauli`, `SparseObservable` or `Operator` of Qiskit, a label such as "ZZ",
-            or labels with coefficients as a dictionary `{"ZZ": 1.0}` or a list of pairs `[("ZZ", 1.0)]`, all
-            with qubit 0 as the rightmost letter; or a PennyLane operator with a Pauli form or a matrix, or an
-            OpenFermion `QubitOperator`, with wire or index i as qubit i.
+        given: A `SparsePauliOp`, `Pauli`, `SparseObservable` or `Operator` of Qiskit, or a PennyLane operator
+            with a Pauli form or a matrix, or an OpenFermion `QubitOperator`; or text: a sum such as
+            "0.5*ZZ - XI" or "0.5 Z0 Z1 - X1", or words with coefficients as a dictionary `{"ZZ": 1.0}` or a
+            list of pairs `[("ZZ", 1.0)]`. The rightmost letter of a label, wire 0 and index 0 are qubit 0.
         num_qubits: Number of qubits of the circuit; None for the observable's own number.
         what: Name of the observable in messages.
 
@@ -95,60 +101,16 @@ def is_matrix(given: Any) -> bool:
     return hasattr(given, "todense") or (hasattr(given, "dtype") and len(np.shape(given)) == 2)
 
 
-def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePauliOp:
-    """Add up equal terms of a Pauli sum, and refuse it if it is not Hermitian.
-
-    Args:
-        operator: The sum, with finite numbers as coefficients.
-        what: Name of the sum in messages.
-
-    Returns:
-        The sum with real coefficients. Imaginary parts of at most 1e-12 of the largest coefficient are
-        rounding errors and are dropped.
-
-    Raises:
-        UsageError: If the sum is not Hermitian.
-
-    Example:
-        >>> from qiskit.quantum_info import SparsePauliOp
-        >>> from bondwise.circuits import hermitian
-        >>> hermitian(SparsePauliOp(["ZZ", "ZZ"], [0.5 + 1j, 0.5 - 1j])).to_list()
-        [('ZZ', (1+0j))]
-    """
-    simple = operator.simplify(atol=0)
-    return SparsePauliOp(simple.paulis, real_coefficients(simple.coeffs, what=what))
-
-
-def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> np.ndarray:
-    """Return the real coefficients of a Hermitian sum of distinct Hermitian terms.
-
-    Args:
-        coefficients: Finite coefficients, complex128 of shape (T,).
-        what: Name of the sum in messages.
-
-    Returns:
-        The real parts, float64 of shape (T,).
-
-    Raises:
-        UsageError: If an imaginary part exceeds 1e-12 of the largest coefficient.
-
-    Example:
-        >>> import numpy as np
-        >>> from bondwise.circuits import real_coefficients
-        >>> real_coefficients(np.array([1.0, 0.5 + 1e-16j]))
-        array([1. , 0.5])
-    """
-    if np.abs(coefficients.imag).max(initial=0.0) > _TOLERANCE * np.abs(coefficients).max(initial=0.0):
-        raise UsageError(
-            f"the {what} is not Hermitian: some coefficients have an imaginary part, and they must be real; "
-            "write (operator + operator.adjoint()) / 2 for its Hermitian part."
-        )
-    return coefficients.real
-
-
 def _converted(given: Any, num_qubits: int | None, what: str) -> SparsePauliOp:
+    if isinstance(given, str) and not _LABEL.fullmatch(given):
+        if re.search(r"\.[A-Za-z]\w*$|[/\\]", given):
+            raise UsageError(
+                f"the {what} {given!r} is not a sum of Pauli words; if it is a file, pass "
+                f"bondwise.qml.read_hamiltonian({given!r})."
+            )
+        return operator_in(given, f"the {what} {given[:60]!r}", num_qubits)
     if isinstance(given, Pauli | str):
-        return _of_labels([(given, 1.0)], what)
+        return _of_labels([(given, 1.0)], num_qubits, what)
     if isinstance(given, SparseObservable):
         return SparsePauliOp.from_sparse_observable(given.as_paulis())
     if isinstance(given, Operator):
@@ -157,34 +119,38 @@ def _converted(given: Any, num_qubits: int | None, what: str) -> SparsePauliOp:
         return SparsePauliOp.from_operator(given)
     if _is_foreign(given):  # before mappings: some of PennyLane's are dictionaries
         return _of_factors(_foreign_terms(given, what), num_qubits, what)
+    package, kind = type(given).__module__.partition(".")[0], type(given).__name__
+    if package in ("openfermion", "pennylane") and re.match("Fermi|Interaction|Majorana", kind):
+        raise UsageError(
+            f"the {what} is a {kind}, whose letters are not Paulis; pass {package}.jordan_wigner(operator)."
+        )
     if isinstance(given, Mapping):
-        return _of_labels(list(given.items()), what)
+        return _of_labels(list(given.items()), num_qubits, what)
     if _are_pairs(given):
-        return _of_labels(list(given), what)
+        return _of_labels(list(given), num_qubits, what)
     raise UsageError(f"the {what} is {_described(given)}")
 
 
-def _of_labels(terms: list[tuple[Any, Any]], what: str) -> SparsePauliOp:
-    """The sum of labels with coefficients."""
+def _of_labels(terms: list[tuple[Any, Any]], num_qubits: int | None, what: str) -> SparsePauliOp:
+    """The sum of labels, or letters with their qubits, with coefficients."""
     if not terms:
         raise UsageError(f"the {what} has no terms; write labels with coefficients, such as {{'ZZ': 1.0}}.")
-    labels = [label.to_label() if isinstance(label, Pauli) else label for label, _ in terms]
-    for label in labels:
-        if not isinstance(label, str) or not label or not set(label.lstrip("+-i")) <= set("IXYZ"):
-            hint = ""
-            if isinstance(label, str) and (os.sep in label or "." in label):
-                hint = f"; if it is a file, pass bondwise.qml.read_hamiltonian({label!r})"
-            raise UsageError(f"the {what} {label!r} is not a label of letters I, X, Y, Z{hint}.")
-        if len(label) != len(labels[0]) and not {label[0], labels[0][0]} & set("+-i"):
-            raise UsageError(
-                f"the {what} has terms of unequal length, {labels[0]!r} and {label!r}; write one letter for "
-                "each qubit."
-            )
     coefficients = _numbers([coefficient for _, coefficient in terms], what)
-    try:
-        return SparsePauliOp(PauliList(labels), coefficients)
-    except (QiskitError, ValueError):
-        raise UsageError(f"the {what} {labels[0]!r} is not a label of letters I, X, Y, Z.") from None
+    labels = [label.to_label() if isinstance(label, Pauli) else label for label, _ in terms]
+    if all(isinstance(label, str) and _LABEL.fullmatch(label) for label in labels):
+        words: list[Word] = [label.lstrip("+-i") for label in labels]
+        phases = [_PHASES[label.rstrip("IXYZ")] for label in labels]
+    else:
+        words, phases = [word_of(label, f"the {what}") for label in labels], [1] * len(labels)
+    return operator_of(
+        [
+            Term(0, word, phase * number)
+            for word, phase, number in zip(words, phases, coefficients, strict=True)
+        ],
+        f"the {what}",
+        lambda _: f"the {what}",
+        num_qubits,
+    )
 
 
 def _of_factors(terms: list[tuple[dict[Any, str], Any]], num_qubits: int | None, what: str) -> SparsePauliOp:

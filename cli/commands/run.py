@@ -30,7 +30,10 @@ def command(
     backend: options.Backend = "statevector",
     observable: Annotated[
         list[str] | None,
-        typer.Option("--observable", help="Observable such as ZZI or '0.5*XX - ZZ', or a file; repeatable."),
+        typer.Option(
+            "--observable",
+            help="Observable such as ZZI, '0.5*XX - ZZ' or '0.5 X0 - Z1', or a file; repeatable.",
+        ),
     ] = None,
     parameters: Annotated[
         Path | None,
@@ -57,11 +60,11 @@ def command(
 
         for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
             circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
-    whole_number("shots", shots, least=0)
+    whole_number("--shots", shots, least=0)
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
-    observables = [read_observable(text, program.num_qubits) for text in observable or []]
+    observables = [read_observable(text, program.num_qubits, quiet=quiet) for text in observable or []]
     machine = backends.get_backend(backend)
     result = envelope(settings) | {"circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out, overwrite=overwrite) as folder:

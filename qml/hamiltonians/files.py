@@ -1,38 +1,44 @@
-"""Hamiltonians in files: JSON, `[["ZZI", -1.0], ["IIX", 0.5]]`, or plain lines, `-1.0 ZZI`.
-
-Qubit 0 is the rightmost letter of a Pauli string, as in Qiskit.
-"""
+"""Hamiltonians in files: read in every format of `bondwise.circuits.observables.text`, written as JSON."""
 
 from __future__ import annotations
 
-import cmath
 import json
-import math
+import logging
 import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.circuits import Observable, as_operator, hermitian
-from bondwise.runs import UsageError, read_json, read_text, require_within, write_atomically
+from bondwise.circuits import Observable, as_operator
+from bondwise.circuits.observables.hermiticity import with_real_coefficients
+from bondwise.circuits.observables.text import read_operator
+from bondwise.runs import write_atomically
+
+_log = logging.getLogger(__name__)
 
 
 def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
-    """Read a Hamiltonian from a JSON or plain-text file.
+    """Read a Hamiltonian from a file, whose format is recognized from its content.
+
+    In a label such as `ZZI` the rightmost letter is qubit 0. Letters that come with a number act on the qubit
+    of that number, and the largest one gives the number of qubits. The format and the place of qubit 0 are
+    logged (`logging.basicConfig(level="INFO")` shows them).
 
     Args:
-        path: File to read; JSON is recognized by its first character. In plain text, empty lines and text
-            after a `#` are skipped.
+        path: Text file with one of
+            - a term on each line, `-1.0 ZZI`, `ZZI -1.0`, `ZZI: -1.0` or `-1.0 Z1 Z2`, or a sum,
+              `0.5*XX - 0.25*ZZ`; comments start with `#` or `//`;
+            - a printed operator of OpenFermion (`-0.5 [X0 Y1] +`), PennyLane (`-1.0 * (Z(0) @ Z(1))`) or
+              Qiskit (`SparsePauliOp([…], coeffs=[…])`);
+            - JSON: `[["ZZI", -1.0]]`, `{"ZZI": -1.0}`, `{"paulis": ["ZZI"], "coeffs": [-1.0]}`, or what
+              Qiskit Runtime's encoder writes; a coefficient is a number, text (`"1+0j"`) or `[re, im]`;
+            - CSV with the columns `pauli` and `coefficient`, or the two without a header.
 
     Returns:
         The operator, with its terms in the order of the file.
 
     Raises:
-        UsageError: If the file cannot be read, is malformed or empty, its strings differ in length, or a
+        UsageError: If the file cannot be read, is malformed or empty, its labels differ in length, or a
             coefficient is not a finite real number, so that the operator would not be Hermitian. The message
             names the file and the line (JSON: the term).
 
@@ -43,30 +49,9 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
         >>> read_hamiltonian("h.txt").paulis.to_labels()
         ['ZZI', 'IZZ', 'IIX']
     """
-    path = Path(path)
-    text = read_text(path)
-    rows = _json_rows(path) if text.lstrip()[:1] in ("[", "{") else _plain_rows(path, text)
-    require_within("terms", len(rows), path)
-    terms: list[tuple[str, complex]] = []
-    for place, pauli, coefficient in rows:
-        if not isinstance(pauli, str) or not re.fullmatch("[IXYZ]+", pauli):
-            raise UsageError(
-                f"{place}: {repr(pauli)[:40]} is not a Pauli string; write letters I, X, Y, Z, such as 'ZZI'."
-            )
-        if not terms:
-            require_within("qubits", len(pauli), path)
-            require_within("array_bytes", 2 * len(pauli) * len(rows), path)
-        if terms and len(pauli) != len(terms[0][0]):
-            raise UsageError(
-                f"{place}: {pauli[:40]!r} has {len(pauli)} letters, the first term has {len(terms[0][0])}; "
-                "write one letter per qubit."
-            )
-        terms.append((pauli, _coefficient(place, coefficient)))
-    if not terms:
-        raise UsageError(f"{path} holds no terms; write lines such as '-1.0 ZZI'.")
-    if not math.isfinite(sum(abs(coefficient) for _, coefficient in terms)):
-        raise UsageError(f"{path}: the sum of the coefficients is infinite; scale them down.")
-    return _with_real_coefficients(SparsePauliOp.from_list(terms), [place for place, _, _ in rows])
+    operator, read = read_operator(path)
+    _log.info("read %s", read)
+    return operator
 
 
 def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> Path:
@@ -90,57 +75,6 @@ def write_hamiltonian(hamiltonian: Observable, path: str | os.PathLike[str]) -> 
         True
     """
     operator = as_operator(hamiltonian, what="Hamiltonian")
-    operator = _with_real_coefficients(operator, [f"term {index}" for index in range(1, len(operator) + 1)])
+    operator = with_real_coefficients(operator, lambda index: f"term {index + 1}")
     rows = [json.dumps([pauli, coefficient.real]) for pauli, coefficient in operator.to_list()]
     return write_atomically(path, "[\n " + ",\n ".join(rows) + "\n]\n")
-
-
-def _json_rows(path: Path) -> list[tuple[str, Any, Any]]:
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise UsageError(f'{path}: expected a list of terms such as [["ZZI", -1.0], ["IIX", 0.5]].')
-    for index, row in enumerate(rows, start=1):
-        if not isinstance(row, list) or len(row) != 2:
-            raise UsageError(f'{path}, term {index}: expected ["ZZI", -1.0], found {repr(row)[:60]}.')
-    return [(f"{path}, term {index}", pauli, value) for index, (pauli, value) in enumerate(rows, start=1)]
-
-
-def _plain_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split("#")[0].split()
-        if words and len(words) != 2:
-            raise UsageError(
-                f"{path}, line {number}: expected a line such as '-1.0 ZZI', found {line[:60]!r}."
-            )
-        if words:
-            rows.append((f"{path}, line {number}", words[1], words[0]))
-    return rows
-
-
-def _with_real_coefficients(operator: SparsePauliOp, places: Sequence[str]) -> SparsePauliOp:
-    """The operator without rounding errors in imaginary parts; `places` are the names of its terms."""
-    try:
-        hermitian(operator)
-    except UsageError:
-        worst = int(np.abs(operator.coeffs.imag).argmax())
-        raise UsageError(
-            f"{places[worst]}: the coefficient {complex(operator.coeffs[worst])} is not real, so the "
-            "operator is not Hermitian."
-        ) from None
-    return SparsePauliOp(operator.paulis, operator.coeffs.real)
-
-
-def _coefficient(place: str, given: Any) -> complex:
-    """A number, or the number that a text holds; it must be finite."""
-    try:
-        if isinstance(given, bool):
-            raise ValueError
-        value = complex(given)
-    except (TypeError, ValueError, OverflowError):
-        raise UsageError(
-            f"{place}: {repr(given)[:40]} is not a coefficient; write a real number such as -1.0."
-        ) from None
-    if not cmath.isfinite(value):
-        raise UsageError(f"{place}: the coefficient {repr(given)[:40]} is not a finite number.")
-    return value

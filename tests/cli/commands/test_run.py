@@ -250,19 +250,40 @@ def test_bad_angle_files(tmp_path, text, message):
     assert read_parameters(path, circuit).tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("text", ["ZA", "", "Z Z+", "2ZZ", "*ZZ", "--ZZ", "0.5*A+" * 100])
-def test_bad_observables(text):
-    with pytest.raises(UsageError, match="not an observable"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ZA", "'ZA' is neither a Pauli word nor a number; write terms such as 0.5"),
+        ("", "has no terms; write"),
+        ("ZZ+", "a term is missing after the last sign"),
+        ("Z Z", "a term has two words, 'Z' and 'Z'; put"),
+        ("*ZZ", "'\\*' is not expected here"),
+        ("ZZ - 0.5", "the number -0.5 has no Pauli word"),
+        ("0.5*A+" * 100, "'A\\+0.5"),
+        ("ZZZ", "one letter per qubit"),
+        ("ZZ+Z", "'Z' has 1 letters, the first term has 2; write one letter"),
+        ("1e999*ZZ", "inf is not a finite number"),
+        ("Z5", "has 6 qubits and the circuit 2"),
+        ("h.json", "there is no file h.json; give one, or write"),
+    ],
+)
+def test_bad_observables(text, message):
+    with pytest.raises(UsageError, match=message) as error:
         read_observable(text, 2)
+    assert "observable" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_observables():
+def test_observables(tmp_path, capsys):
     operator = read_observable("0.5*XX - 1e-1*ZZ + IY", 2)
     assert sorted(operator.to_list()) == [("IY", 1.0), ("XX", 0.5), ("ZZ", -0.1)]
-    with pytest.raises(UsageError, match="one letter per qubit"):
-        read_observable("ZZZ", 2)
-    with pytest.raises(UsageError, match="differ in length"):
-        read_observable("ZZ+Z", 2)
+    assert read_observable("0.5 X0 - Z0 @ Z1", 3).to_list() == [("IIX", 0.5), ("IZZ", -1.0)]
+    (tmp_path / "h.txt").write_text("0.5 [X0] +\n-1 [Z0 Z1]\n")
+    assert read_observable(str(tmp_path / "h.txt"), 3).to_list() == [("IIX", 0.5), ("IZZ", -1.0)]
+    read = f"read 2 terms on 3 qubits from {tmp_path}/h.txt (OpenFermion: index 0 is qubit 0)\n"
+    assert capsys.readouterr().err == read
+    read_observable(str(tmp_path / "h.txt"), 3, quiet=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_backends(bondwise):

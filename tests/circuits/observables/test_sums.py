@@ -1,0 +1,187 @@
+"""Pauli sums as text: what is printed comes back, what is wrong is refused in one line with its place."""
+
+import base64
+import io
+import json
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.circuits import as_operator
+from bondwise.circuits.observables.text import read_operator
+from bondwise.runs import UsageError
+
+numbers = st.floats(-1e6, 1e6)
+words = st.dictionaries(st.integers(0, 6), st.sampled_from("XYZ"), min_size=1, max_size=4)
+labels = st.integers(1, 5).flatmap(
+    lambda n: st.lists(st.text("IXYZ", min_size=n, max_size=n), min_size=1, max_size=5)
+)
+
+
+def spelled(draw, word):
+    """A word in one of its spellings."""
+    one = draw(st.sampled_from(["{}{}", "{}_{}", "{}({})", "Pauli{}({})", "{}(wires=[{}])"]))
+    join = draw(st.sampled_from([" ", " @ ", "*", "@", "  "]))
+    text = join.join(one.format(letter, qubit) for qubit, letter in word.items())
+    return draw(st.sampled_from(["{}", "({})", "[{}]", "(({}))"])).format(text)
+
+
+@st.composite
+def sums(draw):
+    """A text, and the terms that it means."""
+    text, meant = "", []
+    for word in draw(st.lists(words, min_size=1, max_size=5)):
+        number = draw(numbers)
+        shown = draw(st.sampled_from([repr(number), f"({number!r}+0j)", f"({complex(number)})"]))
+        term = draw(st.sampled_from(["{0} {1}", "{0} * {1}", "{1}*{0}", "{0}*({1})", "({1}): {0}"]))
+        text += draw(st.sampled_from([" +\n", "\n+ ", " + ", "\n", " + # rest\n"])) if text else ""
+        text += term.format(shown, spelled(draw, word))
+        meant.append((word, number))
+    return text, meant
+
+
+@settings(max_examples=200, deadline=None)
+@given(sums())
+def test_sums_in_every_spelling(case):
+    text, meant = case
+    rows = [("".join(word.values()), list(word), number) for word, number in meant]
+    expected = SparsePauliOp.from_sparse_list(rows, num_qubits=7)
+    found = as_operator(text, 7)
+    assert found.paulis == expected.paulis
+    assert np.array_equal(found.coeffs, expected.coeffs)
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels, st.data())
+def test_labels_in_one_line(words, data):
+    text, coefficients = "", []
+    for word in words:
+        sign = data.draw(st.sampled_from(["+", "-", " + ", " - ", "+ -"]))
+        number = data.draw(st.none() | st.floats(0, 1e6))
+        text += sign + (word if number is None else f"{number!r}*{word}")
+        coefficients.append((1.0 if number is None else number) * (-1 if "-" in sign else 1))
+    found = as_operator(text)
+    assert found.to_list() == list(zip(words, map(complex, coefficients), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("-1+2j XX", [("XX", -1 + 2j)]),  # one number
+        ("-(1+2j) XX", [("XX", -1 - 2j)]),
+        ("- XX -0.5", [("XX", 0.5)]),
+        ("XX - 0.5*YY", [("XX", 1), ("YY", -0.5)]),
+        ("XX -0.5\nYY 2", [("XX", -0.5), ("YY", 2)]),
+        ("-iXX", [("XX", -1j)]),
+        ("2 * 0.25 * XX", [("XX", 0.5)]),
+        ("2*(X0 - 3*(Z1 + Y0))", [("IX", 2), ("ZI", -6), ("IY", -6)]),
+        ("(X0 + Z0) @ (Y1 - 2*X1)", [("YX", 1), ("XX", -2), ("YZ", 1), ("XZ", -2)]),
+        ("0.5 [] + [Z1]", [("II", 0.5), ("ZI", 1)]),
+        ("0.5*I + Z1", [("II", 0.5), ("ZI", 1)]),
+        ("I() - I(1)*X(0)", [("II", 1), ("IX", -1)]),
+        ("1_0", None),
+    ],
+)
+def test_what_sums_mean(text, terms):
+    if terms is None:
+        with pytest.raises(UsageError):
+            as_operator(text)
+    else:
+        assert as_operator(text).to_list() == terms
+
+
+def numpy_file(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def packed(array, labels=("ZZ",), kind="SparsePauliOp"):
+    """Qiskit Runtime's JSON with any bytes as its coefficients."""
+    data = {"__value__": {"data": list(labels)}}
+    numbers = {"__value__": base64.b64encode(zlib.compress(array)).decode()}
+    return json.dumps(
+        {"__type__": "settings", "__class__": kind, "__value__": {"data": data, "coeffs": numbers}}
+    )
+
+
+REFUSED = [
+    ("0.5 [0^ 1]\n", "line 1: '0\\^' belongs to a FermionOperator; write openfermion.jordan_wigner"),
+    ("FermionOperator:\n0.5 [0^ 1]\n", "line 1: 'FermionOperator' belongs to .*jordan_wigner"),
+    ("1 ZZ\n0.5 [1 0]\n", "line 2: .* write terms such as"),
+    (
+        "1 ZZ\n0.5 Z0 Z1\n",
+        "line 1: 'ZZ' and 'Z0 Z1' are of two kinds; write all",
+    ),
+    ("1 Z0\n\n0.5 X0 Y0\n", "line 3: a term has two letters for qubit 0; multiply them out"),
+    ("1 Z0\n0.5 Z0 +\n", "line 3: a term is missing after the last sign"),
+    ("1 ZZ\n0.5 XX 0.25 YY\n", "line 2: a term has two .*one to a line|line 2: a term has two words"),
+    ("ZZ,0.5,0.0\n", "line 1: a term has two numbers; write terms such as .* one to a line"),
+    ("1 ZZ\n0.5\n", "line 2: the number 0.5 has no Pauli word"),
+    ("1 ZZ\n(0.5 XX\n", "line 2: '\\(' is not closed; write"),
+    ("1 ZZ\n0.5 XX)\n", "line 2: nothing is open that '\\)' could close"),
+    ("(" * 5000, "line 1: more than 20 parentheses are nested"),
+    ("-0.5 X('a')\n", "line 1: \"X\\('a'\\)\" is neither"),
+    ("1 X(0)**2\n", "line 1: '\\*' is not expected here"),
+    ("1 Z99999\n", "h.txt has 100,000 qubits; the limit is 10,000"),
+    ("1 Z9999999999\n", "line 1: 'Z9999999999' is neither"),
+    ("pauli,coefficient\nZZ,1.0,2\n", "line 2: 3 cells, and the header names 2"),
+    ("pauli,coefficient\nZZ,one\n", "line 2: 'one' is not a coefficient; write a real number"),
+    ("pauli,coefficient\nZQ,1\n", "line 2: 'ZQ' is neither a Pauli word"),
+    ("pauli,real,imag\nZZ,1,0\n", "the columns are 'pauli,real,imag'; call two of them pauli and coeff"),
+    ("SparsePauliOp(['ZZ', 'XX'],\n coeffs=[1.+0.j, ..., 2.+0.j])", "was printed with ... in place of most"),
+    ("SparsePauliOp(['ZZ', 'XX'],\n coeffs=[1.+0.j])", "has 2 labels and 1 coefficients; save"),
+    ("SparsePauliOp(['ZZ'],", "is not a whole printed SparsePauliOp; save"),
+    (
+        "SparsePauliOp(['ZZ'], coeffs=[ParameterExpression(a)])",
+        "term 1: 'Param.* is not a coeff",
+    ),
+    ('{"paulis": ["ZZ", "XX"], "coeffs": [1]}', '2 paulis and 1 coeffs; write {"paulis"'),
+    ('{"ZZ": {"re": 1}}', "term 1: {'re': 1} is not a coefficient; write a real"),
+    ('[["ZZ", [0, 0], 1.0]]', 'term 1: .* is not a word with its qubits; write ."ZZ", .0, 1., -1.0'),
+    ('[["ZZ", [0, 1.5], 1.0]]', "term 1: .* is not a word with its qubits"),
+    ('["ZZ", 1.0]', "term 1: expected .*, found 'ZZ'"),
+    ("[1, 2]", "term 1: expected"),
+    ('{"a": 1}', "term 1: 'a' is neither a Pauli word"),
+    ('{"0.5 ZZ": 1}', "term 1: '0.5 ZZ' is not one Pauli word"),
+    (packed(b"\0" * 10_000_000), "cannot be read as a SparsePauliOp of Qiskit Runtime"),
+    (packed(b"", kind="PauliList"), "holds a 'PauliList' of Qiskit; write a SparsePauliOp"),
+    ('{"__type__": "settings"}', "cannot be read as a SparsePauliOp"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
+def test_the_rest_is_refused_with_its_place(tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "h.txt").write_text(content)
+    with pytest.raises(UsageError, match=message) as error:
+        read_operator("h.txt")
+    assert str(error.value).startswith("h.txt")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_long_sums_take_linear_time_and_products_are_limited(tmp_path):
+    (tmp_path / "h.txt").write_text("1 " + "@".join(f"Z{qubit}" for qubit in range(9_999)))
+    assert read_operator(tmp_path / "h.txt")[0].num_qubits == 9_999
+    (tmp_path / "h.txt").write_text("@".join(f"(X{qubit} + Z{qubit})" for qubit in range(40)))
+    with pytest.raises(UsageError, match="MAX_TERMS"):
+        read_operator(tmp_path / "h.txt")
+
+
+@pytest.mark.parametrize(("count", "seed"), [(60, 0), pytest.param(2000, 1, marks=pytest.mark.slow)])
+def test_mutated_files_are_read_or_refused_in_one_line(assert_robust, count, seed):
+    samples = [
+        b"-0.5 [X0 Y1] +\n0.25 [Z0 Z1] +\n(0.5+0j) []\n",
+        b"-1.0 * (Z(0) @ Z(1)) + 0.5 * (X(0) - 2*Y(1)) // h\n",
+        b"pauli,coefficient\nZZ,-1.0\nXX,(0.5+0j)\n",
+        b"SparsePauliOp(['ZZ', 'XI'],\n              coeffs=[ 0.5 +0.j, -0.25+0.j])",
+        b'{"paulis": ["Z0", "Z0 Z1"], "coeffs": [[1, 0], "0.5+0j"]}',
+        b'[["ZZ", [0, 1], "(0.5+0j)"], ["XY", [2, 0], 1.0]]',
+        packed(numpy_file(np.array([0.5 + 0j]))).encode(),
+    ]
+    assert_robust(lambda path: read_operator(path)[0], samples, "h.txt", count=count, seed=seed)
