@@ -149,7 +149,10 @@ class Backend:
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would override `shots`, which holds for the whole job
         plain = estimator_pubs(pubs)
-        plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in plain]
+        plain = [
+            EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
+            for pub in plain
+        ]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
         result = job.result()
         for part in result:

@@ -7,12 +7,13 @@ covariances between the terms, are those of v over the outcomes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.quantum_info import PauliList
+from qiskit.quantum_info import PauliList, SparseObservable
 
 from bondwise.backends.grouping import commuting_groups
 from bondwise.runs import UsageError
@@ -57,7 +58,7 @@ class Tally:
     Attributes:
         pub: The PUB.
         sets: Parameter sets in the order of `pub.circuit.parameters`, float64 (N, P).
-        terms: Labels of the T different terms of all observables.
+        terms: The T different terms of all observables, in the order of their labels.
         weights: Weight of each term in each observable, float64 (K, T).
     """
 
@@ -66,24 +67,14 @@ class Tally:
         parameters = list(pub.circuit.parameters)
         bound = pub.parameter_values
         self.sets = np.asarray(bound.as_array(parameters), dtype=float).reshape(bound.size, len(parameters))
-        observables = pub.observables.ravel().tolist()
+        observables = pub.observables.ravel().sparse_observables_array().tolist()
         self._set = np.broadcast_to(np.arange(bound.size).reshape(bound.shape), pub.shape).ravel()
         self._observable = np.broadcast_to(
             np.arange(len(observables)).reshape(pub.observables.shape), pub.shape
         ).ravel()
-        self.terms = sorted({label for observable in observables for label in observable})
-        column = {label: index for index, label in enumerate(self.terms)}
-        self.weights = np.zeros((len(observables), len(self.terms)))
-        for row, observable in enumerate(observables):
-            for label, weight in observable.items():
-                self.weights[row, column[label]] += weight
-        strange = next((label for label in self.terms if set(label) - set("IXYZ")), None)
-        if strange is not None:
-            raise UsageError(
-                f"observable term {strange!r} contains projectors; write it as a sum of Paulis I, X, Y, Z."
-            )
-        identity = column.get("I" * pub.circuit.num_qubits)
-        offset = np.zeros(len(observables)) if identity is None else self.weights[:, identity]
+        self.terms, self.weights = _terms(observables, pub.circuit.num_qubits)
+        self._identity = ~(self.terms.x | self.terms.z).any(axis=1)
+        offset = self.weights[:, self._identity].sum(axis=1)
         self._means = np.tile(offset, (bound.size, 1))
         self._variances = np.zeros_like(self._means)
         self._shots = 0
@@ -91,7 +82,7 @@ class Tally:
     @cached_property
     def bases(self) -> list[Basis]:
         """The bases that together contain all terms; only grouped if measured."""
-        return _bases(self.terms, self.weights)
+        return _bases(self.terms, self.weights, np.flatnonzero(~self._identity))
 
     @cached_property
     def needed(self) -> list[np.ndarray]:
@@ -132,16 +123,45 @@ class Tally:
         return values, np.sqrt(variances), self._shots
 
 
-def _bases(terms: list[str], weights: np.ndarray) -> list[Basis]:
-    columns = np.array([index for index, label in enumerate(terms) if label.strip("I")], dtype=np.int64)
-    if not len(columns):
-        return []
-    paulis = PauliList([terms[column] for column in columns])
+def _terms(observables: Sequence[SparseObservable], num_qubits: int) -> tuple[PauliList, np.ndarray]:
+    """The different terms of all observables, and the weight of each in each observable, float64 (K, T)."""
+    for observable in observables:
+        _refuse_projectors(observable)
+    written = [observable.pauli_bases() for observable in observables]
+    none = np.zeros((0, num_qubits), dtype=bool)
+    x, z = (np.concatenate([none, *(getattr(part, name) for part in written)]) for name in ("x", "z"))
+    # letters in alphabetical order, the highest qubit first, as bytes that sort like labels
+    letters = np.ones((len(x), max(num_qubits, 1)), dtype=np.uint8)
+    letters[:, :num_qubits] += np.where(x, 1 + z, 3 * z)[:, ::-1].astype(np.uint8)
+    words = np.ascontiguousarray(letters).view(f"S{letters.shape[1]}").ravel()
+    _, first, column = np.unique(words, return_index=True, return_inverse=True)
+    weights = np.zeros((len(observables), len(first)))
+    row = np.repeat(np.arange(len(observables)), list(map(len, written)))
+    coefficients = np.concatenate([[], *(observable.coeffs for observable in observables)])
+    np.add.at(weights, (row, column), coefficients.real)
+    return PauliList.from_symplectic(z[first], x[first]), weights
+
+
+def _refuse_projectors(observable: SparseObservable) -> None:
+    letters = np.asarray(observable.bit_terms)
+    if (letters > 3).any():  # 1 to 3 are Z, X and Y
+        strange = next(term for term in observable if (np.asarray(term.bit_terms) > 3).any())
+        label = ["I"] * observable.num_qubits
+        for qubit, letter in zip(strange.indices, strange.bit_labels(), strict=True):
+            label[-1 - int(qubit)] = letter
+        raise UsageError(
+            f"observable term {''.join(label)!r} contains projectors; write it as a sum of Paulis I, X, Y, Z."
+        )
+
+
+def _bases(terms: PauliList, weights: np.ndarray, columns: np.ndarray) -> list[Basis]:
+    """Bases of the terms in these columns, all but the identity."""
     bases = []
-    for group in commuting_groups(paulis):
-        x, z = paulis.x[group], paulis.z[group]
+    for group in commuting_groups(terms[columns]) if len(columns) else []:
+        group = columns[group]
+        x, z = terms.x[group], terms.z[group]
         has_x, has_z = x.any(axis=0), z.any(axis=0)
         measured = np.flatnonzero(has_x | has_z)
         letters = {int(q): "YX"[not has_z[q]] if has_x[q] else "Z" for q in measured}
-        bases.append(Basis(letters, (x | z)[:, measured], weights[:, columns[group]]))
+        bases.append(Basis(letters, (x | z)[:, measured], weights[:, group]))
     return bases

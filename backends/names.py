@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,6 +33,22 @@ BackendLike: TypeAlias = str | Backend | BackendV2 | BaseEstimatorV2 | BaseSampl
 _AER = "qiskit_aer.backends.aerbackend.AerBackend"
 _FAKE = "qiskit_ibm_runtime.fake_provider.fake_backend.FakeBackendV2"
 _IBM = "qiskit_ibm_runtime.ibm_backend.IBMBackend"
+
+_EXAMPLES = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01", "fake:torino")
+# what Qiskit and PennyLane call them
+_ELSEWHERE = {
+    "default.qubit": "statevector",
+    "lightning.qubit": "statevector",
+    "statevector_simulator": "statevector",
+    "default.mixed": "aer:density_matrix",
+    "default.tensor": "aer:matrix_product_state",
+    "mps": "aer:matrix_product_state",
+    "qasm_simulator": "aer",
+    "ibmq_qasm_simulator": "aer",
+    "aer_simulator": "aer",
+    "qiskit.aer": "aer",
+    "basic_simulator": "aer",
+}
 
 
 def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None) -> Backend:
@@ -134,7 +151,7 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
 def _named(name: str) -> Backend:
     """The backend of a name, cached so that later callers find the circuits that it has compiled."""
     kind, _, rest = name.partition(":")
-    if name == "statevector" or kind == "aer":
+    if name == "statevector" or (kind == "aer" and "mps" not in rest.split(",")):
         from bondwise.backends.simulators.aer import aer_backend
 
         return aer_backend(name)
@@ -142,8 +159,26 @@ def _named(name: str) -> Backend:
         from bondwise.backends.simulators.fake import fake_backend
 
         return fake_backend(rest)
-    examples = ["statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01"]
-    raise unknown_name("backend", name, [*examples, "fake:torino", "ibm:least_busy"])
+    raise unknown_name("backend", name, [*_EXAMPLES, "ibm:least_busy"], meant=_meant(name))
+
+
+def _meant(name: str) -> str | None:
+    """The name of what another package calls so, or None."""
+    from bondwise.backends.simulators.fake import fake_devices
+
+    lower = name.lower()
+    if lower in _ELSEWHERE:
+        return _ELSEWHERE[lower]
+    if lower.startswith("aer:"):
+        return re.sub(r"(?<=[:,])mps(?=,|$)", "matrix_product_state", lower)
+    if lower.startswith("aer_simulator_"):
+        return lower.replace("aer_simulator_", "aer:")
+    if lower.startswith("ibm_"):
+        return f"ibm:{lower}"
+    device = re.sub(r"^(fake_?|ibmq_)|(_?v2)$", "", lower)
+    if device in fake_devices():
+        return f"fake:{device}"
+    return "ibm:least_busy" if lower.startswith("ibmq") else None
 
 
 @lru_cache(maxsize=16)

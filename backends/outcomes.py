@@ -54,7 +54,7 @@ def count_words(registers: Sequence[np.ndarray], kept: np.ndarray | None = None)
     if not registers:
         return {}
     if registers[0].ndim > 2:
-        keeps: Sequence[Any] = [None] * len(registers[0]) if kept is None else kept
+        keeps: Any = [None] * len(registers[0]) if kept is None else kept
         return [count_words(parts, keep) for *parts, keep in zip(*registers, keeps, strict=True)]
     if kept is not None:
         registers = [bits[kept] for bits in registers]

@@ -8,10 +8,13 @@ one pass over the state, all of them n passes.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from qiskit.quantum_info import PauliList
 
-_SMALL = 32  # number of amplitudes up to which a matrix of signs is faster than folding again
+_BITS = 12  # number of bits up to which two products with matrices of signs are faster than folding again
+_ONE = 5  # and up to which a single product is
 
 
 def pauli_values(states: np.ndarray, terms: PauliList) -> np.ndarray:
@@ -28,12 +31,11 @@ def pauli_values(states: np.ndarray, terms: PauliList) -> np.ndarray:
     flips, signs = terms.x @ place, terms.z @ place
     ys = (terms.x & terms.z).sum(axis=1)
     order = np.argsort(flips, kind="stable")
-    values = np.empty((len(states), len(terms)))
+    sums = np.empty((len(states), len(terms)), dtype=complex)
     for group in np.split(order, np.flatnonzero(np.diff(flips[order])) + 1):
         if len(group):
-            sums = _sums(states, int(flips[group[0]]), signs[group])
-            values[:, group] = (1j ** (ys[group] % 4) * sums).real
-    return values
+            sums[:, group] = _sums(states, int(flips[group[0]]), signs[group])
+    return (1j ** (ys % 4) * sums).real
 
 
 def _sums(states: np.ndarray, flip: int, signs: np.ndarray) -> np.ndarray:
@@ -51,13 +53,24 @@ def _sums(states: np.ndarray, flip: int, signs: np.ndarray) -> np.ndarray:
 
 def _signed_sums(products: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """sum_i (-1)^|i & s| products[:, i] for each s: (N, 2^m) and (S,) to (N, S)."""
-    size = products.shape[1]
-    if size <= _SMALL:
-        return products @ (1.0 - 2.0 * (np.bitwise_count(np.arange(size)[:, None] & signs) & 1))
+    number, size = products.shape
+    bits = size.bit_length() - 1
+    if bits <= _BITS:
+        low = bits if bits <= _ONE else bits // 2
+        columns, rows = _hadamard(low)[signs % 2**low], _hadamard(bits - low)[(signs % size) >> low]
+        halves = products.reshape(-1, 2**low) @ columns.T
+        return np.einsum("nrs,sr->ns", halves.reshape(number, -1, len(signs)), rows)
     half = size // 2
     odd = (signs & half) > 0
-    sums = np.empty((len(products), len(signs)), dtype=products.dtype)
+    sums = np.empty((number, len(signs)), dtype=products.dtype)
     for chosen, fold in ((~odd, np.add), (odd, np.subtract)):
         if chosen.any():
             sums[:, chosen] = _signed_sums(fold(products[:, :half], products[:, half:]), signs[chosen])
     return sums
+
+
+@cache
+def _hadamard(bits: int) -> np.ndarray:
+    """(-1)^|i & s| for all i and s below 2^bits."""
+    numbers = np.arange(2**bits)
+    return 1.0 - 2.0 * (np.bitwise_count(numbers[:, None] & numbers) & 1)

@@ -118,9 +118,14 @@ def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> Esti
         ValueError: If Qiskit refuses the PUB.
         TypeError: If Qiskit refuses the PUB.
     """
-    if isinstance(pub, tuple | list) and len(pub) > 1:
-        pub = (pub[0], observables_array(pub[1]), *pub[2:])
-    return EstimatorPub.coerce(pub, precision)
+    if not isinstance(pub, tuple | list) or len(pub) < 2:
+        return EstimatorPub.coerce(pub, precision)
+    array = observables_array(pub[1])
+    if not array.size:
+        return EstimatorPub.coerce((pub[0], array, *pub[2:]), precision)
+    # Qiskit writes out the label of every term to check the number of qubits: one term is enough
+    checked = EstimatorPub.coerce((pub[0], "I" * array.num_qubits, *pub[2:]), precision)
+    return EstimatorPub(checked.circuit, array, checked.parameter_values, checked.precision, validate=False)
 
 
 def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:

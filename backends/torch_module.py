@@ -18,11 +18,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, Measure, Parameter, Reset
 from qiskit.circuit.library import Initialize
 
+from bondwise.backends.gradients.blocks import blocks
 from bondwise.backends.gradients.differentiation import Gradient, choose_method, expectation
-from bondwise.backends.gradients.statevector import adjoint_states, backprop_states
+from bondwise.backends.gradients.statevector import final_states
 from bondwise.backends.inputs import NOT_FINITE, as_angles, as_operators, check_tensor, listed
 from bondwise.backends.names import BackendLike, get_backend
-from bondwise.backends.pennylane.conversion import translated
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, require_memory, unknown_name
@@ -109,7 +109,7 @@ class CircuitModule(torch.nn.Module):
             self._require_state(circuit)
             self.circuit, self.observables = circuit.copy(), None
             self._parts = split(self.circuit)
-            translated(self._parts)  # raises for anything that is not a gate
+            blocks(self._parts)  # raises for anything that is not a gate
         else:
             self.circuit = without_measurements(circuit).copy()
             single, operators = is_observable(observables), as_operators(observables, circuit.num_qubits)
@@ -214,11 +214,9 @@ class CircuitModule(torch.nn.Module):
         phases = parts.phases(flat).sum(-1)
         if not len(flat):  # nothing to run
             states = flat.sum(-1, keepdim=True).expand(0, 2**num_qubits)
-        elif choose_method(self.gradient, self.backend, None, num_qubits, len(flat)) == "adjoint":
-            states = adjoint_states(parts, angles)
-            phases = phases + _constant_phase(parts)
         else:
-            states = backprop_states(parts, angles)
+            method = choose_method(self.gradient, self.backend, None, num_qubits, len(flat))
+            states = final_states(parts, angles, method)
         states = states * torch.exp(1j * phases)[:, None]
         return states.reshape(*batch, 2**num_qubits).to(
             device=parameters.device, dtype=_complex(parameters.dtype)
@@ -246,12 +244,6 @@ class CircuitModule(torch.nn.Module):
                     "(for final measurements with circuit.remove_final_measurements()), or pass "
                     "observables."
                 )
-
-
-def _constant_phase(parts: SplitCircuit) -> float:
-    """The global phase of the gates without parameters, which the adjoint method skips."""
-    phases = [made for gate in translated(parts) if not gate.qubits for made in gate.make(0.0, [])]
-    return -sum(float(phase.data[0]) for phase in phases)
 
 
 def _complex(dtype: torch.dtype) -> torch.dtype:

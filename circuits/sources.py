@@ -8,18 +8,21 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit.circuit import Instruction
 
+from bondwise.circuits.files.circuit_files import read_circuit
+from bondwise.circuits.files.includes import version_of
 from bondwise.runs import UsageError, kind_of
 
 
 def as_circuit(given: Any) -> QuantumCircuit:
-    """Turn a circuit or a gate into a circuit.
+    """Turn a circuit, a gate or a file into a circuit.
 
     Args:
-        given: A circuit, which is returned itself, or a gate or instruction of Qiskit, which becomes a
-            circuit on its own qubits.
+        given: A circuit, which is returned itself; a gate or instruction of Qiskit, which becomes a circuit
+            on its own qubits; or the path of a file for `read_circuit`.
 
     Raises:
-        UsageError: If the input is anything else; the message says how to make a circuit from it.
+        UsageError: If the file cannot be read, or the input is anything else; the message says how to make a
+            circuit from it.
 
     Example:
         >>> from qiskit.circuit.library import CXGate
@@ -33,29 +36,27 @@ def as_circuit(given: Any) -> QuantumCircuit:
         circuit = QuantumCircuit(given.num_qubits, given.num_clbits, name=given.name)
         circuit.append(given, circuit.qubits, circuit.clbits)
         return circuit
+    if isinstance(given, os.PathLike) or (isinstance(given, str) and not _is_program(given)):
+        return read_circuit(given)
     raise UsageError(f"a circuit is expected, not {_described(given)}")
+
+
+def _is_program(text: str) -> bool:
+    return "OPENQASM" in text or "\n" in text
 
 
 def _described(given: Any) -> str:
     kind, package = type(given).__name__, type(given).__module__.partition(".")[0]
     if isinstance(getattr(given, "circuit", None), QuantumCircuit):
         return f"{kind_of(given)}; pass its .circuit."
-    if isinstance(given, str) and "OPENQASM" in given:
-        return "OpenQASM text; pass qiskit.qasm2.loads(text), or qiskit.qasm3.loads(text) for version 3."
-    if isinstance(given, str | os.PathLike):
-        path = os.fspath(given)
-        return (
-            f"the text or path {path!r}; read the file first, with qiskit.qasm2.load, qiskit.qasm3.load or "
-            "qiskit.qpy.load."
-        )
+    if isinstance(given, str):
+        version = version_of(given, "the text")
+        return f"OpenQASM text; pass qiskit.qasm{version}.loads(text), or the path of a file."
     if package == "pennylane":
-        return (
-            f"PennyLane's {kind}; pass qiskit.qasm2.loads(text) with the text of pennylane.to_openqasm, wire "
-            "i as qubit i."
-        )
+        return f"PennyLane's {kind}; pass bondwise.backends.from_pennylane(qnode, *arguments).circuit."
     if package == "lambeq":
         return f"lambeq's {kind}; pass bondwise.qml.from_lambeq(diagram).circuit."
     if isinstance(given, list | tuple):
         return f"{kind_of(given)} of {len(given)}; pass one circuit at a time."
     shown = f" {given!r}" if isinstance(given, int | float) else ""
-    return f"{kind_of(given)}{shown}; pass a qiskit.QuantumCircuit."
+    return f"{kind_of(given)}{shown}; pass a qiskit.QuantumCircuit, or the path of a file."

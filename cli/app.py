@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bondwise.cli import flags
 from bondwise.cli.commands import backends, decompose, run, vqe
 from bondwise.cli.protein import app as protein
 
@@ -14,7 +15,7 @@ app = typer.Typer(
     name="bondwise",
     help="Tensor networks that start quantum circuits: train, mitigate and run them.",
     invoke_without_command=True,
-    add_completion=False,
+    cls=flags.Group,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -33,8 +34,8 @@ def _app(
         print(context.get_help())
 
 
-app.command("vqe")(vqe.command)
-app.command("decompose")(decompose.command)
-app.command("run")(run.command)
+app.command("vqe", cls=flags.Command)(vqe.command)
+app.command("decompose", cls=flags.Command)(decompose.command)
+app.command("run", cls=flags.Command)(run.command)
 app.add_typer(protein.app, name="protein")
-app.command("backends")(backends.command)
+app.command("backends", cls=flags.Command)(backends.command)

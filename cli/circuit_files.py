@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
+from bondwise.circuits.files.formats import SUFFIXES
 from bondwise.runs import UsageError, is_file, json_text, read_arrays
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     """
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
-    if path.suffix in (".qpy", ".qasm"):
+    if path.suffix.lower() in SUFFIXES:
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
@@ -188,15 +189,13 @@ def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, b
         The circuit with free parameters as QPY (`ansatz`), with the angles bound as QPY (`qpy`) and
         OpenQASM 3 (`qasm`), and the angles by name as JSON (`angles`).
     """
-    from qiskit import qasm3
-
-    from bondwise.runs import qpy_bytes
+    from bondwise.circuits.files.writing import circuit_content
 
     bound = circuit.assign_parameters(angles)
     names = (parameter.name for parameter in circuit.parameters)
     return {
-        "ansatz": qpy_bytes(circuit),
-        "qpy": qpy_bytes(bound),
-        "qasm": qasm3.dumps(bound),
+        "ansatz": circuit_content(circuit, "ansatz.qpy"),
+        "qpy": circuit_content(bound, "trained.qpy"),
+        "qasm": circuit_content(bound, "trained.qasm"),
         "angles": json_text(dict(zip(names, angles.tolist(), strict=True))) + "\n",
     }

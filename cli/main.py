@@ -90,15 +90,14 @@ def _code(arguments: Sequence[str] | None) -> int:
     try:
         from bondwise.cli.app import app
 
-        code = app(args=arguments, standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        code = app(args=arguments, prog_name="bondwise", standalone_mode=False)
+        _flushed()
     except UsageError as error:
         return _fail(error, 2)
     except Stopped as error:
         return _fail(error, _STOPPED)
-    except SystemExit:  # typer found a closed pipe
-        return _unread()
+    except SystemExit as stop:  # the end of shell completion, or typer found a closed pipe
+        return _unread() if stop.code else _flushed()
     except BrokenPipeError:
         return _unread()
     except Exception as error:
@@ -106,6 +105,12 @@ def _code(arguments: Sequence[str] | None) -> int:
     if code == _STOPPED:
         return _fail("stopped.", _STOPPED)
     return code if isinstance(code, int) else 0
+
+
+def _flushed() -> int:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return 0
 
 
 def _failure(error: Exception) -> int:

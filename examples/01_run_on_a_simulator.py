@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends import estimate, expectation, get_backend, sample
+import bondwise as bw
 
 shots = 1_000 if "--quick" in sys.argv else 20_000
 
@@ -25,7 +25,7 @@ for qubit in range(3):
 angles = np.array([np.pi / 3])
 
 # 1. Counts of all qubits, since the circuit has no measurements of its own.
-samples = sample(circuit, angles, shots=shots, seed=1)
+samples = bw.backends.sample(circuit, angles, shots=shots, seed=1)
 print(samples)
 print("  counts:", samples.counts["meas"])
 
@@ -33,8 +33,8 @@ print("  counts:", samples.counts["meas"])
 observables = [SparsePauliOp("ZZII"), SparsePauliOp("XXXX")]
 print(f"\n{'backend':28} {'⟨ZZII⟩':>18} {'⟨XXXX⟩':>18}")
 for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
-    backend = get_backend(name)
-    result = estimate(
+    backend = bw.backends.get_backend(name)
+    result = bw.backends.estimate(
         circuit, observables, angles, shots=None if name == "statevector" else shots, backend=backend, seed=1
     )
     errors = np.broadcast_to(result.std, result.value.shape)
@@ -44,9 +44,9 @@ for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
     )
 print("exact: ⟨ZZII⟩ = 1, ⟨XXXX⟩ = sin(π/3) =", round(np.sin(np.pi / 3), 4))
 
-# 3. Gradients: expectation() returns a torch tensor on every backend.
+# 3. Gradients: bw.backends.expectation() returns a torch tensor on every backend.
 parameters = torch.tensor(angles, requires_grad=True)
 for name in ("statevector", "aer"):
-    value = expectation(circuit, observables[1], parameters, name)
+    value = bw.backends.expectation(circuit, observables[1], parameters, name)
     (gradient,) = torch.autograd.grad(value, parameters)
     print(f"{name:12} d⟨XXXX⟩/dθ = {gradient.item():.6f}   (exact: cos(π/3) = 0.5)")

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from sklearn.datasets import load_digits
 
-from bondwise import tn
+import bondwise as bw
 
 
 def bars_and_stripes(side):
@@ -34,7 +34,7 @@ def independent_bits(training, strings):
 
 def learn(name, training, validation, max_bond, layers):
     """Train a state, print how well it fits, and turn it into a circuit."""
-    trained = tn.train_born(training, max_bond, validation=validation, seed=0)
+    trained = bw.tn.train_born(training, max_bond, validation=validation, seed=0)
     print(f"\n{name}: {len(training)} strings of {training.shape[1]} bits; {trained.message}")
     sets = [training] if validation is None else [training, validation]
     rows = {
@@ -45,7 +45,7 @@ def learn(name, training, validation, max_bond, layers):
     print(f"{'nats per string':16} " + " ".join(["     train", "validation"][: len(sets)]))
     for label, values in rows.items():
         print(f"{label:16} " + " ".join(f"{value:10.4f}" for value in values))
-    start = tn.decompose(trained.state, layers=layers, seed=0)
+    start = bw.tn.decompose(trained.state, layers=layers, seed=0)
     infidelity, cx = start.infidelity, start.cx_count
     print(f"as a circuit           infidelity {infidelity:.2g}, {cx} CX, two-qubit depth {start.depth}")
     return trained
@@ -54,7 +54,7 @@ def learn(name, training, validation, max_bond, layers):
 quick = "--quick" in sys.argv
 files = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
 if files:
-    strings = tn.read_bitstrings(files[0])
+    strings = bw.tn.read_bitstrings(files[0])
     learn(files[0], *split(strings), max_bond=16, layers=2)
 else:
     images = bars_and_stripes(4)

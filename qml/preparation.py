@@ -32,7 +32,7 @@ class Preparation(Result):
     Attributes:
         circuit: The matrix product state as a circuit, followed by blocks near the identity.
         starts: Angles in radians by the name of the start, float64 of shape (P,) each: the requested start
-            ("MPS", "product", "near-identity", "given" or "random") and then "random".
+            ("mps", "product", "near-identity", "given" or "random") and then "random".
         mps_circuit: The circuit without the blocks near the identity.
         mps_parameters: Angles of `mps_circuit` in radians, float64.
         seconds: Wall time of turning the state into `mps_circuit`.
@@ -91,7 +91,7 @@ def prepare(
         >>> from bondwise import qml
         >>> hamiltonian = qml.heisenberg(4)
         >>> prepared = qml.prepare(hamiltonian, layers=1, max_bond=2, seed=0)
-        >>> result = qml.VQE(hamiltonian, prepared.circuit).run(prepared.starts["MPS"], steps=5)
+        >>> result = qml.VQE(hamiltonian, prepared.circuit).run(prepared.starts["mps"], steps=5)
         >>> print(f"{prepared.exact_energy:.2f} {prepared.value:.2f} {result.losses[0]:.2f}")
         -1.62 -1.54 -1.54
     """
@@ -107,7 +107,7 @@ def prepare(
     pairs, gate = _coupled_pairs(operator) * extend, block_gate(ground)
     circuit, angles = tn.extend(mps_circuit, mps_parameters, pairs, gate=gate, seed=seed)
     if start == "mps":
-        starts = {"MPS": angles}
+        starts = {"mps": angles}
     elif start == "product":
         starts = {"product": product_start(operator, layers=layers, pairs=pairs, gate=gate, seed=seed)[1]}
     elif start == "near-identity":

@@ -16,6 +16,7 @@ from bondwise.backends import BackendLike, estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, hermitian
 from bondwise.qml.training.driver import Step, Training, minimize
+from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
 
 
@@ -64,8 +65,8 @@ class VQE:
         shots: Number of shots per measured basis; None for exact energies if the backend has them.
 
     Raises:
-        UsageError: If the Hamiltonian is not a Hermitian operator on the qubits of the circuit, or the
-            circuit has no parameters.
+        UsageError: If the Hamiltonian is not a Hermitian operator on the qubits of the circuit, the circuit
+            has no parameters, the optimizer is unknown, or the learning rate is not a positive number.
 
     Example:
         >>> import numpy as np
@@ -94,6 +95,7 @@ class VQE:
         hermitian(hamiltonian, what="Hamiltonian")
         if not circuit.num_parameters:
             raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
+        check_optimizer(optimizer, learning_rate)
         self.hamiltonian = hamiltonian
         self.circuit = circuit
         self.backend = get_backend(backend)

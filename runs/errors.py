@@ -36,13 +36,14 @@ class Stopped(RunError):  # noqa: N818 (not an error)
     """
 
 
-def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:
+def unknown_name(what: str, given: object, known: Iterable[str], *, meant: str | None = None) -> UsageError:
     """Build the error for an unknown name, suggesting the most similar known one.
 
     Args:
         what: What the name stands for, such as "backend".
         given: Name that was passed.
         known: All accepted names, of which at most a dozen are shown.
+        meant: Name to suggest; by default a known one that begins as the given one does, or looks like it.
 
     Returns:
         The error, for the caller to raise.
@@ -53,8 +54,10 @@ def unknown_name(what: str, given: str, known: Iterable[str]) -> UsageError:
         unknown optimizer 'adma'. Did you mean 'adam'? Known: adam, spsa.
     """
     names = sorted(known)
-    lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(given.lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
+    lower, text = {name.lower(): name for name in names}, str(given).lower()
+    near = [name for name in lower if len(text) > 1 and name.startswith(text)]
+    near += difflib.get_close_matches(text, lower, n=1, cutoff=0.5)
+    meant = meant or (lower[near[0]] if near else None)
+    hint = f" Did you mean {meant!r}?" if meant else ""
     shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
     return UsageError(f"unknown {what} {given!r}.{hint} Known: {shown}.")

@@ -61,7 +61,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         if overwrite and resume:
-            raise UsageError("overwrite and resume are mutually exclusive; give only one of them.")
+            raise UsageError("overwrite=True and resume=True are mutually exclusive; give only one of them.")
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
         self._aside_lock: int | None = None
@@ -70,9 +70,7 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         try:
-            self._real = Path(os.path.realpath(self.path))
-            self._aside = self._beside("replaced")
-            self._require_run()
+            self.check()
             self._take()
             self._begin()
             require_room(self.path)
@@ -142,15 +140,23 @@ class RunFolder:
             raise RunError(f"{name} cannot be written as JSON: {error}.") from error
         return self.write(name, text + "\n")
 
-    def _require_run(self) -> None:
-        """Refuse anything that is not the folder of a run, and resuming without an earlier run."""
+    def check(self) -> None:
+        """Refuse anything that is not the folder of a run, and resuming without an earlier run.
+
+        Entering the folder does this first.
+
+        Raises:
+            UsageError: If there is something else at the path, or no run to resume.
+        """
+        self._real = Path(os.path.realpath(self.path))
+        self._aside = self._beside("replaced")
         if self._real.exists() and not self._real.is_dir():
             raise UsageError(f"{self.path} is a file; give a folder.")
         held = os.listdir(self._real) if self._real.is_dir() else []
         if held and _MARK not in held:
             raise UsageError(f"{self.path} is not empty and was not made by a run; give a new folder.")
         if not held and self._resume and not self._aside.exists():
-            raise UsageError(f"there is no run to resume in {self.path}; leave out --resume.")
+            raise UsageError(f"there is no run to resume in {self.path}; leave out resume=True.")
 
     def _take(self) -> None:
         """Lock the folder, and the earlier one that a killed run has moved aside, if any."""
@@ -190,8 +196,8 @@ class RunFolder:
         if not self._entries() or self._resume:
             return
         if not self._overwrite:
-            ways = "--overwrite to replace it, " + (
-                "" if self._resume is None else "--resume to continue it, "
+            ways = "overwrite=True to replace it, " + (
+                "" if self._resume is None else "resume=True to continue it, "
             )
             raise UsageError(f"{self.path} holds an earlier run; give {ways}or another folder.")
         here = Path.cwd()

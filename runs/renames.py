@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -23,7 +24,8 @@ def with_old_names(
     """
 
     def getattr_(name: str) -> Any:
-        if name in renamed:
+        # `from room import name` asks twice, first from within the import system
+        if name in renamed and not sys._getframe(1).f_code.co_filename.startswith("<frozen importlib"):
             message = f"{room}.{name} is now {room}.{renamed[name]}; the old name goes in the next release."
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         return lookup(renamed.get(name, name))

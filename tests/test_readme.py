@@ -38,3 +38,8 @@ def test_links_lead_somewhere(page):
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_bytes()) <= 10_000
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "examples").iterdir())], ids=lambda path: path.name)
+def test_nothing_hides_pennylanes_qml(path):
+    assert not re.search(r"^from bondwise import", path.read_text(), re.MULTILINE)

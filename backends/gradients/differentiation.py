@@ -21,7 +21,7 @@ from bondwise.backends.backend import Backend, placed
 from bondwise.backends.gradients.parameter_shift import shifted_values
 from bondwise.backends.gradients.sparse_observables import expectation_values, sparse_matrices
 from bondwise.backends.gradients.spsa import perturbed_values
-from bondwise.backends.gradients.statevector import adjoint_states, backprop_states
+from bondwise.backends.gradients.statevector import final_states
 from bondwise.backends.inputs import (
     NOT_FINITE,
     as_operators,
@@ -103,8 +103,7 @@ def expectation(
         results = flat.sum(-1, keepdim=True).expand(0, len(operators))
     elif method in _FROM_STATE:
         matrices = sparse_matrices(operators)
-        states = (adjoint_states if method == "adjoint" else backprop_states)(parts, angles)
-        results = expectation_values(states, matrices)
+        results = expectation_values(final_states(parts, angles, method), matrices)
     else:
         generator = random_generator(seed)
         job = _Job(parts, operators, place, shots, None if seed is None else generator)

@@ -26,7 +26,9 @@ from bondwise.runs import UsageError, random_generator
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
 _RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
-_DENSE = 25  # most qubits for values from the state vector: 0.5 GiB, and as much again for products
+# most qubits for values from the state vector, by method: 0.5 GiB, and as much again for products;
+# left to Aer, larger Clifford circuits are faster as stabilizers
+_DENSE = {"statevector": 25, "automatic": 16}
 
 
 class SimulatorSampler(Sampler):
@@ -62,9 +64,9 @@ class SimulatorEstimator(Estimator):
 
     def _values(self, tally: Tally) -> np.ndarray:
         """Exact values (N, T) of all terms in all parameter sets."""
-        if not tally.terms:
+        if not len(tally.terms):
             return np.zeros((len(tally.sets), 0))
-        circuit, terms = self._translate(tally.pub.circuit), PauliList(tally.terms)
+        circuit, terms = self._translate(tally.pub.circuit), tally.terms
         qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
         if len(qubits) < circuit.num_qubits:  # leave the idle qubits of a wide device out of the state
             circuit = reduced_circuit(circuit, qubits)
@@ -81,7 +83,7 @@ class SimulatorEstimator(Estimator):
             )
         used = kept_columns(tally.pub.circuit, circuit, tally.sets)
         sets = used if circuit.parameters else used[:1]
-        dense = self._aer.options.method == "statevector" and circuit.num_qubits <= _DENSE
+        dense = circuit.num_qubits <= _DENSE.get(self._aer.options.method, -1)
         values = (self._from_states if dense else self._saved)(circuit, terms, sets)
         return np.broadcast_to(values, (len(tally.sets), len(terms)))
 
@@ -89,7 +91,7 @@ class SimulatorEstimator(Estimator):
         """All values from one final state per set, several times faster than one instruction to Aer each."""
         circuit.save_statevector()
         values = np.empty((len(sets), len(terms)))
-        chunk = 2**_DENSE >> circuit.num_qubits
+        chunk = 2 ** _DENSE["statevector"] >> circuit.num_qubits
         for start in range(0, len(sets), chunk):
             part = slice(start, start + chunk)
             saved = evolve(self._aer, circuit, circuit.parameters, sets[part])

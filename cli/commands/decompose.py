@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from bondwise import circuits, tn
+from bondwise.circuits.files.formats import circuit_format
 from bondwise.cli import options
 from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
 from bondwise.cli.documents.envelope import envelope, settings_of
@@ -93,9 +94,15 @@ def command(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="File for the circuit, .qpy or .qasm; other files go next to it.", metavar="FILE"
+            "--out",
+            help="File for the circuit: .qpy, .qasm (OpenQASM 3) or .qasm2 (OpenQASM 2); other files go next "
+            "to it.",
+            metavar="FILE",
         ),
     ] = Path("circuit.qpy"),
+    qasm: Annotated[
+        int | None, typer.Option("--qasm", help="Version of OpenQASM in a .qasm file, 2 or 3; 3 by default.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -105,16 +112,16 @@ def command(
     If the target is missed, the best circuit is written, a message says so, and the exit code is 0.
     """
     settings = settings_of(locals())
-    for flag, number, least in (
-        ("max-bond", max_bond, 1),
+    for name, number, least in (
+        ("max_bond", max_bond, 1),
         ("layers", layers, 0),
-        ("max-cx", max_cx, 0),
+        ("max_cx", max_cx, 0),
         ("restarts", restarts, 0),
     ):
         if number is not None:
-            whole_number(f"--{flag}", number, least=least)
+            whole_number(name, number, least=least)
     if infidelity is not None:
-        real_number("--infidelity", infidelity, below=1)
+        real_number("infidelity", infidelity, below=1)
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
     if model is not None and order != "little":
@@ -128,7 +135,9 @@ def command(
         raise UsageError(f"--size and --periodic are for --model; {state} holds the whole state.")
     if model is not None and validation is not None:
         raise UsageError("--validation is for bit strings; leave it out with --model.")
-    files = _files(out)
+    if qasm is not None:
+        whole_number("--qasm", qasm, least=2, most=3)
+    files = _files(out, qasm)
     place = FileSet(*files.values())  # a file that cannot be written must fail now, not after the work
     _require_free(files, overwrite)
 
@@ -166,7 +175,7 @@ def command(
         "history": list(found.history),
         "seed": seed,
     }
-    _write(place, files, found, result)
+    _write(place, files, qasm, found, result)
     if json:
         show_json(result)
     elif not quiet:
@@ -245,10 +254,12 @@ def _from_file(path: Path, order: Order, validation: Path | None, search: dict[s
     return _Source(state=trained, name=path.name, facts=facts, notes=[note])
 
 
-def _files(out: Path) -> dict[str, Path]:
+def _files(out: Path, qasm: int | None) -> dict[str, Path]:
     """The files that belong to an `--out`, by their content."""
-    if out.suffix not in (".qpy", ".qasm"):
-        raise UsageError(f"--out {out} is not a circuit file; give a name that ends in .qpy or .qasm.")
+    try:
+        circuit_format(out, qasm)
+    except UsageError as error:
+        raise UsageError(f"--out {error}") from error
     ends = {"circuit": out.suffix, "ansatz": ".ansatz.qpy", "angles": ".parameters.json", "result": ".json"}
     files = {kind: out.with_name(out.stem + end) for kind, end in ends.items()}
     for path in files.values():
@@ -263,9 +274,14 @@ def _require_free(files: dict[str, Path], overwrite: bool) -> None:
             raise UsageError(f"{path} exists; give --overwrite to replace it, or another --out.")
 
 
-def _write(place: FileSet, files: dict[str, Path], found: Decomposition, result: dict[str, Any]) -> None:
+def _write(
+    place: FileSet, files: dict[str, Path], qasm: int | None, found: Decomposition, result: dict[str, Any]
+) -> None:
     """Write all files, or none."""
+    from bondwise.circuits.files.writing import circuit_content
+
     contents = circuit_contents(found.circuit, found.parameters)
-    contents["circuit"] = contents["qasm" if files["circuit"].suffix == ".qasm" else "qpy"]
+    bound = found.circuit.assign_parameters(found.parameters)
+    contents["circuit"] = circuit_content(bound, files["circuit"], qasm=qasm)
     contents["result"] = json_text(result) + "\n"
     place.write({files[kind]: contents[kind] for kind in ("angles", "ansatz", "result", "circuit")})

@@ -24,6 +24,7 @@ from bondwise.cli.commands.vqe_report import render, verdicts
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
+from bondwise.cli.documents.trace import Trace
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 
@@ -85,9 +86,11 @@ def command(
 ) -> None:
     """Train a circuit that starts as a tensor network, run it on a device and mitigate its noise."""
     settings = settings_of(locals())
-    for flag, number, least in (("steps", steps, 1), ("layers", layers, 1), ("extend", extend, 0)):
-        whole_number(f"--{flag}", number, least=least)
-    whole_number("--shots", shots, least=0)
+    whole_number("steps", steps)
+    whole_number("max_bond", max_bond)
+    whole_number("layers", layers)
+    whole_number("extend", extend, least=0)
+    whole_number("shots", shots, least=0)
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     qml.check_optimizer(optimizer, learning_rate)
@@ -111,7 +114,12 @@ def command(
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             run = keep_settings(
-                folder, settings, resume, flags={"hamiltonian": "--model", "angles": "--start"}
+                folder,
+                settings,
+                resume,
+                command="vqe",
+                flags={},
+                contents={"hamiltonian": "--model", "angles": "--start"},
             )
             prepared = _prepared(
                 folder,
@@ -150,7 +158,6 @@ def command(
             contents = circuit_contents(circuit, best)
             for file, kind in _FILES.items():
                 folder.write(file, contents[kind])
-            folder.write("trace.csv", _trace(trained))
             folder.write(
                 "report.html", render(result, references, stages, trained, extrapolation, circuit, smallest)
             )
@@ -186,29 +193,24 @@ def _train(
     began = perf_counter() - prepared.seconds
     stages = [measure("MPS as a circuit", prepared.mps_circuit, prepared.mps_parameters, began)]
     trained = {}
-    for name, angles in prepared.starts.items():
+    trace = Trace(folder)
+    for start, angles in prepared.starts.items():
+        name = "MPS" if start == "mps" else start
         stages.append(measure(f"{name} start", vqe.circuit, angles, perf_counter()))
         began = perf_counter()
-        trained[name] = vqe.run(
-            angles,
-            checkpoint=folder.path / f"checkpoint-{name}.safetensors",
-            resume=resume,
-            progress=f"VQE, {name} start" if progress else False,
-            **how,
-        )
+        with trace.of(start) as write:
+            trained[name] = vqe.run(
+                angles,
+                checkpoint=folder.path / f"checkpoint-{start}.safetensors",
+                callbacks=[write],
+                resume=resume,
+                progress=f"VQE, {name} start" if progress else False,
+                **how,
+            )
+        trace.keep(start, trained[name])
         stages.append(measure(f"{name} start, trained", vqe.circuit, trained[name].parameters, began))
     return trained, stages
 
 
 def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:16]
-
-
-def _trace(trained: dict[str, VQEResult]) -> str:
-    """The training from every start as CSV."""
-    lines = ["start,step,energy,gradient_norm,seconds"]
-    for name, result in trained.items():
-        columns = (result.losses.tolist(), result.gradient_norms.tolist(), result.seconds.tolist())
-        for step, (energy, norm, seconds) in enumerate(zip(*columns, strict=True)):
-            lines.append(f"{name},{step},{energy!r},{norm!r},{seconds:.3f}")
-    return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -30,11 +31,22 @@ def settings_of(flags: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         flags: `locals()` at the beginning of the command.
     """
-    return {
+    settings = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in flags.items()
         if name not in _NOT_SETTINGS
     }
+    if "size" in settings:
+        settings["size"] = size_setting(settings["size"])
+    return settings
+
+
+def size_setting(size: str | None) -> int | list[int] | str | None:
+    """The size of a lattice as JSON: 12, or [3, 4] for 3x4; text that is no size is returned as it is."""
+    if size is None or not re.fullmatch(r"\s*\d+\s*(x\s*\d+\s*)?", size, re.ASCII):
+        return size
+    lengths = [int(length) for length in size.split("x")]
+    return lengths[0] if len(lengths) == 1 else lengths
 
 
 def envelope(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from bondwise.cli.documents.envelope import SCHEMA
@@ -12,7 +13,13 @@ from bondwise.runs import RunFolder, UsageError, read_json
 
 
 def keep_settings(
-    folder: RunFolder, settings: Mapping[str, Any], resume: bool, *, flags: Mapping[str, str]
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    resume: bool,
+    *,
+    command: str,
+    flags: Mapping[str, str],
+    contents: Mapping[str, str],
 ) -> str:
     """Write `settings.json`, or compare it with the settings given.
 
@@ -20,7 +27,9 @@ def keep_settings(
         folder: Folder of the run.
         settings: Values of the flags, by their names without dashes.
         resume: Whether to compare with the file instead of writing it.
-        flags: For settings that are not flags themselves, the flag or argument they come from.
+        command: Name of the command.
+        flags: For settings that are arguments, their names.
+        contents: For settings that are checksums, the flag or argument that names the file.
 
     Returns:
         Fingerprint of the settings, to which the checkpoints of the run are bound.
@@ -29,26 +38,79 @@ def keep_settings(
         UsageError: If the run in the folder has other settings, or belongs to another command or release.
     """
     path = folder.path / "settings.json"
-    document = {"schema": SCHEMA, "settings": dict(settings)}
+    document = {"schema": SCHEMA, "run": command, "settings": dict(settings)}
     if resume and not path.exists() and any(folder.path.glob("[!.]*")):
-        raise UsageError(
-            f"{folder.path} holds the run of another command, or one without its settings.json; "
-            "choose another folder or start again with --overwrite."
-        )
+        raise _another_command(folder.path)
     if resume and path.exists():
-        before = read_json(path)
-        if not isinstance(before, dict) or before.get("schema") != SCHEMA:
-            raise UsageError(
-                f"{path} is damaged or from another release of bondwise; start again with --overwrite."
-            )
+        before = _read(path, command)
         for name, value in settings.items():
-            earlier = before["settings"].get(name)
-            if earlier != value:
-                flag = flags.get(name, "--" + name.replace("_", "-"))
+            earlier = before.get(name)
+            if earlier == value:
+                continue
+            if name in contents:
                 raise UsageError(
-                    f"{folder.path} was run with {flag} {earlier}, not {value}; "
-                    "resume with the same flags or choose another folder."
+                    f"the file that {contents[name]} names has changed since {folder.path} was run; "
+                    "restore it, or choose another folder."
                 )
+            flag = flags.get(name, "--" + name.replace("_", "-"))
+            before_it, now = _given(flag, earlier), _given(flag, value)
+            if before_it.startswith(f"with {flag} "):
+                now = now.removeprefix(f"with {flag} ")
+            raise UsageError(
+                f"{folder.path} was run {before_it}, not {now}; leave the flag out to resume, or choose "
+                "another folder."
+            )
     else:
         folder.write_json("settings.json", document)
     return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def earlier_flags(folder: Path, command: str, names: Collection[str]) -> dict[str, Any]:
+    """The flags of the run that is to be resumed, empty if it ended before its settings were written.
+
+    Args:
+        folder: Folder of the run.
+        command: Name of the command.
+        names: Names of its flags, without dashes.
+
+    Raises:
+        UsageError: If there is no run in the folder, or it belongs to another command or release.
+    """
+    RunFolder(folder, resume=True).check()
+    path = folder / "settings.json"
+    if not path.exists():
+        return {}
+    return {name: _text(value) for name, value in _read(path, command).items() if name in names}
+
+
+def _read(path: Path, command: str) -> dict[str, Any]:
+    document = read_json(path)
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or "run" not in document:
+        raise UsageError(
+            f"{path} is damaged or from another release of bondwise; start again with --overwrite."
+        )
+    if document["run"] != command:
+        raise _another_command(path.parent)
+    settings: dict[str, Any] = document["settings"]
+    return settings
+
+
+def _another_command(folder: Path) -> UsageError:
+    return UsageError(
+        f"{folder} holds the run of another command, or one without its settings.json; "
+        "choose another folder or start again with --overwrite."
+    )
+
+
+def _given(flag: str, value: Any) -> str:
+    """How a flag was given."""
+    if value is None or value is False or value == []:
+        return f"without {flag}"
+    return f"with {flag}" if value is True else f"with {flag} {_text(value)}"
+
+
+def _text(value: Any) -> Any:
+    """A setting as its flag takes it: the size of a lattice as text, such as 3x4."""
+    if isinstance(value, list) and all(isinstance(length, int) for length in value):
+        return "x".join(map(str, value))
+    return value

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from bondwise.cli import flags
 from bondwise.cli.protein import benchmark, fetch, predict, train
 
 app = typer.Typer(
     help="Classify proteins with quantum tensor networks and with classical methods.",
     invoke_without_command=True,
+    cls=flags.Group,
 )
 
 
@@ -18,7 +20,7 @@ def _app(context: typer.Context) -> None:
         print(context.get_help())
 
 
-app.command("train")(train.command)
-app.command("predict")(predict.command)
-app.command("benchmark")(benchmark.command)
-app.command("fetch")(fetch.command)
+app.command("train", cls=flags.Command)(train.command)
+app.command("predict", cls=flags.Command)(predict.command)
+app.command("benchmark", cls=flags.Command)(benchmark.command)
+app.command("fetch", cls=flags.Command)(fetch.command)

@@ -54,7 +54,7 @@ def command(
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
     if learning_rate is not None:
-        real_number("--learning-rate", learning_rate)
+        real_number("learning_rate", learning_rate)
     given = {"qubits": qubits, "epochs": epochs, "learning_rate": learning_rate}
     network = getattr(protein, MODELS[model])(
         seed=seed, **{key: value for key, value in given.items() if value is not None}
@@ -67,7 +67,14 @@ def command(
             )
             if data is not None:  # the file must not change before a run is resumed
                 settings["content"] = sha256(data.read_bytes()).hexdigest()[:16]
-            keep_settings(folder, settings, resume, flags={"data": "DATA", "content": "DATA with checksum"})
+            keep_settings(
+                folder,
+                settings,
+                resume,
+                command="train",
+                flags={"data": "DATA"},
+                contents={"content": "DATA"},
+            )
             begun = True
             checkpoint = folder.path / CHECKPOINT
             trial = fit(

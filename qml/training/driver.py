@@ -168,7 +168,8 @@ def minimize(
 
     Returns:
         Result of the training. If the point, the loss or the gradient becomes infinite or NaN, the training
-        ends with `converged=False`, names the step in `message`, and keeps the best parameters so far.
+        ends with `converged=False`, names the step in `message`, and keeps the best parameters so far. If no
+        update has lowered the loss, these are the starting parameters, and the message says so.
 
     Raises:
         UsageError: If the optimizer is unknown, a number is out of range, the loss is not a differentiable
@@ -233,6 +234,7 @@ def minimize(
         except NotFiniteError as error:
             message = f"{error} at step {step}; the parameters are those before it"
     columns = np.array(trace).reshape(-1, 3).T.copy()
+    message += _no_gain(columns[0])
     return Training(
         value=min(columns[0].tolist(), default=math.nan),
         seed=None if generator is None else generator.initial_seed(),
@@ -254,6 +256,16 @@ def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
     except StopTraining as stop:
         return str(stop) or f"stopped by a callback at step {step.step}"
     return ""
+
+
+def _no_gain(losses: np.ndarray) -> str:
+    """What to say, and to try, if no update has lowered the loss; otherwise an empty string."""
+    if len(losses) < 2 or losses[1:].min() < losses[0]:
+        return ""
+    return (
+        f"; the training did not improve on its start, {losses[0]:.6g} (lowest after it: "
+        f"{losses[1:].min():.6g}): try L-BFGS or a smaller learning rate"
+    )
 
 
 def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: float) -> tuple[str, bool]:

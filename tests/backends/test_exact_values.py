@@ -8,7 +8,18 @@ from qiskit import ClassicalRegister, QuantumCircuit, qpy, transpile
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives import StatevectorEstimator
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.quantum_info import DensityMatrix, Kraus, Operator, SparsePauliOp, Statevector, random_unitary
+from qiskit.quantum_info import (
+    DensityMatrix,
+    Kraus,
+    Operator,
+    Pauli,
+    PauliList,
+    SparsePauliOp,
+    Statevector,
+    random_statevector,
+    random_unitary,
+)
+from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 from typer.testing import CliRunner
 
@@ -123,6 +134,32 @@ def test_many_terms_and_many_sets() -> None:
     states /= np.linalg.norm(states, axis=1, keepdims=True)
     wanted = [[(state.conj() @ term.to_matrix() @ state).real for term in terms] for state in states]
     np.testing.assert_allclose(pauli_values(states, terms), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize(("qubits", "number", "share"), [(1, 4, 1), (5, 60, 0.5), (14, 40, 0.4), (13, 9, 0)])
+def test_some_terms_of_large_states(qubits: int, number: int, share: float) -> None:
+    rng = np.random.default_rng(qubits)
+    x, z = rng.random((number, qubits)) < share, rng.random((number, qubits)) < 0.5
+    x[1:], z[1:3] = np.where(rng.random((number - 1, 1)) < 0.3, x[0], x[1:]), z[0]  # some share products
+    terms = PauliList.from_symplectic(z, x)
+    states = [random_statevector(2**qubits, seed=rng) for _ in range(2)]
+    wanted = [
+        [state.expectation_value(term).real for term in map(Pauli, terms.to_labels())] for state in states
+    ]
+    found = pauli_values(np.array([state.data for state in states]), terms)
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+def test_an_automatic_simulator_reads_all_terms_from_one_state() -> None:
+    circuit, observables = random_circuit(3), local_observables(random_circuit(3).num_qubits, 3)
+    found = estimate(circuit, observables, backend=AerSimulator()).value
+    np.testing.assert_allclose(found, independent(circuit, observables), atol=1e-9)
+    ghz = QuantumCircuit(30)  # too large for a state, and a Clifford circuit
+    ghz.h(0)
+    ghz.cx(range(29), range(1, 30))
+    assert estimate(ghz, ["Z" * 30, "X" * 30, "I" * 29 + "Z"], backend=AerSimulator()).value == pytest.approx(
+        [1, 1, 0]
+    )
 
 
 # circuits that were transpiled before ------------------------------------------------------------------

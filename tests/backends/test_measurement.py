@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.circuit.library import efficient_su2
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_statevector
 
 from bondwise.backends import get_backend, measurement
 from bondwise.backends.grouping import commuting_groups
 from bondwise.backends.measurement import Tally
+from bondwise.backends.primitives import estimator_pub
 from bondwise.backends.sampled import NativeRotations, ideal_rotations
 from bondwise.backends.simulators.density import outcome_distribution
 from bondwise.runs import UsageError
@@ -97,8 +99,23 @@ def test_a_constant_needs_no_measurement() -> None:
 
 
 def test_projectors_are_refused() -> None:
-    with pytest.raises(UsageError, match="projectors"):
-        get_backend("statevector").run([(QuantumCircuit(1), {"0": 1.0})])
+    with pytest.raises(UsageError, match="term 'I-X' contains projectors"):
+        get_backend("statevector").run([(QuantumCircuit(3), {"IZI": 0.5, "I-X": 1.0})])
+
+
+def test_terms_of_several_observables_are_shared_and_sorted() -> None:
+    observables = [{"IZ": 0.5, "XY": 2.0}, {"ZI": 1.0}, {"XY": -1.0, "II": 3.0}]
+    tally = Tally(estimator_pub((QuantumCircuit(2), observables)))
+    assert tally.terms.to_labels() == ["II", "IZ", "XY", "ZI"]
+    np.testing.assert_array_equal(tally.weights, [[0, 0.5, 2, 0], [0, 0, 0, 1], [3, 0, -1, 0]])
+
+
+def test_an_observable_of_another_width_is_refused() -> None:
+    for observable in ("ZZ", ["ZZ", "XX"]):
+        with pytest.raises(UsageError, match="qubits of the circuit .3. does not match"):
+            get_backend("statevector").run([(QuantumCircuit(3), observable)])
+    with pytest.raises(UsageError, match="not broadcastable"):
+        get_backend("statevector").run([(efficient_su2(1, reps=0), ["Z", "X", "Y"], np.zeros((2, 2)))])
 
 
 @given(st.integers(0, 100))

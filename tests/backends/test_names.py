@@ -1,5 +1,6 @@
 """What get_backend accepts, and its errors for everything else."""
 
+import re
 import socket
 
 import numpy as np
@@ -301,3 +302,31 @@ def test_noise_of_objects(given: object, noisy: bool) -> None:
     if not noisy:
         found = estimate(GHZ, OPERATORS, backend=place)
         assert (np.abs(found.value - [1, 1, 0]) <= 4 * found.std + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("aer:mps", "aer:matrix_product_state"),
+        ("aer:mps,depolarizing=0.1", "aer:matrix_product_state,depolarizing=0.1"),
+        ("mps", "aer:matrix_product_state"),
+        ("default.qubit", "statevector"),
+        ("lightning.qubit", "statevector"),
+        ("default.mixed", "aer:density_matrix"),
+        ("qasm_simulator", "aer"),
+        ("aer_simulator_statevector", "aer:statevector"),
+        ("ibmq_manila", "fake:manila"),
+        ("ibmq_nowhere", "ibm:least_busy"),
+        ("ibm_torino", "ibm:ibm_torino"),
+        ("FakeTorino", "fake:torino"),
+        ("fake_torino", "fake:torino"),
+        ("FakeManilaV2", "fake:manila"),
+        ("torino", "fake:torino"),
+        ("Statevector", "statevector"),
+    ],
+)
+def test_names_of_other_packages_are_suggested_as_ours(name, meant):
+    with pytest.raises(UsageError, match=re.escape(f"unknown backend {name!r}. Did you mean {meant!r}?")):
+        get_backend(name)
+    if not meant.startswith("ibm"):  # needs an account
+        assert get_backend(meant).name == meant

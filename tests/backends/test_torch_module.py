@@ -80,7 +80,8 @@ def test_measurements_at_the_end_do_not_matter_to_values():
     circuit.measure_all()
     start = rows(4)
     plain = to_torch(phased(), PHASED_OBSERVABLES, parameters=start)
-    assert torch.equal(to_torch(circuit, PHASED_OBSERVABLES, parameters=start)(), plain())
+    measured = to_torch(circuit, PHASED_OBSERVABLES, parameters=start)
+    torch.testing.assert_close(measured(), plain(), rtol=0, atol=1e-14)  # the order of the gates may change
 
 
 def test_shots_follow_the_seed_and_move_on():

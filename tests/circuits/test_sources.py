@@ -1,4 +1,4 @@
-"""Every function that takes a circuit takes a gate, and refuses anything else in one line."""
+"""Every function that takes a circuit takes a gate and a path, and refuses anything else in one line."""
 
 import pytest
 from qiskit.circuit.library import CXGate
@@ -24,10 +24,15 @@ TAKE_A_CIRCUIT = {
 
 
 @pytest.mark.parametrize(("name", "others"), TAKE_A_CIRCUIT.items())
-def test_circuits_and_gates_only(name, others):
+def test_circuits_gates_and_files_only(name, others, tmp_path):
     function = getattr(circuits, name)
     function(CXGate(), *others)
-    for wrong in ("circuit.qasm", None, 3):
+    path = circuits.write_circuit(circuits.as_circuit(CXGate()), tmp_path / "a.qasm")
+    function(path, *others)
+    function(str(path), *others)
+    with pytest.raises(UsageError, match=r"^there is no file absent\.qasm; give a circuit as \.qpy"):
+        function("absent.qasm", *others)
+    for wrong in ("OPENQASM 3.0;", None, 3):
         with pytest.raises(UsageError, match="^a circuit is expected") as refusal:
             function(wrong, *others)
         assert "\n" not in str(refusal.value)

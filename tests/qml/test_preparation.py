@@ -16,9 +16,9 @@ def test_mps_start_of_a_lattice():
     prepared = prepare(hamiltonian, layers=1, max_bond=4, extend=2, seed=0)
     state = ground_state(hamiltonian, max_bond=4, seed=0)
     circuit, angles = mps_start(1, state, pairs=2 * lattice_edges((2, 3)), seed=0)
-    assert prepared.starts["MPS"].tobytes() == angles.tobytes()
+    assert prepared.starts["mps"].tobytes() == angles.tobytes()
     assert prepared.circuit.assign_parameters(angles) == circuit.assign_parameters(angles)
-    assert list(prepared.starts) == ["MPS", "random"]
+    assert list(prepared.starts) == ["mps", "random"]
     assert prepared.value == state.value
     assert prepared.exact_energy == exact_ground_state(hamiltonian)[0]
     assert prepared.mps_circuit.num_parameters == len(prepared.mps_parameters) < len(angles)
@@ -50,7 +50,7 @@ def test_preparation_comes_back(tmp_path):
     prepared = prepare(heisenberg(3), layers=1, max_bond=2, seed=0)
     prepared.save(tmp_path / "p")
     again = Preparation.load(tmp_path / "p")
-    state, other = (Statevector(p.circuit.assign_parameters(p.starts["MPS"])) for p in (prepared, again))
+    state, other = (Statevector(p.circuit.assign_parameters(p.starts["mps"])) for p in (prepared, again))
     assert np.array_equal(state.data, other.data)
     assert np.array_equal(again.ground_states, prepared.ground_states)
 

@@ -133,7 +133,9 @@ def test_wrong_use():
     with pytest.raises(UsageError, match=r"has 6 parameters; the angles given are of shape \(5,\)"):
         VQE(heisenberg(3), circuit).run(np.zeros(5))
     with pytest.raises(UsageError, match="unknown optimizer"):
-        VQE(heisenberg(3), circuit, optimizer="adan").run(np.zeros(6))
+        VQE(heisenberg(3), circuit, optimizer="adan")
+    with pytest.raises(UsageError, match="learning_rate is 0"):
+        VQE(heisenberg(3), circuit, learning_rate=0)
 
 
 def test_result_comes_back_and_plots(tmp_path):

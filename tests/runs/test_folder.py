@@ -20,7 +20,7 @@ from bondwise.runs import RunError, RunFolder, UsageError, unknown_name
 def test_writes_and_refuses_a_second_run(tmp_path):
     with RunFolder(tmp_path / "deep" / "run") as folder:
         folder.write_json("result.json", {"a": 1})
-    with pytest.raises(UsageError, match="--overwrite"), RunFolder(folder.path):
+    with pytest.raises(UsageError, match="give overwrite=True to replace it"), RunFolder(folder.path):
         pass
     with RunFolder(folder.path, resume=True) as again:
         assert json.loads((again.path / "result.json").read_text()) == {"a": 1}
@@ -128,8 +128,8 @@ def labels_in(folder):
 
 
 def whole(label):
-    kept = {"schema": SCHEMA, "settings": {"seed": label}}
-    fingerprint = sha256(json.dumps(kept).encode()).hexdigest()
+    kept = {"schema": SCHEMA, "run": "vqe", "settings": {"seed": label}}
+    fingerprint = sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return {
         "settings.json": json.dumps(kept, indent=2) + "\n",
         "preparation": fingerprint,
@@ -140,7 +140,9 @@ def whole(label):
 def run_of(label, path, **flags):
     """A run that can be resumed and uses what it finds, as commands do."""
     with RunFolder(path, **flags) as folder:
-        fingerprint = keep_settings(folder, {"seed": label}, flags.get("resume", False), flags={})
+        fingerprint = keep_settings(
+            folder, {"seed": label}, flags.get("resume", False), command="vqe", flags={}, contents={}
+        )
         kept = folder.path / "preparation"
         found = kept.read_text() if kept.exists() else None
         folder.write("preparation", found or fingerprint)

@@ -220,10 +220,10 @@ def test_rounding_errors_pass_everywhere(terms, tmp_path):
 CIRCUITS = [
     (None, "None; pass a qiskit.QuantumCircuit"),
     (3, "int 3"),
-    ("c.qasm", "qiskit.qasm2.load"),
-    (Path("c.qpy"), "qiskit.qpy.load"),
+    ("c.qasm", "no file c.qasm"),
+    (Path("c.qpy"), "no file c.qpy"),
     ("OPENQASM 2.0; qreg q[1];", "qasm2.loads"),
-    (qml.tape.QuantumScript([qml.X(0)]), "PennyLane's QuantumScript"),
+    (qml.tape.QuantumScript([qml.X(0)]), "from_pennylane"),
     ([QuantumCircuit(1), QuantumCircuit(1)], "one circuit at a time"),
     (SimpleNamespace(circuit=QuantumCircuit(1)), "pass its .circuit"),
 ]

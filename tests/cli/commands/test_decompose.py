@@ -83,6 +83,33 @@ def test_ground_state_runs_as_a_circuit(bondwise, tmp_path, sites, backend, exce
     assert json.loads(free.stdout)["values"] == pytest.approx([energy], abs=1e-9)
 
 
+@pytest.mark.parametrize("flags", [("--out", "c.qasm2"), ("--out", "c.qasm", "--qasm", 2)])
+def test_openqasm_2_for_quimb(bondwise, vector, tmp_path, flags):
+    import quimb.tensor as qtn
+
+    done = bondwise("decompose", "state.npy", "--layers", 1, *flags, "--json")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / flags[1]).read_text().startswith("OPENQASM 2.0;")
+    state = qtn.Circuit.from_openqasm2_file(str(tmp_path / flags[1])).to_dense().reshape(2, 2, 2)
+    infidelity = 1 - abs(np.vdot(vector, state.transpose().ravel())) ** 2  # quimb: qubit 0 is the highest bit
+    assert json.loads(done.stdout)["infidelity"] == pytest.approx(infidelity, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--out", "c.txt"), "ends in .qpy, .qasm (OpenQASM 3) or .qasm2"),
+        (("--out", "c.qpy", "--qasm", 2), "cannot hold OpenQASM 2"),
+        (("--out", "c.qasm", "--qasm", 4), "--qasm"),
+    ],
+)
+def test_formats_that_are_not_there(bondwise, vector, tmp_path, flags, message):
+    done = bondwise("decompose", "state.npy", *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in " ".join(done.stderr.split())
+    assert names(tmp_path) == {"state.npy"}
+
+
 def test_vector_to_qasm(bondwise, vector, tmp_path):
     done = bondwise("decompose", "state.npy", "--layers", 1, "--out", "deep/c.qasm", "--json")
     assert done.returncode == 0, done.stderr

@@ -263,9 +263,25 @@ def test_wrong_settings(options, message):
         minimize(quadratic, [1.0], **options)
 
 
+def test_training_that_did_not_improve_says_so():
+    training = minimize(lambda x: (x**2).sum(), [1e-3], optimizer="adam", steps=3)
+    assert training.parameters.tolist() == [1e-3]
+    assert training.value == training.losses[0]
+    assert training.message == (
+        f"all 3 steps were taken; the training did not improve on its start, {training.losses[0]:.6g} "
+        f"(lowest after it: {training.losses[1:].min():.6g}): try L-BFGS or a smaller learning rate"
+    )
+    assert minimize(quadratic, [1.0], steps=0).message == "all 0 steps were taken"
+    assert minimize(quadratic, [1.0], optimizer="sgd", steps=3).message == "all 3 steps were taken"
+
+
 def test_old_spelling():
-    with pytest.warns(DeprecationWarning, match="qml.minimise is now bondwise.qml.minimize"):
+    with pytest.warns(DeprecationWarning, match="qml.minimise is now bondwise.qml.minimize") as warned:
         assert qml.minimise is minimize
+    assert len(warned) == 1
+    with pytest.warns(DeprecationWarning, match="qml.minimise is now bondwise.qml.minimize") as warned:
+        from bondwise.qml import minimise  # noqa: F401
+    assert len(warned) == 1
 
 
 def test_optimizer_checked_beforehand():

@@ -181,7 +181,7 @@ def test_includes_that_are_not_there(tmp_path, name):
     (tmp_path / "loop.inc").symlink_to("loop.inc")
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.qasm").write_text(f'OPENQASM 2.0;\ninclude "{name}";\nqreg q[1];\n')
-    with pytest.raises(UsageError, match=r"a\.qasm includes .* no such file in its folder"):
+    with pytest.raises(UsageError, match=r"a\.qasm, line 2 includes .* no such file in its folder"):
         read_circuit(tmp_path / "a.qasm")
 
 

@@ -1,0 +1,118 @@
+"""Angles of circuits from files, by name or in the order in which the circuit declares its parameters."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from bondwise.circuits.files.openqasm import ORDER
+from bondwise.circuits.sources import as_circuit
+from bondwise.runs import UsageError, kind_of, one_line, read_arrays, read_json
+
+
+def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
+    """Return the parameters of a circuit in the order of a plain list of angles.
+
+    For circuits that `read_circuit` read from OpenQASM 3, this is the order of the input declarations; for
+    others it is the order of `circuit.parameters`.
+
+    Args:
+        circuit: The circuit.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit.circuit import Parameter
+        >>> from bondwise.circuits import declared_parameters
+        >>> circuit = QuantumCircuit(1)
+        >>> _ = circuit.u(Parameter("b"), Parameter("a"), 0.1, 0)
+        >>> [parameter.name for parameter in declared_parameters(circuit)]
+        ['a', 'b']
+    """
+    circuit = as_circuit(circuit)
+    names = (circuit.metadata or {}).get(ORDER, [])
+    place = {name: index for index, name in enumerate(names)}
+    return sorted(circuit.parameters, key=lambda parameter: place.get(parameter.name, len(place)))
+
+
+def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Read the angles of a circuit.
+
+    Args:
+        path: JSON or `.npy` file. It holds angles by name, as `{"name": angle}` or, for several sets, with a
+            list of angles for each name; or a plain list or array in the order of `declared_parameters`. A
+            name that an exporter had to rewrite may be given in its original form, such as `x[0]` for
+            `_x_0_`.
+        circuit: Circuit with P parameters to which the angles belong.
+
+    Returns:
+        Angles in radians, float64 of shape (P,), or (batch, P) if the file holds several sets, in the order
+        of `circuit.parameters`.
+
+    Raises:
+        UsageError: If the file cannot be read, or its names or numbers do not fit the circuit.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from qiskit.circuit import Parameter
+        >>> from qiskit.circuit.library import RZGate
+        >>> from bondwise.circuits import as_circuit, read_parameters
+        >>> _ = Path("angles.json").write_text('{"theta": 0.5}')
+        >>> read_parameters("angles.json", as_circuit(RZGate(Parameter("theta"))))
+        array([0.5])
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"a path is expected, not {kind_of(path)}; give a file of angles, JSON or .npy.")
+    path, circuit = Path(path), as_circuit(circuit)
+    names = [parameter.name for parameter in circuit.parameters]
+    content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
+    columns = _by_name(path, content, names) if isinstance(content, dict) else None
+    try:
+        if columns is None:
+            values = _numbers(content)
+        else:
+            values = np.stack([_numbers(column) for column in columns], axis=-1) if columns else np.zeros(0)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as angles ({one_line(error)}); "
+            "give JSON (a list, or names with angles) or .npy."
+        ) from error
+    if values.ndim not in (1, 2) or values.shape[-1] != len(names):
+        raise UsageError(
+            f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters."
+        )
+    if not np.isfinite(values).all():
+        raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
+    if columns is not None:
+        return values
+    declared = [parameter.name for parameter in declared_parameters(circuit)]
+    return values[..., [declared.index(name) for name in names]]
+
+
+def _by_name(path: Path, content: dict[str, Any], names: list[str]) -> list[Any]:
+    """The angles in the order of the names; a key may be a name before an exporter made it an identifier."""
+    aliases: dict[str, Any] = {}
+    for key, angles in content.items():
+        alias = key if key in names else "_" + re.sub(r"\W", "_", key)
+        if alias in aliases:
+            raise UsageError(f"{path} gives the parameter {one_line(alias, 60)!r} twice.")
+        aliases[alias if alias in names else key] = angles
+    missing = [name for name in names if name not in aliases]
+    if missing or len(aliases) != len(names):
+        strange = sorted(aliases.keys() - set(names))
+        what = f"lacks {missing[0]!r}" if missing else f"has {strange[0][:60]!r}, which is not in the circuit"
+        raise UsageError(f"{path} {what}; give all {len(names)} parameters of the circuit by name.")
+    return [aliases[name] for name in names]
+
+
+def _numbers(content: Any) -> NDArray[np.float64]:
+    array = np.asarray(content)
+    if array.size and array.dtype.kind not in "iuf":
+        raise ValueError(f"{array.dtype} instead of real numbers")
+    return array.astype(np.float64)
