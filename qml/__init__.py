@@ -1,9 +1,11 @@
 """Train circuits: Hamiltonians, starting points, optimization, and lambeq models.
 
-Contains Hamiltonians of spin lattices and from files, starting points for variational circuits (a tensor
-network, the best product state, near-identity or random angles), VQE on any backend, and the optimization
-driver underneath, which minimizes any differentiable function and resumes bit for bit after an interruption.
-`from_lambeq` and `BatchedModel` run lambeq's sentence circuits; `bondwise.qml.protein` classifies proteins.
+Hamiltonians are those of spin lattices (`heisenberg`, `ising`, `xxz`) or come from files
+(`read_hamiltonian`). A circuit starts from a tensor network (`mps_start`), from the best product state
+(`product_start`), or from angles near the identity or at random (`near_identity_start`, `random_start`).
+`VQE` minimizes the energy on any backend. `minimize`, underneath, takes any differentiable function and
+resumes bit for bit after an interruption. `from_lambeq` and `BatchedModel` run lambeq's sentence circuits;
+`bondwise.qml.protein` classifies proteins.
 """
 
 import lazy_loader

@@ -1,9 +1,10 @@
 """What every run reads, checks and writes.
 
-Results carry standard errors, print in one line, and save to JSON and safetensors. Checkpoints and run
-folders survive crashes and never mix two runs. Files are written whole or not at all, and read within limits.
-The checks of numbers, the two error types, progress bars and figures are also here, so that they look the
-same everywhere. This package does not import any other part of bondwise.
+A `Result` carries standard errors, prints in one line, and saves to JSON and safetensors. A `RunFolder` and
+its checkpoints (`save_checkpoint`, `load_checkpoint`) survive crashes and never mix two runs. Files are
+written whole or not at all (`write_atomically`, `FileSet`), and read within limits (`read_text`, `read_json`,
+`read_arrays`). The checks of numbers, the errors `UsageError` and `RunError`, progress bars and figures are
+also here, so that they look the same everywhere. This package does not import any other part of bondwise.
 """
 
 import lazy_loader
