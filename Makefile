@@ -1,11 +1,12 @@
-# Everything happens in .venv; `make demo` and `make test` need nothing but Python 3.11.
-PYTHON ?= python3.11
+# Everything happens in .venv; `make demo` and `make test` need nothing but Python.
+PYTHON ?= $(firstword $(foreach minor,11 12 13,$(shell command -v python3.$(minor))))
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 PACKAGES = package runs circuits backends tn qml mitigation cli
 SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' | sort) cli/documents/template.html
 
-.PHONY: demo test test-slow check format docs-tables clean
+.PHONY: demo test test-slow test-versions check format docs-tables clean
 
 demo: $(VENV)/installed
 	$(BIN)/bondwise vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino \
@@ -16,6 +17,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+
+# every supported Python that is installed, and the oldest supported dependencies: an hour and several GB
+test-versions:
+	$(PYTHON) .ci/versions.py
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -31,20 +36,20 @@ docs-tables: $(VENV)/installed
 	$(BIN)/python docs/tables.py
 
 # torch comes first and pinned: asked for loosely, pip fetches gigabytes of CUDA packages.
-$(VENV)/dependencies: constraints.txt
+$(VENV)/dependencies: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q $(shell grep '^torch==' constraints.txt)
+	$(BIN)/pip install -q $(shell grep '^torch==' $(CONSTRAINTS))
 	touch $@
 
 # The strict editable install links every file, so that mypy sees them; a new file needs it again.
 $(VENV)/files: FORCE $(VENV)/dependencies
 	@echo "$(SOURCES)" | cmp -s - $@ || echo "$(SOURCES)" > $@
 
-$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/files
-	$(BIN)/pip install -q -c constraints.txt -e '.[test]' --config-settings editable_mode=strict
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) $(VENV)/files
+	$(BIN)/pip install -q -c $(CONSTRAINTS) -e '.[test]' --config-settings editable_mode=strict
 	touch $@
 
 FORCE:
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
