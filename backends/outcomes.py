@@ -66,3 +66,11 @@ def count_words(registers: Sequence[np.ndarray], kept: np.ndarray | None = None)
     letters = np.concatenate(columns, axis=1).astype(np.uint8)
     text, width = letters.tobytes().decode(), letters.shape[1]
     return {text[i * width : (i + 1) * width]: count for i, count in enumerate(counts.tolist())}
+
+
+def drawn(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Sample a distribution (2^m,): the bits of each outcome seen (S, m), and how often it was (S,)."""
+    counts = rng.multinomial(shots, probabilities)
+    seen = np.flatnonzero(counts)
+    size = len(probabilities).bit_length() - 1
+    return (seen[:, None] >> np.arange(size)) & 1, counts[seen]

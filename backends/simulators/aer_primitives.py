@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, Delay, Qubit, Reset
@@ -15,11 +17,13 @@ from qiskit_aer import AerSimulator
 
 from bondwise.backends.inputs import kept_columns
 from bondwise.backends.measurement import Tally
+from bondwise.backends.outcomes import drawn
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
-from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
+from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations, shots_of
 from bondwise.backends.simulators.aer_runs import Shots, evolve
 from bondwise.backends.simulators.reduced_device import active_qubits, reduced_circuit
+from bondwise.backends.simulators.rotated_states import state_distributions
 from bondwise.circuits import refuse_variables, true_names
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import UsageError, random_generator
@@ -55,23 +59,22 @@ class SimulatorEstimator(Estimator):
         self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        tallies = [Tally(pub) for pub in pubs]
+        preset = self._aer.options.seed_simulator  # set by the user on a simulator
+        rng = random_generator(preset if seed is None else seed)
+        tallies, sampled = [Tally(pub) for pub in pubs], []
         for tally in tallies:
             if not tally.pub.precision:
                 tally.set_values(self._values(tally))
-        self._sampled.fill([tally for tally in tallies if tally.pub.precision], seed)
+            elif not self._drawn(tally, rng):
+                sampled.append(tally)
+        self._sampled.fill(sampled, seed)
         return estimator_result(tallies)
 
     def _values(self, tally: Tally) -> np.ndarray:
         """Exact values (N, T) of all terms in all parameter sets."""
         if not len(tally.terms):
             return np.zeros((len(tally.sets), 0))
-        circuit, terms = self._translate(tally.pub.circuit), tally.terms
-        qubits = active_qubits(circuit, np.flatnonzero((terms.x | terms.z).any(axis=0)).tolist())
-        if len(qubits) < circuit.num_qubits:  # leave the idle qubits of a wide device out of the state
-            circuit = reduced_circuit(circuit, qubits)
-            terms = PauliList.from_symplectic(terms.z[:, qubits], terms.x[:, qubits])
-        circuit, random = _without_idle_resets(circuit)
+        circuit, qubits, random = self._reduced(tally)
         # a density matrix can go through channels and resets; only outcomes and branches are random
         if self._aer.options.method == "density_matrix":
             random -= _CHANNELS
@@ -81,22 +84,57 @@ class SimulatorEstimator(Estimator):
                 f"a circuit with {min(random)} has no single final state; "
                 f"pass shots=, such as shots=4096{exact}."
             )
+        terms = PauliList.from_symplectic(tally.terms.z[:, qubits], tally.terms.x[:, qubits])
         used = kept_columns(tally.pub.circuit, circuit, tally.sets)
         sets = used if circuit.parameters else used[:1]
-        dense = circuit.num_qubits <= _DENSE.get(self._aer.options.method, -1)
-        values = (self._from_states if dense else self._saved)(circuit, terms, sets)
+        if self._dense(circuit):
+            # several times faster than one instruction to Aer for each term
+            values = np.empty((len(sets), len(terms)))
+            for part, states in self._states(circuit, sets):
+                values[part] = pauli_values(states, terms)
+        else:
+            values = self._saved(circuit, terms, sets)
         return np.broadcast_to(values, (len(tally.sets), len(terms)))
 
-    def _from_states(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
-        """All values from one final state per set, several times faster than one instruction to Aer each."""
+    def _drawn(self, tally: Tally, rng: np.random.Generator) -> bool:
+        """Measure all bases on one final state per parameter set, if there is one."""
+        circuit, qubits, random = self._reduced(tally)
+        if random or not self._dense(circuit):
+            return False
+        place = {qubit: index for index, qubit in enumerate(qubits)}
+        shots = shots_of(tally.pub.precision)
+        sets = kept_columns(tally.pub.circuit, circuit, tally.sets)
+        for part, states in self._states(circuit, sets):
+            for index, (basis, needed) in enumerate(zip(tally.bases, tally.needed, strict=True)):
+                needed = needed[(needed >= part.start) & (needed < part.stop)]
+                if len(needed):
+                    letters = {place[qubit]: letter for qubit, letter in basis.letters.items()}
+                    found = state_distributions(states[needed - part.start], letters)
+                    for which, probabilities in zip(needed, found, strict=True):
+                        tally.add_counts(index, which, *drawn(probabilities, shots, rng))
+        return True
+
+    def _reduced(self, tally: Tally) -> tuple[QuantumCircuit, list[int], set[str]]:
+        """The circuit on the qubits in use, these qubits, and operations with more than one final state."""
+        circuit = self._translate(tally.pub.circuit)
+        observed = np.flatnonzero((tally.terms.x | tally.terms.z).any(axis=0)).tolist()
+        qubits = active_qubits(circuit, observed)
+        if len(qubits) < circuit.num_qubits:  # leave the idle qubits of a wide device out of the state
+            circuit = reduced_circuit(circuit, qubits)
+        circuit, random = _without_idle_resets(circuit)
+        return circuit, list(qubits), random
+
+    def _dense(self, circuit: QuantumCircuit) -> bool:
+        return circuit.num_qubits <= _DENSE.get(self._aer.options.method, -1)
+
+    def _states(self, circuit: QuantumCircuit, sets: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """The final states (B, 2^n) of the sets of each slice, which together fit into memory."""
         circuit.save_statevector()
-        values = np.empty((len(sets), len(terms)))
-        chunk = 2 ** _DENSE["statevector"] >> circuit.num_qubits
-        for start in range(0, len(sets), chunk):
-            part = slice(start, start + chunk)
+        step = 2 ** _DENSE["statevector"] >> circuit.num_qubits
+        for start in range(0, len(sets), step):
+            part = slice(start, min(start + step, len(sets)))
             saved = evolve(self._aer, circuit, circuit.parameters, sets[part])
-            values[part] = pauli_values(np.stack([one["statevector"] for one in saved]), terms)
-        return values
+            yield part, np.stack([one["statevector"] for one in saved])
 
     def _saved(self, circuit: QuantumCircuit, terms: PauliList, sets: np.ndarray) -> np.ndarray:
         """Values computed by Aer itself, if there is no state vector or a large one."""

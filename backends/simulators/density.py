@@ -16,6 +16,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_aer import AerSimulator
 
 from bondwise.backends.measurement import Tally
+from bondwise.backends.outcomes import drawn
 from bondwise.backends.primitives import Estimator
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
 from bondwise.backends.simulators.aer_runs import evolve
@@ -122,7 +123,7 @@ def _fill(tally: Tally, prepared: Prepared, shots: int | None, rng: np.random.Ge
                 if shots is None:
                     tally.add_distribution(index, start + offset, probabilities)
                 else:
-                    tally.add_counts(index, start + offset, *_draw(probabilities, shots, rng))
+                    tally.add_counts(index, start + offset, *drawn(probabilities, shots, rng))
 
 
 def outcome_distribution(state: np.ndarray, effects: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -143,10 +144,3 @@ def outcome_distribution(state: np.ndarray, effects: Mapping[int, np.ndarray]) -
         tensor = out.reshape(-1, 2**qubit, 2**qubit)
     probabilities = np.clip(tensor.real.ravel(), 0, None)
     return probabilities / probabilities.sum()
-
-
-def _draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    counts = rng.multinomial(shots, probabilities)
-    seen = np.flatnonzero(counts)
-    size = len(probabilities).bit_length() - 1
-    return (seen[:, None] >> np.arange(size)) & 1, counts[seen]
