@@ -29,6 +29,7 @@ from bondwise.backends.sampled import NativeRotations, SampledEstimator, precisi
 from bondwise.circuits import as_circuit, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
+from bondwise.runs.text import counted
 
 _SEED_TRANSPILER = 7
 
@@ -114,7 +115,8 @@ class Backend:
         circuit = as_circuit(circuit)
         if self.num_qubits is not None and circuit.num_qubits > self.num_qubits:
             raise UsageError(
-                f"the circuit has {circuit.num_qubits} qubits and {self.name} has {self.num_qubits}; "
+                f"the circuit has {counted(circuit.num_qubits, 'qubit')}"
+                f" and {self.name} has {self.num_qubits}; "
                 "choose a larger device or a smaller circuit."
             )
         if self.target is None:

@@ -18,6 +18,10 @@ from bondwise.backends.outcomes import count_words
 from bondwise.backends.primitives import DEFAULT_SHOTS, sampler_shots
 from bondwise.circuits import as_circuit, readable
 from bondwise.runs import Result, RunError, UsageError, unknown_name
+from bondwise.runs.result import html_table
+from bondwise.runs.text import counted
+
+_SHOWN = 8  # outcomes in a notebook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,15 @@ class Samples(Result):
         """
         return count_words(list(self.value.values()), self.kept)
 
+    def _repr_html_(self) -> str:
+        if self.value and next(iter(self.value.values())).ndim > 2:  # a batch
+            return super()._repr_html_()
+        ranked = Counter(self.joint_counts).most_common()
+        rows: list[tuple[object, ...]] = [(" ".join(reversed(self.value)), "count"), *ranked[:_SHOWN]]
+        if len(ranked) > _SHOWN:
+            rows.append((f"… {len(ranked) - _SHOWN} more", ""))
+        return html_table(str(self), rows)
+
     def __str__(self) -> str:
         parts = []
         for register, counts in self.counts.items():
@@ -77,7 +90,7 @@ class Samples(Result):
         most = "; ".join(parts) or "no classical registers"
         seed = "" if self.seed is None else f", seed {self.seed}"
         kept = "" if self.kept is None else f", {self.kept.sum()} kept"
-        return f"Samples: {self.shots} shots{kept}{seed}, most frequent {most}"
+        return f"Samples: {counted(self.shots, 'shot')}{kept}{seed}, most frequent {most}"
 
 
 def sample(

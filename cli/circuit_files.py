@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
 from bondwise.circuits.files.formats import SUFFIXES
-from bondwise.runs import UsageError, is_file, json_text, read_arrays
+from bondwise.runs import UsageError, is_file, json_text, read_arrays, unknown_name
+from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,8 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(
-                f"{path} has {circuit.num_parameters} free parameters; give one whose angles are bound."
+                f"{path} has {counted(circuit.num_parameters, 'free parameter')}"
+                "; give one whose angles are bound."
             )
         return circuit
     if order != "little" and path.suffix not in (".npy", ".npz"):
@@ -122,8 +124,8 @@ def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> Spars
         operator = operator_in(text, f"--observable {text[:60]!r}", num_qubits)
     if operator.num_qubits != num_qubits:
         raise UsageError(
-            f"the observable {text[:60]!r} has {operator.num_qubits} qubits and the circuit {num_qubits}; "
-            "write one letter per qubit."
+            f"the observable {text[:60]!r} has {counted(operator.num_qubits, 'qubit')} and the circuit "
+            f"{num_qubits}; write one letter per qubit."
         )
     return operator
 
@@ -174,8 +176,11 @@ def read_model(
         hamiltonian = _read_operator(model, quiet)
         require_few(hamiltonian.num_qubits)
         return hamiltonian
+    from bondwise.qml.hamiltonians.lattices import MODELS
+
+    if model.lower() not in MODELS:
+        raise unknown_name("model", model, [*MODELS, "FILE (with a Hamiltonian)"])
     if size is None:
-        qml.model_hamiltonian(model, 2)  # an unknown model is reported first
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
     lattice = qml.lattice_size(size)
     require_few(lattice if isinstance(lattice, int) else math.prod(lattice))

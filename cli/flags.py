@@ -69,7 +69,7 @@ def in_flags(message: str, flags: dict[str, str]) -> str:
         for place in range(0, len(parts), 2):
             text = re.sub(rf"(?<![\w.-]){name}=(?:True\b)?(?=[\s,;.)]|$)", flag, parts[place])
             text = re.sub(rf"(?<![\w.-]){name}=", f"{flag} ", text)
-            parts[place] = re.sub(rf"(?<![\w./-]){name}(?![\w./-])", flag, text) if "_" in name else text
+            parts[place] = re.sub(rf"(?<![\w./-]){name}(?![\w/-]|\.\w)", flag, text) if "_" in name else text
     return "".join(parts)
 
 

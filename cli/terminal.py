@@ -16,7 +16,7 @@ def show_table(
     left: Sequence[str] = (),
     sections: Sequence[int] = (),
 ) -> None:
-    """Print a table.
+    """Print a table as wide as the terminal, or of at most 80 columns; long names are continued below.
 
     Args:
         title: Text above the table.
@@ -29,17 +29,19 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        title=printable(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
     for number, column in enumerate(columns):
         first = number == 0 or column in left
-        table.add_column(printable(column), justify="left" if first else "right", no_wrap=not first)
+        table.add_column(
+            printable(column), justify="left" if first else "right", no_wrap=not first, overflow="fold"
+        )
     for number, row in enumerate(rows):
         if number in sections:
             table.add_section()
         table.add_row(*[printable(cell) for cell in row])
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(printable(title), overflow="fold")
+    console.print(table)
 
 
 def show(*lines: object) -> None:

@@ -18,6 +18,7 @@ from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, 
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
+from bondwise.runs.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +145,9 @@ class VQE:
         """
         if np.shape(parameters) != (self.circuit.num_parameters,):
             raise UsageError(
-                f"the circuit has {self.circuit.num_parameters} parameters; the angles given are of shape "
-                f"{np.shape(parameters)}, so give an array of shape ({self.circuit.num_parameters},)."
+                f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "
+                f"of shape {np.shape(parameters)}, so give an array of shape "
+                f"({self.circuit.num_parameters},)."
             )
         sampled = self.shots is not None or not self.backend.exact
         generator = torch.Generator()

@@ -16,7 +16,7 @@ import numpy as np
 from bondwise.runs.errors import UsageError
 from bondwise.runs.files import write_atomically
 from bondwise.runs.reading import one_line, read_bytes, read_json
-from bondwise.runs.text import printable
+from bondwise.runs.text import counted, printable
 
 _LONGEST, _MOST = 60, 4  # letters of a text and items of a collection in a `repr`
 
@@ -62,11 +62,11 @@ class Result:
 
     def __str__(self) -> str:
         parts = [f"{type(self).__name__}: {_with_error(self.value, self.std, self.shots)}"]
-        parts.append(f"{self.shots} shots" if self.shots else "no shots")
+        parts.append(counted(self.shots, "shot") if self.shots else "no shots")
         if self.seed is not None:
             parts.append(f"seed {self.seed}")
         if self.job_ids:
-            parts.append(f"{len(self.job_ids)} job{'s' if len(self.job_ids) > 1 else ''}")
+            parts.append(counted(len(self.job_ids), "job"))
         return ", ".join(parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -163,7 +163,7 @@ def _brief(value: Any, nested: bool = False) -> str:
     if value is None or isinstance(value, bool | int | float | complex):
         return repr(value)
     if hasattr(value, "num_qubits") and hasattr(value, "num_parameters"):
-        return f"<{kind}: {value.num_qubits} qubits, {value.num_parameters} parameters>"
+        return f"<{kind}: {counted(value.num_qubits, 'qubit')}, {counted(value.num_parameters, 'parameter')}>"
     if not isinstance(value, Mapping | Sequence):
         return f"<{kind}>"
     if nested or len(value) > _MOST:

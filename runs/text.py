@@ -47,6 +47,16 @@ def kind_of(given: object) -> str:
     return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 qubit", "2 qubits", "4,096 shots".
+
+    Args:
+        number: The number.
+        noun: Noun in the singular, whose plural ends in s.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def json_text(content: Any) -> str:
     """Convert data to JSON text, with null for NaN and infinity, which JSON does not have.
 

@@ -21,6 +21,7 @@ from qiskit.circuit import library as gates
 from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
 from bondwise.circuits.splitting import SplitCircuit, closed_kind, split
 from bondwise.runs import UsageError, real_array
+from bondwise.runs.text import counted
 
 Wires = Sequence[Any]
 
@@ -133,7 +134,7 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
         given = qml.math.shape(parameters)
         if not given or given[-1] != expected:
             raise UsageError(
-                f"the circuit has {expected} parameters and an array of shape {given} was given."
+                f"the circuit has {counted(expected, 'parameter')} and an array of shape {given} was given."
             )
         build(program, parts.angles(parameters), labels)
         qml.GlobalPhase(-qml.math.sum(parts.phases(parameters), axis=-1) - phase)

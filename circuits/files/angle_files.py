@@ -15,6 +15,7 @@ from qiskit.circuit import Parameter
 from bondwise.circuits.files.openqasm import ORDER
 from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, kind_of, one_line, read_arrays, read_json
+from bondwise.runs.text import counted
 
 
 def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
@@ -85,7 +86,8 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
         ) from error
     if values.ndim not in (1, 2) or values.shape[-1] != len(names):
         raise UsageError(
-            f"{path} holds numbers of shape {values.shape}; the circuit has {len(names)} parameters."
+            f"{path} holds numbers of shape {values.shape}; the circuit has "
+            f"{counted(len(names), 'parameter')}."
         )
     if not np.isfinite(values).all():
         raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")

@@ -18,6 +18,7 @@ from bondwise.circuits.observables.sums import Term, Word
 from bondwise.circuits.observables.terms import operator_of
 from bondwise.circuits.observables.text import operator_in
 from bondwise.runs import UsageError, kind_of
+from bondwise.runs.text import counted
 
 Observable: TypeAlias = (
     SparsePauliOp
@@ -60,7 +61,8 @@ def as_operator(given: Any, num_qubits: int | None = None, *, what: str = "obser
     operator = given if isinstance(given, SparsePauliOp) else _converted(given, num_qubits, what)
     if num_qubits is not None and operator.num_qubits != num_qubits:
         raise UsageError(
-            f"the {what} acts on {operator.num_qubits} qubits and the circuit has {num_qubits}; write "
+            f"the {what} acts on {counted(operator.num_qubits, 'qubit')}"
+            f" and the circuit has {num_qubits}; write "
             "one letter for each qubit, 'I' where nothing is measured."
         )
     if operator.coeffs.dtype == object:

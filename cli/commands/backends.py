@@ -23,9 +23,15 @@ def command(
         [
             row.name,
             row.num_qubits or "any",
-            "" if row.two_qubit_error is None else f"{row.two_qubit_error:.2%}",
+            _error(row),
             "noisy" if row.noisy else "exact",
         ]
         for row in rows
     ]
     show_table("backends", ("name", "qubits", "two-qubit error", "values"), cells, left=["values"])
+
+
+def _error(row: bondwise.backends.BackendInfo) -> str:
+    if row.two_qubit_error is not None:
+        return f"{row.two_qubit_error:.2%}"
+    return "not reported" if row.noisy and row.num_qubits != 1 else ""

@@ -15,6 +15,7 @@ from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import FileSet, UsageError, json_text, real_number, unknown_name, whole_number
+from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
     from bondwise.tn import Decomposition
@@ -188,7 +189,7 @@ def command(
         )
         show(
             *source.notes,
-            f"{found.cx_count} CX, two-qubit depth {found.depth}, {len(found.parameters)} angles",
+            f"{found.cx_count} CX, two-qubit depth {found.depth}, {counted(len(found.parameters), 'angle')}",
             found.message,
             f"files in {out.parent}: {', '.join(path.name for path in files.values())}",
         )

@@ -14,6 +14,7 @@ from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, UsageError, whole_number
+from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,12 @@ def command(
     mitigate: options.Mitigate = "none",
     shots: options.Shots = 4096,
     seed: options.Seed = 0,
-    out: options.Out = Path("runs/circuit"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the results; runs/NAME for NAME.qasm by default.", metavar="DIR"
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -53,7 +59,8 @@ def command(
     angles = circuits.read_parameters(parameters, program) if parameters else None
     if program.parameters and angles is None:
         raise UsageError(
-            f"{circuit} has {len(program.parameters)} free parameters; give them with --parameters FILE."
+            f"{circuit} has {counted(len(program.parameters), 'free parameter')}"
+            "; give them with --parameters FILE."
         )
     if angles is not None:
         import numpy as np
@@ -67,14 +74,15 @@ def command(
     observables = [read_observable(text, program.num_qubits, quiet=quiet) for text in observable or []]
     machine = backends.get_backend(backend)
     result = envelope(settings) | {"circuit": str(circuit), "backend": backend, "seed": seed}
-    with RunFolder(out, overwrite=overwrite) as folder:
+    with RunFolder(out or Path("runs") / circuit.stem, overwrite=overwrite) as folder:
         if observables:
             bare = circuits.without_measurements(program)
             result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
             result["observables"] = observable
         else:
             samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
-            result |= {"counts": samples.counts, "shots": samples.shots, "job_ids": list(samples.job_ids)}
+            result |= {"counts": samples.counts, "joint_counts": samples.joint_counts}
+            result |= {"shots": samples.shots, "job_ids": list(samples.job_ids)}
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)
@@ -84,7 +92,7 @@ def command(
         if observables:
             _show_values(result)
         else:
-            _show_counts(result["counts"])
+            _show_counts(result)
         notes = list(result.get("notes", []))
         if angles is not None:
             names = result["parameters"]
@@ -138,21 +146,28 @@ def _show_values(result: dict[str, Any]) -> None:
         for name, value, std in zip(result["observables"], values, errors, strict=True):
             error = "no shots" if not result["shots"] else "unknown" if std is None else f"{std:.6f}"
             rows.append([*([index] if batch else []), name, f"{value:.6f}", error])
-    title = f"expectation values on {result['backend']}, {result['shots']:,} shots"
+    how = counted(result["shots"], "shot") if result["shots"] else "exact"
+    title = f"expectation values on {result['backend']}, {how}"
     show_table(
         title, [*(["angles"] if batch else []), "observable", "value", "± std"], rows, left=["observable"]
     )
 
 
-def _show_counts(counts: dict[str, Any]) -> None:
-    batch = any(isinstance(outcomes, list) for outcomes in counts.values())
+def _show_counts(result: dict[str, Any]) -> None:
+    counts, joint = result["counts"], result["joint_counts"]
+    batch = isinstance(joint, list)
+    if len(counts) > 1:  # as Qiskit prints them: the last register first
+        counts = counts | {" ".join(reversed(counts)): joint}
     rows: list[list[object]] = []
+    sections = []
     for register, sets in counts.items():
+        sections.append(len(rows))
         for index, outcomes in enumerate(sets if batch else [sets]):
             before = [index, register] if batch else [register]
             ranked = sorted(outcomes.items(), key=lambda item: -item[1])
-            rows += [[*before, outcome, count] for outcome, count in ranked[:SHOWN]]
+            rows += [[*before, outcome, f"{count:,}"] for outcome, count in ranked[:SHOWN]]
             if len(ranked) > SHOWN:
                 rows.append([*before, f"… {len(ranked) - SHOWN} more", ""])
     columns = [*(["angles"] if batch else []), "register", "outcome", "count"]
-    show_table("counts", columns, rows, left=["register", "outcome"])
+    title = f"counts on {result['backend']}, {counted(result['shots'], 'shot')}"
+    show_table(title, columns, rows, left=["register", "outcome"], sections=sections[1:])

@@ -27,6 +27,7 @@ from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.documents.trace import Trace
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
+from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,8 @@ def command(
     machine = backends.get_backend(backend)
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
-            f"the Hamiltonian has {hamiltonian.num_qubits} qubits, {machine.name} {machine.num_qubits}; "
+            f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
+            f"{machine.num_qubits}; "
             "choose a larger backend (`bondwise backends` lists them)."
         )
     if mitigate is None:

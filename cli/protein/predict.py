@@ -18,6 +18,7 @@ from bondwise.cli.protein.files import predictions_csv, require_free
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import UsageError, read_json, unknown_name, write_atomically
+from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +150,7 @@ def _print(result: dict[str, Any], backend: str | None, mitigate: str) -> None:
         show_table(f"{mark}{result['proteins']} proteins", ("values", "accuracy ± std", "MCC", "AUROC"), rows)
     if backend is not None:
         show(
-            f"{result['circuits']:,} circuits, {result['shots']:,} shots in total; "
+            f"{counted(result['circuits'], 'circuit')}, {counted(result['shots'], 'shot')} in total; "
             f"probabilities differ from exact ones by at most {result['largest_difference']:.3f}"
         )
     show(*result["notes"])

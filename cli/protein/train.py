@@ -18,6 +18,7 @@ from bondwise.cli.protein.trials import BASELINES, MODELS, Trial, baseline, fit,
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.qml import protein
 from bondwise.runs import RunFolder, Stopped, real_number, unknown_name
+from bondwise.runs.text import counted
 
 CHECKPOINT = "checkpoint.safetensors"
 _COLUMNS = ("model", "parameters", "valid", "test ± std", "MCC", "AUROC")
@@ -122,7 +123,7 @@ def _hardware(trial: Trial, data: Splits) -> str:
     import numpy as np
 
     model = trial.model
-    said = f"{trial.name}: {trial.parameters:,} parameters, {model.num_qubits} qubits"
+    said = f"{trial.name}: {trial.parameters:,} parameters, {counted(model.num_qubits, 'qubit')}"
     if model.legal_on_hardware:
         return f"{said}, legal on hardware: nothing is post-selected."
     median = np.median(model.log10_postselection(data.test.sequences))

@@ -119,3 +119,19 @@ def test_counts_are_made_once() -> None:
     samples = sample(several_registers(1), shots=100, seed=1)
     assert samples.counts is samples.counts
     assert samples.joint_counts is samples.joint_counts
+
+
+def test_notebooks_show_the_most_frequent_outcomes():
+    samples = sample(several_registers(1), shots=100, seed=1)
+    shown = samples._repr_html_()
+    most = max(samples.joint_counts, key=samples.joint_counts.__getitem__)
+    assert f">{most}</th><td style='text-align:left'>{samples.joint_counts[most]}</td>" in shown
+    assert "0x" not in repr(samples)
+    rng = np.random.default_rng(0)
+    many = Samples(value={"<c>": rng.integers(2, size=(1000, 9), dtype=np.uint8)}, shots=1000)
+    shown = many._repr_html_()
+    assert f"… {len(many.joint_counts) - 8} more" in shown
+    assert "&lt;c&gt;" in shown
+    assert "<c>" not in shown
+    batch = Samples(value={"c": np.zeros((2, 5, 1), dtype=np.uint8)}, shots=10)
+    assert "{&#x27;c&#x27;: &lt;uint8 (2, 5, 1)&gt;}" in batch._repr_html_()

@@ -73,7 +73,7 @@ def test_a_parameter_that_compiling_removes_still_counts() -> None:
         (Z0, [[0.1, 0.2], [0.3, float("nan")]], r"parameters\[1, 1\] is nan"),
         (Z0, [float("inf"), 0], r"parameters\[0\] is inf"),
         (Z0, ["x", "y"], "not numbers"),
-        (SparsePauliOp("Z"), [0, 0], "1 qubits and the circuit has 2"),
+        (SparsePauliOp("Z"), [0, 0], "1 qubit and the circuit has 2"),
         ([Z0, SparsePauliOp("ZZZ")], [0, 0], "3 qubits and the circuit has 2"),
         (SparsePauliOp("ZZ", 1j), [0, 0], "not Hermitian"),
         (3.0, [0, 0], "SparsePauliOp"),

@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
 from bondwise.runs import UsageError, progress_bar, random_generator, real_array, real_number, whole_number
+from bondwise.runs.text import counted
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
@@ -93,7 +94,10 @@ def fit(
     matrices = GateMatrices(circuit)
     target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     if target.sites != circuit.num_qubits:
-        raise UsageError(f"the circuit has {circuit.num_qubits} qubits and the state {target.sites} sites.")
+        raise UsageError(
+            f"the circuit has {counted(circuit.num_qubits, 'qubit')} and the state "
+            f"{counted(target.sites, 'site')}."
+        )
     contraction = _contraction(target, matrices, max_bond)
     enough = -np.log1p(-(infidelity or _EXACT))
     losses = [_loss(contraction, matrices, start) for start in starts]

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 from bondwise.circuits import refuse_variables
 from bondwise.circuits.expressions import affine
 from bondwise.runs import UsageError
+from bondwise.runs.text import counted
 from bondwise.tn.states.circuit_state import in_order
 
 _WORDS = {"rx": "X", "ry": "Y", "rz": "Z", "p": "Z", "rxx": "XX", "ryy": "YY", "rzz": "ZZ", "rzx": "XZ"}
@@ -196,7 +197,7 @@ class _Angles:
 def _unrolled(circuit: QuantumCircuit) -> QuantumCircuit:
     """The circuit in fixed gates and rotations of one or two qubits."""
     if circuit.num_qubits < 2:
-        raise UsageError(f"the circuit has {circuit.num_qubits} qubits; give one on at least 2.")
+        raise UsageError(f"the circuit has {counted(circuit.num_qubits, 'qubit')}; give one on at least 2.")
     refuse_variables(circuit)
     plain = in_order(circuit)
     for step in plain.data:

@@ -10,6 +10,7 @@ from qiskit.quantum_info import Operator, Statevector
 
 from bondwise.circuits import refuse_variables, without_measurements
 from bondwise.runs import UsageError
+from bondwise.runs.text import counted
 from bondwise.tn.states.chains import Tensors, compress, inner, site_tensors
 from bondwise.tn.states.imported_quimb import import_quimb
 from bondwise.tn.states.networks import chain_arrays
@@ -48,7 +49,8 @@ def circuit_tensors(circuit: QuantumCircuit, max_bond: int) -> tuple[Tensors, fl
     """
     if circuit.num_parameters:
         raise UsageError(
-            f"the circuit has {circuit.num_parameters} free parameters; bind them with assign_parameters."
+            f"the circuit has {counted(circuit.num_parameters, 'free parameter')}"
+            "; bind them with assign_parameters."
         )
     refuse_variables(circuit)
     plain = in_order(circuit)

@@ -194,7 +194,7 @@ def test_wrong_numbers_of_parameters_and_wires():
     circuit = QuantumCircuit(2)
     circuit.rx(Parameter("x"), 0)
     ansatz = to_pennylane(circuit)
-    with pytest.raises(UsageError, match=r"1 parameters and an array of shape \(3,\)"):
+    with pytest.raises(UsageError, match=r"1 parameter and an array of shape \(3,\)"):
         ansatz([1.0, 2.0, 3.0])
     with pytest.raises(UsageError, match="2 qubits and 1 wires"):
         ansatz([1.0], wires=["a"])

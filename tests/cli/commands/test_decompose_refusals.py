@@ -108,7 +108,7 @@ def write_bad_files(folder):
         (("letters.npz",), "letters.npz: site 0 is <U1"),
         (("bad.txt",), "bad.txt, line 2: '2' is not 0 or 1"),
         (("ragged.csv",), "ragged.csv, line 2"),
-        (("free.qpy",), "free.qpy has 1 free parameters"),
+        (("free.qpy",), "free.qpy has 1 free parameter;"),
         (("reset.qpy",), "reset"),
         (("broken.qasm",), "cannot be read as a circuit"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter
+from qiskit.primitives import StatevectorSampler
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 from bondwise.circuits import read_circuit, read_parameters
@@ -35,6 +36,27 @@ def test_counts_of_a_qasm_file(bondwise, bell, tmp_path, version):
     again = bondwise("run", "bell.qasm", "--out", "out")
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
+
+
+def test_counts_of_several_registers_are_joint_too(bondwise, tmp_path, monkeypatch):
+    """Keys as Qiskit prints them: the last register first."""
+    circuit = QuantumCircuit(QuantumRegister(3), ClassicalRegister(2, "c"), ClassicalRegister(1, "d"))
+    circuit.x([0, 2])
+    circuit.h(1)
+    circuit.cx(1, 2)
+    circuit.measure(range(3), range(3))
+    (tmp_path / "several.qasm").write_text(qasm3.dumps(circuit))
+    monkeypatch.setenv("COLUMNS", "80")
+    done = bondwise("run", "several.qasm", "--shots", 1000)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "runs" / "several" / "result.json").read_text())
+    expected = StatevectorSampler(seed=1).run([circuit], shots=1000).result()[0].join_data().get_counts()
+    joint = {word[0] + " " + word[1:] for word in expected}
+    assert result["joint_counts"].keys() == joint == {"1 01", "0 11"}
+    assert result["counts"]["d"] == {word[0]: count for word, count in result["joint_counts"].items()}
+    assert "counts on statevector, 1,000 shots" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["d", "c", "1", "01", f"{result['joint_counts']['1 01']:,}"] in lines
 
 
 @pytest.mark.parametrize(("version", "size"), [(2, 1), (3, 3)])
@@ -69,7 +91,7 @@ def test_values_of_a_qpy_file(bondwise, tmp_path):
     )
     bare = bondwise(*words, "--out", "other")
     assert bare.returncode == 2
-    assert "1 free parameters" in bare.stderr
+    assert "1 free parameter;" in bare.stderr
     assert not (tmp_path / "other").exists()
 
 
@@ -155,6 +177,7 @@ def test_measured_circuit_without_gates_has_exact_values(bondwise, tmp_path):
     (tmp_path / "m.qasm").write_text(qasm3.dumps(circuit))
     done = bondwise("run", "m.qasm", "--observable", "ZZ", "--shots", 0)
     assert done.returncode == 0, done.stderr
+    assert "expectation values on statevector, exact" in done.stdout
     assert "no shots" in done.stdout
 
 
@@ -293,7 +316,8 @@ def test_backends(bondwise):
     assert rows["fake:torino"]["num_qubits"] == 133
     assert 0 < rows["fake:torino"]["two_qubit_error"] < 0.1
     assert not rows["statevector"]["noisy"]
-    assert "fake:torino" in bondwise("backends").stdout
+    shown = bondwise("backends").stdout
+    assert ["fake:kyoto", "127", "not", "reported", "noisy"] in [line.split() for line in shown.splitlines()]
 
 
 def test_version_and_help(bondwise):

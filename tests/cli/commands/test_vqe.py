@@ -41,8 +41,11 @@ def test_result(finished):
     folder, printed = finished
     result = json.loads((folder / "result.json").read_text())
     assert result["schema"] == 2
-    assert result["settings"]["max_bond"] == 2
-    assert result["settings"]["learning_rate"] is None
+    assert result["settings"] | {"hamiltonian": ""} == {
+        **{"model": "heisenberg", "size": 4, "periodic": False, "max_bond": 2, "layers": 1, "extend": 1},
+        **{"start": "mps", "steps": 8, "optimizer": "lbfgs", "learning_rate": None, "shots": 500},
+        **{"backend": "fake:manila", "mitigate": "exponential", "seed": 3, "hamiltonian": ""},
+    }
     assert result["seed"] == 3
     assert result["versions"].keys() >= {"bondwise", "qiskit", "torch", "quimb"}
     assert result["exact_energy"] == pytest.approx(-1.6160254037844386)  # -(3 + 2√3)/4
@@ -164,6 +167,18 @@ def test_infidelity_is_to_the_whole_ground_level(bondwise):
     assert all(stage["infidelity"] < 5e-3 for stage in near)
 
 
+def test_training_that_threw_its_start_away_says_so(bondwise):
+    words = ("vqe", "--size", 4, "--max-bond", 8, "--layers", 2, "--optimizer", "adam", "--steps", 2)
+    done = bondwise(*words, *NO_DEVICE, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    stages = {stage["name"]: stage["energy"] for stage in result["stages"]}
+    assert stages["MPS start, trained"] == stages["MPS start"]
+    (said,) = [note for note in result["notes"] if "did not improve on its start" in note]
+    assert said.startswith("MPS start: all 2 steps were taken; ")
+    assert said.endswith("try L-BFGS or a smaller learning rate.")
+
+
 def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
     words = (*SMALL, *NO_DEVICE, "--optimizer", "sgd", "--learning-rate", 1.7e308, "--quiet", "--json")
     done = bondwise(*words, "--steps", 30)
@@ -181,6 +196,10 @@ def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", -3), "size '-3' is not a lattice"),
         (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
         (("--model", "h" * 300, "--size", 4), "unknown model"),
+        (("--model", "nope"), "Known: FILE (with a Hamiltonian), heisenberg, ising, xxz"),
+        (("--model", "heis"), "Did you mean 'heisenberg'"),
+        (("--model", "heisenberg", "--size", 4, "--backend", "aer:mps"), "'aer:matrix_product_state'"),
+        (("--model", "heisenberg", "--size", 4, "--mitigate", "exp"), "Did you mean 'exponential'"),
         (("--model", "heisenberg", "--size", 4, "--seed", -1), "--seed"),
         (("--model", "heisenberg", "--size", 4, "--max-bond", 0), "--max-bond is 0"),
         (("--model", "heisenberg", "--size", 4, "--backend", "statvector"), "Did you mean 'statevector'"),
