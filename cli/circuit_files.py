@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
-from bondwise.circuits.files.formats import SUFFIXES
+from bondwise.circuits.files.formats import is_circuit_file
 from bondwise.runs import UsageError, is_file, json_text, read_arrays, unknown_name
 from bondwise.runs.text import counted
 
@@ -48,7 +48,7 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
     """
     if not is_file(path):
         raise UsageError(f"there is no file {path}; {_STATES}.")
-    if path.suffix.lower() in SUFFIXES:
+    if is_circuit_file(path):
         circuit = circuits.read_circuit(path)
         if circuit.num_parameters:
             raise UsageError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,49 +18,29 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitError, Delay, Operation, ParameterVectorElement
 from qiskit.circuit import library as gates
 
+from bondwise.backends.pennylane.pairs import FIXED, ROTATIONS
 from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
+from bondwise.circuits.files.formats import is_circuit_file
 from bondwise.circuits.splitting import SplitCircuit, closed_kind, split
 from bondwise.runs import UsageError, real_array
 from bondwise.runs.text import counted
 
 Wires = Sequence[Any]
 
+
+def _rotation(operator: type[Operator], angle: Any, wires: Wires) -> list[Operator]:
+    return [operator(angle, wires)]
+
+
 _ROTATIONS: dict[type, Callable[[Any, Wires], list[Operator]]] = {
-    gates.RXGate: lambda angle, w: [qml.RX(angle, w)],
-    gates.RYGate: lambda angle, w: [qml.RY(angle, w)],
-    gates.RZGate: lambda angle, w: [qml.RZ(angle, w)],
-    gates.PhaseGate: lambda angle, w: [qml.PhaseShift(angle, w)],
-    gates.RXXGate: lambda angle, w: [qml.IsingXX(angle, w)],
-    gates.RYYGate: lambda angle, w: [qml.IsingYY(angle, w)],
-    gates.RZZGate: lambda angle, w: [qml.IsingZZ(angle, w)],
     gates.RZXGate: lambda angle, w: [qml.Hadamard(w[1]), qml.IsingZZ(angle, w), qml.Hadamard(w[1])],
-    gates.CPhaseGate: lambda angle, w: [qml.ControlledPhaseShift(angle, w)],
-    gates.CRXGate: lambda angle, w: [qml.CRX(angle, w)],
-    gates.CRYGate: lambda angle, w: [qml.CRY(angle, w)],
-    gates.CRZGate: lambda angle, w: [qml.CRZ(angle, w)],
+    **{gate: partial(_rotation, operator) for gate, operator in ROTATIONS.items()},
 }
 _FIXED: dict[type, Callable[[Wires], Operator]] = {
-    gates.IGate: qml.Identity,
-    gates.XGate: qml.PauliX,
-    gates.YGate: qml.PauliY,
-    gates.ZGate: qml.PauliZ,
-    gates.HGate: qml.Hadamard,
-    gates.SGate: qml.S,
     gates.SdgGate: lambda w: qml.adjoint(qml.S(w)),
-    gates.TGate: qml.T,
     gates.TdgGate: lambda w: qml.adjoint(qml.T(w)),
-    gates.SXGate: qml.SX,
     gates.SXdgGate: lambda w: qml.adjoint(qml.SX(w)),
-    gates.CXGate: qml.CNOT,
-    gates.CYGate: qml.CY,
-    gates.CZGate: qml.CZ,
-    gates.CHGate: qml.CH,
-    gates.SwapGate: qml.SWAP,
-    gates.iSwapGate: qml.ISWAP,
-    gates.ECRGate: qml.ECR,
-    gates.CCXGate: qml.Toffoli,
-    gates.CCZGate: qml.CCZ,
-    gates.CSwapGate: qml.CSWAP,
+    **FIXED,
 }
 
 
@@ -83,8 +63,8 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
     """Translate a circuit or an observable to PennyLane.
 
     Args:
-        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), or an
-            observable as for `estimate`.
+        source: A circuit of gates with a matrix or a definition (barriers and delays are left out), the path
+            of its file, or an observable as for `estimate`.
 
     Returns:
         For a circuit, a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` are
@@ -111,7 +91,7 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
         >>> print(round(float(value()), 12))
         1.0
     """
-    if is_observable(source):
+    if is_observable(source) and not is_circuit_file(source):
         operator = as_operator(source)
         if operator.coeffs.imag.any():  # rounding errors, or not an observable
             operator = hermitian(operator)

@@ -11,6 +11,11 @@ _VERSIONS = {".qasm": 3, ".qasm3": 3, ".qasm2": 2}  # of OpenQASM, when written;
 SUFFIXES = (".qpy", *_VERSIONS)
 
 
+def is_circuit_file(given: object) -> bool:
+    """Whether an object is a path with the ending of a circuit's file."""
+    return isinstance(given, str | os.PathLike) and Path(given).suffix.lower() in SUFFIXES
+
+
 def circuit_format(path: str | os.PathLike[str], qasm: int | None = None) -> int | None:
     """The version of OpenQASM that a path stands for; None for QPY.
 

@@ -5,7 +5,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
-from bondwise.backends import estimate, sample
+from bondwise.backends import estimate, sample, to_pennylane
 from bondwise.circuits import as_circuit, read_circuit, write_circuit
 from bondwise.runs import UsageError
 from bondwise.tn import fit
@@ -141,6 +141,7 @@ def test_a_path_stands_for_the_circuit_in_it(tmp_path):
         path = write_circuit(circuit, tmp_path / name)
         for given in (path, str(path)):
             assert as_circuit(given) == circuit
+            assert to_pennylane(given).__name__
             assert estimate(given, "ZZ").value == pytest.approx(1.0)
             assert estimate(given, "IZ").value == pytest.approx(np.cos(0.3))
             assert sum(sample(given, shots=20, seed=0).counts["meas"].values()) == 20
