@@ -2,7 +2,8 @@
 
 An angle is a Qiskit `ParameterExpression`. Nearly all are affine, angle = Σ cᵢ θᵢ + b; for these, one gather
 and one multiplication serve the whole circuit. The others (`theta * phi`, `theta.sin()`) are computed
-operation by operation. Either way, torch or autograd can differentiate the angles.
+operation by operation. Either way, torch or autograd can differentiate the angles. Tensors of torch are
+handled by torch itself, everything else by PennyLane, which takes seconds to import.
 """
 
 from __future__ import annotations
@@ -12,35 +13,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pennylane as qml
 import torch
 from qiskit.circuit import Parameter, ParameterExpression
 
 from bondwise.circuits.expressions import affine, operation
 from bondwise.runs import UsageError
 
-_UNARY: dict[str, Callable[[Any], Any]] = {
-    "SIN": qml.math.sin,
-    "COS": qml.math.cos,
-    "TAN": qml.math.tan,
-    "ASIN": qml.math.arcsin,
-    "ACOS": qml.math.arccos,
-    "ATAN": qml.math.arctan,
-    "EXP": qml.math.exp,
-    "LOG": qml.math.log,
-    "ABS": qml.math.abs,
-    "SIGN": qml.math.sign,
-    "CONJ": qml.math.conj,
-}
+_UNARY = {
+    "SIN": "sin", "COS": "cos", "TAN": "tan", "ASIN": "arcsin", "ACOS": "arccos", "ATAN": "arctan",
+    "EXP": "exp", "LOG": "log", "ABS": "abs", "SIGN": "sign", "CONJ": "conj",
+}  # fmt: skip
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "ADD": operator.add,
     "SUB": operator.sub,
     "MUL": operator.mul,
     "DIV": operator.truediv,
-    "POW": operator.pow,
+    "POW": lambda left, right: _power(left, right),
     "RSUB": lambda left, right: right - left,
     "RDIV": lambda left, right: right / left,
-    "RPOW": lambda left, right: right**left,
+    "RPOW": lambda left, right: _power(right, left),
 }
 
 
@@ -81,6 +72,9 @@ class Angles:
         self._affine: list[Any] = [columns, scales, np.array([offset for _, offset in rows])]
         self._torch = [torch.from_numpy(array) for array in self._affine]
         self._order = np.argsort(plain + curved)
+        self._are_parameters = not curved and width == 1 and bool((scales == 1).all())
+        self._are_parameters = self._are_parameters and not self._affine[2].any()
+        self._are_all = self._are_parameters and columns[:, 0].tolist() == list(range(len(parameters)))
         self.count = len(expressions)
 
     def __call__(self, parameters: Any) -> Any:
@@ -92,18 +86,26 @@ class Angles:
 
         Returns:
             The angles, of the same kind and of shape (*batch, G).
+
+        Raises:
+            UsageError: If an expression that is not affine is complex or not finite for these parameters.
         """
         columns, slopes, offsets = self._affine
         if isinstance(parameters, torch.Tensor):
             columns, slopes, offsets = self._torch  # converted once
+        if self._are_all:  # the most common case: nothing to do
+            return parameters
+        if self._are_parameters:
+            return parameters[..., columns[:, 0]]
         if columns.shape[1] == 1:  # the common case, without the sum over one element
             values = parameters[..., columns[:, 0]] * slopes[:, 0] + offsets
         else:
-            values = qml.math.sum(parameters[..., columns] * slopes, axis=-1) + offsets
+            values = _functions(parameters).sum(parameters[..., columns] * slopes, axis=-1) + offsets
         if not self._curved:
             return values
-        curved = qml.math.stack([function(parameters) for function in self._curved], axis=-1)
-        return qml.math.concatenate([values, curved], axis=-1)[..., self._order]
+        math = _functions(parameters)
+        curved = math.stack([function(parameters) for function in self._curved], axis=-1)
+        return math.concatenate([values, curved], axis=-1)[..., self._order]
 
 
 def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> Callable[[Any], Any]:
@@ -119,6 +121,7 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
         )
 
     def evaluate(parameters: Any) -> Any:
+        math = _functions(parameters)
         stack: list[Any] = []
 
         def operand(given: Any) -> Any:
@@ -128,7 +131,7 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
 
         for name, left, right in program:
             if name in _UNARY:
-                stack.append(_UNARY[name](operand(left)))
+                stack.append(getattr(math, _UNARY[name])(operand(left)))
             else:
                 second = operand(right)  # of two previous results, the later is the right operand
                 stack.append(_BINARY[name](operand(left), second))
@@ -137,10 +140,35 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
     return evaluate
 
 
+def _power(base: Any, exponent: Any) -> Any:
+    # the power of a negative number is complex, and may be real again later, as in |(-1.5)^a|
+    return (complex(base) if isinstance(base, float | int) and base < 0 else base) ** exponent
+
+
 def _real_values(values: Any, expression: ParameterExpression) -> Any:
-    if "complex" not in qml.math.get_dtype_name(values):
+    math = _functions(values)
+    if isinstance(values, torch.Tensor):
+        known: Any = values.detach().cpu().resolve_conj().numpy()
+    elif isinstance(values, np.ndarray | np.number) or "complex" in math.get_dtype_name(values):
+        known = math.toarray(values)
+    else:  # a box of autograd, whose numbers may not be known yet
         return values
-    real, imaginary = qml.math.real(values), qml.math.toarray(qml.math.imag(values))
-    if np.any(np.abs(imaginary) > 1e-12 * (1 + np.abs(qml.math.toarray(real)))):
+    if not np.isfinite(known).all():
+        raise UsageError(
+            f"the angle '{expression}' is not a finite real number for these parameters; change them or the "
+            "expression."
+        )
+    if not np.iscomplexobj(known):
+        return values
+    if np.any(np.abs(known.imag) > 1e-12 * (1 + np.abs(known.real))):
         raise UsageError(f"the angle '{expression}' is complex; gate angles are real numbers in radians.")
-    return real
+    return math.real(values)
+
+
+def _functions(values: Any) -> Any:
+    """The module whose functions take these values."""
+    if isinstance(values, torch.Tensor):
+        return torch
+    import pennylane
+
+    return pennylane.math

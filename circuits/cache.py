@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeVar, cast
 
@@ -23,7 +23,8 @@ class CircuitCache(Generic[T]):
 
     def __init__(self, size: int = 64) -> None:
         self._size = size
-        self._entries: OrderedDict[Hashable, T] = OrderedDict()
+        self._entries: dict[Hashable, _Entry[T]] = {}
+        self._clock = 0
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,22 +47,29 @@ class CircuitCache(Generic[T]):
             return make()
         try:
             registers = tuple((type(r), r.name, tuple(r)) for r in (*circuit.qregs, *circuit.cregs))
-            key = content(circuit), registers, tuple(circuit.qubits), tuple(circuit.clbits), extra
+            bits = tuple(circuit.qubits), tuple(circuit.clbits)
+            key = content(circuit, numbered=False), registers, bits, extra
         except UnknownContent:
             return make()
         with self._lock:
-            found = key in self._entries
-            if found:
-                self._entries.move_to_end(key)
-                entry = self._entries[key]
-        if found:
-            return _named(entry, circuit)
+            found = self._entries.get(key)  # a single look at the long key
+            self._clock += 1
+            if found is not None:
+                found.used = self._clock
+        if found is not None:
+            return _named(found.value, circuit)
         entry = make()  # outside the lock: two threads may both make it, but neither waits for others
         with self._lock:
-            self._entries[key] = entry
-            while len(self._entries) > self._size:
-                self._entries.popitem(last=False)
+            self._entries[key] = _Entry(entry, self._clock)
+            if len(self._entries) > self._size:
+                del self._entries[min(self._entries, key=lambda one: self._entries[one].used)]
         return entry
+
+
+@dataclass
+class _Entry(Generic[T]):
+    value: T
+    used: int  # the clock of the cache at its last use
 
 
 def _named(entry: T, circuit: QuantumCircuit) -> T:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.circuit import (
+    AnnotatedOperation,
     Barrier,
     CircuitError,
     ClassicalRegister,
@@ -26,6 +27,7 @@ from qiskit.circuit import (
     Measure,
     Parameter,
     ParameterExpression,
+    ParameterVectorElement,
     Reset,
 )
 from qiskit.circuit.library import UnitaryGate
@@ -34,6 +36,7 @@ from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError
 
 _Places: TypeAlias = dict[Any, int]
+_PLAIN = (float, ParameterVectorElement, Parameter)  # what nearly all angles are
 
 
 class UnknownContent(UsageError):
@@ -71,7 +74,11 @@ def fingerprint(circuit: QuantumCircuit) -> str:
 
 
 def content(
-    circuit: QuantumCircuit, qubits: _Places | None = None, clbits: _Places | None = None
+    circuit: QuantumCircuit,
+    qubits: _Places | None = None,
+    clbits: _Places | None = None,
+    *,
+    numbered: bool = True,
 ) -> Hashable:
     """Nested tuples, equal for two circuits only if their operations are; parameters stay objects.
 
@@ -79,6 +86,8 @@ def content(
         circuit: The circuit.
         qubits: Number of each qubit; None for its index.
         clbits: Number of each classical bit; None for its index.
+        numbered: Whether the qubits of gates are given by these numbers or by the objects themselves, which
+            is faster.
 
     Raises:
         UnknownContent: If the circuit has classical variables, or an operation whose content cannot be read.
@@ -90,13 +99,14 @@ def content(
         clbits = {bit: index for index, bit in enumerate(circuit.clbits)}
     steps: list[Hashable] = []
     for step in circuit.data:
-        wires = tuple([qubits[bit] for bit in step.qubits])
+        wires = tuple([qubits[bit] for bit in step.qubits]) if numbered else step.qubits
         if step.is_standard_gate():  # described by its name, label and numbers
-            params = step.params
-            steps.append((step.name, step.label, tuple(map(_value, params)) if params else (), wires))
+            params = [one if type(one) in _PLAIN else _value(one) for one in step.params]
+            steps.append((step.name, step.label, tuple(params), wires))
             continue
         bits = tuple([clbits[bit] for bit in step.clbits])
         if isinstance(step.operation, ControlFlowOp):
+            wires = tuple([qubits[bit] for bit in step.qubits])
             steps.append(_branches(step.operation, wires, bits, clbits))
         else:
             steps.append((_operation(step.operation), wires, bits))
@@ -105,6 +115,8 @@ def content(
 
 def _operation(operation: Any) -> Hashable:
     kind = type(operation)
+    if kind is AnnotatedOperation:
+        return "annotated", _operation(operation.base_op), repr(operation.modifiers)
     definition: QuantumCircuit | None = None
     try:
         values = tuple(map(_value, operation.params))

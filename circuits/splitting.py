@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitError, ControlFlowOp, Delay, Operation, ParameterExpression, ParameterVector
+from qiskit.circuit import (
+    AnnotatedOperation,
+    CircuitError,
+    ControlFlowOp,
+    Delay,
+    Operation,
+    ParameterExpression,
+    ParameterVector,
+)
 from qiskit.circuit.library import (
     CPhaseGate,
     CRXGate,
@@ -34,6 +42,7 @@ from qiskit.circuit.library import (
 
 from bondwise.circuits.angles import Angles
 from bondwise.circuits.cache import CircuitCache
+from bondwise.circuits.composites import in_gates
 from bondwise.runs import UsageError
 
 CONTROLLED_ROTATIONS = frozenset({CRXGate, CRYGate, CRZGate})
@@ -102,7 +111,7 @@ class _Splitter:
         self._angles: list[ParameterExpression] = []
         self._phases: list[ParameterExpression | float] = [circuit.global_phase]
         for step in circuit.data:
-            self._add(step.operation, step.qubits, step.clbits)
+            self._add(_operation(step), step.qubits, step.clbits)
 
     def result(self) -> SplitCircuit:
         circuit = self._source.copy_empty_like()
@@ -118,7 +127,7 @@ class _Splitter:
         params: Any = getattr(operation, "params", ())
         kind = closed_kind(operation)
         kind = _OLD_NAMES.get(kind, kind)
-        if not any(map(is_free, params)):
+        if not any(map(is_free, params)) and not isinstance(operation, AnnotatedOperation):
             self._steps.append((operation, qubits, clbits))
         elif isinstance(operation, Delay):
             raise UsageError(
@@ -141,14 +150,20 @@ class _Splitter:
         elif kind is GlobalPhaseGate:
             self._phases.append(params[0])
         else:
-            definition = _definition(operation, inside)
+            definition = definition_of(operation)
+            if definition is None:
+                raise UsageError(
+                    f"gate '{operation.name}'{inside} has free parameters and neither a gradient rule nor a "
+                    "definition in gates that have one; write it with rx, ry, rz, p, u, rxx, ryy, rzz, rzx, "
+                    "cp, crx, cry or crz."
+                )
             self._phases.append(definition.global_phase)
             place = dict(zip(definition.qubits, qubits, strict=True))
             place |= dict(zip(definition.clbits, clbits, strict=True))
             for step in definition.data:
                 wires = [place[bit] for bit in step.qubits]
                 bits = [place[bit] for bit in step.clbits]
-                self._add(step.operation, wires, bits, inside or f" (inside '{operation.name}')")
+                self._add(_operation(step), wires, bits, inside or f" (inside '{operation.name}')")
 
     def _rotate(self, kind: Any, angle: ParameterExpression | float, qubits: Any) -> None:
         if is_free(angle):
@@ -158,15 +173,25 @@ class _Splitter:
             self._steps.append((kind(float(angle)), qubits, ()))
 
 
-def _definition(operation: Operation, inside: str) -> QuantumCircuit:
+def definition_of(operation: Operation) -> QuantumCircuit | None:
+    """The gates that an operation is made of, with the modifiers of an annotated one; None if unknown."""
     try:
-        definition = None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
+        if isinstance(operation, AnnotatedOperation):
+            alone = QuantumCircuit(operation.num_qubits)
+            alone.append(operation, alone.qubits)
+            written = in_gates(alone)
+            return None if written is alone else written
+        return None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
     except (CircuitError, TypeError):  # some definitions cannot be made with free parameters
-        definition = None
-    if definition is None:
-        raise UsageError(
-            f"gate '{operation.name}'{inside} has free parameters and neither a gradient rule nor a "
-            "definition in gates that have one; write it with rx, ry, rz, p, u, rxx, ryy, rzz, rzx, cp, crx, "
-            "cry or crz."
-        )
-    return definition
+        return None
+
+
+def _operation(step: Any) -> Any:
+    """The operation of a step with the numbers that Qiskit runs.
+
+    Those of a standard gate are copied when it is appended; later changes of the Python object do nothing.
+    """
+    operation = step.operation
+    if step.is_standard_gate() and list(operation.params) != step.params:
+        return operation.base_class(*step.params, label=step.label)
+    return operation

@@ -22,7 +22,7 @@ from qiskit.circuit import Barrier, CircuitError, Delay, Operation, ParameterVec
 from qiskit.circuit import library as gates
 
 from bondwise.backends.gradients.sweeps import carry_back, multiply, multiply_wide, sweep
-from bondwise.circuits.splitting import SplitCircuit, closed_kind
+from bondwise.circuits.splitting import SplitCircuit, closed_kind, definition_of
 from bondwise.runs import UsageError
 
 _X, _Y, _Z = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1])
@@ -189,7 +189,7 @@ class Blocks:
             self._phase += float(operation.params[0])
         elif (matrix := _matrix(operation)) is not None:
             yield matrix, qubits, 0.0, None
-        elif (definition := getattr(operation, "definition", None)) is not None:
+        elif (definition := definition_of(operation)) is not None:
             self._phase += float(definition.global_phase)
             place = dict(zip(definition.qubits, qubits, strict=True))
             for step in definition.data:
@@ -213,8 +213,8 @@ def _matrix(operation: Any) -> np.ndarray | None:
     """The matrix of a gate that is better applied by its matrix than by its definition."""
     if isinstance(operation, gates.PauliEvolutionGate):
         return None  # the definition is the product formula that hardware runs; the matrix is exact
-    defined = getattr(operation, "definition", None) is not None
-    if defined and operation.num_qubits > _LARGEST and not isinstance(operation, gates.UnitaryGate):
+    large = operation.num_qubits > _LARGEST and not isinstance(operation, gates.UnitaryGate)
+    if large and definition_of(operation) is not None:
         return None
     try:
         return np.array(operation.to_matrix(), dtype=complex)

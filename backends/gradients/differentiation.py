@@ -21,20 +21,23 @@ from bondwise.backends.backend import Backend, placed
 from bondwise.backends.gradients.parameter_shift import shifted_values
 from bondwise.backends.gradients.sparse_observables import expectation_values, sparse_matrices
 from bondwise.backends.gradients.spsa import perturbed_values
-from bondwise.backends.gradients.statevector import final_states
+from bondwise.backends.gradients.statevector import adjoint_values, final_states
 from bondwise.backends.inputs import (
     NOT_FINITE,
     as_operators,
     as_parameters,
+    check_tensor,
 )
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots, observables_array
-from bondwise.circuits import Observable, is_observable, without_measurements
+from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
+from bondwise.circuits.cache import CircuitCache
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
 
 Gradient = Literal["auto", "adjoint", "backprop", "parameter-shift", "spsa"]
 _FROM_STATE = ("adjoint", "backprop")
+_split: CircuitCache[SplitCircuit] = CircuitCache()
 
 
 def expectation(
@@ -88,22 +91,25 @@ def expectation(
         >>> value.item(), theta.grad.item()
         (0.877..., -0.479...)
     """
-    circuit = without_measurements(circuit)
+    circuit = as_circuit(circuit)
     operators = as_operators(observables, circuit.num_qubits)
     given = _as_tensor(parameters, circuit)
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
     place = get_backend(backend)
     method = choose_method(gradient, place, check_shots(shots), circuit.num_qubits, len(flat))
-    parts = split(circuit, keep_cp=method != "parameter-shift" or _runs_cp(place))
+    parts = _parts(circuit, method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
-    if not bool(torch.isfinite(angles).all()):
+    if not np.isfinite(angles.detach().numpy()).all():
         raise UsageError(NOT_FINITE)
     if not len(flat):  # nothing to run
         results = flat.sum(-1, keepdim=True).expand(0, len(operators))
     elif method in _FROM_STATE:
         matrices = sparse_matrices(operators)
-        results = expectation_values(final_states(parts, angles, method), matrices)
+        if method == "adjoint":
+            results = adjoint_values(parts, angles, matrices)
+        else:
+            results = expectation_values(final_states(parts, angles, method), matrices)
     else:
         generator = random_generator(seed)
         job = _Job(parts, operators, place, shots, None if seed is None else generator)
@@ -147,7 +153,18 @@ class _Job:
         return np.array(np.broadcast_to(values, (self._observables.size, len(angles))).T, dtype=float)
 
 
+def _parts(circuit: QuantumCircuit, keep_cp: bool) -> SplitCircuit:
+    # found by the circuit as it was passed, so that its gates are looked at only once per call
+    return _split.get(circuit, lambda: split(without_measurements(circuit), keep_cp=keep_cp), keep_cp)
+
+
 def _as_tensor(parameters: torch.Tensor | ArrayLike | None, circuit: QuantumCircuit) -> torch.Tensor:
+    if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
+        check_tensor(parameters)
+        if parameters.shape[-1:] == (circuit.num_parameters,) and bool(
+            torch.isfinite(parameters.detach()).all()
+        ):
+            return parameters
     checked = torch.from_numpy(as_parameters(circuit, parameters))
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         return parameters

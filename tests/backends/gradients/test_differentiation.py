@@ -346,7 +346,7 @@ def refused():
         ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three, "aer"), {}, "observable is zero"),
         ((circuit, "ZQ", three), {}, "'ZQ' is not a label"),
         ((circuit, 3.0, three), {}, "the observable is a float"),
-        ((pole, "Z", [0.0]), {}, "angle is not a finite real number"),
+        ((pole, "Z", [0.0]), {}, "the angle '1/x' is not a finite real number"),
         ((circuit, good, three), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
         ((circuit, good, three, "aer"), {"gradient": "adjoint"}, "backend='aer'; write"),
         ((circuit, good, three), {"gradient": "backprop", "shots": 10}, "shots=10; write"),
