@@ -71,6 +71,7 @@ class _AdjointStates(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        _require_first()
         angles, states = ctx.saved_tensors
         return _pullback(ctx.circuit, angles, states, gradients[0].resolve_conj().numpy()), None
 
@@ -91,6 +92,7 @@ class _AdjointValues(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        _require_first()
         angles, states, *products = ctx.saved_tensors
         weights = 2 * gradients[0].numpy()
         cotangents = weights[:, :1] * products[0].numpy()
@@ -107,9 +109,12 @@ def _states(circuit: Blocks, angles: torch.Tensor) -> np.ndarray:
 def _pullback(
     circuit: Blocks, angles: torch.Tensor, states: torch.Tensor, cotangents: np.ndarray
 ) -> torch.Tensor:
+    rows = zip(angles.detach().numpy(), states.numpy(), cotangents, strict=True)
+    return torch.from_numpy(np.stack([circuit.pullback(*row) for row in rows]))
+
+
+def _require_first() -> None:
     if torch.is_grad_enabled():
         raise UsageError(
             "the adjoint method only gives first derivatives; write gradient='backprop' for higher ones."
         )
-    rows = zip(angles.detach().numpy(), states.numpy(), cotangents, strict=True)
-    return torch.from_numpy(np.stack([circuit.pullback(*row) for row in rows]))
