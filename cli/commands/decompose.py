@@ -12,7 +12,7 @@ from bondwise import circuits, tn
 from bondwise.circuits.files.formats import circuit_format
 from bondwise.cli import options
 from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
-from bondwise.cli.documents.envelope import envelope, settings_of
+from bondwise.cli.documents.envelope import envelope, settings_of, size_setting
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import FileSet, UsageError, json_text, real_number, unknown_name, whole_number
 from bondwise.runs.text import counted
@@ -218,7 +218,7 @@ def _from_model(model: str, size: str | None, periodic: bool, search: dict[str, 
     ground = tn.ground_state(hamiltonian, **search)
     facts = {
         "model": model,
-        "size": size,
+        "size": size_setting(size),
         "periodic": periodic,
         "energy": ground.energy,
         "converged": ground.converged,

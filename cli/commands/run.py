@@ -60,7 +60,7 @@ def command(
     if program.parameters and angles is None:
         raise UsageError(
             f"{circuit} has {counted(len(program.parameters), 'free parameter')}"
-            "; give them with --parameters FILE."
+            "; give values with --parameters FILE."
         )
     if angles is not None:
         import numpy as np

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bondwise.cli.documents.envelope import flag_text
 from bondwise.cli.documents.report import draw_skeleton, render_report
 from bondwise.cli.documents.stages import References, Stage, table_rows
 from bondwise.runs import new_figure
@@ -102,7 +103,7 @@ def render(
     figures.append(("Circuit", caption, ax))
     return render_report(
         result,
-        title=f"VQE from a tensor network: {settings['model']} {settings['size'] or ''}".strip(),
+        title=f"VQE from a tensor network: {settings['model']} {flag_text(settings['size']) or ''}".strip(),
         lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
         columns=_COLUMNS,
         rows=table_rows(references, stages),

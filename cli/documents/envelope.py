@@ -49,6 +49,13 @@ def size_setting(size: str | None) -> int | list[int] | str | None:
     return lengths[0] if len(lengths) == 1 else lengths
 
 
+def flag_text(setting: Any) -> Any:
+    """A setting as its flag takes it: the size of a lattice as text again, such as 3x4."""
+    if isinstance(setting, list) and setting and all(isinstance(length, int) for length in setting):
+        return "x".join(map(str, setting))
+    return setting
+
+
 def envelope(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The first keys of a result: `schema`, `versions`, `command` and `settings`."""
     return {

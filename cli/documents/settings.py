@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bondwise.cli.documents.envelope import SCHEMA
+from bondwise.cli.documents.envelope import SCHEMA, flag_text
 from bondwise.runs import RunFolder, UsageError, read_json
 
 
@@ -80,7 +80,7 @@ def earlier_flags(folder: Path, command: str, names: Collection[str]) -> dict[st
     path = folder / "settings.json"
     if not path.exists():
         return {}
-    return {name: _text(value) for name, value in _read(path, command).items() if name in names}
+    return {name: flag_text(value) for name, value in _read(path, command).items() if name in names}
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:
@@ -106,11 +106,4 @@ def _given(flag: str, value: Any) -> str:
     """How a flag was given."""
     if value is None or value is False or value == []:
         return f"without {flag}"
-    return f"with {flag}" if value is True else f"with {flag} {_text(value)}"
-
-
-def _text(value: Any) -> Any:
-    """A setting as its flag takes it: the size of a lattice as text, such as 3x4."""
-    if isinstance(value, list) and all(isinstance(length, int) for length in value):
-        return "x".join(map(str, value))
-    return value
+    return f"with {flag}" if value is True else f"with {flag} {flag_text(value)}"

@@ -110,6 +110,20 @@ def test_report_opens_offline(finished):
     assert "$" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
 
 
+def test_sizes_of_grids_are_numbers_in_files_and_text_for_readers(bondwise, tmp_path):
+    words = ("--size", "2x3", "--max-bond", 2, "--layers", 1, "--out")
+    done = bondwise("vqe", *words, "out", *NO_DEVICE, "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert "heisenberg 2x3 on statevector" in done.stdout
+    assert "heisenberg 2x3</h1>" in (tmp_path / "out" / "report.html").read_text()
+    for name in ("result.json", "settings.json"):
+        assert json.loads((tmp_path / "out" / name).read_text())["settings"]["size"] == [2, 3]
+    done = bondwise("decompose", "--model", "ising", *words, "ising.qpy", "--quiet")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "ising.json").read_text())
+    assert result["settings"]["size"] == result["state"]["size"] == [2, 3]
+
+
 def test_the_angles_start_another_run(finished, bondwise):
     folder, _ = finished
     words = (

@@ -199,7 +199,7 @@ def test_resumption_follows_the_path_of_an_uninterrupted_run(bondwise, tmp_path,
     assert other.returncode == 2
     assert "--epochs 4, not 3" in other.stderr
     assert bondwise(*words, "--out", "parts").returncode == 2
-    resumed = bondwise(*words, "--out", "parts", "--resume")
+    resumed = bondwise("protein", "train", "--out", "parts", "--resume", "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     for name in ("weights.safetensors", "predictions.csv"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -207,7 +207,10 @@ def test_resumption_follows_the_path_of_an_uninterrupted_run(bondwise, tmp_path,
         file.write(f"Q1,cytosol,train,1,{'DEKR' * 10}\n")
     changed = bondwise(*words, "--out", "parts", "--resume")
     assert changed.returncode == 2
-    assert "DATA" in changed.stderr
+    assert "the file that DATA names has changed" in changed.stderr
+    other = bondwise("vqe", "--out", "parts", "--resume")
+    assert (other.returncode, len(other.stderr.splitlines())) == (2, 1)
+    assert "parts holds the run of another command" in other.stderr
 
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQ"
