@@ -4,11 +4,16 @@ The contraction follows `bondwise.tn.overlap.contraction_order`: light cones fro
 its root. Its cost is linear in the number of sites, gates * 2^w * bond for cones of w qubits; L staircase
 layers have w = L + 1. Nothing is truncated. Because the overlap is linear in each gate, one pass up and one
 down give it together with its derivative with respect to every gate (the environment of the gate).
+
+The programs run in one compiled function, for whose compilation the first contraction waits. Its parts are
+merged into one body before they are compiled: this is faster, and a function that is compiled a second time
+for another body rounds differently there, so that results would depend on the state of numba's cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -17,14 +22,9 @@ from numpy.typing import NDArray
 
 from bondwise.runs import UsageError
 from bondwise.tn.overlap.contraction_order import (
-    ADD,
-    DOWN,
-    DOWN_LEFT,
+    COPY,
     GATE,
-    JOIN,
-    LOAD,
-    PROJECT,
-    UP,
+    PRODUCT,
     Schedule,
     checked_pairs,
     plan,
@@ -68,9 +68,8 @@ class ExactOverlap:
         if state.sites < 2:
             raise UsageError("the state has one site; a circuit of two-qubit gates needs at least 2.")
         self._schedule = _cheapest(state.trees(), self.pairs)
-        self._steps = self._schedule.steps, self._schedule.starts
         self.dtype = self._schedule.arrays.dtype
-        self._tapes: dict[Any, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
+        self._memories: dict[Any, NDArray[Any]] = {}
 
     @property
     def cost(self) -> int:
@@ -79,17 +78,17 @@ class ExactOverlap:
 
     def overlap(self, gates: NDArray[Any]) -> Any:
         """The overlap ⟨ψ|U|0…0⟩: a float if state and gates are real, otherwise a complex number."""
-        gates, arrays, tape, _ = self._cast(gates)
-        _up(*self._steps, arrays, gates, tape)
-        return tape[-1].item()
+        gates, memory = self._cast(gates)
+        self._run(self._schedule.forward, memory, gates, gates)
+        return memory[self._schedule.overlap].item()
 
     def environments(self, gates: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
         """The overlap and environments E (M, 4, 4): `overlap == (gates[k] * E[k]).sum()` for every k."""
-        gates, arrays, tape, back = self._cast(gates)
+        gates, memory = self._cast(gates)
         environments = np.zeros_like(gates)
-        _up(*self._steps, arrays, gates, tape)
-        _down(*self._steps, arrays, gates, tape, back, environments)
-        return tape[-1].item(), environments
+        self._run(self._schedule.forward, memory, gates, environments)
+        self._run(self._schedule.backward, memory, gates, environments)
+        return memory[self._schedule.overlap].item(), environments
 
     def sweep(self, gates: NDArray[Any], count: int = 1) -> NDArray[Any]:
         """Improve one gate after the other, from the root to the leaves and back, `count` times.
@@ -104,28 +103,38 @@ class ExactOverlap:
         Returns:
             New gates of shape (M, 4, 4).
         """
-        gates, arrays, tape, back = self._cast(gates)
+        gates, memory = self._cast(gates)
         gates = gates.copy()
-        real = gates.dtype == np.float64
-        _up(*self._steps, arrays, gates, tape)
+        environments = np.zeros_like(gates)
+        self._run(self._schedule.forward, memory, gates, environments)
         for _ in range(count):
-            _sweep(*self._steps, self._schedule.visits, arrays, gates, tape, back, real)
+            self._run(self._schedule.sweep, memory, gates, environments, True)
         return gates
 
-    def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _run(
+        self,
+        program: NDArray[np.int64],
+        memory: NDArray[Any],
+        gates: NDArray[Any],
+        environments: NDArray[Any],
+        improve: bool = False,
+    ) -> None:
+        work = np.empty((9, 16), memory.dtype)
+        rows = gates.reshape(-1, 16), environments.reshape(-1, 16)
+        _run(program, memory, *rows, work, improve, memory.dtype == np.float64)
+
+    def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         if gates.shape != (len(self.pairs), 4, 4):
             raise UsageError(
                 f"gates have shape {gates.shape}; give one 4 x 4 matrix for each of {len(self.pairs)} pairs."
             )
         dtype = np.result_type(self.dtype, gates)
-        if dtype not in self._tapes:  # large, so allocated once
-            size = self._schedule.cost
-            self._tapes[dtype] = (
-                self._schedule.arrays.astype(dtype),
-                np.empty(size, dtype),
-                np.empty(size, dtype),
-            )
-        return np.ascontiguousarray(gates, dtype), *self._tapes[dtype]
+        if dtype not in self._memories:  # large, so allocated once
+            memory = np.zeros(self._schedule.size, dtype)
+            memory[: len(self._schedule.arrays)] = self._schedule.arrays
+            memory[self._schedule.slope] = 1
+            self._memories[dtype] = memory
+        return np.ascontiguousarray(gates, dtype), self._memories[dtype]
 
 
 def _cheapest(trees: list[Tree], pairs: Sequence[tuple[int, int]]) -> Schedule:
@@ -140,8 +149,8 @@ def _cheapest(trees: list[Tree], pairs: Sequence[tuple[int, int]]) -> Schedule:
     return min(schedules, key=lambda schedule: schedule.cost)
 
 
-@njit(cache=True, fastmath=True)
-def _apply(gate: Any, x: Any, y: Any, first: int, second: int) -> None:
+@njit(inline="always")
+def _apply(x: Any, y: Any, gate: Any, first: int, second: int) -> None:
     """Set y = gate x on the two bits with the given strides."""
     high, low = max(first, second), min(first, second)
     for a in range(0, x.size, 2 * high):
@@ -152,17 +161,18 @@ def _apply(gate: Any, x: Any, y: Any, first: int, second: int) -> None:
             y2, y3 = y[b + first : b + first + low], y[b + first + second : b + first + second + low]
             for i in range(low):
                 p, q, r, s = x0[i], x1[i], x2[i], x3[i]
-                y0[i] = gate[0, 0] * p + gate[0, 1] * q + gate[0, 2] * r + gate[0, 3] * s
-                y1[i] = gate[1, 0] * p + gate[1, 1] * q + gate[1, 2] * r + gate[1, 3] * s
-                y2[i] = gate[2, 0] * p + gate[2, 1] * q + gate[2, 2] * r + gate[2, 3] * s
-                y3[i] = gate[3, 0] * p + gate[3, 1] * q + gate[3, 2] * r + gate[3, 3] * s
+                y0[i] = gate[0] * p + gate[1] * q + gate[2] * r + gate[3] * s
+                y1[i] = gate[4] * p + gate[5] * q + gate[6] * r + gate[7] * s
+                y2[i] = gate[8] * p + gate[9] * q + gate[10] * r + gate[11] * s
+                y3[i] = gate[12] * p + gate[13] * q + gate[14] * r + gate[15] * s
 
 
-@njit(cache=True, fastmath=True)
-def _environment(x: Any, back: Any, first: int, second: int, out: Any) -> None:
-    """Set out[o, i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
-    out[:] = 0
+@njit(inline="always")
+def _environment(x: Any, back: Any, out: Any, first: int, second: int) -> None:
+    """Set out[4 o + i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
     high, low = max(first, second), min(first, second)
+    for k in range(16):
+        out[k] = 0
     for a in range(0, x.size, 2 * high):
         for b in range(a, a + high, 2 * low):
             y0, y1 = back[b : b + low], back[b + second : b + second + low]
@@ -170,174 +180,138 @@ def _environment(x: Any, back: Any, first: int, second: int, out: Any) -> None:
             for o in range(4):
                 row = b + (o >> 1) * first + (o & 1) * second
                 xo = x[row : row + low]
-                e0, e1, e2, e3 = out[o, 0], out[o, 1], out[o, 2], out[o, 3]
+                e0, e1, e2, e3 = out[4 * o], out[4 * o + 1], out[4 * o + 2], out[4 * o + 3]
                 for i in range(low):
                     v = xo[i]
                     e0 += v * y0[i]
                     e1 += v * y1[i]
                     e2 += v * y2[i]
                     e3 += v * y3[i]
-                out[o, 0], out[o, 1], out[o, 2], out[o, 3] = e0, e1, e2, e3
+                out[4 * o], out[4 * o + 1], out[4 * o + 2], out[4 * o + 3] = e0, e1, e2, e3
 
 
-@njit(cache=True)
-def _project(x: Any, y: Any, stride: int) -> None:
-    """Set y to the half of x in which the bit is 0."""
-    for k in range(y.size // stride):
-        y[k * stride : (k + 1) * stride] = x[2 * k * stride : (2 * k + 1) * stride]
+@njit(inline="always")
+def _multiply(memory: Any, i: int, j: int, k: int, rows: int, inner: int, columns: int) -> None:
+    """Multiply the matrices that begin at i and j."""
+    left = memory[i : i + rows * inner].reshape(rows, inner)
+    right = memory[j : j + inner * columns].reshape(inner, columns)
+    np.dot(left, right, memory[k : k + rows * columns].reshape(rows, columns))
 
 
-@njit(cache=True)
-def _insert(y: Any, x: Any, stride: int) -> None:
-    """The transpose of `_project`."""
-    for k in range(y.size // stride):
-        x[2 * k * stride : (2 * k + 1) * stride] = y[k * stride : (k + 1) * stride]
-        x[(2 * k + 1) * stride : (2 * k + 2) * stride] = 0
+@njit(inline="always")
+def _improve(gate: Any, environment: Any, work: Any, real: bool) -> None:
+    """Replace a gate by the unitary that maximizes |sum(gate * environment)|.
 
-
-@njit(cache=True)
-def _spread(array: Any, right: Any, left_bond: int, right_bond: int) -> Any:
-    """The right block (rows, right bond) contracted with the node's array: (left bond, rows * up)."""
-    up = array.size // (left_bond * right_bond)
-    rows = right.size // right_bond
-    out = np.empty((left_bond, rows, up), right.dtype)
-    cube, matrix = array.reshape(left_bond, right_bond, up), right.reshape(rows, right_bond)
-    for k in range(left_bond):
-        out[k] = np.dot(matrix, cube[k])
-    return out.reshape(left_bond, rows * up)
-
-
-@njit(cache=True)
-def _step_up(step: Any, starts: Any, arrays: Any, gates: Any, tape: Any, j: int) -> None:
-    """Write the block of one step."""
-    kind, a, b = step[0], step[1], step[2]
-    y = tape[starts[j] : starts[j + 1]]
-    if kind == LOAD:
-        y[:] = arrays[step[3] : step[3] + step[4]]
-        return
-    x = tape[starts[a] : starts[a + 1]]
-    if kind == GATE:
-        _apply(gates[step[3]].T.copy(), x, y, step[4], step[5])
-    elif kind == PROJECT:
-        _project(x, y, step[3])
-    elif kind == ADD:
-        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
-        np.dot(x.reshape(step[4], step[5]), matrix, y.reshape(step[4], step[6]))
-    else:
-        left, right = step[6], step[7]
-        up = y.size // (step[4] * step[5])
-        other = tape[starts[b] : starts[b + 1]]
-        spread = _spread(arrays[step[3] : step[3] + left * right * up], other, left, right)
-        np.dot(x.reshape(step[4], left), spread, y.reshape(step[4], step[5] * up))
-
-
-@njit(cache=True)
-def _step_down(step: Any, starts: Any, arrays: Any, gates: Any, back: Any, j: int) -> None:
-    """Derivative with respect to the only input of a step, from that with respect to its output."""
-    kind, a = step[0], step[1]
-    y, x = back[starts[j] : starts[j + 1]], back[starts[a] : starts[a + 1]]
-    if kind == GATE:
-        _apply(gates[step[3]], y, x, step[4], step[5])
-    elif kind == PROJECT:
-        _insert(y, x, step[3])
-    else:
-        matrix = arrays[step[3] : step[3] + step[5] * step[6]].reshape(step[5], step[6])
-        np.dot(y.reshape(step[4], step[6]), matrix.T, x.reshape(step[4], step[5]))
-
-
-@njit(cache=True)
-def _join_left(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
-    """Derivative of a join with respect to its left block."""
-    a, b, left, right = step[1], step[2], step[6], step[7]
-    y = back[starts[j] : starts[j + 1]]
-    up = y.size // (step[4] * step[5])
-    array = arrays[step[3] : step[3] + left * right * up]
-    spread = _spread(array, tape[starts[b] : starts[b + 1]], left, right)
-    np.dot(y.reshape(step[4], step[5] * up), spread.T, back[starts[a] : starts[a + 1]].reshape(step[4], left))
-
-
-@njit(cache=True)
-def _join_right(step: Any, starts: Any, arrays: Any, tape: Any, back: Any, j: int) -> None:
-    """Derivative of a join with respect to its right block."""
-    a, b, left, right = step[1], step[2], step[6], step[7]
-    y = back[starts[j] : starts[j + 1]]
-    up = y.size // (step[4] * step[5])
-    cube = arrays[step[3] : step[3] + left * right * up].reshape(left, right, up)
-    x = tape[starts[a] : starts[a + 1]].reshape(step[4], left)
-    slope = np.dot(x.T, y.reshape(step[4], step[5] * up)).reshape(left, step[5], up)
-    out = back[starts[b] : starts[b + 1]].reshape(step[5], right)
-    out[:] = 0
-    for k in range(left):
-        out += np.dot(slope[k], cube[k].T)
-
-
-@njit(cache=True)
-def _up(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any) -> None:
-    """Fill the tape with all blocks; its last number is the overlap."""
-    for j in range(len(steps)):
-        _step_up(steps[j], starts, arrays, gates, tape, j)
-
-
-@njit(cache=True)
-def _down(steps: Any, starts: Any, arrays: Any, gates: Any, tape: Any, back: Any, environments: Any) -> None:
-    """Fill `back` with the derivative of the overlap with respect to every block, and the environments."""
-    back[-1] = 1
-    for j in range(len(steps) - 1, -1, -1):
-        step = steps[j]
-        if step[0] == LOAD:
-            continue
-        if step[0] == JOIN:
-            _join_left(step, starts, arrays, tape, back, j)
-            _join_right(step, starts, arrays, tape, back, j)
-            continue
-        if step[0] == GATE:
-            x = tape[starts[step[1]] : starts[step[1] + 1]]
-            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environments[step[3]])
-        _step_down(step, starts, arrays, gates, back, j)
-
-
-@njit(cache=True)
-def _sweep(
-    steps: Any, starts: Any, visits: Any, arrays: Any, gates: Any, tape: Any, back: Any, real: bool
-) -> None:
-    """Walk down and up; the tape matches the gates on entry and again on return."""
-    environment = np.empty((4, 4), tape.dtype)
-    back[-1] = 1
-    for v in range(len(visits)):
-        j, direction = visits[v, 0], visits[v, 1]
-        step = steps[j]
-        if step[0] == GATE:
-            x = tape[starts[step[1]] : starts[step[1] + 1]]
-            _environment(x, back[starts[j] : starts[j + 1]], step[4], step[5], environment)
-            _improve(gates[step[3]], environment, real)
-        if direction == UP:
-            _step_up(step, starts, arrays, gates, tape, j)
-        elif direction == DOWN:
-            _step_down(step, starts, arrays, gates, back, j)
-        elif direction == DOWN_LEFT:
-            _join_left(step, starts, arrays, tape, back, j)
-        else:
-            _join_right(step, starts, arrays, tape, back, j)
-
-
-@njit(cache=True)
-def _improve(gate: Any, environment: Any, real: bool) -> None:
-    """Replace a gate by the unitary that maximizes |sum(gate * environment)|."""
-    # without weight in the environment (columns that act on nothing) the gate stays unchanged
+    Rotations of pairs of columns (one-sided Jacobi) turn the environment E into E V = U S with orthogonal
+    columns; the unitary is the complex conjugate of U V†. A row of `work` holds a column of U S and one of V.
+    """
     weight = 0.0
-    for a in range(4):
-        for b in range(4):
-            weight = max(weight, abs(environment[a, b]))
-    if weight == 0:
+    for k in range(16):
+        weight += (environment[k] * environment[k].conjugate()).real
+    if weight == 0:  # the gate acts on nothing
         return
+    # without weight in some columns, the gate stays as near as possible to what it was
+    weight = 1e-13 * sqrt(weight)
     for a in range(4):
         for b in range(4):
-            environment[a, b] += 1e-13 * weight * np.conj(gate[a, b])
-    u, _, v = np.linalg.svd(environment)
-    # real gates keep determinant +1, for which two CX suffice
-    sign = -1 if real and (np.linalg.det(u) * np.linalg.det(v)).real < 0 else 1
+            work[b, a] = environment[4 * a + b] + weight * gate[4 * a + b].conjugate()
+            work[b, 4 + a] = 0
+        work[a, 4 + a] = 1
+    for _ in range(20):
+        largest = 0.0
+        for p in range(3):
+            for q in range(p + 1, 4):
+                one, two, both = 0.0, 0.0, work[0, 0] * 0
+                for a in range(4):
+                    x, y = work[p, a], work[q, a]
+                    one += (x * x.conjugate()).real
+                    two += (y * y.conjugate()).real
+                    both += x.conjugate() * y
+                size = sqrt((both * both.conjugate()).real)
+                if size < 1e-15 * sqrt(one * two):
+                    continue
+                largest = max(largest, size / sqrt(one * two))
+                ratio = (two - one) / (2 * size)
+                tangent = 1 / (abs(ratio) + sqrt(1 + ratio * ratio))
+                if ratio < 0:
+                    tangent = -tangent
+                cosine = 1 / sqrt(1 + tangent * tangent)
+                sine = both * (cosine * tangent / size)
+                for a in range(8):
+                    x, y = work[p, a], work[q, a]
+                    work[p, a] = cosine * x - sine.conjugate() * y
+                    work[q, a] = sine * x + cosine * y
+        if largest < 1e-14:
+            break
+    # columns of little weight come out orthogonal to the others only up to the rounding of these
+    sign = 1.0
+    for p in range(4):
+        for q in range(p + 1, 4):
+            one, two = 0.0, 0.0
+            for a in range(4):
+                one += (work[p, a] * work[p, a].conjugate()).real
+                two += (work[q, a] * work[q, a].conjugate()).real
+            if two > one:
+                sign = -sign
+                for a in range(8):
+                    work[p, a], work[q, a] = work[q, a], work[p, a]
+        for _ in range(2):
+            for q in range(p):
+                both = work[0, 0] * 0
+                for a in range(4):
+                    both += work[q, a].conjugate() * work[p, a]
+                for a in range(4):
+                    work[p, a] -= both * work[q, a]
+            one = 0.0
+            for a in range(4):
+                one += (work[p, a] * work[p, a].conjugate()).real
+            for a in range(4):
+                work[p, a] *= 1 / sqrt(one)
+    if real:  # real gates keep determinant +1, for which two CX suffice
+        determinant = 0.0
+        for a in range(3):
+            for b in range(a + 1, 4):
+                c = 0 if a > 0 else (1 if b > 1 else 2)
+                d = 6 - a - b - c
+                minor = (work[0, a] * work[1, b] - work[0, b] * work[1, a]) * (
+                    work[2, c] * work[3, d] - work[2, d] * work[3, c]
+                )
+                determinant += minor.real if (a + b) % 2 else -minor.real
+        if sign * determinant < 0:
+            for a in range(4):
+                work[3, a] *= -1
     for a in range(4):
         for b in range(4):
-            gate[a, b] = np.conj(
-                u[a, 0] * v[0, b] + u[a, 1] * v[1, b] + u[a, 2] * v[2, b] + sign * u[a, 3] * v[3, b]
-            )
+            total = work[0, 0] * 0
+            for k in range(4):
+                total += work[k, a].conjugate() * work[k, 4 + b]
+            gate[4 * a + b] = total
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _run(
+    program: Any, memory: Any, gates: Any, environments: Any, work: Any, improve: bool, real: bool
+) -> None:
+    """Run a program of `bondwise.tn.overlap.contraction_order`."""
+    turned = work[8]
+    for row in range(len(program)):
+        kind, x, y, size = program[row, 0], program[row, 1], program[row, 2], program[row, 3]
+        k, first, second = program[row, 4], program[row, 5], program[row, 6]
+        if kind == PRODUCT:
+            _multiply(memory, x, y, size, k, first, second)
+        elif kind == COPY:
+            inner, step_x, step_y = program[row, 6], program[row, 7], program[row, 8]
+            for a in range(size):
+                for b in range(inner):
+                    i, j = x + a * k + b * step_x, y + a * first + b * step_y
+                    for c in range(program[row, 9]):
+                        memory[j + c] = memory[i + c]
+        elif kind == GATE:
+            for a in range(4):
+                for b in range(4):
+                    turned[4 * a + b] = gates[k, 4 * b + a] if program[row, 7] else gates[k, 4 * a + b]
+            _apply(memory[x : x + size], memory[y : y + size], turned, first, second)
+        else:
+            _environment(memory[x : x + size], memory[y : y + size], environments[k], first, second)
+            if improve:
+                _improve(gates[k], environments[k], work, real)
