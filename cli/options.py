@@ -12,6 +12,7 @@ Size = Annotated[
     typer.Option(
         "--size",
         help="Sites of a chain (12), ladder (2x6) or grid (3x4); not for a file.",
+        metavar="SIZE",
     ),
 ]
 Periodic = Annotated[bool, typer.Option("--periodic", help="Close the lattice in every direction.")]
@@ -20,6 +21,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         help="statevector, aer, aer:matrix_product_state, aer:depolarizing=0.01, fake:<device>, ibm:<name>.",
+        metavar="NAME",
     ),
 ]
 MITIGATIONS = ("exponential", "linear", "polynomial", "richardson", "readout", "none")
@@ -37,10 +39,10 @@ Shots = Annotated[
     int,
     typer.Option(
         "--shots",
-        max=2**53,
         help="Number of shots per measured basis and noise scale; 0 for exact values if available.",
     ),
 ]
+MOST_SHOTS = 2**53
 Seed = Annotated[
     int,
     typer.Option(

@@ -36,7 +36,7 @@ class Result:
         >>> from bondwise.runs import Result
         >>> result = Result(value=-1.48, std=0.02, shots=4096, seed=7)
         >>> print(result)
-        Result: -1.48 ± 0.02, 4096 shots, seed 7
+        Result: -1.48 ± 0.02, 4,096 shots, seed 7
         >>> result
         Result(value=-1.48, std=0.02, shots=4096, seed=7, job_ids=())
         >>> result.save("energy")

@@ -67,7 +67,7 @@ def command(
 
         for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
             circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
-    whole_number("shots", shots, least=0)
+    whole_number("shots", shots, least=0, most=options.MOST_SHOTS)
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")

@@ -69,7 +69,7 @@ def command(
     ] = "mps",
     steps: Annotated[int, typer.Option("--steps", help="Number of optimizer steps.")] = 200,
     optimizer: Annotated[
-        str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.")
+        str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.", metavar="NAME")
     ] = "lbfgs",
     learning_rate: Annotated[
         float | None,
@@ -91,7 +91,7 @@ def command(
     whole_number("max_bond", max_bond)
     whole_number("layers", layers)
     whole_number("extend", extend, least=0)
-    whole_number("shots", shots, least=0)
+    whole_number("shots", shots, least=0, most=options.MOST_SHOTS)
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     qml.check_optimizer(optimizer, learning_rate)
