@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +38,7 @@ class Estimate(Result):
 def estimate(
     circuit: QuantumCircuit,
     observables: Observable | Sequence[Observable],
-    parameters: ArrayLike | None = None,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
     *,
     shots: int | None = None,
     backend: BackendLike = "statevector",
@@ -50,7 +51,9 @@ def estimate(
         observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`,
             label or `SparseObservable`, `{"ZZ": 1.0}` or `[("ZZ", 1.0)]` (qubit 0 is the rightmost letter),
             or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
+        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P); or by name,
+            `{"theta": 0.1}`, where a key is a parameter or its name, with angles (*batch,), or a vector of
+            parameters, its name or a tuple, with angles (*batch, length). Batches are broadcast.
         shots: Number of shots per measured basis and parameter set. None: exact values if the backend has
             them, otherwise 4096.
         backend: Anything that `get_backend` takes.

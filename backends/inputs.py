@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.circuits import Observable, as_operator, hermitian, is_matrix, is_observable
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.runs import UsageError, one_line
 
 NOT_FINITE = (
@@ -68,7 +69,8 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
 
     Args:
         what: Name of the numbers in messages.
-        given: An array, nested lists or a tensor, on any device and with or without a gradient.
+        given: An array, nested lists or a tensor, on any device and with or without a gradient; or a
+            dictionary of these by name, as for `named_angles`.
         names: Names of the columns.
         owner: What the names belong to, for messages: "circuit" or "module".
         batch: Whether there may be leading axes.
@@ -76,6 +78,8 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
     Raises:
         UsageError: If they are not real numbers, one is not finite, or the number of columns is wrong.
     """
+    if isinstance(given, Mapping):
+        given = named_angles(given, names, what)
     count = len(names)
     accepted = f"pass real numbers of shape {f'(*batch, {count})' if batch else f'({count},)'}."
     if hasattr(given, "detach"):

@@ -95,7 +95,7 @@ class Samples(Result):
 
 def sample(
     circuit: QuantumCircuit,
-    parameters: ArrayLike | None = None,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
     *,
     shots: int = DEFAULT_SHOTS,
     backend: BackendLike = "statevector",
@@ -109,7 +109,8 @@ def sample(
             all qubits are measured at the end into a register `meas` (the circuit's own if it has one of that
             size; `meas_` if the name is taken by another size). Classical bits outside of registers are
             returned as a register `c`.
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P).
+        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P), or by name, as
+            for `estimate`.
         shots: Number of shots per parameter set.
         backend: Anything that `get_backend` takes.
         seed: Random seed for sampling.

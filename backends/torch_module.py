@@ -7,7 +7,7 @@ states come from the same simulations, with the global phase that those omit put
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import pi
 from typing import Any
 
@@ -24,6 +24,7 @@ from bondwise.backends.gradients.statevector import final_states
 from bondwise.backends.inputs import NOT_FINITE, as_angles, as_operators, check_tensor, listed
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, require_memory, unknown_name
 
@@ -50,7 +51,7 @@ class CircuitModule(torch.nn.Module):
         inputs: The I parameters of the circuit, or their names, that are data and are passed at each call, in
             the order of their columns; may be a `ParameterVector`. All others are trained.
         parameters: Initial weight in radians, (P - I,), in the order of `circuit.parameters` without the
-            inputs. None: uniform in [-π, π), drawn with `seed`, or with torch's global generator
+            inputs, or by name. None: uniform in [-π, π), drawn with `seed`, or with torch's global generator
             (`torch.manual_seed`) if there is no seed.
         backend: Anything that `get_backend` takes; states are available from "statevector" only.
         gradient: As for `expectation`; for a state "auto", "adjoint" or "backprop".
@@ -94,7 +95,7 @@ class CircuitModule(torch.nn.Module):
         observables: Observable | Sequence[Observable] | None = None,
         *,
         inputs: Parameter | str | Iterable[Parameter | str] = (),
-        parameters: torch.Tensor | ArrayLike | None = None,
+        parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None = None,
         backend: BackendLike = "statevector",
         gradient: Gradient = "auto",
         shots: int | None = None,
@@ -122,7 +123,7 @@ class CircuitModule(torch.nn.Module):
         self._order = [place[name] for name in names]
         self.weight = torch.nn.Parameter(self._first(parameters))
 
-    def forward(self, inputs: torch.Tensor | ArrayLike | None = None) -> torch.Tensor:
+    def forward(self, inputs: torch.Tensor | ArrayLike | Mapping[Any, Any] | None = None) -> torch.Tensor:
         """The state or the expectation values, for each row of `inputs` (*batch, I) if there are any."""
         if not self.inputs:
             if inputs is not None:
@@ -264,6 +265,8 @@ def _input_names(inputs: Any, known: Sequence[str]) -> tuple[str, ...]:
 
 def _real(what: str, values: Any, names: Sequence[str], *, batch: bool = True) -> torch.Tensor:
     """Finite real numbers with one column per name, in their own precision; tensors keep their gradients."""
+    if isinstance(values, Mapping):
+        values = named_angles(values, names, what)
     checked = as_angles(what, values, names, "module", batch=batch)
     if isinstance(values, torch.Tensor):
         return values

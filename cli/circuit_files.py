@@ -102,6 +102,44 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
     return [arrays[name] for name in names]
 
 
+def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
+    """Read the angles of a circuit from a flag.
+
+    Args:
+        text: A file, see `bondwise.circuits.read_parameters`, or names with angles: `theta=0.3,x[0]=1`.
+        circuit: Circuit with P parameters.
+
+    Returns:
+        float64 of shape (P,), or (batch, P), in the order of `circuit.parameters`.
+
+    Raises:
+        UsageError: If the text is neither, or its names or numbers do not fit the circuit.
+    """
+    from bondwise.circuits.files.named_angles import named_angles
+    from bondwise.runs import real_array
+
+    if is_file(text) or "=" not in text:
+        return circuits.read_parameters(text, circuit)
+    angles: dict[str, float] = {}
+    for part in re.split(r",(?=[^,=]*=)", text):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise UsageError(
+                f"--parameters: {part[:60]!r} is not an angle by name; write theta=0.3,x[0]=1.2."
+            )
+        if name in angles:
+            raise UsageError(f"--parameters gives {name!r} twice; leave one out.")
+        angles[name] = value
+    try:
+        return real_array("--parameters", named_angles(angles, circuit.parameters, "angles"))
+    except UsageError as error:
+        raise UsageError(f"--parameters: {error}") from error
+
+
 def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> SparsePauliOp:
     """Read an observable from a flag.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from bondwise.backends import BackendLike, estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, hermitian
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
@@ -123,7 +124,7 @@ class VQE:
         """Train from a starting point.
 
         Args:
-            parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`.
+            parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`, or by name.
             steps: Maximum number of updates.
             seed: Random seed for shots and stochastic gradients; each evaluation draws new ones.
             callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
@@ -143,6 +144,8 @@ class VQE:
             UsageError: If the number of angles is wrong, or as for `minimize`.
             RunError: If the checkpoint cannot be written.
         """
+        if isinstance(parameters, Mapping):
+            parameters = named_angles(parameters, self.circuit.parameters)
         if np.shape(parameters) != (self.circuit.num_parameters,):
             raise UsageError(
                 f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "

@@ -7,9 +7,9 @@ with the circuit itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots, observables_array
 from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
 from bondwise.circuits.cache import CircuitCache
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
 
@@ -43,7 +44,7 @@ _split: CircuitCache[SplitCircuit] = CircuitCache()
 def expectation(
     circuit: QuantumCircuit,
     observables: Observable | Sequence[Observable],
-    parameters: torch.Tensor | ArrayLike | None = None,
+    parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None = None,
     backend: BackendLike = "statevector",
     *,
     gradient: Gradient = "auto",
@@ -57,8 +58,8 @@ def expectation(
             measurements and no resets.
         observables: One operator on n qubits, or a sequence of K of them, as for `estimate`; qubit 0 is the
             rightmost letter, PennyLane's wire i is qubit i.
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P). May be omitted
-            for P = 0.
+        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P), or by name, as
+            for `estimate`; each tensor among them gets its gradient. May be omitted for P = 0.
         backend: Anything that `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
             derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
@@ -158,7 +159,11 @@ def _parts(circuit: QuantumCircuit, keep_cp: bool) -> SplitCircuit:
     return _split.get(circuit, lambda: split(without_measurements(circuit), keep_cp=keep_cp), keep_cp)
 
 
-def _as_tensor(parameters: torch.Tensor | ArrayLike | None, circuit: QuantumCircuit) -> torch.Tensor:
+def _as_tensor(
+    parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None, circuit: QuantumCircuit
+) -> torch.Tensor:
+    if isinstance(parameters, Mapping):
+        parameters = named_angles(parameters, circuit.parameters)
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         check_tensor(parameters)
         if parameters.shape[-1:] == (circuit.num_parameters,) and bool(

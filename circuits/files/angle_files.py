@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.files.openqasm import ORDER
 from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, kind_of, one_line, read_arrays, read_json
@@ -46,10 +46,10 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     """Read the angles of a circuit.
 
     Args:
-        path: JSON or `.npy` file. It holds angles by name, as `{"name": angle}` or, for several sets, with a
-            list of angles for each name; or a plain list or array in the order of `declared_parameters`. A
-            name that an exporter had to rewrite may be given in its original form, such as `x[0]` for
-            `_x_0_`.
+        path: JSON or `.npy` file. It holds angles by name, as `{"name": angle}`, `{"x": [0.1, 0.2]}` for a
+            vector of parameters or, for several sets, with a list of these for each name; or a plain list or
+            array in the order of `declared_parameters`. A name that an exporter had to rewrite may be given
+            in its original form, such as `x[0]` for `_x_0_`.
         circuit: Circuit with P parameters to which the angles belong.
 
     Returns:
@@ -73,12 +73,10 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     path, circuit = Path(path), as_circuit(circuit)
     names = [parameter.name for parameter in circuit.parameters]
     content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
-    columns = _by_name(path, content, names) if isinstance(content, dict) else None
     try:
-        if columns is None:
-            values = _numbers(content)
-        else:
-            values = np.stack([_numbers(column) for column in columns], axis=-1) if columns else np.zeros(0)
+        values = _numbers(named_angles(content, names) if isinstance(content, dict) else content)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"{path} cannot be read as angles ({one_line(error)}); "
@@ -91,26 +89,10 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
         )
     if not np.isfinite(values).all():
         raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
-    if columns is not None:
+    if isinstance(content, dict):
         return values
     declared = [parameter.name for parameter in declared_parameters(circuit)]
     return values[..., [declared.index(name) for name in names]]
-
-
-def _by_name(path: Path, content: dict[str, Any], names: list[str]) -> list[Any]:
-    """The angles in the order of the names; a key may be a name before an exporter made it an identifier."""
-    aliases: dict[str, Any] = {}
-    for key, angles in content.items():
-        alias = key if key in names else "_" + re.sub(r"\W", "_", key)
-        if alias in aliases:
-            raise UsageError(f"{path} gives the parameter {one_line(alias, 60)!r} twice.")
-        aliases[alias if alias in names else key] = angles
-    missing = [name for name in names if name not in aliases]
-    if missing or len(aliases) != len(names):
-        strange = sorted(aliases.keys() - set(names))
-        what = f"lacks {missing[0]!r}" if missing else f"has {strange[0][:60]!r}, which is not in the circuit"
-        raise UsageError(f"{path} {what}; give all {len(names)} parameters of the circuit by name.")
-    return [aliases[name] for name in names]
 
 
 def _numbers(content: Any) -> NDArray[np.float64]:

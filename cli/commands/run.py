@@ -9,7 +9,7 @@ import typer
 
 from bondwise import backends, circuits
 from bondwise.cli import options
-from bondwise.cli.circuit_files import read_observable
+from bondwise.cli.circuit_files import read_angles, read_observable
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
@@ -37,8 +37,12 @@ def command(
         ),
     ] = None,
     parameters: Annotated[
-        Path | None,
-        typer.Option("--parameters", help="File of angles in radians, JSON or .npy.", metavar="FILE"),
+        str | None,
+        typer.Option(
+            "--parameters",
+            help="Angles in radians: theta=0.3,x[0]=1.2, or a file, JSON or .npy.",
+            metavar="FILE|ANGLES",
+        ),
     ] = None,
     mitigate: options.Mitigate = "none",
     shots: options.Shots = 4096,
@@ -56,11 +60,12 @@ def command(
     """Run a circuit: counts of its measurements, or expectation values with --observable."""
     settings = settings_of(locals())
     program = circuits.read_circuit(circuit)
-    angles = circuits.read_parameters(parameters, program) if parameters else None
+    angles = read_angles(parameters, program) if parameters else None
     if program.parameters and angles is None:
         raise UsageError(
             f"{circuit} has {counted(len(program.parameters), 'free parameter')}"
-            "; give values with --parameters FILE."
+            "; give their angles with --parameters FILE, or by name, --parameters "
+            f"{program.parameters[0].name}=0.1,…"
         )
     if angles is not None:
         import numpy as np

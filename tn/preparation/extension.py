@@ -7,7 +7,7 @@ network (Rudolph et al., arXiv:2208.13673).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
 from bondwise.circuits import as_circuit
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.runs import UsageError, random_generator, real_array, real_number
 from bondwise.tn.overlap.contraction_order import checked_pairs
 from bondwise.tn.preparation.blocks import get_block
@@ -54,7 +55,7 @@ def extend(
 
     Args:
         circuit: A circuit without measurements; it is not changed.
-        parameters: Values of its parameters, shape (*batch, P), in radians.
+        parameters: Values of its parameters, shape (*batch, P), in radians, or by name.
         pairs: Pairs of different qubits, one per block in time order, neighbors or not.
         strength: Standard deviation of the new angles in radians; at 0 the new blocks are the identity.
         gate: "so4" (2 CX and 6 angles, keeps real states real) or "su4" (3 CX and 15 angles).
@@ -78,6 +79,8 @@ def extend(
     block = get_block(gate)
     circuit = as_circuit(circuit)
     pairs = checked_pairs(pairs, circuit.num_qubits)
+    if isinstance(parameters, Mapping):
+        parameters = named_angles(parameters, circuit.parameters)
     values = real_array("parameters", parameters)
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):

@@ -8,6 +8,7 @@ narrow. For wider ones, intermediate states are truncated (`bondwise.tn.overlap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from qiskit import QuantumCircuit
 from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
+from bondwise.circuits.files.named_angles import named_angles
 from bondwise.runs import UsageError, progress_bar, random_generator, real_array, real_number, whole_number
 from bondwise.runs.text import counted
 from bondwise.tn.overlap.exact import ExactOverlap
@@ -51,8 +53,8 @@ def fit(
         circuit: Any circuit of gates with free parameters on n >= 2 qubits, applied to |0…0⟩; qubit i is site
             i. Parameters may be shared, scaled, or part of any differentiable expression.
         state: As for `bondwise.tn.decompose`, on n qubits.
-        parameters: Initial values in radians, shape (P,), in the order of `circuit.parameters`. None uses
-            `restarts` random starts, alternately near zero and far from it, and keeps the best.
+        parameters: Initial values in radians, shape (P,), in the order of `circuit.parameters`, or by name.
+            None uses `restarts` random starts, alternately near zero and far from it, and keeps the best.
         infidelity: Infidelity at which to stop.
         iterations: Maximum number of L-BFGS iterations of the start that is kept; every start gets the first
             50 of them.
@@ -158,6 +160,8 @@ def _start_points(
     if parameters is None:
         rng = random_generator(seed)
         return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
+    if isinstance(parameters, Mapping):
+        parameters = named_angles(parameters, circuit.parameters)
     start = real_array("parameters", parameters)
     if start.shape != (count,) or not np.isfinite(start).all():
         raise UsageError(

@@ -253,8 +253,8 @@ def test_missing_circuit_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"x": 1.0}', "lacks 'y'"),
-        ('{"x": 1.0, "y": 2.0, "z": 3.0}', "has 'z'"),
+        ('{"x": 1.0}', "lack 'y'; give all 2 by name"),
+        ('{"x": 1.0, "y": 2.0, "z": 3.0}', "unknown parameter 'z'"),
         ("[1.0]", "the circuit has 2 parameters"),
         ("[1.0, NaN]", "finite"),
         ('["a", "b"]', "cannot be read"),
