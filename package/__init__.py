@@ -17,7 +17,7 @@ Example:
     >>> circuit, angles = bw.qml.mps_start(1, bw.tn.ground_state(ising, seed=0), seed=0)
     >>> trained = bw.qml.VQE(ising, circuit, optimizer="lbfgs").run(angles, steps=20)
     >>> print(bw.backends.estimate(circuit, ising, trained.parameters, backend="aer", shots=1000, seed=0))
-    Estimate: -7.4... ± 0.0..., 2,000 shots, seed 0
+    Estimate: -7.2... ± 0.0..., 2,000 shots, seed 0
 """
 
 from typing import Any
