@@ -8,19 +8,15 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qiskit.primitives import (
-    BackendSamplerV2,
     BaseEstimatorV2,
     BaseSamplerV2,
-    PrimitiveResult,
-    SamplerPubResult,
 )
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.primitives import Sampler
+from bondwise.backends.devices import AnyDeviceSampler
 from bondwise.runs import UsageError, kind_of, unknown_name
 
 if TYPE_CHECKING:
@@ -200,7 +196,7 @@ def _device(device: BackendV2) -> Backend:
         from bondwise.backends.simulators.aer import on_simulator
 
         return on_simulator(device)
-    return Backend(device.name, sampler=_DeviceSampler(device), target=device.target, noisy=_noisy(device))
+    return Backend(device.name, sampler=AnyDeviceSampler(device), target=device.target, noisy=_noisy(device))
 
 
 def _noisy(device: BackendV2) -> bool:
@@ -212,15 +208,3 @@ def _noisy(device: BackendV2) -> bool:
         noise = device.options.noise_model
         return noise is not None and not noise.is_ideal()
     return True
-
-
-class _DeviceSampler(Sampler):
-    """Qiskit's sampler on any other device, with a seed if the device takes one."""
-
-    def __init__(self, device: BackendV2) -> None:
-        self._device = device
-
-    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        seeded = seed is not None and "seed_simulator" in self._device.options
-        options = {"seed_simulator": seed} if seeded else {}
-        return BackendSamplerV2(backend=self._device, options=options).run(pubs).result()

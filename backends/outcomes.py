@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BitArray
 
+Counted: TypeAlias = tuple[
+    np.ndarray, np.ndarray
+]  # bits of outcomes (S, m), and how often each occurred (S,)
 _ROOM = 8  # outcomes per shot up to which each has a counter of its own; above, they are sorted
 
 
@@ -68,9 +73,32 @@ def count_words(registers: Sequence[np.ndarray], kept: np.ndarray | None = None)
     return {text[i * width : (i + 1) * width]: count for i, count in enumerate(counts.tolist())}
 
 
-def drawn(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def counted(bits: BitArray, number: int) -> list[Counted]:
+    """The outcomes of each of a number of parameter sets."""
+    rows = bits.array.reshape(number, -1, bits.array.shape[-1])  # IBM's sampler may leave out the batch axis
+    found = []
+    for shots in rows:
+        first, counts = distinct(shots)
+        found.append((BitArray(shots[first], bits.num_bits).to_bool_array(order="little"), counts))
+    return found
+
+
+def drawn(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> Counted:
     """Sample a distribution (2^m,): the bits of each outcome seen (S, m), and how often it was (S,)."""
     counts = rng.multinomial(shots, probabilities)
     seen = np.flatnonzero(counts)
     size = len(probabilities).bit_length() - 1
     return (seen[:, None] >> np.arange(size)) & 1, counts[seen]
+
+
+def of_last_register(circuit: QuantumCircuit, counts: Mapping[str, int]) -> Counted:
+    """The bits of the register that was added last, from Qiskit's counts of all bits in hexadecimal.
+
+    Outcomes that differ in other registers only stay apart.
+    """
+    register = circuit.cregs[-1]
+    first = circuit.find_bit(register[0]).index
+    width = -(-(first + register.size) // 8)
+    packed = b"".join(int(word, 16).to_bytes(width, "little") for word in counts)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(-1, width), axis=-1, bitorder="little")
+    return bits[:, first : first + register.size], np.array(list(counts.values()))

@@ -26,6 +26,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray, Obs
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
+from bondwise.backends.outcomes import Counted, counted
 from bondwise.circuits import real_coefficients
 from bondwise.runs import UsageError, whole_number
 
@@ -100,6 +101,15 @@ class Sampler(BaseSamplerV2):
         job = PrimitiveJob(self._run, [sampler_pub(pub, shots) for pub in pubs], seed)
         job._submit()
         return job
+
+    def counted(
+        self, pubs: list[SamplerPub], seed: int | None
+    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+        """For each PUB and parameter set, the outcomes of the register that was added last; and job ids."""
+        result = self._run(pubs, seed)
+        parts = zip(pubs, result, strict=True)
+        found = [counted(part.data[pub.circuit.cregs[-1].name], pub.size) for pub, part in parts]
+        return found, tuple(result.metadata.get("job_ids", ()))
 
     @abstractmethod
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:

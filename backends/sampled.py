@@ -12,7 +12,6 @@ from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manag
 from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import (
     BaseSamplerV2,
-    BitArray,
     DataBin,
     PrimitiveJob,
     PrimitiveResult,
@@ -22,8 +21,16 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.transpiler import Target
 
 from bondwise.backends.measurement import Tally
-from bondwise.backends.outcomes import distinct
-from bondwise.backends.primitives import DEFAULT_PRECISION, DEFAULT_SHOTS, NOT_EXACT, Estimator, estimator_pub
+from bondwise.backends.outcomes import counted
+from bondwise.backends.primitives import (
+    DEFAULT_PRECISION,
+    DEFAULT_SHOTS,
+    NOT_EXACT,
+    Estimator,
+    Sampler,
+    estimator_pub,
+    sampler_pub,
+)
 from bondwise.circuits import readable
 from bondwise.runs import UsageError
 
@@ -83,17 +90,18 @@ class SampledEstimator(Estimator):
                     tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
         if not tasks:
             return ()
-        job = seeded(self._sampler.run, seed)(tasks)
-        results = job.result()
-        for (tally, index, name), result in zip(where, results, strict=True):
-            needed, packed = tally.needed[index], result.data[name]
-            # IBM's sampler returns no batch axis for circuits without parameters
-            rows = packed.array.reshape(len(needed), -1, packed.array.shape[-1])
-            for which, shots in zip(needed, rows, strict=True):
-                first, counts = distinct(shots)
-                bits = BitArray(shots[first], packed.num_bits).to_bool_array(order="little")
+        if isinstance(self._sampler, Sampler):
+            found, job_ids = self._sampler.counted([sampler_pub(task, None) for task in tasks], seed)
+        else:
+            job = seeded(self._sampler.run, seed)(tasks)
+            results = job.result()
+            parts = zip(where, tasks, results, strict=True)
+            found = [counted(result.data[name], len(sets)) for (_, _, name), (_, sets, _), result in parts]
+            job_ids = tuple(results.metadata.get("job_ids", (job.job_id(),)))
+        for (tally, index, _), outcomes in zip(where, found, strict=True):
+            for which, (bits, counts) in zip(tally.needed[index], outcomes, strict=True):
                 tally.add_counts(index, which, bits, counts)
-        return tuple(results.metadata.get("job_ids", (job.job_id(),)))
+        return job_ids
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = circuit.copy()

@@ -17,7 +17,7 @@ from qiskit_aer import AerSimulator
 
 from bondwise.backends.inputs import kept_columns
 from bondwise.backends.measurement import Tally
-from bondwise.backends.outcomes import drawn
+from bondwise.backends.outcomes import Counted, drawn
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations, shots_of
@@ -48,6 +48,15 @@ class SimulatorSampler(Sampler):
         return sampler_result(
             pubs, [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
         )
+
+    def counted(
+        self, pubs: list[SamplerPub], seed: int | None
+    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+        """The outcomes of each PUB and parameter set; with noise, from as few runs as possible."""
+        if self._shots.noise_free:
+            return super().counted(pubs, seed)
+        rng = random_generator(self._seed if seed is None else seed)
+        return self._shots.counted([(self._translate(pub.circuit), pub) for pub in pubs], rng), ()
 
 
 class SimulatorEstimator(Estimator):

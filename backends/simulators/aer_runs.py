@@ -23,11 +23,13 @@ from qiskit.circuit import (
 from qiskit.primitives import BitArray, DataBin
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.result.models import ExperimentResult
 from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 
 from bondwise.backends.inputs import kept_columns
+from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.circuits import with_constants
 from bondwise.runs import RunError, require_memory
 
@@ -54,16 +56,16 @@ def _threads_for(aer: AerSimulator, circuit: QuantumCircuit) -> dict[str, int]:
 def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
     """Refuse a state that does not fit into memory before Aer starts with it."""
     sides = {"statevector": 1, "density_matrix": 2}.get(aer.options.method)
-    used = {
-        qubit
-        for instruction in circuit.data
-        if not isinstance(instruction.operation, Barrier | Delay)
-        for qubit in instruction.qubits
-    }
     if sides is not None:
-        what = f"a {aer.options.method} of {len(used)} qubits"
+        used = _qubits_in_use(circuit)
+        what = f"a {aer.options.method} of {used} qubits"
         instead = "use 'aer:matrix_product_state' or fewer qubits"
-        require_memory(what, 16 << sides * len(used), instead)
+        require_memory(what, 16 << sides * used, instead)
+
+
+def _qubits_in_use(circuit: QuantumCircuit) -> int:
+    steps = [step for step in circuit.data if not isinstance(step.operation, Barrier | Delay)]
+    return len({qubit for step in steps for qubit in step.qubits})
 
 
 def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
@@ -169,6 +171,45 @@ class Shots:
             registers[name] = BitArray(packed.reshape(*values.shape, *first.array.shape), first.num_bits)
         return DataBin(**registers, shape=values.shape)
 
+    @property
+    def noise_free(self) -> bool:
+        """Whether the simulator has no noise model."""
+        return self._aer.options.noise_model is None
+
+    def counted(
+        self, tasks: Sequence[tuple[QuantumCircuit, SamplerPub]], rng: np.random.Generator
+    ) -> list[list[Counted]]:
+        """The outcomes of the register that was added last, for each PUB and parameter set.
+
+        Aer reads the noise model again in each run. Circuits whose shots are all drawn from one density
+        matrix therefore share a run; all others have a run and a seed of their own.
+        """
+        found: list[list[Counted]] = [[] for _ in tasks]
+        left = []
+        for index, (circuit, pub) in enumerate(tasks):
+            _require_memory(self._aer, circuit)
+            # when Aer chooses a density matrix
+            drawn = self._aer.options.method in ("automatic", "density_matrix")
+            drawn &= pub.shots > 2 ** _qubits_in_use(circuit) and not _measures_early(circuit)
+            angles = pub.parameter_values.as_array(circuit.parameters).reshape(pub.size, -1)
+            left += [(index, circuit.assign_parameters(row), pub.shots if drawn else 0) for row in angles]
+        while left:
+            _, _, shots = left[0]
+            same = next((place for place, (_, _, other) in enumerate(left) if other != shots), len(left))
+            part = left[: min(same, _TOGETHER) if shots else 1]
+            seed = int(rng.integers(2**31))
+            each = tasks[part[0][0]][1].shots
+            run = self._aer.run([circuit for _, circuit, _ in part], shots=each, seed_simulator=seed).result()
+            if not run.success:
+                raise _failure(self._aer, run.status)
+            if len(part) > 1 and not all(map(_drawn_from_density_matrix, run.results)):
+                left = [(index, circuit, 0) for index, circuit, _ in part] + left[len(part) :]
+                continue
+            for place, (index, circuit, _) in enumerate(part):
+                found[index].append(of_last_register(circuit, run.data(place)["counts"]))
+            left = left[len(part) :]
+        return found
+
     def _run(
         self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
     ) -> DataBin:
@@ -185,6 +226,10 @@ class Shots:
 def _failure(aer: AerSimulator, reason: str) -> RunError:
     reason = " ".join(reason.split())
     return RunError(f"Aer cannot run the circuit with its method {aer.options.method!r}: {reason}")
+
+
+def _drawn_from_density_matrix(result: ExperimentResult) -> bool:
+    return result.metadata["method"] == "density_matrix" and result.metadata.get("measure_sampling", False)
 
 
 def _measures_early(circuit: QuantumCircuit) -> bool:

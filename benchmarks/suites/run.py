@@ -84,10 +84,7 @@ SUITES = (
         "test",
         (f"{QISKIT}/test_backend_estimator_v2.py",),
         ("ddt",),
-        {
-            "test_metadata": JOB,
-            "test_job_size_limit": "values come from samples, and the test's mock of a device returns none",
-        },
+        {"test_metadata": JOB},
     ),
     Suite(
         "backend-sampler",

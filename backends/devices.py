@@ -1,0 +1,52 @@
+"""Sampling on any device that Qiskit knows, through `BackendV2.run`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.primitives import BackendSamplerV2, PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.providers import BackendV2
+
+from bondwise.backends.outcomes import Counted, of_last_register
+from bondwise.backends.primitives import Sampler
+
+
+class AnyDeviceSampler(Sampler):
+    """Qiskit's sampler on a device, with a seed if the device takes one."""
+
+    def __init__(self, device: BackendV2) -> None:
+        self._device = device
+
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
+        return BackendSamplerV2(backend=self._device, options=self._options(seed)).run(pubs).result()
+
+    def counted(
+        self, pubs: list[SamplerPub], seed: int | None
+    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+        """The outcomes of the circuits that `run` would run, from the counts instead of every shot."""
+        circuits = [np.ravel(pub.parameter_values.bind_all(pub.circuit)).tolist() for pub in pubs]
+        # a job holds circuits with the same number of shots
+        together: dict[int, list[tuple[int, QuantumCircuit]]] = defaultdict(list)
+        for index, pub in enumerate(pubs):
+            together[pub.shots] += [(index, circuit) for circuit in circuits[index]]
+        found: list[list[Counted]] = [[] for _ in pubs]
+        jobs = []
+        for shots, tasks in together.items():
+            most = self._device.max_circuits or len(tasks)
+            for start in range(0, len(tasks), most):
+                part = tasks[start : start + most]
+                job = self._device.run([one for _, one in part], shots=shots, **self._options(seed))
+                jobs.append((part, job))
+        for part, job in jobs:
+            result = job.result()
+            for place, (index, circuit) in enumerate(part):
+                found[index].append(of_last_register(circuit, result.data(place)["counts"]))
+        return found, tuple(job.job_id() for _, job in jobs)
+
+    def _options(self, seed: int | None) -> dict[str, Any]:
+        takes = seed is not None and "seed_simulator" in self._device.options
+        return {"seed_simulator": seed} if takes else {}
