@@ -15,9 +15,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm.auto import tqdm
+from typing import TYPE_CHECKING, Any
 
 from bondwise.qml.protein.data.tables import csv_text
 from bondwise.qml.protein.data.uniprot_answers import check_address, get, in_letters
@@ -31,6 +29,9 @@ from bondwise.runs import (
     whole_number,
     write_atomically,
 )
+
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
 
 _PAGE = 500  # the largest page of the service
 _FORM = {"fields": "accession,sequence", "format": "tsv"}
