@@ -1,13 +1,34 @@
-"""Every example runs, quickly and within its length, and prints a result that is right."""
+"""Every example runs, quickly and within its length, and prints a result that is right.
+
+The notebook keeps its outputs; run again, it prints them again.
+"""
 
 import re
 import runpy
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+NOTEBOOK = FOLDER / "00_first_hour.ipynb"
+PRINTED = {  # how far a value may be from the one that is kept, on another machine or release
+    r"DMRG: .*: (\S+), no": 1e-4,
+    r"your QNode: +(\S+)": 0.1,
+    r"random weights: +(\S+)": 1e-3,
+    r"tensor network start .* → (\S+)": 0.1,
+    r"random start .* → (\S+)": 0.5,
+    r"without noise: .*: (\S+), no": 0.1,
+    r"raw: .*: (\S+) ±": 0.8,
+    r"mitigated: .*: (\S+) ±": 0.8,
+    r"quantum tensor network: +(\S+)%": 12,
+    r"hydropathy: +(\S+)%": 5,
+    r"without noise +\{'membrane-like': ([\d.]+)": 0.2,
+    r"fake:torino +\{'membrane-like': ([\d.]+)": 0.25,
+}
 
 
 def numbers(pattern, text):
@@ -53,3 +74,30 @@ def test_example(path, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "nan" not in printed.lower()
     RESULTS[path.stem](printed)
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def printed(notebook):
+    assert {output.get("name", "stdout") for output in outputs(notebook)} == {"stdout"}  # no warnings
+    return "".join(output.get("text", "") for output in outputs(notebook))
+
+
+def test_the_notebook_prints_what_it_shows(tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    shown = nbformat.read(NOTEBOOK, as_version=4)
+    again = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(again, timeout=300, kernel_name="python3").execute(cwd=tmp_path)
+    for pattern, tolerance in PRINTED.items():
+        kept = numbers(pattern, printed(shown))
+        assert numbers(pattern, printed(again)) == pytest.approx(kept, abs=tolerance), pattern
+    assert [output.output_type for output in outputs(again)] == [o.output_type for o in outputs(shown)]
+
+
+def test_the_notebook_keeps_its_figures_and_nothing_of_the_machine():
+    text = NOTEBOOK.read_text()
+    assert text.count('"image/png"') == 3
+    assert len(text) < 300_000
+    assert not re.search(r"/(home|root|tmp|usr|work|Users)/|site-packages", text)

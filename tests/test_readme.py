@@ -28,6 +28,10 @@ def test_blocks_run(page, tmp_path, monkeypatch):
         warnings.filterwarnings("error", category=DeprecationWarning, module=page.stem)
         for block in blocks(page):
             exec(block, namespace)
+    if page.stem == "README":  # a PennyLane user's first start from a tensor network
+        (start,) = (block for block in blocks(page) if "from_pennylane" in block)
+        assert len(start.splitlines()) <= 5
+        assert namespace["energy"](namespace["weights"]) == pytest.approx(-7.2962, abs=0.3)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
