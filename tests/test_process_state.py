@@ -42,10 +42,11 @@ def settings():
     # a package may say how its own warnings are shown, not those of others
     yield "warnings", [f for f in warnings.filters if f[1] or f[2].__module__ == "builtins"]
     yield "matplotlib", dict(dict.items(matplotlib.rcParams))
+    own = {"__doc__", "_abc_impl", "__annotations__"}  # Python writes them itself, the last when it is first read
     for module in (np, scipy.sparse, scipy.sparse.linalg, torch):
         for name, kind in vars(module).items():
             for base in kind.__mro__ if isinstance(kind, type) else ():
-                attributes = {k: id(v) for k, v in vars(base).items() if k not in ("__doc__", "_abc_impl")}
+                attributes = {k: id(v) for k, v in vars(base).items() if k not in own}
                 yield f"{base.__module__}.{base.__qualname__}", attributes
 """
 TOUCH = """
