@@ -42,7 +42,7 @@ def settings():
     # a package may say how its own warnings are shown, not those of others
     yield "warnings", [f for f in warnings.filters if f[1] or f[2].__module__ == "builtins"]
     yield "matplotlib", dict(dict.items(matplotlib.rcParams))
-    own = {"__doc__", "_abc_impl", "__annotations__"}  # Python writes them itself, the last when it is first read
+    own = {"__doc__", "_abc_impl", "__annotations__"}  # Python sets these, the last when it is read
     for module in (np, scipy.sparse, scipy.sparse.linalg, torch):
         for name, kind in vars(module).items():
             for base in kind.__mro__ if isinstance(kind, type) else ():
