@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def progress_bar(total: int | None, description: str, progress: bool = True) -> tqdm[Any]:
@@ -21,6 +22,10 @@ def progress_bar(total: int | None, description: str, progress: bool = True) -> 
         ...     for _ in range(3):
         ...         _ = bar.update()
     """
+    if progress:  # warns in a notebook without ipywidgets
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
     return tqdm(
         total=total, desc=description, disable=not progress, leave=True, dynamic_ncols=True, mininterval=0.2
     )
