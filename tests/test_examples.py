@@ -26,8 +26,8 @@ PRINTED = {  # how far a value may be from the one that is kept, on another mach
     r"mitigated: .*: (\S+) ±": 0.8,
     r"quantum tensor network: +(\S+)%": 12,
     r"hydropathy: +(\S+)%": 5,
-    r"without noise +\{'membrane-like': ([\d.]+)": 0.2,
-    r"fake:torino +\{'membrane-like': ([\d.]+)": 0.25,
+    r"without noise: \[(\S+)": 0.2,
+    r"fake:torino: +\[(\S+)": 0.25,
 }
 
 
