@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bondwise import circuits, qml, tn
 from bondwise.circuits.files.formats import is_circuit_file
-from bondwise.runs import UsageError, is_file, json_text, read_arrays, unknown_name
+from bondwise.runs import UsageError, is_file, json_text, printable, read_arrays, unknown_name
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -140,14 +140,14 @@ def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
         raise UsageError(f"--parameters: {error}") from error
 
 
-def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> SparsePauliOp:
+def read_observable(text: str, num_qubits: int, *, said: list[str] | None = None) -> SparsePauliOp:
     """Read an observable from a flag.
 
     Args:
         text: Sum of Pauli words such as `ZZI`, `0.5*XX - ZZ` (rightmost letter: qubit 0) or `0.5 X0 X1 - Z0`,
             or a file in any format of `bondwise.qml.read_hamiltonian`.
         num_qubits: Number of qubits of the circuit.
-        quiet: Whether to say nothing about the format of a file.
+        said: List to which the format of a file is added, for `say`.
 
     Raises:
         UsageError: If the text is neither, or it is for another number of qubits.
@@ -155,7 +155,7 @@ def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> Spars
     from bondwise.circuits.observables.text import operator_in
 
     if is_file(text):
-        operator = _read_operator(text, quiet, num_qubits)
+        operator = _read_operator(text, said, num_qubits)
     elif re.search(r"\.[A-Za-z]\w*$|[/\\]", text):
         raise UsageError(f"--observable: there is no file {text}; give one, or write ZZI or '0.5*XX - ZZ'.")
     else:
@@ -168,14 +168,20 @@ def read_observable(text: str, num_qubits: int, *, quiet: bool = False) -> Spars
     return operator
 
 
-def _read_operator(path: str, quiet: bool, num_qubits: int | None = None) -> SparsePauliOp:
-    """The operator in a file; standard error says how it was read."""
+def _read_operator(path: str, said: list[str] | None, num_qubits: int | None = None) -> SparsePauliOp:
+    """The operator in a file."""
     from bondwise.circuits.observables.text import read_operator
 
     operator, read = read_operator(path, num_qubits)
-    if not quiet:
-        print(f"read {read}", file=sys.stderr)
+    if said is not None:
+        said.append(f"read {read}")
     return operator
+
+
+def say(said: list[str], quiet: bool) -> None:
+    """Print to standard error how files were read, once nothing can be refused any more."""
+    for line in () if quiet else said:
+        print(printable(line), file=sys.stderr)
 
 
 def read_model(
@@ -185,7 +191,7 @@ def read_model(
     *,
     most: int,
     task: str,
-    quiet: bool = False,
+    said: list[str] | None = None,
 ) -> SparsePauliOp:
     """Build or read the Hamiltonian that the flags name.
 
@@ -195,7 +201,7 @@ def read_model(
         periodic: Whether the lattice is closed, for a named model.
         most: Maximum number of qubits; a larger lattice is refused before its terms are made.
         task: Task that would take too long with more qubits, for the message.
-        quiet: Whether to say nothing about the format of a file.
+        said: List to which the format of a file is added, for `say`.
 
     Raises:
         UsageError: If the model or the size is unknown, the file cannot be read, or there are too many
@@ -211,7 +217,7 @@ def read_model(
             raise UsageError(
                 f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
             )
-        hamiltonian = _read_operator(model, quiet)
+        hamiltonian = _read_operator(model, said)
         require_few(hamiltonian.num_qubits)
         return hamiltonian
     from bondwise.qml.hamiltonians.lattices import MODELS

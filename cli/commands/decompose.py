@@ -11,7 +11,7 @@ import typer
 from bondwise import circuits, tn
 from bondwise.circuits.files.formats import circuit_format
 from bondwise.cli import options
-from bondwise.cli.circuit_files import circuit_contents, read_model, read_state
+from bondwise.cli.circuit_files import circuit_contents, read_model, read_state, say
 from bondwise.cli.documents.envelope import envelope, settings_of, size_setting
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import FileSet, UsageError, json_text, real_number, unknown_name, whole_number
@@ -207,14 +207,16 @@ class _Source:
 
 def _from_model(model: str, size: str | None, periodic: bool, search: dict[str, Any]) -> _Source:
     """The ground state of a Hamiltonian."""
+    said: list[str] = []
     hamiltonian = read_model(
         model,
         size,
         periodic,
         most=FOUND_UP_TO,
         task="find their ground state in reasonable time",
-        quiet=not search["progress"],
+        said=said,
     )
+    say(said, quiet=not search["progress"])
     ground = tn.ground_state(hamiltonian, **search)
     facts = {
         "model": model,

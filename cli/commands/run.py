@@ -9,7 +9,7 @@ import typer
 
 from bondwise import backends, circuits
 from bondwise.cli import options
-from bondwise.cli.circuit_files import read_angles, read_observable
+from bondwise.cli.circuit_files import read_angles, read_observable, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.terminal import show, show_json, show_table
@@ -76,10 +76,12 @@ def command(
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
-    observables = [read_observable(text, program.num_qubits, quiet=quiet) for text in observable or []]
+    said: list[str] = []
+    observables = [read_observable(text, program.num_qubits, said=said) for text in observable or []]
     machine = backends.get_backend(backend)
     result = envelope(settings) | {"circuit": str(circuit), "backend": backend, "seed": seed}
     with RunFolder(out or Path("runs") / circuit.stem, overwrite=overwrite) as folder:
+        say(said, quiet)
         if observables:
             bare = circuits.without_measurements(program)
             result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)

@@ -12,7 +12,7 @@ import typer
 
 from bondwise import backends, qml
 from bondwise.cli import options
-from bondwise.cli.circuit_files import circuit_contents, read_model
+from bondwise.cli.circuit_files import circuit_contents, read_model, say
 from bondwise.cli.commands.measurement import (
     announce,
     exact_stage,
@@ -95,8 +95,9 @@ def command(
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
     qml.check_optimizer(optimizer, learning_rate)
+    said: list[str] = []
     hamiltonian = read_model(
-        model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator", quiet=quiet
+        model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator", said=said
     )
     # a resumed run must have the same Hamiltonian and angles, not just the same file names
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
@@ -106,8 +107,7 @@ def command(
     if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
         raise UsageError(
             f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
-            f"{machine.num_qubits}; "
-            "choose a larger backend (`bondwise backends` lists them)."
+            f"{machine.num_qubits}; choose a larger backend (`bondwise backends` lists them)."
         )
     if mitigate is None:
         mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"
@@ -123,6 +123,7 @@ def command(
                 flags={},
                 contents={"hamiltonian": "--model", "angles": "--start"},
             )
+            say(said, quiet)
             prepared = _prepared(
                 folder,
                 resume,

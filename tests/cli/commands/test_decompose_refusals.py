@@ -129,5 +129,5 @@ def test_out_needs_a_kind(bondwise, tmp_path, out):
     np.save(tmp_path / "state.npy", GOOD)
     done = bondwise("decompose", "state.npy", "--out", out)
     assert done.returncode == 2
-    assert "ends in .qpy or .qasm" in done.stderr
+    assert "ends in .qpy, .qasm (OpenQASM 3) or .qasm2" in done.stderr
     assert names(tmp_path) == {"state.npy"}

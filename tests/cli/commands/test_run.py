@@ -10,7 +10,7 @@ from qiskit.primitives import StatevectorSampler
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_unitary
 
 from bondwise.circuits import read_circuit, read_parameters
-from bondwise.cli.circuit_files import read_observable
+from bondwise.cli.circuit_files import read_observable, say
 from bondwise.runs import UsageError
 
 
@@ -302,11 +302,16 @@ def test_observables(tmp_path, capsys):
     assert sorted(operator.to_list()) == [("IY", 1.0), ("XX", 0.5), ("ZZ", -0.1)]
     assert read_observable("0.5 X0 - Z0 @ Z1", 3).to_list() == [("IIX", 0.5), ("IZZ", -1.0)]
     (tmp_path / "h.txt").write_text("0.5 [X0] +\n-1 [Z0 Z1]\n")
-    assert read_observable(str(tmp_path / "h.txt"), 3).to_list() == [("IIX", 0.5), ("IZZ", -1.0)]
-    read = f"read 2 terms on 3 qubits from {tmp_path}/h.txt (OpenFermion: index 0 is qubit 0)\n"
-    assert capsys.readouterr().err == read
-    read_observable(str(tmp_path / "h.txt"), 3, quiet=True)
+    said = []
+    read = read_observable(str(tmp_path / "h.txt"), 3, said=said)
+    assert read.to_list() == [("IIX", 0.5), ("IZZ", -1.0)]
+    line = f"read 2 terms on 3 qubits from {tmp_path}/h.txt (OpenFermion: index 0 is qubit 0)"
+    assert said == [line]
     assert capsys.readouterr().err == ""
+    say(said, quiet=True)
+    assert capsys.readouterr().err == ""
+    say(said, quiet=False)
+    assert capsys.readouterr().err == line + "\n"
 
 
 def test_backends(bondwise):
