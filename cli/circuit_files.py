@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bondwise.tn.states.chains import Order
 
 _STATES = (
-    "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, "
+    "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, counts as .json, "
     "or a circuit as .qpy or .qasm"
 )
 
@@ -34,9 +34,10 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
 
     Args:
         path: `.npz` with an array (left, 2, right) per site, called site0, site1, … (or 0, 1, …, or arr_0,
-            arr_1, … as NumPy calls them; the numbers give the order), or with one array `vector`; `.npy` with
-            a vector of length 2**n, or with bit strings of shape (samples, n); `.csv` or `.txt` with one bit
-            string per line; `.qpy` or `.qasm` with a circuit. Site i and column i become qubit i.
+            arr_1, … as NumPy calls them; the numbers give the order) or quimb's `.arrays`, or with one array
+            that `.npy` may hold; `.npy` with a vector of length 2**n, or with bit strings of shape (samples,
+            n); `.csv` or `.txt` with one bit string per line; `.json` with counts; `.qpy` or `.qasm` with a
+            circuit. Site i and column i become qubit i.
         order: Order of a vector's index: "little" if qubit 0 is its lowest bit, or "big".
 
     Returns:
@@ -58,29 +59,36 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         return circuit
     if order != "little" and path.suffix not in (".npy", ".npz"):
         raise UsageError(f"--order is for vectors; {path} holds none, so leave it out.")
-    if path.suffix in (".csv", ".txt"):
+    if path.suffix in (".csv", ".txt", ".json"):
         return tn.read_bitstrings(path)
-    content: Any
-    if path.suffix == ".npy":
-        from bondwise.tn.states.bitstrings import is_bits
-
-        content = read_arrays(path)["vector"]
-        if content.dtype.kind == "U" or is_bits(content):
-            return tn.read_bitstrings(path)
-    elif path.suffix == ".npz":
-        arrays = read_arrays(path)
-        content = arrays["vector"] if arrays.keys() == {"vector"} else _in_order(path, arrays)
-    else:
-        if path.suffix in (".dmp", ".pkl", ".pickle", ".joblib"):
-            raise UsageError(
-                f"{path} is a pickle, as quimb saves states, and reading one can run any code; save "
-                'the state with numpy.savez("state.npz", *bondwise.tn.site_tensors(state)) instead.'
-            )
+    if path.suffix not in (".npy", ".npz"):
+        _refuse_pickle(path)
         raise UsageError(f"{path} ends in {path.suffix!r}; {_STATES}.")
+    from bondwise.tn.states.bitstrings import as_bits, is_bits
+
+    arrays = read_arrays(path)
+    content: Any = next(iter(arrays.values()), None)
+    if len(arrays) != 1 or (content.ndim == 3 and path.suffix == ".npz"):
+        content = _in_order(path, arrays)
+    elif content.dtype.kind == "U" or is_bits(content):
+        return tn.read_bitstrings(path) if path.suffix == ".npy" else as_bits(content, str(path))
     try:
         return tn.site_tensors(content, order=order)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def _refuse_pickle(path: Path) -> None:
+    """Explain why a pickle, which quimb and joblib write under any name, is not read."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    named = path.suffix in (".dmp", ".pkl", ".pickle", ".joblib")
+    if named or (start[:1] == b"\x80" and start[1:] <= b"\x05"):
+        raise UsageError(
+            f"{path} is a pickle, as quimb.save_to_disk and joblib save states, and reading one can run any "
+            'code; load it where it comes from, and write numpy.savez("state.npz", '
+            "*bondwise.tn.site_tensors(state))."
+        )
 
 
 def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:

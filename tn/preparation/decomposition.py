@@ -64,12 +64,13 @@ def decompose(
     `max_cx` at most 8 layers are used.
 
     Args:
-        state: A quimb MatrixProductState with open ends, a list of (left, 2, right) arrays, a vector of
-            length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1, ...; each
-            normalized to 1e-4. Site i becomes qubit i. Or the source of a state: bitstrings, as an array
-            (samples, n) of 0 and 1 or a list such as ["0110", ...] (column i is qubit i; trained by
-            `train_born`); an observable (solved by `ground_state`); or a QuantumCircuit that should become
-            shallower. The results of these functions are accepted too.
+        state: A quimb MatrixProductState with open ends or its `.arrays`, a list of (left, 2, right) arrays,
+            a vector of length 2**n (see `order`), or a quimb tree tensor network with outer indices k0, k1,
+            ...; each normalized to 1e-4. Site i becomes qubit i. Or the source of a state: bitstrings, as an
+            array (samples, n) of 0 and 1, a list such as ["0110", ...] (column i is qubit i), or counts such
+            as {"0110": 12} (the rightmost bit is qubit 0), trained by `train_born`; an observable (solved by
+            `ground_state`); or a QuantumCircuit that should become shallower. The results of these functions
+            are accepted too.
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Maximum number of CX gates; only whole layers are used.
         infidelity: Target for 1 - |⟨state|circuit⟩|², at which the search stops.

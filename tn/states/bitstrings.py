@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bondwise.runs import UsageError, kind_of, read_arrays, read_text, require_within
+from bondwise.runs import UsageError, kind_of, read_arrays, read_json, read_text, require_within
 from bondwise.tn.states.networks import numpy_array
 
-_ACCEPTED = 'give an array of 0 and 1 of shape (samples, n) or a list of strings such as "0110"'
+_ACCEPTED = (
+    'give an array of 0 and 1 of shape (samples, n), a list of strings such as "0110", or counts {"0110": 12}'
+)
 
 
 def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     r"""Read bit strings from a file.
 
     Args:
-        path: A `.npy` file with an array of 0 and 1 of shape (samples, n), or a `.csv` or `.txt` file with
-            one string per line. Commas and spaces between bits are ignored, and empty lines are skipped.
+        path: A `.npy` file with an array of 0 and 1 of shape (samples, n); a `.csv` or `.txt` file with one
+            string per line; or a `.json` file of counts, `{"0110": 12}`, or the `result.json` of
+            `bondwise run`. Separators between bits are ignored, empty lines and a header are skipped, and
+            1.0 is 1.
 
     Returns:
-        Bits of shape (samples, n), uint8. Column i holds letter i, counted from the left.
+        Bits of shape (samples, n), uint8. Column i holds letter i, counted from the left; in counts, which
+        are read as Qiskit prints them, from the right.
 
     Raises:
         UsageError: If the file is missing, empty, damaged or of another type, or one of its lines contains
@@ -41,28 +47,76 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         raise UsageError(f"the path is {kind_of(path)}; give the name of a file of bit strings.")
     path = Path(path)
     kind = path.suffix.lower()
-    if kind not in (".npy", ".csv", ".txt"):
-        raise UsageError(f"{path} is not a file of bit strings; give one that ends in .npy, .csv or .txt.")
+    if kind not in (".npy", ".csv", ".txt", ".json"):
+        raise UsageError(
+            f"{path} is not a file of bit strings; give one that ends in .npy, .csv, .txt or .json."
+        )
     if kind == ".npy":
         array = read_arrays(path)["vector"]
         if array.ndim == 2:
             require_within("qubits", array.shape[1], f"a string of {path}")
         return as_bits(array, str(path))
+    if kind == ".json":
+        return _from_json(path)
     strings: list[str] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        string = re.sub(r"[\s,]", "", line)
+        cells = re.split(r"[\s,;\"']+", line.strip(" \t,;\"'\r"))
+        if not strings and all(re.match(r"[A-Za-z_]", cell) for cell in cells):  # no line, or a header
+            continue
+        string = "".join(re.sub(r"\.0*(?:[eE][+-]?0+)?\Z", "", cell) for cell in cells)  # 1.0 is 1
+        wrong = string.strip("01")
         if not string:
             continue
-        wrong = string.strip("01")
         if wrong:
-            hint = "; remove the header line" if number == 1 else ""
-            raise UsageError(f"{path}, line {number}: {wrong[0]!r} is not 0 or 1{hint}.")
+            raise UsageError(
+                f"{path}, line {number}: {wrong[0]!r} is not 0 or 1; write strings such as 0110, one on "
+                "each line, also with commas between the bits."
+            )
         if not strings:
             require_within("qubits", len(string), f"a string of {path}")
         strings.append(string)
         if len(string) != len(strings[0]):
             raise UsageError(f"{path}, line {number}: {len(string)} bits; the first has {len(strings[0])}.")
     return as_bits(strings, str(path))
+
+
+def _from_json(path: Path) -> NDArray[np.uint8]:
+    """The strings of a file of counts, or of the result of `bondwise run`."""
+    content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get("counts"), dict):
+        content = content["counts"]
+    if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), dict):
+        content = next(iter(content.values()))  # of the only register
+    if not isinstance(content, dict):
+        raise UsageError(f'{path} is not a file of counts; write {{"0110": 12, "1001": 3}}.')
+    return as_bits(content, str(path))
+
+
+def is_counts(given: Any) -> bool:
+    """Whether an object is a dictionary of counts of outcomes rather than an observable."""
+    return isinstance(given, Mapping) and all(
+        isinstance(key, str) and not set(key) & set("IXYZ") for key in given
+    )
+
+
+def _from_counts(counts: Mapping[str, Any], name: str) -> NDArray[np.uint8]:
+    """Each outcome as often as it occurred; the rightmost bit of an outcome is column 0."""
+    outcomes = ["".join(outcome.split()) for outcome in counts]
+    if any(re.match("0[xX]", outcome) for outcome in outcomes):
+        raise UsageError(
+            f"{name} has hexadecimal outcomes, which do not tell the number of bits; give what "
+            "result.get_counts() returns, such as {'0110': 12}."
+        )
+    for outcome, often in counts.items():
+        if isinstance(often, bool) or not isinstance(often, int | np.integer) or often < 0:
+            raise UsageError(
+                f"{name} has {often!r} for the outcome {outcome[:40]!r}; give whole numbers, how often each "
+                "occurred."
+            )
+    bits = _from_letters(outcomes, name)[:, ::-1] if outcomes else np.zeros((0, 0), np.uint8)
+    times = [int(often) for often in counts.values()]
+    require_within("array_bytes", sum(times) * bits.shape[1], name)
+    return np.repeat(bits, times, axis=0)
 
 
 def is_bits(array: NDArray[Any]) -> bool:
@@ -90,7 +144,8 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     """Check bit strings and convert them to an array.
 
     Args:
-        strings: Array of 0 and 1, (samples, n), or a list of strings such as "0110".
+        strings: Array of 0 and 1, (samples, n), a list of strings such as "0110", or counts as Qiskit prints
+            them, `{"0110": 12}`, whose rightmost bit is column 0.
         name: Name of the strings in error messages.
         width: Required number of bits per string; None accepts any number from 2 up.
 
@@ -102,6 +157,8 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     """
     if isinstance(strings, str):
         raise UsageError(f"{name} is one string; {_ACCEPTED}.")
+    if is_counts(strings):
+        strings = _from_counts(strings, name)
     try:
         array = numpy_array(strings)
     except ValueError as error:

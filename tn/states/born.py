@@ -176,9 +176,9 @@ def train_born(
     Args:
         bitstrings: Array of 0 and 1 of shape (samples, n), of any integer, boolean or real dtype, or a list
             of strings such as "0110"; at least 2 columns. Column i, letter i from the left, becomes site i
-            and qubit i. Qiskit prints qubit 0 on the right, so reverse the strings of its counts. Equal
-            strings are counted once: time and memory (8 bytes * strings * n * max_bond) grow with the number
-            of distinct ones.
+            and qubit i. Or counts as Qiskit prints them, `{"0110": 12}`, whose rightmost bit is qubit 0.
+            Equal strings are counted once: time and memory (8 bytes * strings * n * max_bond) grow with the
+            number of distinct ones.
         max_bond: Largest bond dimension.
         validation: Further strings of the same width that are not trained on. Training stops once they no
             longer become more likely.

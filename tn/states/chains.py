@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bondwise.runs import Result, UsageError, kind_of
 from bondwise.tn.states.imported_quimb import import_quimb, is_quimb
-from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array
+from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array, with_open_ends
 from bondwise.tn.states.trees import Node, Tree
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def site_tensors(state: Any, *, order: Order = "little") -> Tensors:
 
     Args:
         state: A quimb `MatrixProductState` with open ends or `CircuitMPS`; a sequence of arrays of shape
-            (left, 2, right); a vector of length 2**n (array or tensor, also as a column of shape (2**n, 1),
-            or a Qiskit `Statevector`); or the result of `ground_state` or `train_born`. It must be normalized
-            to 1e-4; it is divided by its norm, with a warning for deviations above 1e-6.
+            (left, 2, right), or quimb's `.arrays`; a vector of length 2**n (array or tensor, also as a column
+            of shape (2**n, 1), or a Qiskit `Statevector`); or the result of `ground_state` or `train_born`.
+            It must be normalized to 1e-4; it is divided by its norm, with a warning for deviations above
+            1e-6.
         order: Bit order of a vector's index: "little" if qubit 0 is its lowest bit, as in Qiskit, or "big" if
             qubit 0 is its highest bit, as in quimb's kets and PennyLane. Other states have no such order;
             their site i is qubit i.
@@ -297,6 +298,10 @@ def _read(state: Any, order: Order) -> Tensors:
     elif listed:
         arrays = list(state)
     else:
+        if hasattr(state, "to_statevector"):
+            raise UsageError(
+                f"the state is a {type(state).__name__}; if it is pure, pass state.to_statevector()."
+            )
         known = isinstance(state, list | tuple) or hasattr(state, "__array__")
         arrays = [numpy_array(state)] if known and not is_quimb(state) else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
@@ -317,7 +322,7 @@ def _read(state: Any, order: Order) -> Tensors:
             vector = vector.reshape((2,) * sites).transpose().ravel()
         return _split_vector(vector, sites)
 
-    arrays = [numpy_array(array) for array in arrays]
+    arrays = with_open_ends([numpy_array(array) for array in arrays])
     if not arrays:
         raise UsageError(f"the state has no sites; {_ACCEPTED}.")
     for i, array in enumerate(arrays):

@@ -6,6 +6,7 @@ and put back, `.arrays` is not in the order of the sites. Only the name of its i
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +90,55 @@ def chain_arrays(network: qtn.TensorNetwork) -> list[NDArray[Any]]:
     return arrays
 
 
+def with_open_ends(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Site tensors as (left, 2, right) if the first and the last one lack their outer bonds.
+
+    Args:
+        arrays: As quimb's `.arrays`, (right, 2), (left, right, 2), …, (left, 2); or (2, right), (left, 2,
+            right), …, (left, 2); or anything else, which is returned as it is.
+
+    Raises:
+        UsageError: If the arrays do not fit together in either order of their axes, or in both as different
+            states.
+    """
+    inner = arrays[1:-1]
+    if len(arrays) < 2 or arrays[0].ndim != 2 or arrays[-1].ndim != 2 or any(a.ndim != 3 for a in inner):
+        return arrays
+    site_last = [array.transpose(0, 2, 1) for array in (arrays[0][None], *inner, arrays[-1][:, None])]
+    site_second = [arrays[0][None], *inner, arrays[-1][..., None]]
+    fitting = [tensors for tensors in (site_last, site_second) if _fit_together(tensors)]
+    normalized = [tensors for tensors in fitting if abs(_inner(tensors, tensors) - 1) < 2 * _TRUNCATED]
+    instead = 'save numpy.savez("state.npz", *bondwise.tn.site_tensors(state)) instead'
+    if not fitting:
+        shown = ", ".join(str(array.shape) for array in arrays[:4])
+        raise UsageError(
+            f"the shapes {shown} are not those of a matrix product state, (right, 2), (left, right, 2), …, "
+            f"(left, 2) as in quimb; {instead}."
+        )
+    if len(normalized) == 2 and abs(abs(_inner(*normalized)) - 1) > _ROUNDED:
+        raise UsageError(f"two orders of the axes give two states; {instead}.")
+    return (normalized or fitting)[0]
+
+
+def _fit_together(tensors: list[NDArray[Any]]) -> bool:
+    bonds = all(a.shape[2] == b.shape[0] for a, b in itertools.pairwise(tensors))
+    return bonds and all(tensor.shape[1] == 2 for tensor in tensors)
+
+
+def _inner(left: list[NDArray[Any]], right: list[NDArray[Any]]) -> Any:
+    """⟨left|right⟩."""
+    block = np.ones((1, 1))
+    for bra, ket in zip(left, right, strict=True):
+        block = np.einsum("ab,asc,bsd->cd", block, bra.conj(), ket, optimize=True)
+    return block[0, 0]
+
+
 def check_norm(norm: Any) -> None:
     """Warn if truncation may have left this norm, raise UsageError if it is further from 1."""
     if not abs(norm - 1) <= _TRUNCATED:
-        raise UsageError(f"the state has norm {norm:.6g}, not 1; divide it by its norm.")
+        raise UsageError(
+            f"the state has norm {norm:.6g}, not 1; divide it by its norm: "
+            f"vector / numpy.linalg.norm(vector), one tensor / {norm:.6g}, or state.normalize() in quimb."
+        )
     if abs(norm - 1) > _ROUNDED:
         warnings.warn(f"the state has norm {norm:.8g}, not 1; it is divided by it.", stacklevel=3)

@@ -9,7 +9,7 @@ from qiskit import QuantumCircuit
 
 from bondwise.circuits import is_observable
 from bondwise.runs import Result, UsageError, kind_of
-from bondwise.tn.states.bitstrings import is_bits
+from bondwise.tn.states.bitstrings import is_bits, is_counts
 from bondwise.tn.states.born import train_born
 from bondwise.tn.states.chains import Chain, Order, largest_bond, require_order, site_tensors
 from bondwise.tn.states.circuit_state import circuit_tensors
@@ -42,7 +42,7 @@ def read_state(
         state = numpy_array(state)
     if is_quimb(state, "CircuitMPS"):
         state = state.psi
-    operator = is_observable(state) and not _is_text(state)
+    operator = is_observable(state) and not isinstance(state, str) and not is_counts(state)
     bits = not operator and _is_bitstrings(state)
     network = is_quimb(state)
     other = network or isinstance(state, Tree | Result | QuantumCircuit)
@@ -71,19 +71,15 @@ def read_state(
     if not known:
         raise UsageError(
             f"the state is {kind_of(state)}; give a quimb MatrixProductState or tree, a list of "
-            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, a SparsePauliOp "
+            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, counts, a SparsePauliOp "
             "or a QuantumCircuit."
         )
     return Chain(site_tensors(state, order=order)), "", 0.0
 
 
 def _is_bitstrings(state: Any) -> bool:
+    if is_counts(state):
+        return True
     if isinstance(state, np.ndarray):
         return is_bits(np.asarray(state))
     return isinstance(state, list | tuple) and len(state) > 0 and all(isinstance(item, str) for item in state)
-
-
-def _is_text(state: Any) -> bool:
-    """Whether this is a path or counts of outcomes, which resemble labels and terms of observables."""
-    counts = type(state) is dict and not all(set(str(key)) <= set("IXYZ") for key in state)
-    return isinstance(state, str) or counts

@@ -369,14 +369,24 @@ def test_files_of_arrays(tmp_path, dtype):
 
 BAD_FILES = [
     ("a.txt", b"0110\n\n0120\n", "a.txt, line 3: '2' is not 0 or 1"),
-    ("a.csv", b"pixel0,pixel1\n0,1\n", "a.csv, line 1: 'p' is not 0 or 1"),
+    ("a.csv", b"pixel0,pixel1\n0,a\n", "a.csv, line 2: 'a' is not 0 or 1; write strings such as 0110"),
+    ("a.csv", b"0,1\nlast,row\n", "a.csv, line 2: 'l' is not 0 or 1"),
+    ("a.csv", b"0.5,1\n", "a.csv, line 1: '.' is not 0 or 1"),
     ("a.csv", b"0,1,1\n0,1\n", "a.csv, line 2: 2 bits; the first has 3"),
     ("a.txt", b"\n \n", "a.txt is empty"),
     ("a.txt", b"0\n1\n", "a.txt have a single bit"),
     ("a.txt", b"\xff\xfe0\x001\x00", "a.txt cannot be read"),
     ("a.npy", b"0110\n", "a.npy cannot be read"),
     ("a.npy", b"", "a.npy cannot be read"),
-    ("a.dat", b"0110\n", "a.dat is not a file of bit strings; give one that ends in .npy, .csv or .txt"),
+    ("a.json", b"[1]", 'a.json is not a file of counts; write {"0110": 12'),
+    ("a.json", b'{"01": 1.5}', "a.json has 1.5 for the outcome '01'; give whole numbers"),
+    ("a.json", b'{"01": -1}', "a.json has -1 for the outcome"),
+    ("a.json", b'{"0x3": 5}', "a.json has hexadecimal outcomes, .*get_counts"),
+    ("a.json", b'{"01": 1, "011": 1}', "3 bits in string 1 and 2 in string 0"),
+    ("a.json", b'{"01": 0}', "a.json is empty"),
+    ("a.json", b'{"01": 1000000000000}', "MAX_ARRAY_BYTES"),
+    ("a.json", b'{"a": {"01": 1}, "b": {"01": 1}}', "a.json has {'01': 1} for the outcome 'a'"),
+    ("a.dat", b"0110\n", "a.dat is not a file of bit strings; give one that ends in .npy, .csv, .txt or"),
 ]
 
 

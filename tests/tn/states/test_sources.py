@@ -232,10 +232,13 @@ class TestChains:
             ([[0, 1], [1, 0]], "give numbers of shape"),
             ([], "the state has no sites"),
             ("0110", "the state is a str"),
-            ({"00": 3, "11": 1}, "the state is a dict"),
+            ({"00": 3.5, "11": 1}, "has 3.5 for the outcome '00'; give whole numbers"),
             (None, "the state is None"),
             (3, "the state is an int; give a quimb"),
-            (DensityMatrix.from_label("01"), r"an array of shape \(4, 4\)"),
+            (
+                DensityMatrix.from_label("01"),
+                r"a DensityMatrix; if it is pure, pass state.to_statevector\(\)",
+            ),
             (np.array(["00", "11"]), "the state is an ndarray"),
         ],
     )
@@ -252,8 +255,8 @@ class TestChains:
             decompose(state)
 
     def test_the_refusal_names_all_that_is_taken(self):
-        with pytest.raises(UsageError, match="the state is a dict") as caught:
-            decompose({"00": 3})
+        with pytest.raises(UsageError, match="the state is a set") as caught:
+            decompose({"00"})
         assert all(
             word in str(caught.value) for word in ("bitstrings", "SparsePauliOp", "QuantumCircuit", "tree")
         )

@@ -1,0 +1,179 @@
+"""States as other packages hold and save them: quimb's arrays and pickles, kets, counts, tables of bits."""
+
+import json
+
+import numpy as np
+import pytest
+import quimb
+import quimb.tensor as qtn
+from qiskit import QuantumCircuit
+from qiskit.primitives import StatevectorSampler
+from qiskit.quantum_info import DensityMatrix, Statevector, random_statevector
+
+from bondwise.cli.circuit_files import read_state
+from bondwise.qml import mps_start
+from bondwise.runs import UsageError
+from bondwise.tn import decompose, fit, read_bitstrings, site_tensors, to_dense, train_born
+
+
+def same(state, vector):
+    return abs(abs(np.vdot(to_dense(state), vector)) - 1) < 1e-10
+
+
+def quimb_vector(state):
+    """quimb's own ket, with qubit 0 as the lowest bit."""
+    return np.asarray(state.to_dense()).reshape([2] * state.L).transpose().ravel()
+
+
+STATES = {
+    "real": lambda: qtn.MPS_rand_state(6, 5, seed=1),
+    "complex": lambda: qtn.MPS_rand_state(5, 3, dtype=complex, seed=2),
+    "bonds of 2 and 3": lambda: qtn.MPS_rand_state(7, 3, seed=3),
+    "product": lambda: qtn.MPS_rand_state(4, 1, seed=4),
+    "two sites": lambda: qtn.MPS_rand_state(2, 2, seed=5),
+    "ground state": lambda: ground(8),
+    "GHZ": lambda: qtn.MPS_ghz_state(5),
+}
+
+
+def ground(sites):
+    dmrg = qtn.DMRG2(qtn.MPO_ham_heis(sites), bond_dims=[8], cutoffs=1e-10)
+    dmrg.solve(verbosity=0)
+    return dmrg.state
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_arrays_of_quimb_in_a_file_and_in_python(tmp_path, name):
+    state = STATES[name]()
+    state.normalize()
+    vector = quimb_vector(state)
+    state.permute_arrays("lrp")
+    np.savez(tmp_path / "state.npz", *state.arrays)
+    assert same(read_state(tmp_path / "state.npz"), vector)
+    assert same(site_tensors(state.arrays), vector)
+    assert same(site_tensors(state), vector)
+    from_arrays, from_state = (mps_start(1, given, seed=0) for given in (state.arrays, state))
+    np.testing.assert_allclose(from_arrays[1], from_state[1], atol=1e-12)
+
+
+def test_our_order_of_the_axes_without_the_outer_bonds():
+    tensors = site_tensors(random_statevector(2**5, seed=1))
+    ends = [tensors[0][0], *tensors[1:-1], tensors[-1][..., 0]]
+    assert same(site_tensors(ends), to_dense(tensors))
+
+
+def test_arrays_that_are_two_states_are_refused():
+    with pytest.raises(UsageError, match=r"two orders of the axes give two states; save numpy.savez"):
+        site_tensors([np.array([[0.0, 1.0], [0.0, 0.0]]), np.eye(2)])
+
+
+@pytest.mark.parametrize("name", ["state.dmp", "state.pkl", "state.joblib", "state", "state.xyz"])
+def test_pickles_are_refused_with_the_line_that_converts(tmp_path, name):
+    state = qtn.MPS_rand_state(4, 2, seed=1)
+    quimb.save_to_disk(state, str(tmp_path / name))
+    with pytest.raises(
+        UsageError, match=r"is a pickle, as quimb.save_to_disk .*site_tensors\(state\)"
+    ) as error:
+        read_state(tmp_path / name)
+    assert "\n" not in str(error.value)
+    loaded = quimb.load_from_disk(str(tmp_path / name))
+    np.savez(tmp_path / "state.npz", *site_tensors(loaded))  # the line
+    assert same(read_state(tmp_path / "state.npz"), quimb_vector(state))
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_kets_in_files(tmp_path, ending):
+    vector = random_statevector(2**4, seed=3).data
+    path = tmp_path / f"state.{ending}"
+
+    def save(array):
+        np.save(path, array) if ending == "npy" else np.savez(path, array)
+
+    for array in (vector, vector[:, None], quimb.qu(vector, "ket"), Statevector(vector)):
+        save(np.asarray(array))
+        assert same(read_state(path), vector)
+    np.savez(tmp_path / "named.npz", psi=vector)
+    assert same(read_state(tmp_path / "named.npz"), vector)
+    big = vector.reshape([2] * 4).transpose().ravel()
+    save(big)
+    assert same(read_state(path, "big"), vector)
+
+
+def test_density_matrices_are_refused_with_the_line_that_converts():
+    state = random_statevector(8, seed=1)
+    with pytest.raises(UsageError, match=r"if it is pure, pass state.to_statevector\(\)"):
+        site_tensors(DensityMatrix(state))
+    assert same(site_tensors(DensityMatrix(state).to_statevector()), state.data)
+
+
+def outcomes():
+    """Counts of a circuit in two registers, as Qiskit prints them, and the qubits of the shots."""
+    circuit = QuantumCircuit(3)
+    circuit.x(0)
+    circuit.ry(1.0, 2)
+    circuit.cx(2, 1)
+    circuit.measure_all()
+    return StatevectorSampler(seed=1).run([circuit], shots=100).result()[0].data.meas.get_counts()
+
+
+def test_counts_are_data_with_qubit_0_on_the_right(tmp_path):
+    counts = outcomes()
+    bits = np.array(
+        [[int(bit) for bit in word[::-1]] for word, often in counts.items() for _ in range(often)]
+    )
+    assert bits[:, 0].all()  # the qubit that was flipped
+    from_counts, from_bits = (train_born(data, 2, sweeps=3, seed=0) for data in (counts, bits))
+    np.testing.assert_allclose(to_dense(from_counts), to_dense(from_bits), atol=1e-12)
+    spaced = {f"{word[:2]} {word[2:]}": often for word, often in counts.items()}  # two registers
+    run = {"schema": 2, "counts": {"meas": counts}}
+    for number, content in enumerate((counts, spaced, run)):
+        path = tmp_path / f"counts{number}.json"
+        path.write_text(json.dumps(content))
+        assert read_bitstrings(path).tolist() == bits.tolist()
+        assert read_state(path).tolist() == bits.tolist()
+    found = decompose(counts, layers=1, max_bond=2, restarts=1, seed=0)
+    trained = train_born(counts, 2, seed=0)
+    assert found.history == decompose(trained, layers=1, max_bond=2, restarts=1, seed=0).history
+    assert fit(found.circuit, counts, found.parameters, max_bond=2, seed=0, iterations=1).infidelity < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0110\n1001\n",
+        "q0,q1,q2,q3\n0,1,1,0\n1,0,0,1\n",
+        "bits\n0110\n1001\n",
+        "0.0,1.0,1.0,0.0\r\n1.0,0.0,0.0,1.0\r\n",
+        "0;1.;1;0\n1;0.000;0;1\n",
+        "0\t1\t1\t0\n\n1\t0\t0\t1\n",
+        "'01 10'\n'10 01'\n",
+        '\ufeff"a","b","c","d"\n"0","1","1","0"\n"1","0","0","1"\n',
+    ],
+)
+def test_tables_of_bits(tmp_path, text):
+    (tmp_path / "bits.csv").write_text(text, encoding="utf-8", newline="")
+    assert read_bitstrings(tmp_path / "bits.csv").tolist() == [[0, 1, 1, 0], [1, 0, 0, 1]]
+
+
+def test_tables_of_pandas_and_numpy(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    bits = np.random.default_rng(0).integers(0, 2, (20, 5))
+    pandas.DataFrame(bits.astype(float), columns=list("abcde")).to_csv(tmp_path / "p.csv", index=False)
+    np.savetxt(tmp_path / "n.txt", bits)  # 0.000000000000000000e+00
+    assert np.array_equal(read_bitstrings(tmp_path / "p.csv"), bits)
+    assert np.array_equal(read_bitstrings(tmp_path / "n.txt"), bits)
+    np.save(tmp_path / "n.npy", bits.astype(float))
+    assert np.array_equal(read_state(tmp_path / "n.npy"), bits)
+
+
+def test_nearly_normalized_states(tmp_path):
+    vector = random_statevector(8, seed=1).data
+    assert same(site_tensors(vector * (1 + 1e-7)), vector)
+    with pytest.warns(UserWarning, match="norm 1.00005"):
+        assert same(site_tensors(vector * 1.00005), vector)
+    np.save(tmp_path / "state.npy", 3 * vector)
+    line = (
+        r"state.npy: the state has norm 3, not 1; divide it by its norm: vector / numpy.linalg.norm\(vector\)"
+    )
+    with pytest.raises(UsageError, match=line):
+        read_state(tmp_path / "state.npy")
