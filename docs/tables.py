@@ -253,6 +253,14 @@ def gradients() -> str:
     return table(heads, cells)
 
 
+def ordinary_calls() -> str:
+    def row(found: dict[str, Any]) -> tuple[str, ...]:
+        peer = "–" if found["peer"] is None else f"{found['peer']:.2g}"
+        return found["call"], f"{found['ours']:.2g}", peer, found["peer_name"]
+
+    return table(("call", "CPU s", "peer, CPU s", "peer"), map(row, results("ordinary_calls")))
+
+
 def suites() -> str:
     heads = ("suite", "passed", "failed", "different", "untouched", "skipped")
     return table(heads, [[row[head] for head in heads] for row in results("suites")])
@@ -274,6 +282,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lambeq-models": lambeq_models,
     "fake": fake,
     "gradients": gradients,
+    "ordinary-calls": ordinary_calls,
     "suites": suites,
 }
 
