@@ -30,6 +30,7 @@ from qiskit.circuit import (
 )
 from qiskit.circuit import library as gates
 
+from bondwise.circuits.files.checks import check_matrix
 from bondwise.circuits.sources import as_circuit
 
 _CLASSES: dict[str, tuple[type, ...]] = {
@@ -78,6 +79,9 @@ def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
     Returns:
         The circuit itself if all names are true, otherwise a copy with the same registers and layout.
 
+    Raises:
+        UsageError: If the matrix of a `UnitaryGate` is not unitary.
+
     Example:
         >>> from qiskit import QuantumCircuit
         >>> from bondwise.circuits import true_names
@@ -120,6 +124,7 @@ def _truthful(operation: Any, known: _Known) -> Any:
         return operation if same else operation.replace_blocks(blocks)
     if not isinstance(operation, Instruction):
         return operation
+    check_matrix(operation)
     name = f"own_{operation.name}" if _is_false(operation) else operation.name
     definition = renamed = _definition(operation)
     if definition is not None:

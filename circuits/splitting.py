@@ -43,6 +43,7 @@ from qiskit.circuit.library import (
 from bondwise.circuits.angles import Angles
 from bondwise.circuits.cache import CircuitCache
 from bondwise.circuits.composites import in_gates
+from bondwise.circuits.files.checks import check_matrix
 from bondwise.runs import UsageError
 
 CONTROLLED_ROTATIONS = frozenset({CRXGate, CRYGate, CRZGate})
@@ -128,6 +129,7 @@ class _Splitter:
         kind = closed_kind(operation)
         kind = _OLD_NAMES.get(kind, kind)
         if not any(map(is_free, params)) and not isinstance(operation, AnnotatedOperation):
+            check_matrix(operation)
             self._steps.append((operation, qubits, clbits))
         elif isinstance(operation, Delay):
             raise UsageError(

@@ -211,7 +211,7 @@ def _plain(numbers: Any) -> NDArray[Any]:
 
 def _traced(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[_Argument, ...]:
     """The arguments, with parameters that are named after those of the function."""
-    names = []
+    names: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             names += [f"{parameter.name}_{index}" for index in range(len(arguments) - len(names))]

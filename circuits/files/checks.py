@@ -37,6 +37,20 @@ def check_circuit(circuit: QuantumCircuit, name: object) -> None:
     require_within("operations", _operations(circuit, name, {}, 0), name)
 
 
+def check_matrix(operation: Any, start: str = "") -> None:
+    """Refuse a `UnitaryGate` that is not unitary, which Qiskit makes with `check_input=False`.
+
+    Args:
+        operation: Any operation.
+        start: Start of the message.
+    """
+    if isinstance(operation, UnitaryGate) and not is_unitary_matrix(operation.params[0]):
+        raise UsageError(
+            f"{start}the matrix of {one_line(operation.name, 40)!r} is not unitary; "
+            "give one whose conjugate transpose is its inverse, as in UnitaryGate([[0, 1], [1, 0]])."
+        )
+
+
 def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], depth: int) -> int:
     """Number of operations of a circuit when written out; a gate of Qiskit's library counts as 1.
 
@@ -59,8 +73,7 @@ def _operations(circuit: QuantumCircuit, name: object, known: dict[Any, int], de
             if not (blocks and isinstance(value, QuantumCircuit)):
                 _require_finite(value, f"a number of {one_line(operation.name, 40)!r}", name)
         _require_finite(getattr(operation, "duration", None), "a duration", name)
-        if isinstance(operation, UnitaryGate) and not is_unitary_matrix(operation.params[0]):
-            raise UsageError(f"{name}: the matrix of {one_line(operation.name, 40)!r} is not unitary.")
+        check_matrix(operation, f"{name}: ")
         if blocks:
             repeats = len(operation.params[0]) if isinstance(operation, ForLoopOp) else 1
             total += repeats * (1 + sum(_operations(block, name, known, depth + 1) for block in blocks))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 
 _TOLERANCE = 1e-12  # of imaginary parts, relative to the largest coefficient; rounding errors are smaller
 
@@ -24,7 +24,7 @@ def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePau
         rounding errors and are dropped.
 
     Raises:
-        UsageError: If the sum is not Hermitian.
+        UsageError: If the sum is not Hermitian, or not a `SparsePauliOp`.
 
     Example:
         >>> from qiskit.quantum_info import SparsePauliOp
@@ -32,6 +32,11 @@ def hermitian(operator: SparsePauliOp, *, what: str = "observable") -> SparsePau
         >>> hermitian(SparsePauliOp(["ZZ", "ZZ"], [0.5 + 1j, 0.5 - 1j])).to_list()
         [('ZZ', (1+0j))]
     """
+    if not isinstance(operator, SparsePauliOp):
+        raise UsageError(
+            f"the {what} is {kind_of(operator)}, and a SparsePauliOp is expected; "
+            "pass bondwise.circuits.as_operator(observable)."
+        )
     simple = operator.simplify(atol=0)
     return SparsePauliOp(simple.paulis, real_coefficients(simple.coeffs, what=what))
 
@@ -47,7 +52,8 @@ def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> 
         The real parts, float64 of shape (T,).
 
     Raises:
-        UsageError: If an imaginary part exceeds 1e-12 of the largest coefficient.
+        UsageError: If an imaginary part exceeds 1e-12 of the largest coefficient, or the coefficients are not
+            numbers.
 
     Example:
         >>> import numpy as np
@@ -55,6 +61,11 @@ def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> 
         >>> real_coefficients(np.array([1.0, 0.5 + 1e-16j]))
         array([1. , 0.5])
     """
+    coefficients = np.asarray(coefficients)
+    if coefficients.dtype.kind not in "iufc":
+        raise UsageError(
+            f"the coefficients of the {what} are not numbers; pass an array such as operator.coeffs."
+        )
     if np.abs(coefficients.imag).max(initial=0.0) > _TOLERANCE * np.abs(coefficients).max(initial=0.0):
         raise UsageError(
             f"the {what} is not Hermitian: some coefficients have an imaginary part, and they must be real; "

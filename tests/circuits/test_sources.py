@@ -1,9 +1,14 @@
 """Every function that takes a circuit takes a gate and a path, and refuses anything else in one line."""
 
+import numpy as np
 import pytest
-from qiskit.circuit.library import CXGate
+import torch
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import CXGate, UnitaryGate
 
-from bondwise import circuits
+from bondwise import backends, circuits, mitigation, qml, tn
+from bondwise.circuits import as_circuit
 from bondwise.runs import UsageError
 
 TAKE_A_CIRCUIT = {
@@ -36,3 +41,77 @@ def test_circuits_gates_and_files_only(name, others, tmp_path):
         with pytest.raises(UsageError, match="^a circuit is expected") as refusal:
             function(wrong, *others)
         assert "\n" not in str(refusal.value)
+
+
+def not_unitary():
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("x"), 0)
+    circuit.append(UnitaryGate(2 * np.eye(2), check_input=False), [1])
+    return circuit
+
+
+ANGLE = torch.tensor([0.1], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda circuit: backends.estimate(circuit, "ZZ", [0.1]),
+        lambda circuit: backends.estimate(circuit, "ZZ", [0.1], shots=10, backend="aer"),
+        lambda circuit: backends.sample(circuit, [0.1], shots=10),
+        lambda circuit: backends.expectation(circuit, "ZZ", ANGLE),
+        lambda circuit: backends.to_pennylane(circuit),
+        lambda circuit: tn.fit(circuit, [1, 0, 0, 0]),
+        lambda circuit: mitigation.fold_global(circuit, 3),
+    ],
+)
+def test_matrices_that_are_not_unitary_are_refused(use):
+    with pytest.raises(UsageError, match="the matrix of 'unitary' is not unitary; give one whose"):
+        use(not_unitary())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda path: backends.estimate(path, "ZZ", [0.1]).value,
+        lambda path: backends.sample(path, [0.1], shots=10, seed=0).counts,
+        lambda path: backends.expectation(path, "ZZ", ANGLE).item(),
+        lambda path: backends.to_torch(path, "ZZ").state_dict().keys(),
+        lambda path: backends.get_backend("aer").transpile(as_circuit(path)),
+        lambda path: backends.get_backend("statevector").run([(path, "ZZ", [0.1])])[0].data.evs,
+        lambda path: (
+            mitigation.MitigatedEstimator("statevector").run([(path, "ZZ", [0.1])]).result()[0].data.evs
+        ),
+        lambda path: mitigation.fold_global(path, 3),
+        lambda path: tn.fit(path, [0.6, 0, 0, 0.8], seed=0).infidelity,
+        lambda path: qml.VQE("ZZ", path).run([0.1], steps=2).value,
+        lambda path: qml.random_start(path, seed=0).tolist(),
+        lambda path: qml.mps_start(path, [0.6, 0, 0, 0.8], seed=0)[1].tolist(),
+    ],
+)
+def test_a_path_is_a_circuit_everywhere(use, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("x"), 0)
+    circuit.cx(0, 1)
+    path = circuits.write_circuit(circuit, tmp_path / "a.qpy")
+    assert use(path) == use(str(path)) == use(circuit)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "ZZ", [1.0]])
+def test_sums_only(wrong):
+    with pytest.raises(UsageError, match=r"SparsePauliOp is expected; pass bondwise\.circuits\.as_operator"):
+        circuits.hermitian(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "ZZ", ["Z"]])
+def test_coefficients_only(wrong):
+    with pytest.raises(UsageError, match="are not numbers"):
+        circuits.real_coefficients(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"a.qasm", ["a.qasm"]])
+def test_paths_only(wrong):
+    with pytest.raises(UsageError, match=r"^a path is expected, not .*; give a circuit as \.qpy"):
+        circuits.read_circuit(wrong)
+    with pytest.raises(UsageError, match=r"^a path is expected, not .*; give a file of angles"):
+        circuits.read_parameters(wrong, CXGate())
