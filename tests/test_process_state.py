@@ -126,10 +126,12 @@ assert all(given in warnings.filters for given in filters)
 def test_quimb_is_imported_only_for_its_own_objects():
     code = """
 from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
 from bondwise import tn
 
-found = tn.train_born(["00", "11"], sweeps=2, seed=0)
-for state in (found, found.tensors, [0.6, 0, 0, 0.8], ["00", "11"], QuantumCircuit(2)):
+ising = SparsePauliOp.from_sparse_list([("ZZ", [i, i + 1], 1) for i in range(9)] + [("X", [4], 1)], 10)
+found = tn.ground_state(ising, 4, seed=0)
+for state in (found, found.tensors, [0.6, 0, 0, 0.8], ["00", "11"], ising, QuantumCircuit(2)):
     tn.decompose(state, layers=1, restarts=0)
 for wrong in (3, {"0": 1}):
     try:

@@ -219,9 +219,9 @@ def _compiled(steps: list[_Step], arrays: NDArray[Any], cost: int) -> Schedule:
         for side in range(len(step.inputs)):
             backward += _backward(step, side, work)
     sweep: Instructions = []
-    for step, side in _walk(steps[-1]):
+    for step, way in _walk(steps[-1]):
         sweep += _environment(step)
-        sweep += _forward(step, work) if side is None else _backward(step, side, work)
+        sweep += _forward(step, work) if way is None else _backward(step, way, work)
     return Schedule(
         arrays=arrays,
         size=free + 2 * room,

@@ -87,6 +87,42 @@ def test_snake_of_a_grid_long_range_and_complex_operators():
         assert found.converged
 
 
+@pytest.mark.parametrize("letters", ["IXYZ", "IIXZ", "IIZ", "IXXYY"])
+@pytest.mark.parametrize("count", [3, 15, 40])
+def test_random_sums_of_more_sites(letters, count):
+    """Long-range, frustrated and degenerate sums, real and complex; a search may end in a local minimum."""
+    rng = np.random.default_rng(count)
+    words = ["".join(rng.choice(list(letters), 9)) for _ in range(count)]
+    operator = SparsePauliOp(words, rng.normal(size=count))
+    matrix = operator.to_matrix()
+    exact = np.linalg.eigvalsh(matrix)[0]
+    found = [ground_state(operator, 32, seed=k) for k in range(3)]
+    assert min(each.value for each in found) == pytest.approx(exact, abs=1e-6)
+    for each in found:
+        state = to_dense(each.tensors)
+        assert each.value >= exact - 1e-10
+        assert np.vdot(state, matrix @ state).real == pytest.approx(each.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("twist", [0.0, 0.4])
+def test_chains_reach_the_energies_of_quimb(twist):
+    sites, bond = 24, 16
+    terms = [(letter * 2, [i, i + 1], 1.0) for i in range(sites - 1) for letter in "XYZ"]
+    terms += [("Z", [i], 0.1 * (-1) ** (i // 3)) for i in range(sites)]
+    if twist:
+        terms += [("XY", [i, i + 1], twist) for i in range(sites - 1)]
+        terms += [("YX", [i, i + 1], -twist) for i in range(sites - 1)]
+    operator = SparsePauliOp.from_sparse_list(terms, sites)
+    words, coefficients, constant = read_operator(operator)
+    arrays = [np.ascontiguousarray(w.transpose(0, 1, 3, 2)) for w in matrix_product(words, coefficients)]
+    arrays[0], arrays[-1] = arrays[0][0], arrays[-1][:, 0]
+    solver = qtn.DMRG2(qtn.MatrixProductOperator(arrays, shape="lrud"), bond_dims=bond, cutoffs=0.0)
+    solver.solve(tol=1e-9, max_sweeps=30, verbosity=0)
+    found = ground_state(operator, bond, seed=0)
+    assert found.value == pytest.approx(float(np.real(solver.energy)) + constant, abs=2e-6)
+    assert found.tensors[0].dtype == (np.complex128 if twist else np.float64)
+
+
 @pytest.mark.parametrize("word", ["ZIIIIIIIIIII", "YYYYYYYYYYYY", "IIIIIXIIIIII", "ZIIIIIIIIIIZ"])
 def test_single_words(word):
     assert ground_state(SparsePauliOp([word], [0.7]), 32, seed=0).value == pytest.approx(-0.7, abs=1e-10)
