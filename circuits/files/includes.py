@@ -10,11 +10,11 @@ from bondwise.runs import UsageError, one_line, read_text, require_within
 
 LIBRARIES = {2: "qelib1.inc", 3: "stdgates.inc"}  # which the parsers bring along
 _MOST = 100  # includes of one file
-_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+_COMMENT = r"//[^\n]*+|(?>/\*.*?(?:\*/|\Z))"  # atomic: comments of many slashes must not be tried in all ways
 _TOKEN = re.compile(
-    rf"""{_COMMENT}|\binclude(?:\s|{_COMMENT})*("[^"\n]*"|'[^'\n]*')\s*;|"[^"\n]*"|'[^'\n]*'""", re.DOTALL
+    rf"""{_COMMENT}|\binclude(?:\s|{_COMMENT})*+("[^"\n]*"|'[^'\n]*')\s*;|"[^"\n]*"|'[^'\n]*'""", re.DOTALL
 )
-_VERSION = re.compile(rf"(?:\s|{_COMMENT})*OPENQASM\s+(\d+)(?:\.\d+)?\s*;", re.DOTALL)
+_VERSION = re.compile(rf"(?:\s|{_COMMENT})*+OPENQASM\s+(\d+)(?:\.\d+)?\s*;", re.DOTALL)
 
 
 def version_of(text: str, name: object) -> int:

@@ -124,6 +124,14 @@ def test_a_file_that_includes_itself(tmp_path):
         read_circuit(tmp_path / "a.qasm")
 
 
+@pytest.mark.parametrize("start", ["", "include "])
+@pytest.mark.parametrize("comment", ["// // ", "/* /* */ ", "// /* "])
+def test_comments_of_comments_are_read_in_linear_time(tmp_path, start, comment):
+    (tmp_path / "a.qasm").write_text(start + comment * 2000 + "\n;" + comment * 2000)
+    with pytest.raises(UsageError, match="cannot be read as a circuit"):  # and soon: it would take forever
+        read_circuit(tmp_path / "a.qasm")
+
+
 def test_includes_that_double_at_each_step(tmp_path):
     for step in range(30):
         (tmp_path / f"{step}.inc").write_text(f'include "{step + 1}.inc";\n' * 2)
