@@ -216,7 +216,7 @@ class CircuitModule(torch.nn.Module):
         if not len(flat):  # nothing to run
             states = flat.sum(-1, keepdim=True).expand(0, 2**num_qubits)
         else:
-            method = choose_method(self.gradient, self.backend, None, num_qubits, len(flat))
+            method = choose_method(self.gradient, self.backend, None)
             states = final_states(parts, angles, method)
         states = states * torch.exp(1j * phases)[:, None]
         return states.reshape(*batch, 2**num_qubits).to(
@@ -230,10 +230,7 @@ class CircuitModule(torch.nn.Module):
                 f"the state is not available with {where}; pass observables, or write backend='statevector' "
                 "without shots."
             )
-        if choose_method(self.gradient, self.backend, None, circuit.num_qubits, 1) not in (
-            "adjoint",
-            "backprop",
-        ):
+        if choose_method(self.gradient, self.backend, None) not in ("adjoint", "backprop"):
             raise UsageError(
                 f"gradient={self.gradient!r} is for expectation values; write 'auto', 'adjoint' or "
                 "'backprop' for the state, or pass observables."

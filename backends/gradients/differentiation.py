@@ -1,8 +1,8 @@
 """Expectation values that torch can differentiate, on every backend.
 
-On an exact simulator the gradient comes from the state: adjoint differentiation, or backpropagation through
-a batch. Elsewhere it comes from shifted or perturbed circuits, which travel as one broadcast PUB together
-with the circuit itself.
+On an exact simulator the gradient comes from the state: by adjoint differentiation, or by backpropagation if
+second derivatives are needed. Elsewhere it comes from shifted or perturbed circuits, which travel as one
+broadcast PUB together with the circuit itself.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def expectation(
         backend: Anything that `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
             derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
-            for crx, cry and crz), or "spsa" (an estimate from 2 circuits in total). "auto": the faster of the
-            first two if available, otherwise "parameter-shift". Circuits for the gradient run only if
-            `parameters` requires one.
+            for crx, cry and crz), or "spsa" (an estimate from 2 circuits in total). "auto": "adjoint" if
+            available, otherwise "parameter-shift". Circuits for the gradient run only if `parameters`
+            requires one.
         shots: Number of shots per measured basis and circuit. None: exact values if the backend has them,
             otherwise 4096.
         seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
@@ -98,7 +98,7 @@ def expectation(
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
     place = get_backend(backend)
-    method = choose_method(gradient, place, check_shots(shots), circuit.num_qubits, len(flat))
+    method = choose_method(gradient, place, check_shots(shots))
     parts = _parts(circuit, method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
     if not np.isfinite(angles.detach().numpy()).all():
@@ -183,15 +183,13 @@ def _runs_cp(backend: Backend) -> bool:
     return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
-def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits: int, batch: int) -> str:
+def choose_method(gradient: str, backend: Backend, shots: int | None) -> str:
     """Return the gradient method that was requested, or the one that "auto" stands for.
 
     Args:
         gradient: As for `expectation`.
         backend: Backend that runs the circuit.
         shots: As for `expectation`.
-        num_qubits: Number of qubits of the circuit.
-        batch: Number of parameter sets.
 
     Raises:
         UsageError: If the method is unknown, or not available on this backend.
@@ -207,8 +205,4 @@ def choose_method(gradient: str, backend: Backend, shots: int | None, num_qubits
         )
     if gradient != "auto":
         return gradient
-    if not from_state:
-        return "parameter-shift"
-    # on few qubits, adjoint takes 3 µs per gate and set, and broadcasting 350 µs per gate for a whole batch;
-    # from 8 qubits on, the intermediate states leave the cache and broadcasting loses for any batch size
-    return "backprop" if batch >= 128 and num_qubits <= 6 else "adjoint"
+    return "adjoint" if from_state else "parameter-shift"
