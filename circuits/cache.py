@@ -6,10 +6,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeVar, cast
+from weakref import ref
 
 from qiskit import QuantumCircuit
 
-from bondwise.circuits.fingerprint import UnknownContent, content
+from bondwise.circuits.fingerprint import PLAIN, UnknownContent, content
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class CircuitCache(Generic[T]):
     def __init__(self, size: int = 64) -> None:
         self._size = size
         self._entries: dict[Hashable, _Entry[T]] = {}
+        self._last: dict[int, _Last[T]] = {}
         self._clock = 0
         self._lock = Lock()
 
@@ -45,6 +47,12 @@ class CircuitCache(Generic[T]):
         """
         if circuit.has_control_flow_op():
             return make()
+        last = self._last.get(id(circuit))
+        if last is not None and last.extra == extra and last.is_unchanged(circuit):
+            with self._lock:
+                self._clock += 1
+                last.entry.used = self._clock
+            return _named(last.entry.value, circuit)
         try:
             registers = tuple((type(r), r.name, tuple(r)) for r in (*circuit.qregs, *circuit.cregs))
             bits = tuple(circuit.qubits), tuple(circuit.clbits)
@@ -56,20 +64,64 @@ class CircuitCache(Generic[T]):
             self._clock += 1
             if found is not None:
                 found.used = self._clock
-        if found is not None:
-            return _named(found.value, circuit)
-        entry = make()  # outside the lock: two threads may both make it, but neither waits for others
+        if found is None:
+            made = make()  # outside the lock: two threads may both make it, but neither waits for others
+            with self._lock:
+                found = self._entries[key] = _Entry(made, self._clock)
+                if len(self._entries) > self._size:
+                    del self._entries[min(self._entries, key=lambda one: self._entries[one].used)]
+        self._remember(circuit, extra, found)
+        return _named(found.value, circuit)
+
+    def _remember(self, circuit: QuantumCircuit, extra: Hashable, entry: _Entry[T]) -> None:
+        steps = [(step.name, step.label, step.params, step.qubits) for step in circuit.data]
+        plain = all(step.is_standard_gate() for step in circuit.data) and all(
+            type(value) in PLAIN for _, _, params, _ in steps for value in params
+        )
         with self._lock:
-            self._entries[key] = _Entry(entry, self._clock)
-            if len(self._entries) > self._size:
-                del self._entries[min(self._entries, key=lambda one: self._entries[one].used)]
-        return entry
+            if len(self._last) >= self._size:
+                self._last.clear()
+            if plain and type(circuit.global_phase) is float:
+                fields = circuit.global_phase, circuit.qregs, circuit.cregs, circuit.qubits, circuit.clbits
+                self._last[id(circuit)] = _Last(ref(circuit), fields, steps, extra, entry)
 
 
 @dataclass
 class _Entry(Generic[T]):
     value: T
     used: int  # the clock of the cache at its last use
+
+
+@dataclass
+class _Last(Generic[T]):
+    """A circuit of standard gates as it was when its entry was found.
+
+    To compare it gate by gate takes half as long as to build the key. Nothing is assumed of a circuit but
+    what is read from it, since any part of it may have been changed in place.
+    """
+
+    circuit: ref[QuantumCircuit]  # another one may have got the same id
+    fields: tuple[Any, ...]
+    steps: list[tuple[Any, ...]]
+    extra: Hashable
+    entry: _Entry[T]
+
+    def is_unchanged(self, circuit: QuantumCircuit) -> bool:
+        if self.circuit() is not circuit or len(circuit.data) != len(self.steps) or circuit.num_identifiers:
+            return False
+        fields = circuit.global_phase, circuit.qregs, circuit.cregs, circuit.qubits, circuit.clbits
+        if fields != self.fields:
+            return False
+        for step, (name, label, params, qubits) in zip(circuit.data, self.steps, strict=True):
+            given = step.params
+            if given != params or step.name != name or step.qubits != qubits or step.label != label:
+                return False
+            for one in given:
+                if type(one) not in PLAIN:  # expressions compare equal up to rounding
+                    return False
+            if not step.is_standard_gate():
+                return False
+        return True
 
 
 def _named(entry: T, circuit: QuantumCircuit) -> T:

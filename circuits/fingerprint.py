@@ -36,7 +36,7 @@ from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError
 
 _Places: TypeAlias = dict[Any, int]
-_PLAIN = (float, ParameterVectorElement, Parameter)  # what nearly all angles are
+PLAIN = (float, ParameterVectorElement, Parameter)  # what nearly all angles are
 
 
 class UnknownContent(UsageError):
@@ -101,7 +101,7 @@ def content(
     for step in circuit.data:
         wires = tuple([qubits[bit] for bit in step.qubits]) if numbered else step.qubits
         if step.is_standard_gate():  # described by its name, label and numbers
-            params = [one if type(one) in _PLAIN else _value(one) for one in step.params]
+            params = [one if type(one) in PLAIN else _value(one) for one in step.params]
             steps.append((step.name, step.label, tuple(params), wires))
             continue
         bits = tuple([clbits[bit] for bit in step.clbits])

@@ -35,6 +35,10 @@ def evolution(weight: float) -> PauliEvolutionGate:
 DIFFERENT = {
     "angle": (lambda q: q.ry(0.1, 0), lambda q: q.ry(0.1 + 1e-15, 0)),
     "expression": (lambda q: q.ry(2 * x + 0.1, 0), lambda q: q.ry(2 * x + (0.1 + 1e-15), 0)),
+    "nearly the number": (lambda q: q.ry(0.5, 0), lambda q: q.ry(x - x + 0.5, 0)),
+    "qubit": (lambda q: q.ry(x, 0), lambda q: q.ry(x, 1)),
+    "kind": (lambda q: q.ry(x, 0), lambda q: q.rx(x, 0)),
+    "one more": (lambda q: q.ry(x, 0), lambda q: (q.ry(x, 0), q.h(0))),
     "parameter": (lambda q: q.ry(x, 0), lambda q: q.ry(Parameter("x"), 0)),
     "label": (lambda q: q.append(RYGate(0.1), [0]), lambda q: q.append(RYGate(0.1, label="a"), [0])),
     "matrix": (lambda q: q.unitary(np.eye(2), 0), lambda q: q.unitary(np.diag([1, np.exp(1e-8j)]), 0)),
@@ -54,6 +58,24 @@ def test_equal_circuits_share_an_entry_and_different_ones_do_not(what: str) -> N
     found = [cache.get(circuit(write), lambda: next(fresh)) for write in (first, first, second)]
     assert found == [0, 0, 1]
     assert cache.get(circuit(first, phase=0.1), lambda: 7) == 7
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_a_circuit_that_is_rewritten_in_place_is_another_one(what: str) -> None:
+    cache: CircuitCache[str] = CircuitCache()
+    first, second = DIFFERENT[what]
+    made = circuit(first)
+    for _ in range(2):
+        assert cache.get(made, lambda: "first") == "first"
+    assert cache.get(made, lambda: "other", extra="other") == "other"
+    made.data = []
+    second(made)
+    for _ in range(2):
+        assert cache.get(made, lambda: "second") == "second"
+    made.global_phase = 0.1
+    assert cache.get(made, lambda: "phase") == "phase"
+    made.add_register(ClassicalRegister(1, "more"))
+    assert cache.get(made, lambda: "register") == "register"
 
 
 def test_registers_count() -> None:
