@@ -107,7 +107,8 @@ class _Last(Generic[T]):
     entry: _Entry[T]
 
     def is_unchanged(self, circuit: QuantumCircuit) -> bool:
-        if self.circuit() is not circuit or len(circuit.data) != len(self.steps) or circuit.num_identifiers:
+        same = self.circuit() is circuit
+        if not same or len(circuit.data) != len(self.steps) or circuit.num_identifiers:
             return False
         fields = circuit.global_phase, circuit.qregs, circuit.cregs, circuit.qubits, circuit.clbits
         if fields != self.fields:

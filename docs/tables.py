@@ -245,12 +245,26 @@ def fake() -> str:
 
 
 def gradients() -> str:
-    rows = results("gradients")
+    peers = ("ours", "lightning", "qulacs", "qnode")
     cells = [
-        [row["qubits"], row["angles"], f"{row['ours_ms']:.3g}", f"{row['qnode_ms']:.3g}"] for row in rows
+        [row["circuit"], row["qubits"], row["angles"], *[milliseconds(row, peer) for peer in peers]]
+        for row in results("gradients")
     ]
-    heads = ("qubits", "angles", "`expectation`, ms", "PennyLane torch QNode on `lightning.qubit`, ms")
+    heads = (
+        "circuit",
+        "qubits",
+        "angles",
+        "`expectation`",
+        "`lightning.qubit`, prepared tape",
+        "qulacs `backprop`",
+        "torch QNode on `lightning.qubit`",
+    )
     return table(heads, cells)
+
+
+def milliseconds(row: dict[str, Any], peer: str) -> str:
+    time = row.get(f"{peer}_ms")
+    return "" if time is None else f"{time:.3g}" if time < 999.5 else f"{time:.0f}"
 
 
 def ordinary_calls() -> str:

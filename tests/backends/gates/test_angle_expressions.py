@@ -183,3 +183,15 @@ def test_complex_parameters_lose_nothing_on_the_way_to_pennylane(wrong):
     circuit.ry(A, 0)
     with pytest.raises(UsageError, match="complex|must be real"):
         qml.matrix(to_pennylane(circuit), wire_order=[0])(wrong)
+
+
+def test_powers_of_negative_numbers():
+    """Complex on the way to a real angle; what stays complex or is not finite is refused by its name."""
+    angles = Angles([((-1.5) ** A).abs()], [A])
+    point = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(angles(point)[0], point)
+    assert angles(point).item() == pytest.approx(1.5**0.3, abs=1e-14) == angles(np.array([0.3]))[0]
+    assert slope.item() == pytest.approx(np.log(1.5) * 1.5**0.3, abs=1e-14)
+    for expression, message in (((-1.5) ** A, "is complex"), (A.log(), r"'log\(a\)' is not a finite real")):
+        with pytest.raises(UsageError, match=message):
+            Angles([expression], [A])(torch.tensor([-0.3], dtype=torch.float64))
