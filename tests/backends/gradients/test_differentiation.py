@@ -344,7 +344,7 @@ def refused():
         ((circuit, good, torch.ones(3, dtype=torch.complex128)), {}, "parameters are complex"),
         ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three), {}, "observable is zero"),
         ((circuit, SparsePauliOp(["XX", "XX"], [1, -1]), three, "aer"), {}, "observable is zero"),
-        ((circuit, "ZQ", three), {}, "'ZQ' is not a label"),
+        ((circuit, "ZQ", three), {}, "'ZQ' is neither a Pauli word"),
         ((circuit, 3.0, three), {}, "the observable is a float"),
         ((pole, "Z", [0.0]), {}, "the angle '1/x' is not a finite real number"),
         ((circuit, good, three), {"gradient": "adjoin"}, "Did you mean 'adjoint'"),
