@@ -48,9 +48,10 @@ def estimate(
 
     Args:
         circuit: A circuit or gate. Final measurements are left out: values refer to the state before them.
-        observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`,
-            label or `SparseObservable`, `{"ZZ": 1.0}` or `[("ZZ", 1.0)]` (qubit 0 is the rightmost letter),
-            or an operator of PennyLane or OpenFermion (wire or index i is qubit i).
+        observables: One Hermitian operator on the circuit's qubits, or a sequence of K: a Pauli sum, `Pauli`
+            or `SparseObservable` of Qiskit, `{"ZZ": 1.0}`, `[("ZZ", 1.0)]`, or text such as "0.5*ZZ - IX"
+            (qubit 0 is the rightmost letter) or "0.5 Z0 Z1 - X0"; or an operator of PennyLane or OpenFermion
+            (wire or index i is qubit i).
         parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P); or by name,
             `{"theta": 0.1}`, where a key is a parameter or its name, with angles (*batch,), or a vector of
             parameters, its name or a tuple, with angles (*batch, length). Batches are broadcast.

@@ -126,8 +126,13 @@ def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
     from bondwise.circuits.files.named_angles import named_angles
     from bondwise.runs import real_array
 
-    if is_file(text) or "=" not in text:
+    if is_file(text):
         return circuits.read_parameters(text, circuit)
+    if "=" not in text:
+        raise UsageError(
+            f"--parameters: there is no file {text[:60]}; give one, JSON or .npy, or write "
+            "theta=0.3,x[0]=1.2."
+        )
     angles: dict[str, float] = {}
     for part in re.split(r",(?=[^,=]*=)", text):
         name, _, number = (piece.strip() for piece in part.partition("="))

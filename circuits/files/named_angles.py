@@ -50,9 +50,9 @@ def named_angles(
     missing = [name for name in names if name not in columns]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
         raise UsageError(
-            f"the {what} lack {missing[0]!r}{more}; give all {len(names)} by name, such as "
-            f"{{{names[0]!r}: 0.1}}."
+            f"the {what} lack {missing[0]!r}{more}; give all {len(names)} by name, {shown}, or their vectors."
         )
     return _stacked([columns[name] for name in names], names, what)
 

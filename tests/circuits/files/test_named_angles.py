@@ -178,7 +178,7 @@ def test_vectors_in_files_and_flags(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("theta", "cannot be read|no file|No such file"),
+        ("theta", "--parameters: there is no file theta; give one, JSON or .npy, or write theta=0.3"),
         ("theta=0.1", r"--parameters: the angles lack 'x\[0\]' and 10 more"),
         ("theta=pi", "--parameters: 'theta=pi' is not an angle by name; write theta=0.3"),
         ("theta=nan", "is not an angle by name"),
