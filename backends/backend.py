@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,19 @@ from qiskit.transpiler import Target, TranspilerError
 from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
-from bondwise.backends.sampled import NativeRotations, SampledEstimator, precision_of, seeded
+from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
 from bondwise.runs.text import counted
 
 _SEED_TRANSPILER = 7
+
+
+@lru_cache(maxsize=32)
+def _compiled_for(target: Target | None, optimization_level: int) -> CircuitCache[QuantumCircuit]:
+    """The compiled circuits of a target object: backends made anew for one simulator share them."""
+    return CircuitCache()
 
 
 class Backend:
@@ -74,7 +81,7 @@ class Backend:
         default_shots: int | None = DEFAULT_SHOTS,
     ) -> None:
         if estimator is None and sampler is not None:
-            estimator = SampledEstimator(sampler, NativeRotations(target))
+            estimator = SampledEstimator(sampler, native_rotations(target))
         self.name = name
         self.estimator = estimator
         self.sampler = sampler
@@ -86,7 +93,7 @@ class Backend:
         self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle it; set by `get_backend`
         self._level = optimization_level
         self._default_shots = default_shots
-        self._transpiled: CircuitCache[QuantumCircuit] = CircuitCache()
+        self._transpiled = _compiled_for(target, optimization_level)
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"

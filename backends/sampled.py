@@ -158,6 +158,12 @@ class NativeRotations:
         return rotations
 
 
+@lru_cache(maxsize=32)
+def native_rotations(target: Target | None) -> NativeRotations:
+    """The basis changes of a target object, translated once for all backends made of it."""
+    return NativeRotations(target)
+
+
 def shots_of(precision: float | None) -> int:
     """Shots per basis for the precision of a PUB; 4096 by default.
 

@@ -128,3 +128,20 @@ def test_circuits_drawn_from_one_density_matrix_share_a_run(monkeypatch: pytest.
     early.h(0)
     estimate(early, ["ZZ", "XX"], np.zeros((3, circuit.num_parameters)), shots=100, backend=device)
     assert list(map(len, runs)) == [6, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_device_simulator_compiles_each_circuit_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = AerSimulator.from_backend(GenericBackendV2(4, seed=1))
+    compiled, compile_ = [], Backend._compiled
+    monkeypatch.setattr(Backend, "_compiled", lambda self, *a: compiled.append(1) or compile_(self, *a))
+    circuit = efficient_su2(3, reps=1)
+    circuit.measure_all()
+    angles = np.zeros(circuit.num_parameters)
+    for _ in range(3):  # the simulator's options may change, so that its backend is made anew
+        estimate(circuit, "ZZZ", angles, shots=10, backend=device)
+    once = len(compiled)
+    device.set_options(noise_model=noise())
+    estimate(circuit, "ZZZ", angles, shots=10, backend=device)
+    assert len(compiled) == once
+    estimate(circuit, "ZZZ", angles, shots=10, backend=AerSimulator.from_backend(GenericBackendV2(4, seed=2)))
+    assert len(compiled) == 2 * once
