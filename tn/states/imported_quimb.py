@@ -16,8 +16,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from scipy.sparse import csr_matrix
-
 from bondwise.runs import unchanged_process
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ def import_quimb() -> Any:
     """The module `quimb.tensor`."""
     if _NAME in sys.modules:
         return sys.modules[_NAME]
+    from scipy.sparse import csr_matrix
+
     product = csr_matrix._matmul_vector
     with unchanged_process():
         import quimb.tensor as module

@@ -350,7 +350,7 @@ class TestRefused:
             ({"parameters": 0.1}, r"parameters have shape \(\)"),
             ({"parameters": [np.nan]}, "give 1 finite numbers"),
             ({"parameters": ["a"]}, "parameters"),
-            ({"parameters": {X: 0.1}}, "parameters"),
+            ({"parameters": {"other": 0.1}}, "parameters"),
             ({"parameters": [0.1j]}, "parameters"),
         ],
     )
