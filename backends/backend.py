@@ -258,7 +258,7 @@ class Backend:
             # this pass asks for a schedule, which would insert more delays
             if target is not None and "ConstrainedReschedule" in reason:
                 reason = f"write delays as multiples of {target.acquire_alignment} dt."
-            if "Delay duration is not an integer" in reason:
+            if "Delay duration is not" in reason:
                 reason = "the duration of a delay is not a whole number of dt; bind it to one first."
             raise UsageError(f"the circuit cannot be compiled for {self.name}: {reason}") from error
 
