@@ -101,7 +101,7 @@ def test_wrong_use_is_refused():
 @pytest.mark.parametrize(
     ("circuit", "pairs", "message"),
     [
-        ("circuit.qpy", [(0, 1)], "the text or path 'circuit.qpy'; read the file first"),
+        ("circuit.qpy", [(0, 1)], "there is no file circuit.qpy"),
         (QuantumCircuit(2), 3, "pairs is 3; give pairs of qubits"),
         (QuantumCircuit(2), [0, 1], "pairs is .0, 1.; give pairs of qubits"),
         (QuantumCircuit(2), [(0, 0.5)], "give pairs of qubits"),

@@ -350,7 +350,7 @@ class TestRefused:
             ({"parameters": 0.1}, r"parameters have shape \(\)"),
             ({"parameters": [np.nan]}, "give 1 finite numbers"),
             ({"parameters": ["a"]}, "parameters"),
-            ({"parameters": {"other": 0.1}}, "parameters"),
+            ({"parameters": {"other": 0.1}}, "unknown parameter 'other'. Known: x"),
             ({"parameters": [0.1j]}, "parameters"),
         ],
     )
@@ -363,7 +363,7 @@ class TestRefused:
         ("state", "message"),
         [
             (np.eye(8)[0], "the circuit has 2 qubits and the state 3 sites"),
-            (np.eye(2)[0], "the circuit has 2 qubits and the state 1 sites"),
+            (np.eye(2)[0], "the circuit has 2 qubits and the state 1 site"),
             (2 * ZERO, "the state has norm 2"),
             (np.array([np.nan, 0, 0, 0]), "NaN"),
             ("00", "the state is a str"),
