@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from scipy.optimize import minimize
 
 from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
 from bondwise.circuits.files.named_angles import named_angles
@@ -23,6 +22,7 @@ from bondwise.runs.text import counted
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.overlap.truncated import TruncatedOverlap
 from bondwise.tn.preparation.assembly import Decomposition
+from bondwise.tn.preparation.descent import descend
 from bondwise.tn.preparation.gate_matrices import GateMatrices
 from bondwise.tn.states.chains import Chain, Order
 from bondwise.tn.states.sources import read_state
@@ -215,12 +215,10 @@ def _descend(
             best[:] = value, x.copy()
         return value, -2 * (matrices.pullback(x, environments) / overlap).real
 
-    def after(_: NDArray[np.float64]) -> None:
+    def after() -> bool:
         bar.set_postfix_str(f"infidelity {-np.expm1(-best[0]):.2e}", refresh=False)
         bar.update()
-        if best[0] <= enough:
-            raise StopIteration
+        return bool(best[0] <= enough)
 
-    options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-10}
-    minimize(loss, start, jac=True, method="L-BFGS-B", options=options, callback=after)
+    descend(loss, start, iterations=iterations, change=1e-13, slope=1e-10, after=after)
     return best[1], best[0]

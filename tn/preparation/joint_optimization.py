@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from bondwise.tn.overlap.exact import ExactOverlap
+from bondwise.tn.preparation.descent import descend
 
 _ROWS, _COLUMNS = np.triu_indices(4, 1)
 _EXACT = 1e-14  # rounding error of 1 - |overlap|²
@@ -51,12 +51,14 @@ def polish(
         # relative to the start, so that tolerances mean the same for good and for bad circuits
         return infidelity / start, -_gradient(k) / start
 
-    def stop(_: NDArray[np.float64]) -> None:
-        if best[0] <= enough:
-            raise StopIteration
-
-    options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-12}
-    minimize(loss, np.zeros(coordinates(gates)), jac=True, method="L-BFGS-B", options=options, callback=stop)
+    descend(
+        loss,
+        np.zeros(coordinates(gates)),
+        iterations=iterations,
+        change=1e-9,
+        slope=1e-12,
+        after=lambda: best[0] <= enough,
+    )
     # rounding in many steps leads away from unitarity
     u, _, v = np.linalg.svd(best[1])
     return u @ v, best[0]
