@@ -8,6 +8,7 @@ form: d|o|² = Re tr(K dA) with K = 2 conj(o) P Eᵀ G P.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bondwise.tn.overlap.exact import ExactOverlap
 from bondwise.tn.preparation.descent import descend
 
-_ROWS, _COLUMNS = np.triu_indices(4, 1)
+_EYE = np.eye(4)
 _EXACT = 1e-14  # rounding error of 1 - |overlap|²
 
 
@@ -38,18 +39,19 @@ def polish(
     start = 1 - abs(contraction.overlap(gates)) ** 2
     if start < max(_EXACT, enough):
         return gates, start
-    best = [start, gates]
+    best, basis = [start, gates], _basis(gates.dtype)
 
     def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        inverse = _inverse(x, gates.dtype)
-        moved = gates @ (2 * inverse - np.eye(4))
+        inverse = _inverse(x, basis)
+        half = gates @ inverse
+        moved = 2 * half - gates
         overlap, environments = contraction.environments(moved)
-        k = 2 * np.conj(overlap) * (inverse @ environments.transpose(0, 2, 1) @ gates @ inverse)
+        k = 2 * np.conj(overlap) * (inverse @ environments.transpose(0, 2, 1) @ half)
         infidelity = 1 - abs(overlap) ** 2
         if infidelity < best[0]:
             best[:] = infidelity, moved
         # relative to the start, so that tolerances mean the same for good and for bad circuits
-        return infidelity / start, -_gradient(k) / start
+        return infidelity / start, _paired(k, basis) / start
 
     descend(
         loss,
@@ -66,7 +68,7 @@ def polish(
 
 def turn(gates: NDArray[Any], x: NDArray[np.float64]) -> NDArray[Any]:
     """Move gates (M, 4, 4) along the chart by `coordinates(gates)` numbers, radians to first order."""
-    return gates @ (2 * _inverse(x, gates.dtype) - np.eye(4))
+    return gates @ (2 * _inverse(x, _basis(gates.dtype)) - _EYE)
 
 
 def coordinates(gates: NDArray[Any]) -> int:
@@ -74,23 +76,28 @@ def coordinates(gates: NDArray[Any]) -> int:
     return len(gates) * (16 if np.iscomplexobj(gates) else 6)
 
 
-def _inverse(x: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-    """P = (I - A/2)⁻¹ for skew-Hermitian matrices A (M, 4, 4) built from 6 real or 16 numbers each."""
-    real = dtype == np.float64
-    x = x.reshape(-1, 6 if real else 16)
-    skew = np.zeros((len(x), 4, 4), dtype)
-    upper = x[:, :6] if real else x[:, :6] + 1j * x[:, 6:12]
-    skew[:, _ROWS, _COLUMNS] = upper
-    skew[:, _COLUMNS, _ROWS] = -upper.conj()
-    if not real:
-        skew[:, range(4), range(4)] = 1j * x[:, 12:]
-    return np.linalg.inv(np.eye(4) - skew / 2)
+@cache
+def _basis(dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Skew-Hermitian matrices, (6 or 16, 4, 4), whose combinations are the A: off the diagonal first."""
+    matrices = []
+    for unit in (1.0,) if dtype == np.float64 else (1.0, 1j):
+        for row, column in zip(*np.triu_indices(4, 1), strict=True):
+            matrix = np.zeros((4, 4), dtype)
+            matrix[row, column], matrix[column, row] = unit, -np.conj(unit)
+            matrices.append(matrix)
+    if dtype != np.float64:
+        matrices += [1j * np.diag(row) for row in _EYE]
+    return np.array(matrices)
 
 
-def _gradient(k: NDArray[Any]) -> NDArray[np.float64]:
-    """Derivative of Re tr(K A) with respect to the numbers from which A is built."""
-    upper, lower = k[:, _ROWS, _COLUMNS], k[:, _COLUMNS, _ROWS]
-    if not np.iscomplexobj(k):
-        return (lower - upper).ravel()
-    diagonal = k[:, range(4), range(4)]
-    return np.concatenate([(lower - upper).real, -(lower + upper).imag, -diagonal.imag], axis=1).ravel()
+def _inverse(x: NDArray[np.float64], basis: NDArray[Any]) -> NDArray[Any]:
+    """P = (I - A/2)⁻¹ (M, 4, 4) for matrices A with coordinates x."""
+    numbers = basis.reshape(len(basis), 16).view(np.float64)
+    skew = (x.reshape(-1, len(basis)) @ numbers).view(basis.dtype).reshape(-1, 4, 4)
+    return np.linalg.inv(_EYE - skew / 2)
+
+
+def _paired(k: NDArray[Any], basis: NDArray[Any]) -> NDArray[np.float64]:
+    """The derivative of -Re tr(K A) with respect to the coordinates of A, where basis† = -basis."""
+    numbers = basis.reshape(len(basis), 16).view(np.float64)
+    return (k.reshape(-1, 16).view(np.float64) @ numbers.T).ravel()
