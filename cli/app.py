@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import flags
-from bondwise.cli.commands import backends, decompose, run, vqe
+from bondwise.cli.commands import backends, decompose, run, vqe, warmup
 from bondwise.cli.protein import app as protein
 
 app = typer.Typer(
@@ -39,3 +39,4 @@ app.command("decompose", cls=flags.Command)(decompose.command)
 app.command("run", cls=flags.Command)(run.command)
 app.add_typer(protein.app, name="protein")
 app.command("backends", cls=flags.Command)(backends.command)
+app.command("warmup", cls=flags.Command)(warmup.command)
