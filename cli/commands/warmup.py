@@ -57,7 +57,7 @@ def _proteins() -> None:
     from bondwise.qml.protein import PathQTN, synthetic_proteins
 
     proteins = synthetic_proteins(10)
-    PathQTN(epochs=1).fit(proteins.sequences, proteins.labels)
+    PathQTN(epochs=1).fit(proteins.sequences, proteins.labels or ())
 
 
 def _homology() -> None:
