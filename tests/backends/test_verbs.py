@@ -77,7 +77,7 @@ def test_a_parameter_that_compiling_removes_still_counts() -> None:
         ([Z0, SparsePauliOp("ZZZ")], [0, 0], "3 qubits and the circuit has 2"),
         (SparsePauliOp("ZZ", 1j), [0, 0], "not Hermitian"),
         (3.0, [0, 0], "SparsePauliOp"),
-        ("ZQ", [0, 0], "not a label"),
+        ("ZQ", [0, 0], "neither a Pauli word nor a number"),
         ([], [0, 0], "empty"),
         (SparsePauliOp(["ZZ", "ZZ"], [1, -1]), [0, 0], "zero"),
     ],
