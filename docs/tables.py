@@ -275,6 +275,11 @@ def ordinary_calls() -> str:
     return table(("call", "CPU s", "peer, CPU s", "peer"), map(row, results("ordinary_calls")))
 
 
+def first_run() -> str:
+    rows = [(row["what"], f"{row['first']:.1f}", f"{row['second']:.1f}") for row in results("first_run")]
+    return table(("process", "first, CPU s", "second, CPU s"), rows)
+
+
 def suites() -> str:
     heads = ("suite", "passed", "failed", "different", "untouched", "skipped")
     return table(heads, [[row[head] for head in heads] for row in results("suites")])
@@ -297,6 +302,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fake": fake,
     "gradients": gradients,
     "ordinary-calls": ordinary_calls,
+    "first-run": first_run,
     "suites": suites,
 }
 

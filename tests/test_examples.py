@@ -85,6 +85,10 @@ def printed(notebook):
     return "".join(output.get("text", "") for output in outputs(notebook))
 
 
+def figures(notebook):
+    return sum(output.output_type == "display_data" for output in outputs(notebook))
+
+
 def test_the_notebook_prints_what_it_shows(tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)
     shown = nbformat.read(NOTEBOOK, as_version=4)
@@ -93,7 +97,7 @@ def test_the_notebook_prints_what_it_shows(tmp_path, monkeypatch):
     for pattern, tolerance in PRINTED.items():
         kept = numbers(pattern, printed(shown))
         assert numbers(pattern, printed(again)) == pytest.approx(kept, abs=tolerance), pattern
-    assert [output.output_type for output in outputs(again)] == [o.output_type for o in outputs(shown)]
+    assert figures(again) == figures(shown) == 3
 
 
 def test_the_notebook_keeps_its_figures_and_nothing_of_the_machine():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
+from bondwise.circuits.files.formats import ORDER
 from bondwise.circuits.files.named_angles import named_angles
-from bondwise.circuits.files.openqasm import ORDER
 from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, kind_of, one_line, read_arrays, read_json
 from bondwise.runs.text import counted

@@ -17,7 +17,6 @@ from qiskit import QuantumCircuit, qpy
 from bondwise.circuits.files.checks import check_circuit
 from bondwise.circuits.files.formats import SUFFIXES
 from bondwise.circuits.files.includes import Expansion, version_of
-from bondwise.circuits.files.openqasm import parse
 from bondwise.runs import UsageError, is_file, kind_of, one_line, read_bytes, read_text, try_apart
 
 _ACCEPTED = "give a circuit as .qpy (QPY) or .qasm (OpenQASM 2 or 3)"
@@ -65,6 +64,8 @@ def read_circuit(path: str | os.PathLike[str], *, index: int | None = None) -> Q
         return load()
     if index is not None:
         raise UsageError(f"index is for QPY files; {path} holds one circuit, so leave it out.")
+    from bondwise.circuits.files.openqasm import parse  # the parsers take 0.1 s to import
+
     text = read_text(path)
     if not text.strip():
         raise UsageError(f"{path} cannot be read as a circuit: the file is empty.")
@@ -80,6 +81,8 @@ def read_circuit(path: str | os.PathLike[str], *, index: int | None = None) -> Q
 
 def _try(program: Expansion, version: int, path: Path, parsed: IO[bytes]) -> None:
     """Parse and check a program, and store the circuit if that takes less time than parsing again."""
+    from bondwise.circuits.files.openqasm import parse
+
     circuit = parse(program, version, path)
     check_circuit(circuit, path)
     if version == 3:

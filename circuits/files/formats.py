@@ -9,6 +9,7 @@ from bondwise.runs import UsageError
 
 _VERSIONS = {".qasm": 3, ".qasm3": 3, ".qasm2": 2}  # of OpenQASM, when written; read files say it themselves
 SUFFIXES = (".qpy", *_VERSIONS)
+ORDER = "declared parameters"  # key of a circuit's metadata: names of OpenQASM 3's inputs, in order
 
 
 def is_circuit_file(given: object) -> bool:

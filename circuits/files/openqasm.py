@@ -13,10 +13,10 @@ from qiskit.qasm3 import STDGATES_INC_GATES
 from qiskit_qasm3_import import ConversionError
 from qiskit_qasm3_import.converter import ConvertVisitor
 
+from bondwise.circuits.files.formats import ORDER
 from bondwise.circuits.files.includes import LIBRARIES, Expansion
 from bondwise.runs import UsageError, one_line
 
-ORDER = "declared parameters"  # key of a circuit's metadata
 _POSITION = re.compile(r"(?:<input>:)?(\d+),(\d+): |L(\d+):C(\d+): ")
 _UNKNOWN = re.compile(r"'(\w+)' (?:is not defined|before definition)")
 _UNDECLARED = re.compile(r"Undefined symbol '(\w+)'|'(\w+)' is not a parameter")

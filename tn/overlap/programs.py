@@ -20,7 +20,7 @@ from bondwise.tn.overlap.contraction_order import COPY, GATE, PRODUCT
 @njit(inline="always")
 def _apply(x: Any, y: Any, gate: Any, first: int, second: int) -> None:
     """Set y = gate x on the two bits with the given strides."""
-    high, low = max(first, second), min(first, second)
+    high, low = (first, second) if first > second else (second, first)
     for a in range(0, x.size, 2 * high):
         for b in range(a, a + high, 2 * low):
             x0, x1 = x[b : b + low], x[b + second : b + second + low]
@@ -38,7 +38,7 @@ def _apply(x: Any, y: Any, gate: Any, first: int, second: int) -> None:
 @njit(inline="always")
 def _environment(x: Any, back: Any, out: Any, first: int, second: int) -> None:
     """Set out[4 o + i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
-    high, low = max(first, second), min(first, second)
+    high, low = (first, second) if first > second else (second, first)
     for k in range(16):
         out[k] = 0
     for a in range(0, x.size, 2 * high):
@@ -132,7 +132,8 @@ def run_program(
                     angle = overlap / sqrt(one * two)
                     if angle < 1e-15:
                         continue
-                    largest = max(largest, angle)
+                    if angle > largest:
+                        largest = angle
                     ratio = (two - one) / (2 * overlap)
                     tangent = 1 / (abs(ratio) + sqrt(1 + ratio * ratio))
                     if ratio < 0:
