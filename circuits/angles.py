@@ -131,7 +131,10 @@ def _function(expression: ParameterExpression, column: dict[Parameter, int]) -> 
 
         for name, left, right in program:
             if name in _UNARY:
-                stack.append(getattr(math, _UNARY[name])(operand(left)))
+                value = operand(left)
+                if isinstance(value, float | int):  # what is left of a - a; torch's functions want tensors
+                    value = parameters[..., 0] * 0 + value
+                stack.append(getattr(math, _UNARY[name])(value))
             else:
                 second = operand(right)  # of two previous results, the later is the right operand
                 stack.append(_BINARY[name](operand(left), second))

@@ -95,6 +95,7 @@ EXPRESSIONS = {
     "rpow": 2**A, "pow": A**B, "conjugate": A.conjugate() * B, "sign": A.sign(), "sign plus": B + A.sign(),
     "abs": (A - B).abs(), "arcsin": A.arcsin(), "log": (A * B).log(), "square of i": (1j * A) ** 2,
     "order": B - A.sin(), "quotient": B / A.sin(), "tower": B ** A.sin(), "rsub": 2 - A.sin(),
+    "sign of zero": (A - A).sign(),
 }  # fmt: skip
 
 

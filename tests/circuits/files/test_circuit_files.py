@@ -132,7 +132,7 @@ def test_small_files_that_ask_for_much_are_refused_soon(tmp_path, capfd, name, c
         read_circuit(path)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert time.process_time() - own + after.ru_utime - children.ru_utime < 5
-    assert after.ru_maxrss < 2 << 20  # KiB
+    assert after.ru_maxrss <= max(2 << 20, children.ru_maxrss)  # KiB, of any child so far
     assert str(path) in str(caught.value)
     assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")
