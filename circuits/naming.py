@@ -17,6 +17,7 @@ from qiskit.circuit import (
     Barrier,
     BreakLoopOp,
     CircuitError,
+    CircuitInstruction,
     ContinueLoopOp,
     ControlFlowOp,
     ControlledGate,
@@ -94,17 +95,24 @@ def true_names(circuit: QuantumCircuit) -> QuantumCircuit:
     return _renamed(as_circuit(circuit), {})
 
 
+def operation_of(step: CircuitInstruction) -> Any:
+    """The operation of a step with the name and the numbers that Qiskit runs.
+
+    Those of a standard gate are copied when it is appended; later changes of the Python object do nothing.
+    """
+    operation = step.operation
+    changed = step.is_standard_gate() and (
+        operation.name != step.name or list(operation.params) != step.params
+    )
+    return operation.base_class(*step.params, label=step.label) if changed else operation
+
+
 def _renamed(circuit: QuantumCircuit, known: _Known) -> QuantumCircuit:
     changes: dict[int, Any] = {}
     for index, step in enumerate(circuit.data):
-        operation = step.operation
-        if step.is_standard_gate():
-            # Rust keeps the gate's own name; an overwritten name is only visible in Python
-            if operation.name != step.name:
-                changes[index] = operation.base_class(*operation.params, label=operation.label)
-            continue
-        truthful = _truthful(operation, known)
-        if truthful is not operation:
+        operation = operation_of(step)
+        truthful = operation if step.is_standard_gate() else _truthful(operation, known)
+        if truthful is not step.operation:
             changes[index] = truthful
     if not changes:
         return circuit

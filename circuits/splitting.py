@@ -44,6 +44,7 @@ from bondwise.circuits.angles import Angles
 from bondwise.circuits.cache import CircuitCache
 from bondwise.circuits.composites import in_gates
 from bondwise.circuits.files.checks import check_matrix
+from bondwise.circuits.naming import operation_of
 from bondwise.runs import UsageError
 
 CONTROLLED_ROTATIONS = frozenset({CRXGate, CRYGate, CRZGate})
@@ -112,7 +113,7 @@ class _Splitter:
         self._angles: list[ParameterExpression] = []
         self._phases: list[ParameterExpression | float] = [circuit.global_phase]
         for step in circuit.data:
-            self._add(_operation(step), step.qubits, step.clbits)
+            self._add(operation_of(step), step.qubits, step.clbits)
 
     def result(self) -> SplitCircuit:
         circuit = self._source.copy_empty_like()
@@ -165,7 +166,7 @@ class _Splitter:
             for step in definition.data:
                 wires = [place[bit] for bit in step.qubits]
                 bits = [place[bit] for bit in step.clbits]
-                self._add(_operation(step), wires, bits, inside or f" (inside '{operation.name}')")
+                self._add(operation_of(step), wires, bits, inside or f" (inside '{operation.name}')")
 
     def _rotate(self, kind: Any, angle: ParameterExpression | float, qubits: Any) -> None:
         if is_free(angle):
@@ -186,14 +187,3 @@ def definition_of(operation: Operation) -> QuantumCircuit | None:
         return None if isinstance(operation, ControlFlowOp) else getattr(operation, "definition", None)
     except (CircuitError, TypeError):  # some definitions cannot be made with free parameters
         return None
-
-
-def _operation(step: Any) -> Any:
-    """The operation of a step with the numbers that Qiskit runs.
-
-    Those of a standard gate are copied when it is appended; later changes of the Python object do nothing.
-    """
-    operation = step.operation
-    if step.is_standard_gate() and list(operation.params) != step.params:
-        return operation.base_class(*step.params, label=step.label)
-    return operation

@@ -142,13 +142,23 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         "json_values", sum(map(text.count, ",[{")), path
     )  # a value takes more memory than its text
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
         raise UsageError(f"{path} cannot be read: it is not valid JSON: it is nested too deeply.") from error
     except ValueError as error:  # also raised for integers of thousands of digits
         raise UsageError(
             f"{path} cannot be read: it is not valid JSON: {one_line(error).rstrip('.')}."
         ) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, without a name that is given twice: Python would keep the last value only."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in made if names.count(name) > 1)
+        raise ValueError(f"{twice[:60]!r} is given twice in one object")
+    return made
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

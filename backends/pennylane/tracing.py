@@ -155,6 +155,15 @@ class _Symbols(np.ndarray):
     def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(len(self)))
 
+    def __bool__(self) -> bool:
+        raise TypeError("a free parameter in a condition is neither true nor false")
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("a free parameter is compared with a number")
+
+    __ne__ = __eq__
+    __hash__ = None  # type: ignore[assignment]
+
 
 def _symbols(value: Any) -> _Symbols:
     return np.asarray(value, dtype=object).view(_Symbols)
@@ -218,7 +227,14 @@ def _traced(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[_
         names.append(parameter.name)
     if len(arguments) > len(names):
         raise UsageError(f"{len(arguments)} arguments were given, and the function takes {len(names)}.")
-    return tuple(_Argument(given, _free(given, name)) for given, name in zip(arguments, names, strict=False))
+    traced = tuple(
+        _Argument(given, _free(given, name)) for given, name in zip(arguments, names, strict=False)
+    )
+    keys = [key.name for argument in traced for key, _ in argument.values()]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UsageError(f"two parameters would be called {twice!r}; rename an argument of the function.")
+    return traced
 
 
 def _free(given: Any, name: str) -> Any:

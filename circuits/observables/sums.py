@@ -4,7 +4,8 @@
     term    factors side by side, or joined by one of * @ : , ;
     factor  a number, a label `ZZI`, a letter with its qubit (`Z0`, `Z_0`, `Z(0)`), `[X0 Y1]`, or (a sum)
 
-A number follows its word without a join only at the end of a line, with its sign attached: `ZZ -1.0`.
+A number follows its word without a join only at the end of a line, with its sign attached and none before the
+word: `ZZ -1.0`. In `X0 - ZZ -1.0` it could as well be a term of its own.
 Nothing is evaluated: the text is read from left to right, one factor at a time.
 """
 
@@ -114,11 +115,16 @@ class _Parser:
                 if sign:
                     self.refuse(f"a term is missing after the last sign; {EXAMPLES}")
                 return terms
-            terms += self.term(sign or 1)
+            terms += self.term(sign)
 
     def term(self, sign: int) -> list[Term]:
-        """The product of some factors; a sum in parentheses gives several terms."""
+        """The product of some factors; a sum in parentheses gives several terms.
+
+        Args:
+            sign: 1 or -1; 0 without a sign, at the beginning of a line.
+        """
         product, join, numbers = [Term(self.line, None, 1)], "*", 0
+        begins, sign = not sign, sign or 1
         while True:
             factor = self.factor(sign)
             if factor[0].word is None and len(factor) == 1:
@@ -126,7 +132,18 @@ class _Parser:
                 if numbers > 1 and join != "*":
                     self.refuse(f"a term has two numbers; {EXAMPLES}, one to a line or separated by + and -")
             product = self.times(product, factor)
-            if self.kind == "sign" and not numbers and (last := _LAST.match(self.text, self.start)):
+            letter, place = factor[0].word, self.token
+            if self.kind == "number" and place.isdigit() and isinstance(letter, str) and len(letter) == 1:
+                self.refuse(
+                    f"'{letter} {place}' may be a letter with its qubit or with its coefficient; write "
+                    f"{letter}{place} or {place}*{letter}"
+                )
+            if (
+                self.kind == "sign"
+                and begins
+                and not numbers
+                and (last := _LAST.match(self.text, self.start))
+            ):
                 self.go_to(last.end())
                 product, numbers = self.times(product, [Term(self.line, None, complex(last[1]))]), 1
             if self.kind == "join":

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Gate, Parameter, ParameterVector
-from qiskit.circuit.library import RXGate, RYGate, RZZGate, UnitaryGate
+from qiskit.circuit.library import CRXGate, RXGate, RYGate, RZZGate, UnitaryGate
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
-from bondwise.backends import expectation
+from bondwise.backends import estimate, expectation, sample
 
 OBSERVABLES = [SparsePauliOp("ZX"), SparsePauliOp("IY")]
 
@@ -171,3 +171,16 @@ def test_the_angle_that_qiskit_runs():
     gate.params = [2.5]
     assert circuit.data[0].operation.params == [2.5]
     assert_right(circuit)
+    assert estimate(circuit, "IZ").value == pytest.approx(np.cos(0.8))
+    assert sample(circuit, shots=10_000, seed=1).counts["meas"]["01"] < 2000  # sin²(0.4) is 0.15
+
+
+@pytest.mark.parametrize("backend", ["statevector", "aer:matrix_product_state", "fake:manila"])
+def test_every_verb_runs_the_angle_that_qiskit_runs(backend):
+    circuit = QuantumCircuit(2)
+    circuit.append(RXGate(Parameter("a")), [0])
+    circuit.append(CRXGate(0.5), [0, 1])
+    circuit.data[1].operation.params[0] = 2.5
+    found = estimate(circuit, "ZI", [np.pi], backend=backend).value
+    assert found == pytest.approx(np.cos(0.5), abs=1e-9 if backend != "fake:manila" else 0.1)
+    assert found == pytest.approx(expectation(circuit, "ZI", [np.pi], backend).item(), abs=1e-9)

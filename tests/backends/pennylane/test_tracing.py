@@ -199,6 +199,26 @@ def test_what_is_no_qnode():
         from_pennylane(energy, np.zeros((1, 3, 3)), 2.0)
 
 
+@pytest.mark.parametrize("condition", ["y", "y == 0", "y != 0", "y > 0", "not y"])
+def test_a_condition_on_a_free_angle_is_refused(condition):
+    def function(x, y):
+        if eval(condition):
+            qml.X(0)
+        qml.RX(x, 0)
+
+    with pytest.raises(UsageError, match="cannot be called with free parameters .*; pass arguments"):
+        from_pennylane(function, 0.3, 0.0)
+
+
+def test_two_parameters_of_one_name_are_refused():
+    def function(x, x_0):
+        qml.RX(x[0], 0)
+        qml.RX(x_0, 0)
+
+    with pytest.raises(UsageError, match="two parameters would be called 'x_0'; rename an argument"):
+        from_pennylane(function, [np.array(0.1), np.array(0.2)], 0.3)
+
+
 @pytest.mark.parametrize(("qubits", "layers", "share"), [(4, 3, 0.999), (8, 2, 0.75)])
 def test_a_warm_start_of_strongly_entangling_layers(qubits, layers, share):
     terms = [qml.Z(k) @ qml.Z(k + 1) for k in range(qubits - 1)] + [qml.X(k) for k in range(qubits)]

@@ -5,7 +5,7 @@ import pytest
 import quimb.tensor as qtn
 from qiskit import QuantumCircuit, qasm2, qpy
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.circuit.library import UnitaryGate, get_standard_gate_name_mapping
+from qiskit.circuit.library import GlobalPhaseGate, UnitaryGate, get_standard_gate_name_mapping
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Operator, random_unitary
 
@@ -43,6 +43,18 @@ def test_random_circuits_come_back(tmp_path, suffix, seed):
     circuit.append(inner.to_gate(), [3, 1])
     back = read_circuit(write_circuit(circuit, tmp_path / f"a{suffix}"))
     assert Operator(back).equiv(circuit, atol=1e-10)
+
+
+def test_global_phases_come_back_from_openqasm_3(tmp_path):
+    inner, circuit = QuantumCircuit(1), QuantumCircuit(2)
+    inner.x(0)
+    inner.append(GlobalPhaseGate(0.3), [])
+    circuit.append(GlobalPhaseGate(-2 * Parameter("a")), [])
+    circuit.append(inner.to_gate(), [1])
+    back = read_circuit(write_circuit(circuit, tmp_path / "a.qasm")).assign_parameters([0.2])
+    np.testing.assert_allclose(
+        Operator(back).data, Operator(circuit.assign_parameters([0.2])).data, atol=1e-14
+    )
 
 
 def test_names_of_parameters_survive_openqasm_3(tmp_path):

@@ -73,7 +73,8 @@ def test_labels_in_one_line(words, data):
     [
         ("-1+2j XX", [("XX", -1 + 2j)]),  # one number
         ("-(1+2j) XX", [("XX", -1 - 2j)]),
-        ("- XX -0.5", [("XX", 0.5)]),
+        ("1 X\n2.0 Z", [("X", 1), ("Z", 2)]),
+        ("X 1.0\nZ*2", [("X", 1), ("Z", 2)]),
         ("XX - 0.5*YY", [("XX", 1), ("YY", -0.5)]),
         ("XX -0.5\nYY 2", [("XX", -0.5), ("YY", 2)]),
         ("-iXX", [("XX", -1j)]),
@@ -124,6 +125,12 @@ REFUSED = [
     ("1 ZZ\n0.5\n", "line 2: the number 0.5 has no Pauli word"),
     ("1 ZZ\n(0.5 XX\n", "line 2: '\\(' is not closed; write"),
     ("1 ZZ\n0.5 XX)\n", "line 2: nothing is open that '\\)' could close"),
+    ("1 XX\n- ZZ -0.5\n", "line 2: the number -0.5 has no Pauli word"),  # a coefficient, or a constant
+    ("X0 - Z1 -1\n", "line 1: the number -1.0 has no Pauli word"),
+    ("Z 0\nZ 1\n", "line 1: 'Z 0' may be a letter with its qubit or with its coefficient; write Z0 or 0"),
+    ("0.5 X 0 Z 1\n", "line 1: 'X 0' may be"),
+    ('{"Z 1": 0.5}', "'Z 1' may be"),
+    ('{"ZZ": 1, "XX": 2, "ZZ": 3}', "'ZZ' is given twice in one object"),
     ("(" * 5000, "line 1: more than 20 parentheses are nested"),
     ("-0.5 X('a')\n", "line 1: \"X\\('a'\\)\" is neither"),
     ("1 X(0)**2\n", "line 1: '\\*' is not expected here"),
