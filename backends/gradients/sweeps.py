@@ -16,6 +16,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bondwise.runs.progress import announce_compilation
+
+announce_compilation()
+
 compiled: Callable[[Any], Any] = njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 
 _ROW = 128  # floats per row of the table: 64 real parts, 64 imaginary parts

@@ -206,8 +206,8 @@ def minimize(
         best, last, step = state["best"], descent.parameters, len(trace) - 1
     beginning = time.perf_counter() - (trace[-1][2] if trace else 0.0)
 
-    with progress_bar(steps, progress if isinstance(progress, str) else "training", bool(progress)) as bar:
-        bar.update(step)
+    title = progress if isinstance(progress, str) else "training"
+    with progress_bar(steps, title, bool(progress), first=step) as bar:
         try:
             while True:
                 if step == len(trace):  # otherwise a checkpoint was written here

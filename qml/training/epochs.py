@@ -138,8 +138,7 @@ def train_epochs(
         before = history.seconds[-1] if history.seconds else 0.0
         torch.set_rng_state(state["random"])
     began = time.perf_counter()
-    with progress_bar(epochs, title, progress) as bar:
-        bar.update(first)
+    with progress_bar(epochs, title, progress, first=first) as bar:
         for epoch in range(first, epochs):
             network.train()
             total, samples = 0.0, 0
@@ -165,7 +164,7 @@ def train_epochs(
                 history.valid_losses.append(valid_loss)
                 history.valid_accuracies.append(valid_accuracy)
                 better = epoch == 0 or history.valid_losses[epoch] < history.valid_losses[history.best]
-                bar.set_postfix_str(f"valid {history.valid_accuracies[-1]:.3f}", refresh=False)
+                bar.set_postfix_str(f"validation accuracy {valid_accuracy:.3f}", refresh=False)
             if better:
                 history.best = epoch
                 best = {name: tensor.clone() for name, tensor in network.state_dict().items()}

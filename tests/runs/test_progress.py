@@ -1,11 +1,25 @@
-"""Progress bars say that numba compiles, and only then."""
+"""What progress bars show, and that they, or the log, say that numba compiles, and only then."""
 
 import io
+import os
+import subprocess
+import sys
 from contextlib import redirect_stderr
 
 from numba import njit
 
 from bondwise.runs import progress_bar
+from bondwise.runs.progress import announce_compilation
+
+announce_compilation()
+
+
+def run_script(script, cache):
+    """What a new process prints to standard error, with compiled functions in the folder `cache`."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def test_compilation_is_announced_once():
@@ -25,6 +39,16 @@ def test_compilation_is_announced_once():
     assert "compiling" not in first.split("\r")[-1]
 
 
+def test_a_bar_is_announced_to_that_was_made_before_numba_was_imported(tmp_path):
+    script = (
+        "from bondwise.runs import progress_bar\n"
+        "with progress_bar(1, 'work'):\n"
+        "    import bondwise.cli.commands.warmup as warmup\n"
+        "    warmup._gradients()\n"
+    )
+    assert "compiling, once" in run_script(script, tmp_path)
+
+
 def test_bars_that_are_not_shown_say_nothing():
     @njit
     def double(x):
@@ -34,3 +58,24 @@ def test_bars_that_are_not_shown_say_nothing():
     with redirect_stderr(shown), progress_bar(2, "work", progress=False):
         assert double(3.0) == 6.0
     assert shown.getvalue() == ""
+
+
+def test_without_a_bar_compilation_is_logged_once(tmp_path):
+    script = (
+        "import logging; logging.basicConfig(level='INFO')\n"
+        "import bondwise as bw\n"
+        "bw.tn.decompose([0.6, 0, 0, 0.8], layers=1, seed=0)\n"
+        "bw.tn.decompose([0.6, 0, 0, 0.8j], layers=1, seed=0)\n"
+    )
+    said = [line for line in run_script(script, tmp_path).splitlines() if "compiling" in line]
+    assert len(said) == 1
+    assert "once: a few seconds; `bondwise warmup` does it beforehand" in said[0]
+    assert "compiling" not in run_script(script, tmp_path)
+
+
+def test_earlier_steps_do_not_count_for_the_speed():
+    shown = io.StringIO()
+    with redirect_stderr(shown), progress_bar(200, "work", first=100) as bar:
+        bar.update()
+        assert (bar.n, bar.initial) == (101, 100)
+    assert "101/200" in shown.getvalue()

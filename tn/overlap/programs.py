@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bondwise.runs.progress import announce_compilation
 from bondwise.tn.overlap.contraction_order import COPY, GATE, PRODUCT
+
+announce_compilation()
 
 
 @njit(inline="always")

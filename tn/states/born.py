@@ -225,7 +225,7 @@ def train_born(
             bond = largest_bond(training.tensors)
             history.append({"sweep": sweep, "nll": nll, "validation_nll": validation_nll, "bond": bond})
             score = nll if validation_nll is None else validation_nll
-            bar.set_postfix_str(f"NLL {score:.4f}, bond {bond}")
+            bar.set_postfix_str(f"{'' if held is None else 'validation '}NLL {score:.4f}, bond {bond}")
             if score < best:
                 best, chosen, tensors = score, sweep, list(training.tensors)
             if score < settled - _SETTLED:

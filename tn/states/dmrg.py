@@ -10,6 +10,7 @@ it is first imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,12 @@ def ground_state(
         converged, message = True, "solved exactly"
     else:
         with progress_bar(sweeps, "ground state", progress) as bar:
-            tensors, count, converged = _sweep(operators, max_bond, sweeps, tolerance, seed, bar)
+
+            def show(energy: float, bond: int) -> None:
+                bar.set_postfix_str(f"energy {energy * scale + constant:.8g}, bond {bond}")
+                bar.update()
+
+            tensors, count, converged = _sweep(operators, max_bond, sweeps, tolerance, seed, show)
         message = f"{count} sweeps" if converged else f"not converged after {count} sweeps; raise sweeps"
     tensors = compress(tensors, max_bond, cutoff)
     energy = expectation_value(operators, tensors) * scale + constant
@@ -130,9 +136,14 @@ def ground_state(
 
 
 def _sweep(
-    operators: list[NDArray[Any]], max_bond: int, sweeps: int, tolerance: float, seed: int | None, bar: Any
+    operators: list[NDArray[Any]],
+    max_bond: int,
+    sweeps: int,
+    tolerance: float,
+    seed: int | None,
+    show: Callable[[float, int], None],
 ) -> tuple[Tensors, int, bool]:
-    """The state, the number of sweeps and whether the energy converged."""
+    """The state, the number of sweeps and whether the energy converged; each sweep's is shown."""
     sites = len(operators)
     tensors = _random_state(operators, min(_FIRST_BOND, max_bond), seed)  # its center is at site 0
     lefts = [np.ones((1, 1, 1))] * sites  # of the sites before i: bra, operator, ket
@@ -161,8 +172,7 @@ def _sweep(
                 rights[i] = _extended_right(right, tensors[i + 1])
         settled = abs(found - energy) < tolerance
         energy = found
-        bar.set_postfix_str(f"energy {energy:.8g}, bond {bond}")
-        bar.update()
+        show(energy, bond)
         if settled and bond == largest:
             break
     return tensors, sweep + 1, bool(settled)

@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from bondwise.runs import unchanged_process
+from bondwise.runs.progress import announce_compilation
 
 if TYPE_CHECKING:
     import quimb.tensor as qtn
@@ -32,6 +33,7 @@ def import_quimb() -> Any:
 
     product = csr_matrix._matmul_vector
     with unchanged_process():
+        announce_compilation()
         import quimb.tensor as module
         from quimb.core import sp_mulvec_wrap
     if csr_matrix._matmul_vector is not product:

@@ -17,6 +17,9 @@ import torch
 from numba import njit
 
 from bondwise.qml.protein.boxes.ansatz import Gate
+from bondwise.runs.progress import announce_compilation
+
+announce_compilation()
 
 _X = np.array([[0, 1], [1, 0]], dtype=np.complex128)
 _Y = np.array([[0, -1j], [1j, 0]])

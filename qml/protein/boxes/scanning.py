@@ -17,6 +17,10 @@ import numpy as np
 import torch
 from numba import njit
 
+from bondwise.runs.progress import announce_compilation
+
+announce_compilation()
+
 
 def scan(
     matrices: torch.Tensor,

@@ -30,6 +30,9 @@ from scipy.sparse.csgraph import connected_components
 
 from bondwise.qml.protein.data.alphabet import RESIDUES, standardize
 from bondwise.runs import UsageError, progress_bar
+from bondwise.runs.progress import announce_compilation
+
+announce_compilation()
 
 _WORD = 4
 _MAX_PLACES = 1000  # occurrences of a word that are looked up, to bound the time

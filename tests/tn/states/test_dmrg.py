@@ -1,5 +1,7 @@
 """Ground states against exact diagonalization and known energies."""
 
+import re
+
 import numpy as np
 import pytest
 import quimb.tensor as qtn
@@ -190,3 +192,13 @@ def test_a_hamiltonian_is_read_from_what_it_is_written_in():
     exact = ground_state(SparsePauliOp(["ZZ", "XI"], [1.0, 0.5])).value
     for written in ({"ZZ": 1.0, "XI": 0.5}, [("ZZ", 1.0), ("XI", 0.5)]):
         assert ground_state(written).value == pytest.approx(exact, abs=1e-12)
+
+
+def test_the_progress_bar_shows_the_energy(capsys):
+    # the largest coefficient is not 1 and there is a constant
+    terms = [(letter * 2, [i, i + 1], 0.25) for i in range(7) for letter in "XYZ"]
+    operator = SparsePauliOp.from_sparse_list([*terms, ("", [], 5.0)], 8)
+    found = ground_state(operator, 8, seed=0, progress=True)
+    shown = re.findall(r"energy (\S+), bond 8", capsys.readouterr().err)
+    assert float(shown[-1]) == pytest.approx(found.energy, abs=1e-4)
+    assert found.energy == pytest.approx(np.linalg.eigvalsh(operator.to_matrix())[0], abs=1e-4)
