@@ -19,6 +19,7 @@ from bondwise.runs.reading import one_line, read_bytes, read_json
 from bondwise.runs.text import counted, printable
 
 _LONGEST, _MOST = 60, 4  # letters of a text and items of a collection in a `repr`
+_WHOLE, _EDGE = 12, 3  # numbers of an array that a notebook shows; of more, those at each end of an axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +143,47 @@ def brief_repr(dataclass: Any) -> str:
 
 
 def brief_html(dataclass: Any) -> str:
-    """The table that a notebook shows for a dataclass: the fields of `brief_repr` below its text."""
-    kind = type(dataclass)
+    """The table that a notebook shows for a dataclass: below its text, its fields with the numbers in arrays.
+
+    The several values of a `Result` are shown with their standard errors.
+    """
+    kind, rows = type(dataclass), _brief_fields(dataclass)
     title = kind.__name__ if kind.__str__ is object.__str__ else str(dataclass)
-    return html_table(title, _brief_fields(dataclass).items())
+    for name in rows:
+        rows[name] = _numbers(getattr(dataclass, name)) or rows[name]
+    if (
+        isinstance(dataclass, Result)
+        and np.shape(dataclass.std)
+        and (dataclass.shots or np.any(dataclass.std))
+    ):
+        rows["value"] = _numbers(np.asarray(dataclass.value), np.asarray(dataclass.std))
+        del rows["std"]
+    return html_table(title, rows.items())
+
+
+def _numbers(array: Any, std: Any = None) -> str:
+    """The numbers in an array, with errors of the same shape; of many, the ends. "" if it is no array."""
+    if not (hasattr(array, "dtype") and np.shape(array) and np.size(array)):
+        return ""
+    array = np.asarray(array.detach() if hasattr(array, "detach") else array)
+    if std is not None:  # as complex numbers, of which only those that are shown are written
+        array = array + 1j * std
+
+    def shown(number: Any) -> str:
+        if std is not None:
+            return f"{number.real:.6g} ± {number.imag:.2g}"
+        return f"{number:.6g}" if isinstance(number, np.inexact) else str(number)
+
+    text = np.array2string(
+        array,
+        separator=", ",
+        threshold=_WHOLE,
+        edgeitems=_EDGE,
+        max_line_width=10**6,
+        formatter={"all": shown},
+    )
+    text = " ".join(text.replace("...", "…").split())
+    return text if array.size <= _WHOLE else f"{text} of shape {array.shape}"
 
 
 def _brief_fields(dataclass: Any) -> dict[str, str]:

@@ -70,6 +70,34 @@ def test_notebooks_show_a_table_in_which_markup_is_inert():
     assert "color:" not in table.toxml()  # that of the page
 
 
+def cells_of(result):
+    (table,) = parseString(result._repr_html_()).getElementsByTagName("table")
+    rows = table.getElementsByTagName("tr")
+    return {
+        heading.firstChild.data: cell.firstChild.data for heading, cell in (row.childNodes for row in rows)
+    }
+
+
+def test_notebooks_show_several_values_with_their_errors():
+    measured = cells_of(Result(value=np.array([0.5, -1.25]), std=np.array([0.0625, 0.0]), shots=8))
+    assert measured["value"] == "[0.5 ± 0.062, -1.25 ± 0]"
+    assert "std" not in measured
+    exact = cells_of(Result(value=np.array([[0.5, 1 / 3]]), std=np.zeros((1, 2))))
+    assert (exact["value"], exact["std"]) == ("[[0.5, 0.333333]]", "[[0, 0]]")
+    assert repr(Result(value=np.array([0.5, -1.25]))).startswith("Result(value=<float64 (2,)>, ")
+
+
+def test_notebooks_show_the_ends_of_many_values():
+    many = cells_of(Result(value=np.arange(10_000.0), std=np.full(10_000, 0.5), shots=8))
+    assert many["value"] == (
+        "[0 ± 0.5, 1 ± 0.5, 2 ± 0.5, …, 9997 ± 0.5, 9998 ± 0.5, 9999 ± 0.5] of shape (10000,)"
+    )
+    assert cells_of(Result(value=np.zeros((0, 3))))["value"] == "<float64 (0, 3)>"
+    assert cells_of(Result(value=torch.ones(2, requires_grad=True).detach()))["value"] == "[1, 1]"
+    assert cells_of(Result(value=np.array([1j, 2])))["value"] == "[0+1j, 2+0j]"
+    assert cells_of(Result(value=np.array([True, False])))["value"] == "[True, False]"
+
+
 def test_curve_leaves_out_what_is_not_finite():
     drawn = parseString(html_curve("a < b", [3.0, np.nan, 1.0, 2.0, np.inf]))
     (line,) = drawn.getElementsByTagName("polyline")
