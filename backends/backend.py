@@ -137,7 +137,8 @@ class Backend:
 
         Args:
             pubs: `(circuit, observables, parameter_values)` with circuits from `transpile` and observables on
-                their qubits; angles in radians in the order of `circuit.parameters`.
+                their qubits; angles in radians in the order of `circuit.parameters` (for a path, of its
+                declarations).
             shots: Number of shots per measured basis and parameter set. None: exact values if the backend is
                 `exact`, otherwise 4096, or the default of a foreign primitive.
             seed: Random seed for sampling; foreign primitives keep their own.

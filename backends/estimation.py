@@ -16,6 +16,7 @@ from bondwise.backends.inputs import as_operators, as_parameters, finite_angles,
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, is_observable, without_measurements
+from bondwise.circuits.files.orders import with_order
 from bondwise.runs import Result
 
 
@@ -52,9 +53,10 @@ def estimate(
             or `SparseObservable` of Qiskit, `{"ZZ": 1.0}`, `[("ZZ", 1.0)]`, or text such as "0.5*ZZ - IX"
             (qubit 0 is the rightmost letter) or "0.5 Z0 Z1 - X0"; or an operator of PennyLane or OpenFermion
             (wire or index i is qubit i).
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P); or by name,
-            `{"theta": 0.1}`, where a key is a parameter or its name, with angles (*batch,), or a vector of
-            parameters, its name or a tuple, with angles (*batch, length). Batches are broadcast.
+        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P), or, for the
+            path of an OpenQASM 3 file, in that of its declarations; or by name, `{"theta": 0.1}`, where a key
+            is a parameter or its name, with angles (*batch,), or a vector of parameters, its name or a tuple,
+            with angles (*batch, length). Batches are broadcast.
         shots: Number of shots per measured basis and parameter set. None: exact values if the backend has
             them, otherwise 4096.
         backend: Anything that `get_backend` takes.
@@ -76,10 +78,11 @@ def estimate(
         array([1., 1., 0.])
     """
     place = get_backend(backend)
+    circuit, order = with_order(circuit)
     circuit = without_measurements(circuit)
     single = is_observable(observables)
     operators: Sequence[SparsePauliOp] = as_operators(observables, circuit.num_qubits)
-    angles = as_parameters(circuit, parameters)
+    angles = as_parameters(order, parameters)
     if 0 in angles.shape[:-1]:  # nothing to run
         check_shots(shots)
         empty = np.zeros(angles.shape[:-1] if single else (*angles.shape[:-1], len(operators)))

@@ -13,6 +13,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from bondwise.circuits import Observable, as_operator, hermitian, is_matrix, is_observable
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import AngleOrder
 from bondwise.runs import UsageError, one_line
 
 NOT_FINITE = (
@@ -50,18 +51,18 @@ def as_operators(observables: Observable | Sequence[Observable], num_qubits: int
     return operators
 
 
-def as_parameters(circuit: QuantumCircuit, parameters: Any) -> np.ndarray:
-    """Angles of a circuit with P parameters as a contiguous float64 array (*batch, P).
+def as_parameters(order: AngleOrder, parameters: Any) -> np.ndarray:
+    """Angles of a circuit with P parameters as a contiguous float64 array (*batch, P), in its own order.
 
     Args:
-        circuit: The circuit.
+        order: The order of a plain array.
         parameters: As for `as_angles`; None for P = 0.
 
     Raises:
         UsageError: As for `as_angles`.
     """
-    names = [parameter.name for parameter in circuit.parameters]
-    return as_angles("parameters", [] if parameters is None else parameters, names, "circuit")
+    given = [] if parameters is None else parameters
+    return np.ascontiguousarray(order.to_circuit(as_angles("parameters", given, order.names, "circuit")))
 
 
 def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch: bool = True) -> np.ndarray:

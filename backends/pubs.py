@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import Instruction
 from qiskit.exceptions import QiskitError
+from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
 from bondwise.backends.primitives import estimator_pub
 from bondwise.circuits import as_circuit, as_operator, is_observable
+from bondwise.circuits.files.orders import with_order
 from bondwise.runs import UsageError, kind_of
 
 # Qiskit reads these itself, including the letters of projectors
@@ -45,7 +50,8 @@ def sampler_pubs(pubs: Any) -> list[SamplerPub]:
     Raises:
         UsageError: If a PUB cannot be read.
     """
-    return [_read(SamplerPub.coerce, pub, "(circuit, parameter_values)") for pub in _several(pubs)]
+    form = "(circuit, parameter_values)"
+    return [_read(lambda pub: SamplerPub.coerce(_with_circuit(pub)), pub, form) for pub in _several(pubs)]
 
 
 def _several(pubs: Any) -> list[Any]:
@@ -58,10 +64,25 @@ def _with_operator(pub: Any) -> Any:
     if not isinstance(pub, tuple | list) or len(pub) < 2:
         return pub
     circuit, observable, *rest = pub
-    circuit = as_circuit(circuit)
+    circuit, *rest = _with_circuit((circuit, *rest))
     if is_observable(observable) and not isinstance(observable, _AS_QISKIT_READS):
         observable = as_operator(observable, circuit.num_qubits)
     return circuit, observable, *rest
+
+
+def _with_circuit(pub: Any) -> Any:
+    """`(circuit, parameter_values, …)` with a circuit, and with values in the order of its parameters."""
+    if isinstance(pub, str | os.PathLike | Instruction):
+        return as_circuit(pub)
+    if not isinstance(pub, tuple | list) or not pub:
+        return pub
+    circuit, order = with_order(pub[0])
+    values = pub[1] if len(pub) > 1 else None
+    if values is None or not order.differs or isinstance(values, Mapping | BindingsArray):
+        return circuit, *pub[1:]
+    array = np.asarray(values)
+    fits = array.ndim and array.shape[-1] == order.count
+    return circuit, order.to_circuit(array) if fits else values, *pub[2:]
 
 
 def _read(read: Callable[[Any], Any], pub: Any, form: str) -> Any:

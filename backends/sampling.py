@@ -16,7 +16,8 @@ from bondwise.backends.inputs import as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.outcomes import count_words
 from bondwise.backends.primitives import DEFAULT_SHOTS, sampler_shots
-from bondwise.circuits import as_circuit, readable
+from bondwise.circuits import readable
+from bondwise.circuits.files.orders import with_order
 from bondwise.runs import Result, RunError, UsageError, unknown_name
 from bondwise.runs.result import html_table
 from bondwise.runs.text import counted
@@ -109,8 +110,8 @@ def sample(
             all qubits are measured at the end into a register `meas` (the circuit's own if it has one of that
             size; `meas_` if the name is taken by another size). Classical bits outside of registers are
             returned as a register `c`.
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P), or by name, as
-            for `estimate`.
+        parameters: Angles in radians in the order of `circuit.parameters` (for a path, of its declarations),
+            shape (*batch, P), or by name, as for `estimate`.
         shots: Number of shots per parameter set.
         backend: Anything that `get_backend` takes.
         seed: Random seed for sampling.
@@ -134,8 +135,9 @@ def sample(
         >>> sorted(sample(bell, shots=100).counts["meas"])
         ['00', '11']
     """
-    place, circuit = get_backend(backend), as_circuit(circuit)
-    angles = as_parameters(circuit, parameters)
+    place = get_backend(backend)
+    circuit, order = with_order(circuit)
+    angles = as_parameters(order, parameters)
     circuit, names = readable(circuit)
     sizes = {names[register.name]: register.size for register in circuit.cregs}
     asked = {} if post_select is None else _asked(sizes, post_select)

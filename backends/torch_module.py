@@ -23,8 +23,9 @@ from bondwise.backends.gradients.differentiation import Gradient, choose_method,
 from bondwise.backends.gradients.statevector import final_states
 from bondwise.backends.inputs import NOT_FINITE, as_angles, as_operators, check_tensor, listed
 from bondwise.backends.names import BackendLike, get_backend
-from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
+from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import with_order
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, require_memory, unknown_name
 
@@ -50,9 +51,9 @@ class CircuitModule(torch.nn.Module):
             them, as for `estimate`; qubit 0 is the rightmost letter, PennyLane's wire i is qubit i.
         inputs: The I parameters of the circuit, or their names, that are data and are passed at each call, in
             the order of their columns; may be a `ParameterVector`. All others are trained.
-        parameters: Initial weight in radians, (P - I,), in the order of `circuit.parameters` without the
-            inputs, or by name. None: uniform in [-π, π), drawn with `seed`, or with torch's global generator
-            (`torch.manual_seed`) if there is no seed.
+        parameters: Initial weight in radians, (P - I,), in the order of `trained`, or by name. None: uniform
+            in [-π, π), drawn with `seed`, or with torch's global generator (`torch.manual_seed`) if there is
+            no seed.
         backend: Anything that `get_backend` takes; states are available from "statevector" only.
         gradient: As for `expectation`; for a state "auto", "adjoint" or "backprop".
         shots: As for `expectation`; None for a state.
@@ -62,9 +63,10 @@ class CircuitModule(torch.nn.Module):
 
     Attributes:
         circuit: The circuit.
-        weight: Trained angles in radians, float64 (P - I,), in the order of `circuit.parameters` without the
-            inputs. Without inputs, `weight.detach()` is what `estimate` and `sample` take.
-        trained: Names of the parameters in the weight.
+        weight: Trained angles in radians, float64 (P - I,), in the order of `trained`. Without inputs,
+            `weight.detach()` is what `estimate` and `sample` take along with what the module was made from.
+        trained: Names of the parameters in the weight, in the order of `circuit.parameters` without the
+            inputs or, for the path of an OpenQASM 3 file, in that of its declarations.
         inputs: Names of the parameters that are passed at each call.
         observables: The Pauli sum or sums; None for the state.
         backend: Where the circuit runs.
@@ -102,7 +104,7 @@ class CircuitModule(torch.nn.Module):
         seed: int | np.random.Generator | None = None,
     ) -> None:
         super().__init__()
-        circuit = as_circuit(circuit)
+        circuit, order = with_order(circuit)
         self.backend, self.gradient, self.shots = get_backend(backend), gradient, shots
         self._generator = None if seed is None else random_generator(seed)
         self._parts: SplitCircuit | None = None
@@ -116,11 +118,10 @@ class CircuitModule(torch.nn.Module):
             single, operators = is_observable(observables), as_operators(observables, circuit.num_qubits)
             self.observables = operators[0] if single else operators
             self._values(torch.zeros(0, circuit.num_parameters, dtype=torch.float64))  # checks, runs nothing
-        names = [parameter.name for parameter in circuit.parameters]
-        self.inputs = _input_names(inputs, names)
-        self.trained = tuple(name for name in names if name not in self.inputs)
+        self.inputs = _input_names(inputs, order.names)
+        self.trained = tuple(name for name in order.names if name not in self.inputs)
         place = {name: index for index, name in enumerate([*self.trained, *self.inputs])}
-        self._order = [place[name] for name in names]
+        self._order = [place[parameter.name] for parameter in circuit.parameters]
         self.weight = torch.nn.Parameter(self._first(parameters))
 
     def forward(self, inputs: torch.Tensor | ArrayLike | Mapping[Any, Any] | None = None) -> torch.Tensor:
@@ -131,7 +132,7 @@ class CircuitModule(torch.nn.Module):
                     "the module has no inputs and must be called without any; name the parameters that are "
                     "data, to_torch(circuit, ..., inputs=[...])."
                 )
-            return self._outputs(self.weight)
+            return self._outputs(self.weight[self._order])
         if inputs is None:
             raise UsageError(
                 f"the module has {len(self.inputs)} inputs{listed(self.inputs)} and was called without "

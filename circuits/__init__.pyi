@@ -2,9 +2,9 @@ from .composites import in_gates as in_gates
 from .counts import cx_count as cx_count
 from .counts import two_qubit_depth as two_qubit_depth
 from .expressions import with_constants as with_constants
-from .files.angle_files import declared_parameters as declared_parameters
 from .files.angle_files import read_parameters as read_parameters
 from .files.circuit_files import read_circuit as read_circuit
+from .files.orders import declared_parameters as declared_parameters
 from .files.writing import write_circuit as write_circuit
 from .fingerprint import fingerprint as fingerprint
 from .measurements import without_measurements as without_measurements

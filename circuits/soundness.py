@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from qiskit import QuantumCircuit
 
 from bondwise.circuits.files.checks import check_circuit
+from bondwise.circuits.files.orders import with_order
 from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, one_line
 
@@ -40,7 +42,8 @@ def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object)
 
     Args:
         circuit: A circuit that `require_sound` accepts.
-        angles: One angle for each of `circuit.parameters`, in radians.
+        angles: One angle for each of `circuit.parameters`, in radians; for the path of an OpenQASM 3 file, in
+            the order of its declarations.
         name: Start of the message.
 
     Returns:
@@ -58,9 +61,9 @@ def bind_soundly(circuit: QuantumCircuit, angles: Sequence[float], name: object)
         >>> bind_soundly(circuit, [4.0], "ansatz.qasm").data[0].operation.params
         [0.25]
     """
-    circuit = as_circuit(circuit)
+    circuit, order = with_order(circuit)
     try:
-        bound = circuit.assign_parameters(angles)
+        bound = circuit.assign_parameters(order.to_circuit(np.asarray(angles)))
     except (ArithmeticError, ValueError) as error:
         raise UsageError(
             f"{name}: with these angles a number becomes infinite ({one_line(error)})."

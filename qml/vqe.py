@@ -14,8 +14,9 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends import BackendLike, estimate, expectation, get_backend
 from bondwise.backends.gradients.differentiation import Gradient
-from bondwise.circuits import Observable, as_circuit, as_operator, fingerprint, hermitian
+from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import with_order
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
@@ -92,7 +93,7 @@ class VQE:
         gradient: Gradient = "auto",
         shots: int | None = None,
     ) -> None:
-        circuit = as_circuit(circuit)
+        circuit, self._order = with_order(circuit)
         hamiltonian = as_operator(hamiltonian, circuit.num_qubits, what="Hamiltonian")
         hermitian(hamiltonian, what="Hamiltonian")
         if not circuit.num_parameters:
@@ -124,7 +125,8 @@ class VQE:
         """Train from a starting point.
 
         Args:
-            parameters: Angles in radians, shape (P,), in the order of `circuit.parameters`, or by name.
+            parameters: Angles in radians, shape (P,), in the order of `circuit.parameters` or, for the path
+                of an OpenQASM 3 file, in that of its declarations; or by name.
             steps: Maximum number of updates.
             seed: Random seed for shots and stochastic gradients; each evaluation draws new ones.
             callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
@@ -138,14 +140,14 @@ class VQE:
             run: Additional text that the checkpoint is bound to.
 
         Returns:
-            Result with the energy, the angles and the histories.
+            Result with the energy, the angles in the same order, and the histories.
 
         Raises:
             UsageError: If the number of angles is wrong, or as for `minimize`.
             RunError: If the checkpoint cannot be written.
         """
         if isinstance(parameters, Mapping):
-            parameters = named_angles(parameters, self.circuit.parameters)
+            parameters = named_angles(parameters, self._order.names)
         if np.shape(parameters) != (self.circuit.num_parameters,):
             raise UsageError(
                 f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "
@@ -161,7 +163,7 @@ class VQE:
             return expectation(
                 self.circuit,
                 self.hamiltonian,
-                angles,
+                self._order.to_circuit(angles),
                 self.backend,
                 gradient=self.gradient,
                 shots=self.shots,
@@ -189,7 +191,12 @@ class VQE:
         if sampled:
             last = training.last
             measured = estimate(
-                self.circuit, self.hamiltonian, last, shots=self.shots, backend=self.backend, seed=seed
+                self.circuit,
+                self.hamiltonian,
+                self._order.to_circuit(last),
+                shots=self.shots,
+                backend=self.backend,
+                seed=seed,
             )
             content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
             content |= {"shots": measured.shots, "job_ids": measured.job_ids}
@@ -199,4 +206,5 @@ class VQE:
         """Fingerprint of the problem."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
+        lines += [f"angles {name}" for name in self._order.names if self._order.differs]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()

@@ -24,15 +24,16 @@ from bondwise.backends.gradients.spsa import perturbed_values
 from bondwise.backends.gradients.statevector import adjoint_values, final_states
 from bondwise.backends.inputs import (
     NOT_FINITE,
+    as_angles,
     as_operators,
-    as_parameters,
     check_tensor,
 )
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots, observables_array
-from bondwise.circuits import Observable, as_circuit, is_observable, without_measurements
+from bondwise.circuits import Observable, is_observable, without_measurements
 from bondwise.circuits.cache import CircuitCache
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import AngleOrder, with_order
 from bondwise.circuits.splitting import SplitCircuit, split
 from bondwise.runs import UsageError, random_generator, unknown_name
 
@@ -58,8 +59,9 @@ def expectation(
             measurements and no resets.
         observables: One operator on n qubits, or a sequence of K of them, as for `estimate`; qubit 0 is the
             rightmost letter, PennyLane's wire i is qubit i.
-        parameters: Angles in radians in the order of `circuit.parameters`, shape (*batch, P), or by name, as
-            for `estimate`; each tensor among them gets its gradient. May be omitted for P = 0.
+        parameters: Angles in radians in the order of `circuit.parameters` (for a path, of its declarations),
+            shape (*batch, P), or by name, as for `estimate`; each tensor among them gets its gradient. May be
+            omitted for P = 0.
         backend: Anything that `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
             derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
@@ -92,9 +94,9 @@ def expectation(
         >>> value.item(), theta.grad.item()
         (0.877..., -0.479...)
     """
-    circuit = as_circuit(circuit)
+    circuit, order = with_order(circuit)
     operators = as_operators(observables, circuit.num_qubits)
-    given = _as_tensor(parameters, circuit)
+    given = order.to_circuit(_as_tensor(parameters, order))
     *batch, width = given.shape
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
     place = get_backend(backend)
@@ -160,17 +162,17 @@ def _parts(circuit: QuantumCircuit, keep_cp: bool) -> SplitCircuit:
 
 
 def _as_tensor(
-    parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None, circuit: QuantumCircuit
+    parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None, order: AngleOrder
 ) -> torch.Tensor:
+    """Angles in the order of a plain array; tensors keep their gradients."""
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, circuit.parameters)
+        parameters = named_angles(parameters, order.names)
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         check_tensor(parameters)
-        if parameters.shape[-1:] == (circuit.num_parameters,) and bool(
-            torch.isfinite(parameters.detach()).all()
-        ):
+        if parameters.shape[-1:] == (order.count,) and bool(torch.isfinite(parameters.detach()).all()):
             return parameters
-    checked = torch.from_numpy(as_parameters(circuit, parameters))
+    given = [] if parameters is None else parameters
+    checked = torch.from_numpy(as_angles("parameters", given, order.names, "circuit"))
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         return parameters
     return checked.float() if getattr(parameters, "dtype", None) == np.float32 else checked

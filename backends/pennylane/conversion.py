@@ -19,8 +19,9 @@ from qiskit.circuit import Barrier, CircuitError, Delay, Operation, ParameterVec
 from qiskit.circuit import library as gates
 
 from bondwise.backends.pennylane.pairs import FIXED, ROTATIONS
-from bondwise.circuits import Observable, as_circuit, as_operator, hermitian, is_observable
+from bondwise.circuits import Observable, as_operator, hermitian, is_observable
 from bondwise.circuits.files.formats import is_circuit_file
+from bondwise.circuits.files.orders import with_order
 from bondwise.circuits.splitting import SplitCircuit, closed_kind, split
 from bondwise.runs import UsageError, real_array
 from bondwise.runs.text import counted
@@ -68,7 +69,8 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
 
     Returns:
         For a circuit, a quantum function `f(parameters=(), wires=None)` for use in a QNode: `parameters` are
-        (P,) or (batch, P) in the order of `source.parameters`, in radians, torch, autograd or numpy arrays;
+        (P,) or (batch, P) in the order of `source.parameters` (for a path, of its declarations), in radians,
+        torch, autograd or numpy arrays;
         `wires` are n labels for qubits 0 … n-1, by default these numbers. The global phase is kept.
         For an observable, the Hamiltonian on wires 0 … n-1 with float64 coefficients.
 
@@ -97,8 +99,8 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
             operator = hermitian(operator)
         words = [qml.pauli.string_to_pauli_word(label[::-1]) for label in operator.paulis.to_labels()]
         return qml.Hamiltonian(operator.coeffs.real, words)
-    source = as_circuit(source)
-    num_qubits, expected = source.num_qubits, len(source.parameters)
+    source, order = with_order(source)
+    num_qubits, expected = source.num_qubits, order.count
     parts = split(source)
     program = translated(parts)
     phase = float(parts.circuit.global_phase)
@@ -116,6 +118,7 @@ def to_pennylane(source: QuantumCircuit | Observable) -> Callable[..., None] | O
             raise UsageError(
                 f"the circuit has {counted(expected, 'parameter')} and an array of shape {given} was given."
             )
+        parameters = order.to_circuit(parameters)
         build(program, parts.angles(parameters), labels)
         qml.GlobalPhase(-qml.math.sum(parts.phases(parameters), axis=-1) - phase)
 

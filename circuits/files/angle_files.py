@@ -9,37 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 
-from bondwise.circuits.files.formats import ORDER
 from bondwise.circuits.files.named_angles import named_angles
-from bondwise.circuits.sources import as_circuit
+from bondwise.circuits.files.orders import declared_parameters, with_order
 from bondwise.runs import UsageError, kind_of, one_line, read_arrays, read_json
 from bondwise.runs.text import counted
-
-
-def declared_parameters(circuit: QuantumCircuit) -> list[Parameter]:
-    """Return the parameters of a circuit in the order of a plain list of angles.
-
-    For circuits that `read_circuit` read from OpenQASM 3, this is the order of the input declarations; for
-    others it is the order of `circuit.parameters`.
-
-    Args:
-        circuit: The circuit.
-
-    Example:
-        >>> from qiskit import QuantumCircuit
-        >>> from qiskit.circuit import Parameter
-        >>> from bondwise.circuits import declared_parameters
-        >>> circuit = QuantumCircuit(1)
-        >>> _ = circuit.u(Parameter("b"), Parameter("a"), 0.1, 0)
-        >>> [parameter.name for parameter in declared_parameters(circuit)]
-        ['a', 'b']
-    """
-    circuit = as_circuit(circuit)
-    names = (circuit.metadata or {}).get(ORDER, [])
-    place = {name: index for index, name in enumerate(names)}
-    return sorted(circuit.parameters, key=lambda parameter: place.get(parameter.name, len(place)))
 
 
 def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> NDArray[np.float64]:
@@ -50,11 +24,12 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
             vector of parameters or, for several sets, with a list of these for each name; or a plain list or
             array in the order of `declared_parameters`. A name that an exporter had to rewrite may be given
             in its original form, such as `x[0]` for `_x_0_`.
-        circuit: Circuit with P parameters to which the angles belong.
+        circuit: Circuit with P parameters to which the angles belong, or the path of its file.
 
     Returns:
         Angles in radians, float64 of shape (P,), or (batch, P) if the file holds several sets, in the order
-        of `circuit.parameters`.
+        in which they are passed along with `circuit`: that of `circuit.parameters` or, for the path of an
+        OpenQASM 3 file, that of its declarations.
 
     Raises:
         UsageError: If the file cannot be read, or its names or numbers do not fit the circuit.
@@ -70,8 +45,9 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"a path is expected, not {kind_of(path)}; give a file of angles, JSON or .npy.")
-    path, circuit = Path(path), as_circuit(circuit)
-    names = [parameter.name for parameter in circuit.parameters]
+    path = Path(path)
+    circuit, order = with_order(circuit)
+    names = order.names
     content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
     try:
         values = _numbers(named_angles(content, names) if isinstance(content, dict) else content)

@@ -6,9 +6,11 @@ import re
 from bisect import bisect_left
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import openqasm3
 from qiskit import QuantumCircuit, qasm2
+from qiskit.circuit import Parameter
 from qiskit.qasm3 import STDGATES_INC_GATES
 from qiskit_qasm3_import import ConversionError
 from qiskit_qasm3_import.converter import ConvertVisitor
@@ -61,7 +63,7 @@ def _version2(text: str) -> QuantumCircuit:
 
 
 class _Visitor(ConvertVisitor):
-    """Conversion in which every error has a position."""
+    """Conversion in which every error has a position, and every input an identity of its own."""
 
     def visit(self, node: Any, context: Any = None) -> Any:
         try:
@@ -70,6 +72,16 @@ class _Visitor(ConvertVisitor):
             raise
         except Exception as error:
             raise ConversionError(one_line(error), node) from error
+
+    def visit_IODeclaration(self, node: Any, context: Any) -> Any:  # noqa: N802 (called by this name)
+        context = super().visit_IODeclaration(node, context)
+        symbol = context.symbol_table.get(node.identifier.name)
+        context.all_parameters.discard(symbol.data)
+        # Qiskit's generator of identities goes on alike in every forked process, so that the inputs of two
+        # files would be one and the same parameter
+        symbol.data = Parameter(symbol.name, uuid=uuid4())
+        context.all_parameters.add(symbol.data)
+        return context
 
 
 def _version3(text: str) -> QuantumCircuit:

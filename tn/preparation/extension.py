@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
-from bondwise.circuits import as_circuit
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import with_order
 from bondwise.runs import UsageError, random_generator, real_array, real_number
 from bondwise.tn.overlap.contraction_order import checked_pairs
 from bondwise.tn.preparation.blocks import get_block
@@ -55,7 +55,9 @@ def extend(
 
     Args:
         circuit: A circuit without measurements; it is not changed.
-        parameters: Values of its parameters, shape (*batch, P), in radians, or by name.
+        parameters: Values of its parameters in radians, shape (*batch, P), in the order of
+            `circuit.parameters` or, for the path of an OpenQASM 3 file, in that of its declarations; or by
+            name.
         pairs: Pairs of different qubits, one per block in time order, neighbors or not.
         strength: Standard deviation of the new angles in radians; at 0 the new blocks are the identity.
         gate: "so4" (2 CX and 6 angles, keeps real states real) or "su4" (3 CX and 15 angles).
@@ -77,14 +79,15 @@ def extend(
         ((15,), 3)
     """
     block = get_block(gate)
-    circuit = as_circuit(circuit)
+    circuit, order = with_order(circuit)
     pairs = checked_pairs(pairs, circuit.num_qubits)
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, circuit.parameters)
+        parameters = named_angles(parameters, order.names)
     values = real_array("parameters", parameters)
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):
         raise UsageError(f"parameters have shape {values.shape}; the circuit takes {count} in the last axis.")
+    values = order.to_circuit(values)
     real_number("strength", strength, zero=True)
     if circuit.num_clbits:
         raise UsageError("the circuit has classical bits; extend it before adding measurements.")

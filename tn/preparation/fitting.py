@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
-from bondwise.circuits import as_circuit, cx_count, two_qubit_depth
+from bondwise.circuits import cx_count, two_qubit_depth
 from bondwise.circuits.files.named_angles import named_angles
+from bondwise.circuits.files.orders import AngleOrder, with_order
 from bondwise.runs import UsageError, progress_bar, random_generator, real_array, real_number, whole_number
 from bondwise.runs.text import counted
 from bondwise.tn.overlap.exact import ExactOverlap
@@ -53,8 +54,9 @@ def fit(
         circuit: Any circuit of gates with free parameters on n >= 2 qubits, applied to |0…0⟩; qubit i is site
             i. Parameters may be shared, scaled, or part of any differentiable expression.
         state: As for `bondwise.tn.decompose`, on n qubits.
-        parameters: Initial values in radians, shape (P,), in the order of `circuit.parameters`, or by name.
-            None uses `restarts` random starts, alternately near zero and far from it, and keeps the best.
+        parameters: Initial values in radians, shape (P,), in the order of `circuit.parameters` or, for the
+            path of an OpenQASM 3 file, in that of its declarations; or by name. None uses `restarts` random
+            starts, alternately near zero and far from it, and keeps the best.
         infidelity: Infidelity at which to stop.
         iterations: Maximum number of L-BFGS iterations of the start that is kept; every start gets the first
             50 of them.
@@ -67,10 +69,10 @@ def fit(
         progress: Whether to show a progress bar.
 
     Returns:
-        The circuit as given, the parameters found and their infidelity, with the start and the end in
-        `history`. If the infidelity is not `exact`, `message` names the weight that truncation dropped.
-        `cx_count` is what the gates of the circuit need, and `depth` the depth in two-qubit gates, with
-        larger gates written out.
+        The circuit as given, the parameters found, in the order of its `circuit.parameters` (also for a
+        path), and their infidelity, with the start and the end in `history`. If the infidelity is not
+        `exact`, `message` names the weight that truncation dropped. `cx_count` is what the gates of the
+        circuit need, and `depth` the depth in two-qubit gates, with larger gates written out.
 
     Raises:
         UsageError: If the circuit has no free parameters, contains an operation that is not a gate, or
@@ -91,8 +93,8 @@ def fit(
         whole_number(name, number)
     if infidelity is not None:
         real_number("infidelity", infidelity, below=1)
-    circuit = as_circuit(circuit)
-    starts = _start_points(circuit, parameters, restarts, seed)
+    circuit, given_order = with_order(circuit)
+    starts = _start_points(given_order, parameters, restarts, seed)
     matrices = GateMatrices(circuit)
     target, origin, left_out = read_state(state, max_bond=max_bond, order=order, seed=seed, progress=progress)
     if target.sites != circuit.num_qubits:
@@ -132,6 +134,8 @@ def fit(
     elif not converged:
         ways = "iterations" if parameters is not None else "iterations or restarts"
         message += f"; the target of {infidelity:.3g} was not reached: raise {ways}, or give more gates"
+    if given_order.differs:
+        message += "; parameters are in the order of circuit.parameters, not of the file: go on with circuit"
     label = "given" if parameters is not None else f"random {best + 1}"
     count = cx_count(circuit)
     return Decomposition(
@@ -152,23 +156,23 @@ def fit(
 
 
 def _start_points(
-    circuit: QuantumCircuit, parameters: Any, restarts: int, seed: int | None
+    order: AngleOrder, parameters: Any, restarts: int, seed: int | None
 ) -> list[NDArray[np.float64]]:
-    count = circuit.num_parameters
+    count = order.count
     if not count:
         raise UsageError("the circuit has no free parameters; give one with qiskit Parameters in its gates.")
     if parameters is None:
         rng = random_generator(seed)
         return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, circuit.parameters)
+        parameters = named_angles(parameters, order.names)
     start = real_array("parameters", parameters)
     if start.shape != (count,) or not np.isfinite(start).all():
         raise UsageError(
             f"parameters have shape {start.shape}; give {count} finite numbers in the order of "
-            "circuit.parameters."
+            f"{'the declarations in its file' if order.differs else 'circuit.parameters'}."
         )
-    return [start]
+    return [order.to_circuit(start)]
 
 
 def _contraction(

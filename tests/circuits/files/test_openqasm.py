@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.quantum_info import Operator
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import Operator, Statevector
 
 from bondwise.backends import estimate, sample, to_pennylane
 from bondwise.circuits import as_circuit, read_circuit, write_circuit
@@ -162,3 +163,16 @@ def test_a_program_as_text_is_refused_with_the_call_that_reads_it(text, call):
     with pytest.raises(UsageError, match=f"OpenQASM text; pass qiskit.{call}") as refusal:
         as_circuit(text)
     assert "\n" not in str(refusal.value)
+
+
+def test_inputs_of_two_files_are_two_parameters(tmp_path):
+    """Files are parsed in forked processes, whose random numbers may be alike."""
+    circuits = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.qasm").write_text(THREE + f"input float {name};\nrx({name}) q[0];\n")
+        circuits.append(read_circuit(tmp_path / f"{name}.qasm"))
+    both = circuits[0].compose(circuits[1])
+    both.rx(Parameter("c"), 0)
+    assert [parameter.name for parameter in both.parameters] == ["a", "b", "c"]
+    state = Statevector(both.assign_parameters([0.1, 0.2, 0.3]))
+    assert state.probabilities([0])[1] == pytest.approx(np.sin(0.3) ** 2)
