@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Any
@@ -64,7 +65,8 @@ class MitigatedEstimator(Estimator):
     device has drifted.
 
     With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
-    circuits that have no gates after transpilation: there is no noise to scale.
+    circuits that have no gates after transpilation: there is no noise to scale. On a simulator without noise,
+    values are those of the simulator itself; a warning and the `message` say so.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -134,6 +136,10 @@ class MitigatedEstimator(Estimator):
         if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
             raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
         self.backend = get_backend(backend)
+        self._idle = ""  # why nothing is mitigated
+        if self.backend.exact and not self.backend.noisy:
+            self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
+            warnings.warn(f"{self._idle}.", stacklevel=2)
         self.target = self.backend.target if target is None else target
         self.scale_factors = factors
         self.folding = folding
@@ -152,6 +158,8 @@ class MitigatedEstimator(Estimator):
         self._calibrations: list[ReadoutCalibration] = []
 
     def __repr__(self) -> str:
+        if self._idle:
+            return f"MitigatedEstimator({self._idle})"
         factors = ", ".join(f"{factor:g}" for factor in self.scale_factors)
         how = f"{self.extrapolation} from {self.folding} folding at {factors}"
         if self._function is None:
@@ -248,7 +256,7 @@ class MitigatedEstimator(Estimator):
         (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
         if circuit.layout is not None and pub.circuit.layout is None:
             observables = observables.apply_layout(circuit.layout)
-        if self._function is None or not _has_gates(circuit):
+        if self._idle or self._function is None or not _has_gates(circuit):
             folds = [(circuit, 1.0)]
         elif self.folding == "global":
             folds = [fold_global(circuit, factor, target=self.target) for factor in self.scale_factors]
@@ -336,7 +344,7 @@ class MitigatedEstimator(Estimator):
 
     def _to_calibrate(self, prepared: list[PreparedPub]) -> set[int]:
         """The measured qubits; none if readout errors are not to be undone."""
-        if not self.readout or (self.backend.exact and not self.backend.noisy):
+        if self._idle or not self.readout:
             return set()
         return set().union(*(item.measured_qubits() for item in prepared))
 
@@ -373,7 +381,7 @@ class MitigatedEstimator(Estimator):
             "folding": self.folding,
             "extrapolation": self.extrapolation,
             "converged": bool(np.all(fit.converged)),
-            "message": fit.message,
+            "message": fit.message or self._idle,
             "readout": calibration is not None,
             "readout_std": float(bound.max(initial=0.0)),
             "transpiled": item.transpiled,

@@ -14,7 +14,7 @@ from qiskit.circuit.library import GlobalPhaseGate, UnitaryGate
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
-from bondwise.backends import expectation
+from bondwise.backends import Backend, expectation, get_backend
 from bondwise.qml.protein import RESIDUES
 from bondwise.tn import Decomposition
 
@@ -240,3 +240,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV by column."""
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+def called_noisy(name: str = "statevector") -> Backend:
+    """A simulator without noise that claims to have some, so that mitigation folds circuits."""
+    place = get_backend(name)
+    return Backend(name, estimator=place.estimator, sampler=place.sampler, exact=True, noisy=True)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import called_noisy
 from qiskit import ClassicalRegister, QuantumCircuit, qpy, transpile
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives import StatevectorEstimator
@@ -188,7 +189,7 @@ def test_observables_are_on_the_qubits_of_a_transpiled_circuit(seed: int) -> Non
     observables = local_observables(circuit.num_qubits, seed)
     wanted = independent(circuit, observables)
     device = GenericBackendV2(6, seed=1, noise_info=False)
-    exact = [*EXACT, StatevectorEstimator(), MitigatedEstimator("statevector", extrapolation="linear")]
+    exact = [*EXACT, StatevectorEstimator(), MitigatedEstimator(called_noisy(), extrapolation="linear")]
     for place in exact:
         value = estimate(circuit, observables, backend=place).value
         np.testing.assert_allclose(value, wanted, atol=1e-9)

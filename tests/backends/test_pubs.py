@@ -3,6 +3,7 @@
 import numpy as np
 import pennylane as qml
 import pytest
+from helpers import called_noisy
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import HGate
 
@@ -16,7 +17,7 @@ MEASURED = PLUS.copy()
 MEASURED.measure_all()
 RUNS = {
     "backend": lambda pubs: get_backend("statevector").run(pubs),
-    "mitigated": lambda pubs: MitigatedEstimator("statevector").run(pubs).result(),
+    "mitigated": lambda pubs: MitigatedEstimator(called_noisy()).run(pubs).result(),
 }
 
 

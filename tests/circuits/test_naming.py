@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import called_noisy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, qasm2, qasm3, transpile
@@ -169,7 +170,7 @@ def test_a_device_given_to_mitigation_does_not_take_it_by_its_name():
     circuit = QuantumCircuit(2)
     circuit.append(subcircuit("h", 0.7, 1), [0])
     circuit.cx(0, 1)
-    estimator = MitigatedEstimator("statevector", extrapolation="linear", target=target)
+    estimator = MitigatedEstimator(called_noisy(), extrapolation="linear", target=target)
     value = estimator.run([(circuit, "IZ")]).result()[0].data.evs
     assert value == pytest.approx(Statevector(circuit).expectation_value(SparsePauliOp("IZ")), abs=1e-9)
 

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from helpers import heisenberg, staircase, two_qubits
+from helpers import called_noisy, heisenberg, staircase, two_qubits
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import efficient_su2
@@ -90,7 +90,7 @@ def test_broadcasts_like_any_estimator():
     circuit = two_qubits()
     observables = [[SparsePauliOp("ZZ")], [SparsePauliOp(["XI", "II"], [2, 1])]]
     sets = np.random.default_rng(0).uniform(-1, 1, (3, 6))
-    estimator = MitigatedEstimator("statevector")
+    estimator = MitigatedEstimator(called_noisy())
     assert isinstance(estimator, BaseEstimatorV2)
     first, second = estimator.run([(circuit, observables, sets), (circuit, "ZI", sets[0])]).result()
     assert first.data.evs.shape == first.data.stds.shape == first.data.shape == (2, 3)
@@ -104,7 +104,7 @@ def test_broadcasts_like_any_estimator():
 
 def test_projectors_are_written_out():
     circuit = two_qubits().assign_parameters(np.linspace(0.2, 1.4, 6))
-    result = MitigatedEstimator("statevector").run([(circuit, {"0I": 1.0, "1+": 0.5})]).result()[0]
+    result = MitigatedEstimator(called_noisy()).run([(circuit, {"0I": 1.0, "1+": 0.5})]).result()[0]
     p0 = SparsePauliOp(["II", "ZI"], [0.5, 0.5])
     both = SparsePauliOp(["II", "ZI", "IX", "ZX"], [0.125, -0.125, 0.125, -0.125])
     assert result.data.evs == pytest.approx(exact((circuit, p0 + both)), abs=1e-12)
@@ -192,8 +192,8 @@ def test_estimated_seconds():
     seconds = estimator.estimate_seconds(circuit, heisenberg(CHAIN, 4))
     assert seconds == pytest.approx(9 * once)  # two-qubit gates 1, 3 and 5 times; none in the calibration
     assert get_backend(estimator).estimate_seconds(circuit, heisenberg(CHAIN, 4)) == seconds
-    assert MitigatedEstimator("statevector").estimate_seconds(circuit, heisenberg(CHAIN, 4)) == 0
-    assert MitigatedEstimator("statevector").estimate_seconds(two_qubits(), "ZZ") == 0
+    assert MitigatedEstimator(called_noisy()).estimate_seconds(circuit, heisenberg(CHAIN, 4)) == 0
+    assert MitigatedEstimator(called_noisy()).estimate_seconds(two_qubits(), "ZZ") == 0
 
 
 def test_estimated_seconds_of_sampling_count_the_calibration():
@@ -289,7 +289,7 @@ def test_an_identity_needs_no_measurement():
     result = MitigatedEstimator(recorder, shots=10).run([(circuit, "II")]).result()
     assert result[0].data.evs == pytest.approx(1)
     assert len(recorder.jobs) == 1
-    assert list(MitigatedEstimator("statevector").run([]).result()) == []
+    assert list(MitigatedEstimator(called_noisy()).run([]).result()) == []
 
 
 def test_is_a_backend_in_its_turn():
@@ -340,7 +340,7 @@ def test_scale_factors_that_fold_alike_are_refused():
     circuit = QuantumCircuit(2)
     circuit.cx(0, 1)
     with pytest.raises(UsageError, match=r"fold this circuit to \(1.0, 1.0, 3.0\)"):
-        MitigatedEstimator("statevector", scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
+        MitigatedEstimator(called_noisy(), scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
 
 
 @pytest.mark.parametrize("readout", [True, False])
@@ -369,3 +369,16 @@ def test_one_shot_asked_for_by_precision_is_refused():
     estimator = MitigatedEstimator("aer:depolarizing=0.01")
     with pytest.raises(UsageError, match="shots is 1"):
         estimator.run([(two_qubits(), "ZZ", np.ones(6))], precision=1.0)
+
+
+@pytest.mark.parametrize("name", ["statevector", "aer:depolarizing=0", "aer:matrix_product_state"])
+@pytest.mark.parametrize("extrapolation", ["linear", None])
+def test_without_noise_it_says_that_there_is_nothing_to_mitigate(name, extrapolation):
+    circuit = two_qubits().assign_parameters(np.linspace(0.2, 1.4, 6))
+    with pytest.warns(UserWarning, match=f"^{name} has no noise, so nothing is mitigated.$"):
+        estimator = MitigatedEstimator(name, extrapolation=extrapolation, seed=3)
+    result = estimator.run([(circuit, "XY")], precision=0.1).result()
+    assert result[0].metadata["message"] == f"{name} has no noise, so nothing is mitigated"
+    assert repr(estimator) == f"MitigatedEstimator({name} has no noise, so nothing is mitigated)"
+    assert result.metadata["shots"] == 100  # no scales and no calibration
+    assert estimate(circuit, "XY", backend=estimator).value == pytest.approx(exact((circuit, "XY")))

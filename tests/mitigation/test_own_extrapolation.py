@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import called_noisy
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
@@ -21,7 +22,7 @@ BATCH = NoiseScan(np.array([[0.8, 0.5, 0.3]] * 2), np.zeros((2, 3)), np.array([1
 
 
 def own(result):
-    return MitigatedEstimator("statevector", extrapolation=lambda scan: result)
+    return MitigatedEstimator(called_noisy(), extrapolation=lambda scan: result)
 
 
 @pytest.mark.parametrize(
