@@ -34,15 +34,17 @@ _EXAMPLES = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing
 # what Qiskit and PennyLane call them
 _ELSEWHERE = {
     "default.qubit": "statevector",
-    "lightning.qubit": "statevector",
     "statevector_simulator": "statevector",
+    "default.clifford": "aer:stabilizer",
     "default.mixed": "aer:density_matrix",
     "default.tensor": "aer:matrix_product_state",
     "mps": "aer:matrix_product_state",
     "qasm_simulator": "aer",
     "ibmq_qasm_simulator": "aer",
     "aer_simulator": "aer",
+    "aersimulator": "aer",
     "qiskit.aer": "aer",
+    "qiskit.basicsim": "aer",
     "basic_simulator": "aer",
 }
 
@@ -165,6 +167,8 @@ def _meant(name: str) -> str | None:
     lower = name.lower()
     if lower in _ELSEWHERE:
         return _ELSEWHERE[lower]
+    if lower.startswith("lightning."):
+        return "statevector"
     if lower.startswith("aer:"):
         return re.sub(r"(?<=[:,])mps(?=,|$)", "matrix_product_state", lower)
     if lower.startswith("aer_simulator_"):

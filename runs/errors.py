@@ -55,8 +55,12 @@ def unknown_name(what: str, given: object, known: Iterable[str], *, meant: str |
     """
     names = sorted(known)
     lower, text = {name.lower(): name for name in names}, str(given).lower()
+    kind = text[: text.find(":") + 1]
+    if kind and all(name.startswith(kind) for name in lower):  # all are "fake:…", which says nothing
+        lower = {name.removeprefix(kind): full for name, full in lower.items()}
+        text = text.removeprefix(kind)
     near = [name for name in lower if len(text) > 1 and name.startswith(text)]
-    near += difflib.get_close_matches(text, lower, n=1, cutoff=0.5)
+    near += difflib.get_close_matches(text, lower, n=1, cutoff=0.6)
     meant = meant or (lower[near[0]] if near else None)
     hint = f" Did you mean {meant!r}?" if meant else ""
     shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")

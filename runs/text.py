@@ -31,7 +31,7 @@ def printable(text: object) -> str:
 
 
 def kind_of(given: object) -> str:
-    """Name the type of an object for a message: "an int", "a list", "None".
+    """Name the type of an object for a message: "an int", "a list", "None", "the class int".
 
     Args:
         given: Any object.
@@ -44,6 +44,8 @@ def kind_of(given: object) -> str:
     name = type(given).__name__
     if given is None:
         return "None"
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
     return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
 
 

@@ -38,7 +38,7 @@ from bondwise.backends.simulators.reduced_device import (
 )
 from bondwise.circuits import refuse_variables, true_names
 from bondwise.circuits.cache import CircuitCache
-from bondwise.runs import random_generator, unknown_name
+from bondwise.runs import UsageError, random_generator, unknown_name
 
 
 @cache
@@ -74,7 +74,8 @@ def fake_backend(device: str) -> Backend:
     """
     devices = fake_devices()
     if _short(device) not in devices:
-        raise unknown_name("device", f"fake:{device}", (f"fake:{name}" for name in devices))
+        error = unknown_name("device", f"fake:{device}", (f"fake:{name}" for name in devices))
+        raise UsageError(f"{error} `bondwise backends` lists all.")
     return on_snapshot(devices[_short(device)]())
 
 

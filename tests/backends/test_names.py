@@ -55,6 +55,7 @@ def test_device_names_come_in_all_spellings(name: str) -> None:
     [
         ("statevectr", "Did you mean 'statevector'"),
         ("fake:torinno", "Did you mean 'fake:torino'"),
+        ("fake:foo", "^unknown device 'fake:foo'. Known: .* `bondwise backends` lists all.$"),
         ("fake:", "unknown backend"),
         ("aer:matrix_product_stat", "Did you mean 'matrix_product_state'"),
         ("aer:depolarising=0.1", "Did you mean 'depolarizing=0.01'"),
@@ -64,6 +65,7 @@ def test_device_names_come_in_all_spellings(name: str) -> None:
         ("", "unknown backend"),
         (7, "a backend cannot be made of an int"),
         (None, "made of None"),
+        (FakeManilaV2, "made of the class FakeManilaV2; pass a name .*, a Qiskit BackendV2"),
     ],
 )
 def test_wrong_names(given: object, message: str) -> None:
@@ -312,6 +314,10 @@ def test_noise_of_objects(given: object, noisy: bool) -> None:
         ("mps", "aer:matrix_product_state"),
         ("default.qubit", "statevector"),
         ("lightning.qubit", "statevector"),
+        ("lightning.gpu", "statevector"),
+        ("default.clifford", "aer:stabilizer"),
+        ("AerSimulator", "aer"),
+        ("qiskit.basicsim", "aer"),
         ("default.mixed", "aer:density_matrix"),
         ("qasm_simulator", "aer"),
         ("aer_simulator_statevector", "aer:statevector"),
