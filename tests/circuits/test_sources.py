@@ -115,3 +115,35 @@ def test_paths_only(wrong):
         circuits.read_circuit(wrong)
     with pytest.raises(UsageError, match=r"^a path is expected, not .*; give a file of angles"):
         circuits.read_parameters(wrong, CXGate())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda state: tn.decompose(state, layers=1, seed=0).message,
+        lambda state: tn.fit(qml.brickwall(2, 1), state, seed=0).message,
+    ],
+)
+def test_a_path_is_a_circuit_where_a_state_is_expected(use, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.4, 0)
+    circuit.cx(0, 1)
+    path = circuits.write_circuit(circuit, tmp_path / "a.qasm")
+    assert use(path) == use(str(path)) == use(circuit)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("a.qasm", r"such as qiskit\.quantum_info\.Statevector\(circuit\)"),
+        ("a.npy", r"of a file, pass numpy\.load\('a\.npy'\)"),
+        ("a.npz", r"of a file, pass list\(numpy\.load\('a\.npz'\)\.values\(\)\)"),
+        ("a.txt", r"of a file, pass bondwise\.tn\.read_bitstrings\('a\.txt'\)"),
+    ],
+)
+def test_paths_of_states_are_refused_with_the_way_to_read_them(name, way):
+    with pytest.raises(UsageError, match=f"{way}.$"):
+        tn.site_tensors(name)
+    if name != "a.qasm":
+        with pytest.raises(UsageError, match=f"{way}.$"):
+            tn.decompose(name)

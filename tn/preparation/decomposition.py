@@ -69,8 +69,8 @@ def decompose(
             ...; each normalized to 1e-4. Site i becomes qubit i. Or the source of a state: bitstrings, as an
             array (samples, n) of 0 and 1, a list such as ["0110", ...] (column i is qubit i), or counts such
             as {"0110": 12} (the rightmost bit is qubit 0), trained by `train_born`; an observable (solved by
-            `ground_state`); or a QuantumCircuit that should become shallower. The results of these functions
-            are accepted too.
+            `ground_state`); or a QuantumCircuit that should become shallower, or the path of its file. The
+            results of these functions are accepted too.
         layers: Number of layers of n - 1 gates; 0 gives a product state, without CX.
         max_cx: Maximum number of CX gates; only whole layers are used.
         infidelity: Target for 1 - |⟨state|circuit⟩|², at which the search stops.

@@ -140,6 +140,17 @@ def is_bits(array: NDArray[Any]) -> bool:
     return True
 
 
+def way_to_read(given: Any) -> str:
+    """How to read a file with a state, to end a message about its path; nothing for other objects."""
+    path = Path(given) if isinstance(given, str | os.PathLike) else Path()
+    if path.suffix in (".txt", ".csv", ".json"):
+        return f"; of a file, pass bondwise.tn.read_bitstrings({str(path)!r})"
+    if path.suffix in (".npy", ".npz"):
+        arrays = f"numpy.load({str(path)!r})"
+        return f"; of a file, pass {arrays if path.suffix == '.npy' else f'list({arrays}.values())'}"
+    return ""
+
+
 def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uint8]:
     """Check bit strings and convert them to an array.
 
@@ -155,8 +166,8 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     Raises:
         UsageError: If the input does not have that form.
     """
-    if isinstance(strings, str):
-        raise UsageError(f"{name} is one string; {_ACCEPTED}.")
+    if isinstance(strings, str | os.PathLike):
+        raise UsageError(f"{name} is one string; {_ACCEPTED}{way_to_read(strings)}.")
     if is_counts(strings):
         strings = _from_counts(strings, name)
     try:

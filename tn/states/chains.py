@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 
+from bondwise.circuits.files.formats import is_circuit_file
 from bondwise.runs import Result, UsageError, kind_of
+from bondwise.tn.states.bitstrings import way_to_read
 from bondwise.tn.states.imported_quimb import import_quimb, is_quimb
 from bondwise.tn.states.networks import chain_arrays, check_norm, numpy_array, with_open_ends
 from bondwise.tn.states.trees import Node, Tree
@@ -305,7 +308,9 @@ def _read(state: Any, order: Order) -> Tensors:
         known = isinstance(state, list | tuple) or hasattr(state, "__array__")
         arrays = [numpy_array(state)] if known and not is_quimb(state) else []
         if len(arrays) != 1 or arrays[0].dtype.kind not in "biufc":
-            raise UsageError(f"the state is {kind_of(state)}; {_ACCEPTED}.")
+            of_circuit = isinstance(state, QuantumCircuit) or is_circuit_file(state)
+            more = ", such as qiskit.quantum_info.Statevector(circuit)" if of_circuit else way_to_read(state)
+            raise UsageError(f"the state is {kind_of(state)}; {_ACCEPTED}{more}.")
         vector = arrays[0]
         if vector.ndim == 2 and vector.shape[0] == 1 < vector.shape[1]:
             raise UsageError(

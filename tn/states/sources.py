@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from qiskit import QuantumCircuit
 
-from bondwise.circuits import is_observable
+from bondwise.circuits import as_circuit, is_observable
+from bondwise.circuits.files.formats import is_circuit_file
 from bondwise.runs import Result, UsageError, kind_of
-from bondwise.tn.states.bitstrings import is_bits, is_counts
+from bondwise.tn.states.bitstrings import is_bits, is_counts, way_to_read
 from bondwise.tn.states.born import train_born
 from bondwise.tn.states.chains import Chain, Order, largest_bond, require_order, site_tensors
 from bondwise.tn.states.circuit_state import circuit_tensors
@@ -42,6 +43,8 @@ def read_state(
         state = numpy_array(state)
     if is_quimb(state, "CircuitMPS"):
         state = state.psi
+    if is_circuit_file(state):
+        state = as_circuit(state)
     operator = is_observable(state) and not isinstance(state, str) and not is_counts(state)
     bits = not operator and _is_bitstrings(state)
     network = is_quimb(state)
@@ -71,8 +74,8 @@ def read_state(
     if not known:
         raise UsageError(
             f"the state is {kind_of(state)}; give a quimb MatrixProductState or tree, a list of "
-            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, counts, a SparsePauliOp "
-            "or a QuantumCircuit."
+            "(left, 2, right) arrays, a vector of length 2**n, bitstrings, counts, a SparsePauliOp, "
+            f"a QuantumCircuit or the path of its file{way_to_read(state)}."
         )
     return Chain(site_tensors(state, order=order)), "", 0.0
 
