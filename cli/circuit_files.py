@@ -165,11 +165,11 @@ def read_observable(text: str, num_qubits: int, *, said: list[str] | None = None
     Raises:
         UsageError: If the text is neither, or it is for another number of qubits.
     """
-    from bondwise.circuits.observables.text import operator_in
+    from bondwise.circuits.observables.text import names_file, operator_in
 
     if is_file(text):
         operator = _read_operator(text, said, num_qubits)
-    elif re.search(r"\.[A-Za-z]\w*$|[/\\]", text):
+    elif names_file(text):
         raise UsageError(f"--observable: there is no file {text}; give one, or write ZZI or '0.5*XX - ZZ'.")
     else:
         operator = operator_in(text, f"--observable {text[:60]!r}", num_qubits)
@@ -209,7 +209,7 @@ def read_model(
     """Build or read the Hamiltonian that the flags name.
 
     Args:
-        model: Name of a model, or a file.
+        model: Name of a model, a file, or a sum of Pauli words.
         size: Size of the lattice, for a named model.
         periodic: Whether the lattice is closed, for a named model.
         most: Maximum number of qubits; a larger lattice is refused before its terms are made.
@@ -225,12 +225,17 @@ def read_model(
         if qubits > most:
             raise UsageError(f"{qubits} qubits are too many to {task}; give at most {most}.")
 
-    if is_file(model) or Path(model).suffix:
+    from bondwise.circuits.observables.text import names_file, operator_in
+
+    in_file = is_file(model) or names_file(model)
+    if in_file or re.search(r"[\d*+\s-].*[XYZ]|[XYZ].*[\d*+\s-]", model):  # not XYZ, which could be a model
         if size is not None or periodic:
             raise UsageError(
                 f"--size and --periodic are for named models; {model} holds the whole Hamiltonian."
             )
-        hamiltonian = _read_operator(model, said)
+        hamiltonian = (
+            _read_operator(model, said) if in_file else operator_in(model, f"--model {model[:60]!r}")
+        )
         require_few(hamiltonian.num_qubits)
         return hamiltonian
     from bondwise.qml.hamiltonians.lattices import MODELS

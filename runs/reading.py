@@ -137,17 +137,26 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         >>> read_json("angles.json")
         {'theta': 0.5}
     """
-    text = read_text(path)
+    return json_in(read_text(path), str(path))
+
+
+def json_in(text: str, name: str) -> Any:
+    """What a JSON text holds; the errors are those of `read_json`.
+
+    Args:
+        text: The text.
+        name: Name of the text in messages.
+    """
     require_within(
-        "json_values", sum(map(text.count, ",[{")), path
+        "json_values", sum(map(text.count, ",[{")), name
     )  # a value takes more memory than its text
     try:
         return json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
-        raise UsageError(f"{path} cannot be read: it is not valid JSON: it is nested too deeply.") from error
+        raise UsageError(f"{name} cannot be read: it is not valid JSON: it is nested too deeply.") from error
     except ValueError as error:  # also raised for integers of thousands of digits
         raise UsageError(
-            f"{path} cannot be read: it is not valid JSON: {one_line(error).rstrip('.')}."
+            f"{name} cannot be read: it is not valid JSON: {one_line(error).rstrip('.')}."
         ) from error
 
 

@@ -16,7 +16,7 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, Sp
 from bondwise.circuits.observables.json_terms import word_of
 from bondwise.circuits.observables.sums import Term, Word
 from bondwise.circuits.observables.terms import operator_of
-from bondwise.circuits.observables.text import operator_in
+from bondwise.circuits.observables.text import names_file, operator_in
 from bondwise.runs import UsageError, kind_of
 from bondwise.runs.text import counted
 
@@ -105,7 +105,7 @@ def is_matrix(given: Any) -> bool:
 
 def _converted(given: Any, num_qubits: int | None, what: str) -> SparsePauliOp:
     if isinstance(given, str) and not _LABEL.fullmatch(given):
-        if re.search(r"\.[A-Za-z]\w*$|[/\\]", given):
+        if names_file(given):
             raise UsageError(
                 f"the {what} {given!r} is not a sum of Pauli words; if it is a file, pass "
                 f"bondwise.qml.read_hamiltonian({given!r})."

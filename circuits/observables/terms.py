@@ -32,28 +32,30 @@ def operator_of(
         UsageError: If labels differ in length or come with letters that have qubits, a coefficient is not
             finite, or a limit is exceeded.
     """
-    some = next((term.word for term in terms if isinstance(term.word, dict)), terms[0].word or {})
+    given = [term.word or {} for term in terms]
+    indexed = next((word for word in given if isinstance(word, dict) and word), None)
+    alone = {} not in given  # otherwise "I" is the identity on every qubit
+    letters = next((word for word in given if isinstance(word, str) and (word != "I" or alone)), None)
     words: list[dict[int, str]] = []
     labels: list[str] = []
-    for place, word, coefficient in terms:
+    for (place, _, coefficient), word in zip(terms, given, strict=True):
         if not cmath.isfinite(coefficient):
-            given = coefficient if coefficient.imag else coefficient.real
-            raise UsageError(f"{place_of(place)}: the coefficient {given} is not a finite number.")
-        if isinstance(some, dict) and word == "I":  # the identity among letters with their qubits
-            word = {}
-        if isinstance(word, str) and isinstance(some, str):
-            if len(word) != len(labels[0] if labels else word):
+            number = coefficient if coefficient.imag else coefficient.real
+            raise UsageError(f"{place_of(place)}: the coefficient {number} is not a finite number.")
+        if indexed is None and letters is not None:
+            label = word if isinstance(word, str) else "I" * len(letters)
+            if len(label) != len(letters):
                 raise UsageError(
-                    f"{place_of(place)}: {shown(word)} has {len(word)} letters, the first term has "
-                    f"{len(labels[0])}; write one letter per qubit."
+                    f"{place_of(place)}: {shown(label)} has {len(label)} letters, the first term has "
+                    f"{len(letters)}; write one letter per qubit."
                 )
-            labels.append(word)
-        elif isinstance(word, dict):
-            words.append(word)
+            labels.append(label)
+        elif isinstance(word, dict) or word == "I":
+            words.append(word if isinstance(word, dict) else {})
         else:
             raise UsageError(
-                f"{place_of(place)}: {shown(word or {})} and {shown(some)} are of two kinds; write all terms "
-                "as labels for all qubits, ZZI, or all as letters with their qubits, Z1 Z2."
+                f"{place_of(place)}: {shown(word)} and {shown(indexed or {})} are of two kinds; write all "
+                "terms as labels for all qubits, ZZI, or all as letters with their qubits, Z1 Z2."
             )
     if not math.isfinite(sum(abs(term.coefficient) for term in terms)):
         raise UsageError(f"{name}: the sum of the coefficients is infinite; scale them down.")

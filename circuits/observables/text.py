@@ -6,7 +6,6 @@ the rightmost letter is qubit 0.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from pathlib import Path
@@ -14,16 +13,15 @@ from pathlib import Path
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.circuits.observables.hermiticity import with_real_coefficients
-from bondwise.circuits.observables.json_terms import coefficient_of, terms_in_json, word_of
-from bondwise.circuits.observables.sums import Term, parse_sum, without_comments
+from bondwise.circuits.observables.json_terms import coefficient_of, python_terms, terms_in_json, word_of
+from bondwise.circuits.observables.sums import Term, parse_sum, plain
+from bondwise.circuits.observables.tables import terms_in_table
 from bondwise.circuits.observables.terms import operator_of
-from bondwise.runs import UsageError, printable, read_json, read_text, require_within
+from bondwise.runs import UsageError, is_file, printable, read_bytes, read_json, read_text, require_within
 
 _PRINTED = re.compile(r"\s*SparsePauliOp\(\s*\[(.*?)\]\s*,\s*coeffs=\[(.*?)\]\s*\)\s*", re.DOTALL)
-_COLUMNS = {
-    "word": {"pauli", "paulis", "label", "labels", "word", "words", "term", "terms", "operator", "string"},
-    "number": {"coefficient", "coefficients", "coeff", "coeffs", "coef", "weight", "weights", "value"},
-}
+_OBSERVABLE = re.compile(r"\s*<SparseObservable with \d+ terms? on (\d+) qubits?: (.*)>\s*", re.DOTALL)
+_PYTHON = re.compile(r"""\s*(?:[\[(]\s*\(\s*['"]|\[\s*\[\s*'|\{\s*')""")  # repr() of lists and dictionaries
 
 
 def read_operator(path: str | os.PathLike[str], num_qubits: int | None = None) -> tuple[SparsePauliOp, str]:
@@ -41,21 +39,30 @@ def read_operator(path: str | os.PathLike[str], num_qubits: int | None = None) -
         UsageError: If the file cannot be read, is not a Pauli sum or not Hermitian, or exceeds a limit.
     """
     path = Path(path)
-    text, name, unit = read_text(path), printable(path), "line"
-    if re.match(r"\s*(\{|\[(?!\s*[IXYZ]))", text):
-        form, unit, terms = "JSON", "term", terms_in_json(read_json(path), name)
+    text, name, unit, declared = _text(path), printable(path), "line", None
+    if _PYTHON.match(text):
+        form, unit, (terms, declared) = "printed terms", "term", terms_in_json(python_terms(text, name), name)
+    elif re.match(r"\s*(\{|\[(?!\s*[IXYZ]))", text):
+        form, unit, (terms, declared) = "JSON", "term", terms_in_json(read_json(path), name)
     elif text.lstrip().startswith("SparsePauliOp("):
         form, unit, terms = "a printed SparsePauliOp", "term", _printed_terms(text, name)
-    elif (table := _table(text, name)) is not None:
+    elif text.lstrip().startswith("<SparseObservable"):
+        form, (terms, declared) = "a printed SparseObservable", _observable_terms(text, name)
+    elif (table := terms_in_table(text, name)) is not None:
         form, terms = "CSV", table
     else:
-        form, terms = _form(text), parse_sum(re.sub(r"\A\s*(Qubit|Ising)Operator:", "", text), name)
+        form, terms = _form(plain(text)), parse_sum(re.sub(r"\A\s*(Qubit|Ising)Operator:", "", text), name)
     if not terms:
         raise UsageError(f"{name} holds no terms; write lines such as '-1.0 ZZI'.")
     require_within("terms", len(terms), name)
-    operator = operator_of(terms, name, lambda place: f"{name}, {unit} {place}", num_qubits)
+    operator = operator_of(terms, name, lambda place: f"{name}, {unit} {place}", declared or num_qubits)
+    if declared not in (None, operator.num_qubits):
+        raise UsageError(
+            f"{name} gives {declared} as the number of qubits, and its terms act on {operator.num_qubits}; "
+            f"write {operator.num_qubits}, or leave it out."
+        )
     operator = with_real_coefficients(operator, lambda index: f"{name}, {unit} {terms[index].place}")
-    indexed = any(isinstance(term.word, dict) for term in terms)
+    indexed = any(isinstance(term.word, dict) and term.word for term in terms)
     first = "the rightmost letter" if not indexed else "wire 0" if form == "PennyLane" else "index 0"
     counts = f"{len(terms)} term{'s'[: len(terms) != 1]} on {operator.num_qubits} qubits"
     return operator, f"{counts} from {name} ({form}: {first} is qubit 0)"
@@ -76,6 +83,23 @@ def operator_in(text: str, name: str, num_qubits: int | None = None) -> SparsePa
     if not terms:
         raise UsageError(f"{name} has no terms; write 0.5*ZZI - IIX or 0.5 Z1 Z2 - X0.")
     return operator_of(terms, name, lambda _: name, num_qubits)
+
+
+def names_file(text: str) -> bool:
+    """Whether a text that is not a file looks like the name of one rather than like a sum."""
+    return re.search(r"\.[A-Za-z]\w*$|\\|/(?!\s*(?:[\d.(]|pi\b|π))", text) is not None
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except UsageError:
+        if is_file(path) and re.match(rb".\x02..?\w+Operator", read_bytes(path)[:64], re.DOTALL):
+            raise UsageError(
+                f"{printable(path)} is a binary file of OpenFermion, which only OpenFermion reads; save it "
+                "with openfermion.save_operator(operator, name, plain_text=True)."
+            ) from None
+        raise
 
 
 def _form(text: str) -> str:
@@ -108,28 +132,12 @@ def _printed_terms(text: str, name: str) -> list[Term]:
     ]
 
 
-def _table(text: str, name: str) -> list[Term] | None:
-    """The terms of a table whose first line names its columns; None for any other text."""
-    lines = list(enumerate(without_comments(text).splitlines(), start=1))
-    header = next((line for _, line in lines if line.strip()), "")
-    separator = next((letter for letter in "\t;," if letter in header), " ")
-    columns = [cell.strip(" \"'").lower() for cell in header.split(separator)]
-    place = {kind: [i for i, cell in enumerate(columns) if cell in names] for kind, names in _COLUMNS.items()}
-    if not any(place.values()):
-        return None
-    if [len(found) for found in place.values()] != [1, 1]:
-        raise UsageError(
-            f"{name}: the columns are {header.strip()[:60]!r}; call two of them pauli and coefficient."
-        )
-    word, number = place["word"][0], place["number"][0]
-    terms = []
-    for line, content in lines[1 + [line for _, line in lines].index(header) :]:
-        where, cells = f"{name}, line {line}", next(csv.reader([content], delimiter=separator), [])
-        if not content.strip():
-            continue
-        if len(cells) != len(columns):
-            raise UsageError(
-                f"{where}: {len(cells)} cells, and the header names {len(columns)}; write one for each."
-            )
-        terms.append(Term(line, word_of(cells[word].strip(), where), coefficient_of(cells[number], where)))
-    return terms
+def _observable_terms(text: str, name: str) -> tuple[list[Term], int]:
+    """The terms of `print(observable)`, and its number of qubits."""
+    instead = "save str(SparsePauliOp.from_sparse_observable(observable).to_list())"
+    found = _OBSERVABLE.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{name} is not a whole printed SparseObservable; {instead}.")
+    if other := re.search(r"[01+\-lr]_[0-9]+", found[2]):
+        raise UsageError(f"{name}: {other[0]!r} is a projector and not a Pauli letter; {instead}.")
+    return parse_sum(found[2].replace("()", "[]"), name), int(found[1][:10])

@@ -11,8 +11,8 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.circuits import Observable, as_operator
 from bondwise.circuits.observables.hermiticity import with_real_coefficients
-from bondwise.circuits.observables.text import read_operator
-from bondwise.runs import write_atomically
+from bondwise.circuits.observables.text import names_file, operator_in, read_operator
+from bondwise.runs import UsageError, is_file, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,10 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
               Qiskit (`SparsePauliOp([…], coeffs=[…])`);
             - JSON: `[["ZZI", -1.0]]`, `{"ZZI": -1.0}`, `{"paulis": ["ZZI"], "coeffs": [-1.0]}`, or what
               Qiskit Runtime's encoder writes; a coefficient is a number, text (`"1+0j"`) or `[re, im]`;
-            - CSV with the columns `pauli` and `coefficient`, or the two without a header.
+            - CSV with the columns `pauli` and `coefficient`, optionally `qubits` and `imag`, or the first two
+              without a header.
+
+            A string that is not the name of a file may be a sum itself, "0.5*XX - ZZ".
 
     Returns:
         The operator, with its terms in the order of the file.
@@ -49,6 +52,11 @@ def read_hamiltonian(path: str | os.PathLike[str]) -> SparsePauliOp:
         >>> read_hamiltonian("h.txt").paulis.to_labels()
         ['ZZI', 'IZZ', 'IIX']
     """
+    if isinstance(path, str) and not is_file(path):
+        shown = repr(path[:60])
+        if names_file(path):
+            raise UsageError(f"there is no file {shown}; give one, or a sum such as '0.5*XX - ZZ'.")
+        return with_real_coefficients(operator_in(path, shown), lambda _: shown)
     operator, read = read_operator(path)
     _log.info("read %s", read)
     return operator

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm3, qpy
 from qiskit.circuit import Parameter, ParameterVector
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from bondwise.circuits import read_circuit, read_parameters
-from bondwise.cli.circuit_files import read_state
+from bondwise.cli.circuit_files import read_model, read_observable, read_state
 from bondwise.runs import UsageError, read_arrays
 from bondwise.tn import read_bitstrings
 
@@ -214,3 +214,21 @@ def test_seeds_out_of_range(bondwise, tmp_path, seed):
     assert len(done.stderr.splitlines()) == 1
     assert "--seed" in done.stderr
     assert len(done.stderr) < 1000
+
+
+def test_sums_in_flags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = SparsePauliOp(["XX", "ZZ", "II"], [0.5, np.pi / 4, -1])
+    text = "1/2*XX + pi/4*ZZ - 1"
+    assert read_observable(text, 2).equiv(expected)
+    assert read_model(text, None, False, most=20, task="").equiv(expected)
+    assert read_model("ising", "2", False, most=20, task="").num_qubits == 2
+    for name, message in [
+        ("XYZ", "unknown model 'XYZ'"),
+        ("heisenberg8", "unknown model"),
+        ("0.5*XX -", "--model '0.5\\*XX -': a term is missing"),
+        ("h.json", "h.json cannot be read: No such file"),
+        ("data/h", "data/h cannot be read: No such file"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            read_model(name, None, False, most=20, task="")

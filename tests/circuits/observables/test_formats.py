@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pennylane
 import pytest
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from bondwise.circuits import as_operator
 from bondwise.circuits.observables.text import read_operator
@@ -19,7 +19,7 @@ LETTERS = "IXYZ"
 def random_words(rng, qubits=4, count=12):
     """Labels with real coefficients; qubit 0 is the rightmost letter."""
     labels = {"".join(rng.choice(list(LETTERS), qubits)) for _ in range(count)} | {"Z" + "I" * (qubits - 1)}
-    return [(label, float(rng.normal())) for label in sorted(labels)]
+    return [(label, float(rng.normal() * 10.0 ** rng.integers(-9, 9))) for label in sorted(labels)]
 
 
 def letters(label):
@@ -65,6 +65,23 @@ def qiskit_runtime(words):
     return json.dumps(SparsePauliOp.from_list(words), cls=RuntimeEncoder)
 
 
+def to_sparse_list(words):
+    return SparsePauliOp.from_list(words).to_sparse_list()
+
+
+def table_of_letters(words, header):
+    rows = enumerate(to_sparse_list(words))
+    lines = [f'{place},{letters},"{qubits}",{number}' for place, (letters, qubits, number) in rows]
+    return "\n".join([header, *lines])
+
+
+def with_constant(words):
+    """A sum whose identity is a number without a word."""
+    rest, identity = [(w, c) for w, c in words if set(w) != {"I"}], dict(words).get("IIII", 0.0)
+    text = "".join(f" {'-' if c < 0 else '+'} {abs(c)!r}*{w}" for w, c in rest)
+    return f"{identity!r}{text}" if identity else text
+
+
 def printed_sentence(words):
     return str(pennylane_sum(words).pauli_rep)
 
@@ -103,6 +120,55 @@ FORMATS = {
     "CSV with an index": (
         lambda words: ",pauli,coefficient\n" + "".join(f"{i},{w},{c!r}\n" for i, (w, c) in enumerate(words)),
         "CSV",
+    ),
+    "CSV with an imaginary part": (
+        lambda words: "pauli\treal\timag\n" + "".join(f"{w}\t{c!r}\t0.0\n" for w, c in words),
+        "CSV",
+    ),
+    "CSV of to_sparse_list": (
+        lambda words: table_of_letters(words, ",pauli,qubits,coeff"),
+        "CSV: index 0",
+    ),
+    "a constant": (lambda words: with_constant([*words, ("IIII", -0.75)]), "labels"),
+    "quotients": (lambda words: "\n".join(f"{w} * {2 * c!r}/2" for w, c in words), "labels"),
+    "mathematical signs": (
+        lambda words: "\n".join(f"{c!r} · {' ⊗ '.join(w)}".replace("-", "−") for w, c in words),
+        "labels",
+    ),
+    "subscripts": (
+        lambda words: "\n".join(
+            f"{c!r} {sparse_word(w, '⊗').translate(str.maketrans('0123', '₀₁₂₃'))}" for w, c in words
+        ),
+        "letters with qubits: index 0",
+    ),
+    "print of to_list": (
+        lambda words: str(SparsePauliOp.from_list(words).to_list()),
+        "printed terms",
+    ),
+    "print of to_sparse_list": (
+        lambda words: str(SparsePauliOp.from_list(words).to_sparse_list()),
+        "printed terms: index 0",
+    ),
+    "print of a dictionary": (lambda words: str(dict(words)), "printed terms"),
+    "print of a SparseObservable": (
+        lambda words: repr(SparseObservable.from_list(words)),
+        "a printed SparseObservable: index 0",
+    ),
+    "JSON with the number of qubits": (
+        lambda words: json.dumps(
+            {"num_qubits": 4, "terms": [[*row[:2], row[2].real] for row in to_sparse_list(words)]}
+        ),
+        "JSON: index 0",
+    ),
+    "JSON columns with qubits": (
+        lambda words: json.dumps(
+            {
+                "paulis": [row[0] for row in to_sparse_list(words)],
+                "qubits": [row[1] for row in to_sparse_list(words)],
+                "coeffs": [row[2].real for row in to_sparse_list(words)],
+            }
+        ),
+        "JSON: index 0",
     ),
     "JSON pairs": (lambda words: json.dumps(words), "JSON"),
     "JSON pairs, number first": (lambda words: json.dumps([[c, w] for w, c in words], indent=1), "JSON"),
@@ -148,7 +214,10 @@ def test_every_format_is_the_same_operator(tmp_path, name, seed):
     write, form = FORMATS[name]
     (tmp_path / "h.txt").write_bytes(write(words).encode())
     operator, read = read_operator(tmp_path / "h.txt")
-    np.testing.assert_allclose(operator.to_matrix(), SparsePauliOp.from_list(words).to_matrix(), atol=1e-12)
+    if name == "a constant":
+        words = [*words, ("IIII", -0.75)]
+    expected = SparsePauliOp.from_list(words).to_matrix()
+    np.testing.assert_allclose(operator.to_matrix(), expected, atol=1e-12 * np.abs(expected).max())
     first = form if ":" in form else f"{form}: the rightmost letter"
     assert read.endswith(f"on 4 qubits from {tmp_path}/h.txt ({first} is qubit 0)")
 
@@ -231,3 +300,52 @@ def test_fermions_are_refused_with_the_line_that_converts_them():
     assert as_operator(openfermion.jordan_wigner(hopping)).equiv(SparsePauliOp(["XX", "YY"], [0.25, 0.25]))
     fermi = 0.5 * (pennylane.FermiC(0) * pennylane.FermiA(1) + pennylane.FermiC(1) * pennylane.FermiA(0))
     assert as_operator(pennylane.jordan_wigner(fermi)).equiv(SparsePauliOp(["XX", "YY"], [0.25, 0.25]))
+
+
+def test_identities_of_pennylane_on_several_wires(tmp_path):
+    for operator, labels in [
+        (pennylane.Identity([0, 1, 2, 3]), [("IIII", 1)]),
+        (0.5 * pennylane.Identity([0, 1]) @ pennylane.Z(0) + pennylane.I(2), [("IIZ", 0.5), ("III", 1)]),
+        (pennylane.Hamiltonian([-1.5], [pennylane.Z(0) @ pennylane.I([2, 1])]), [("IIZ", -1.5)]),
+    ]:
+        (tmp_path / "h.txt").write_text(str(operator))
+        assert read_hamiltonian(tmp_path / "h.txt").to_list() == labels
+
+
+def test_files_of_openfermion_in_binary_are_named(tmp_path):
+    openfermion = pytest.importorskip("openfermion")
+    for operator in (openfermion.QubitOperator("X0 Z3", 0.5), openfermion.FermionOperator("0^ 1")):
+        openfermion.utils.save_operator(operator, "h", str(tmp_path), allow_overwrite=True)
+        with pytest.raises(UsageError, match=r"h.data is a binary file of OpenFermion, .*plain_text=True"):
+            read_hamiltonian(tmp_path / "h.data")
+
+
+def test_prints_of_fermions_are_named(tmp_path):
+    openfermion = pytest.importorskip("openfermion")
+    fermions = [
+        openfermion.FermionOperator("0^ 1", 0.5),
+        openfermion.BosonOperator("0^ 1"),
+        openfermion.MajoranaOperator((0, 1), 0.5),
+        pennylane.FermiC(0) * pennylane.FermiA(1),
+        "Fermionic Operator\nnumber spin orbitals=4, number terms=1\n  0.5 * ( +_0 -_1 )",
+        "0.5 a†_0 a_1",
+        "-1.0 * ( +_0 -_1 )",
+    ]
+    for operator in fermions:
+        (tmp_path / "h.txt").write_text(str(operator))
+        with pytest.raises(UsageError, match="line 1: .* belongs to an operator of fermions") as error:
+            read_hamiltonian(tmp_path / "h.txt")
+        assert "\n" not in str(error.value)
+
+
+def test_a_sum_is_read_where_there_is_no_such_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_hamiltonian("0.5*ZZZZ").to_list() == [("ZZZZ", 0.5)]
+    assert read_hamiltonian("1/2*XX - 1").to_list() == [("XX", 0.5), ("II", -1)]
+    (tmp_path / "ZZ").write_text("0.25 X")
+    assert read_hamiltonian("ZZ").to_list() == [("X", 0.25)]
+    for text in ("h.json", "data/h", "../h"):
+        with pytest.raises(UsageError, match=f"there is no file '{text}'; give one, or a sum such as"):
+            read_hamiltonian(text)
+    with pytest.raises(UsageError, match="'1j\\*XX': the coefficient 1j is not real"):
+        read_hamiltonian("1j*XX")
