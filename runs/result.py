@@ -137,7 +137,7 @@ def _with_error(value: Any, std: Any, shots: int) -> str:
 
 
 def brief_repr(dataclass: Any) -> str:
-    """The `repr` of a dataclass in one line, with arrays, circuits and long collections by their size."""
+    """The `repr` of a dataclass or named tuple in one line; arrays, circuits and long collections by size."""
     shown = ", ".join(f"{name}={value}" for name, value in _brief_fields(dataclass).items())
     return f"{type(dataclass).__name__}({shown})"
 
@@ -187,7 +187,9 @@ def _numbers(array: Any, std: Any = None) -> str:
 
 
 def _brief_fields(dataclass: Any) -> dict[str, str]:
-    return {field.name: _brief(getattr(dataclass, field.name)) for field in fields(dataclass) if field.repr}
+    names = getattr(dataclass, "_fields", None)  # of a named tuple
+    names = names or [field.name for field in fields(dataclass) if field.repr]
+    return {name: _brief(getattr(dataclass, name)) for name in names}
 
 
 def _brief(value: Any, nested: bool = False) -> str:

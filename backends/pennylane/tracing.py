@@ -7,6 +7,7 @@ their arithmetic element by element, so that angles arrive at the gates as expre
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,15 @@ import numpy as np
 import pennylane as qml
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.circuit.library import GlobalPhaseGate
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.pennylane.operators import steps
+from bondwise.backends.pennylane.rehearsal import require_same
 from bondwise.circuits import as_operator
 from bondwise.runs import UsageError, kind_of, one_line, real_array
+from bondwise.runs.result import brief_repr
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class PennyLaneCircuit:
     wires: tuple[Any, ...]
     observables: tuple[SparsePauliOp, ...]
     _arguments: tuple[_Argument, ...] = field(repr=False)
+
+    __repr__ = brief_repr
 
     def arguments(self, parameters: Any) -> tuple[Any, ...]:
         """Arguments of the quantum function, from parameters of the circuit.
@@ -87,17 +92,20 @@ def from_pennylane(source: Any, *arguments: Any, **keywords: Any) -> PennyLaneCi
     Args:
         source: A `QNode` (its transforms are applied), a quantum function, or a `QuantumScript`.
         *arguments: Positional arguments of the QNode or function. Floats, arrays of floats and lists of them
-            become free parameters, unless they have `requires_grad=False`. Anything else stays as it is.
+            become free parameters, unless they have `requires_grad=False`, as torch's tensors have by
+            default. Anything else stays as it is.
         **keywords: Keyword arguments, which stay as they are.
 
     Returns:
         The circuit, the values of its parameters, and the way back from parameters to arguments. A tape gets
         one parameter for each number of its differentiable gates, `angles[0]`, `angles[1]`, … in order.
+        Of the measurements, those of `expval` are kept; a warning names the others.
 
     Raises:
         UsageError: If the circuit contains something other than unitary operators on qubits (channels,
             mid-circuit measurements, for which the message names the transform), or if an argument that is
-            free is used as anything other than an angle (as data to embed as amplitudes, or in a condition).
+            free is used as anything other than an angle (as data to embed as amplitudes, in a condition, or
+            to choose gates).
 
     Example:
         >>> import numpy as np
@@ -125,10 +133,19 @@ def from_pennylane(source: Any, *arguments: Any, **keywords: Any) -> PennyLaneCi
     elif callable(source):
         qnode = isinstance(source, qml.QNode)
         device = source.device.wires or () if qnode else ()
-        traced = _traced(source.func if qnode else source, arguments)
-        build = qml.workflow.construct_tape(source) if qnode else qml.tape.make_qscript(source)
-        tape = _built(build, [argument.symbols for argument in traced], keywords)
+        function = source.func if qnode else source
+        traced = _traced(function, arguments)
+        symbols = [argument.symbols for argument in traced]
+        build = qml.tape.make_qscript(function)
+        tape = plain = _built(build, symbols, keywords)
+        if qnode:  # with its transforms, which may treat numbers differently
+            tape = _built(qml.workflow.construct_tape(source), symbols, keywords)
         values = {key: value for argument in traced for key, value in argument.values()}
+        require_same(
+            plain,
+            lambda numbers: build(*(argument.filled(numbers) for argument in traced), **keywords),
+            values,
+        )
     else:
         raise UsageError(
             f"a QNode, a quantum function or a tape of PennyLane is expected, not {kind_of(source)}; "
@@ -142,8 +159,46 @@ def from_pennylane(source: Any, *arguments: Any, **keywords: Any) -> PennyLaneCi
         for measured in tape.measurements
         if isinstance(measured, qml.measurements.ExpectationMP) and measured.obs is not None
     ]
+    _say_what_is_lost(tape, circuit, arguments)
     parameters = np.array([values[parameter] for parameter in circuit.parameters], dtype=np.float64)
     return PennyLaneCircuit(circuit, parameters, wires, tuple(observables), traced)
+
+
+def _say_what_is_lost(tape: Any, circuit: QuantumCircuit, arguments: tuple[Any, ...]) -> None:
+    """Warn of measurements that are left out, and of tensors that torch's default makes numbers."""
+    lost = [
+        one_line(str(measured), 60)
+        for measured in tape.measurements
+        if not isinstance(measured, qml.measurements.ExpectationMP) or measured.obs is None
+    ]
+    if lost:
+        warnings.warn(
+            "from_pennylane keeps the circuit and the observables of expval, and leaves out "
+            f"{', '.join(lost)}.",
+            stacklevel=3,
+        )
+    fixed = [
+        index
+        for index, given in enumerate(arguments)
+        if hasattr(given, "detach") and not given.requires_grad and given.is_floating_point()
+    ]
+    if fixed and not circuit.parameters:
+        warnings.warn(
+            f"the circuit has no free parameters: argument {fixed[0]} has requires_grad=False, torch's "
+            "default, and stays a number; pass argument.requires_grad_() to train it.",
+            stacklevel=3,
+        )
+
+
+_LOOKING = (
+    np.array_equal,
+    np.array_equiv,
+    np.argwhere,
+    np.count_nonzero,
+    np.flatnonzero,
+    np.nonzero,
+    np.unique,
+)
 
 
 class _Symbols(np.ndarray):
@@ -154,6 +209,12 @@ class _Symbols(np.ndarray):
 
     def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(len(self)))
+
+    def __array_function__(self, function: Any, *given: Any) -> Any:
+        if function in _LOOKING:  # to Python, every parameter is true, and equal to itself alone
+            raise TypeError(f"{function.__name__} looks at the numbers in a free argument")
+        found = super().__array_function__(function, *given)
+        return _symbols(found) if isinstance(found, ParameterExpression) else found
 
     def __bool__(self) -> bool:
         raise TypeError("a free parameter in a condition is neither true nor false")

@@ -18,6 +18,7 @@ from qiskit.circuit import Parameter, ParameterVector
 from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.files.orders import with_order
 from bondwise.runs import UsageError, random_generator, real_array, real_number
+from bondwise.runs.result import brief_repr
 from bondwise.tn.overlap.contraction_order import checked_pairs
 from bondwise.tn.preparation.blocks import get_block
 
@@ -40,6 +41,9 @@ class Extension(NamedTuple):
 
     circuit: QuantumCircuit
     parameters: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
 
 
 def extend(

@@ -236,3 +236,81 @@ def test_a_warm_start_of_strongly_entangling_layers(qubits, layers, share):
     (start,) = converted.arguments(found.parameters)
     assert start.shape == weights.shape
     assert qnode(start) < share * ground.energy < 0.2 * ground.energy < qnode(weights)
+
+
+@pytest.mark.parametrize(
+    ("condition", "free"),
+    [
+        ("np.any(x)", 0.0),
+        ("np.any(x)", [0.1, 0.0]),
+        ("np.count_nonzero(x) > 1", [0.1, 0.2]),
+        ("len(np.nonzero(x)[0]) > 1", [0.1, 0.2]),
+        ("np.array_equal(x, [0.1, 0.2])", [0.1, 0.2]),
+        ("x.tolist()[1]", [0.1, 0.0]),
+        ("x.item(1)", [0.1, 0.0]),
+        ("np.asarray(x)[1]", [0.1, 0.0]),
+    ],
+)
+def test_gates_that_depend_on_free_numbers_are_refused(condition, free):
+    def function(x):
+        if eval(condition):
+            qml.X(0)
+        qml.RX(np.ravel(x)[0], 0)
+
+    with pytest.raises(UsageError, match="requires_grad=False") as refusal:
+        from_pennylane(function, np.array(free))
+    assert "\n" not in str(refusal.value)
+
+
+def test_angles_that_are_computed_from_numbers_are_refused():
+    def function(x):
+        qml.RX(1.0 if x.tolist()[0] else 0.0, 0)
+
+    with pytest.raises(
+        UsageError, match=r"looks at the numbers in its free arguments \(at RX on wires \[0\]\)"
+    ):
+        from_pennylane(function, np.array([0.0]))
+
+
+def test_a_rotation_by_zero_that_a_transform_drops_is_kept():
+    @qml.transforms.merge_rotations
+    @qml.qnode(qml.device("default.qubit", wires=1))
+    def merged(x):
+        qml.RX(x, 0)
+        return qml.expval(qml.Z(0))
+
+    assert from_pennylane(merged, 0.0).circuit.num_parameters == 1
+
+
+def measured(x):
+    qml.RX(x[0], 0)
+    return qml.expval(qml.Z(0)), qml.var(qml.Z(0)), qml.probs([0])
+
+
+def test_measurements_that_are_left_out_are_named():
+    with pytest.warns(UserWarning, match=r"leaves out var\(Z\(0\)\), probs\(wires=\[0\]\)\.$"):
+        converted = from_pennylane(measured, [0.3])
+    assert len(converted.observables) == 1
+
+
+def test_tensors_that_stay_numbers_are_named(recwarn):
+    def function(x):
+        qml.RX(x[0], 0)
+
+    with pytest.warns(
+        UserWarning, match=r"argument 0 has requires_grad=False, torch's default.*requires_grad_"
+    ):
+        assert from_pennylane(function, torch.tensor([0.3])).circuit.num_parameters == 0
+    recwarn.clear()
+    assert from_pennylane(function, torch.tensor([0.3], requires_grad=True)).circuit.num_parameters == 1
+    assert not recwarn.list
+
+
+def test_reprs_are_one_line():
+    converted = from_pennylane(energy, np.zeros((6, 3, 3)))
+    assert "\n" not in repr(converted)
+    assert "<QuantumCircuit: 3 qubits, 54 parameters>" in repr(converted)
+    longer = tn.extend(converted.circuit, converted.parameters, [(0, 1), (1, 2)])
+    assert repr(longer) == (
+        "Extension(circuit=<QuantumCircuit: 3 qubits, 66 parameters>, parameters=<float64 (66,)>)"
+    )
