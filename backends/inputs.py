@@ -62,6 +62,8 @@ def as_parameters(order: AngleOrder, parameters: Any) -> np.ndarray:
         UsageError: As for `as_angles`.
     """
     given = [] if parameters is None else parameters
+    if isinstance(given, Mapping):
+        given = named_angles(given, order.parameters)
     return np.ascontiguousarray(order.to_circuit(as_angles("parameters", given, order.names, "circuit")))
 
 

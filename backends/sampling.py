@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
+from qiskit.primitives import BitArray
 
 from bondwise.backends.inputs import as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
@@ -138,8 +139,9 @@ def sample(
     place = get_backend(backend)
     circuit, order = with_order(circuit)
     angles = as_parameters(order, parameters)
+    own = {register.name: register.size for register in circuit.cregs}
     circuit, names = readable(circuit)
-    sizes = {names[register.name]: register.size for register in circuit.cregs}
+    sizes = own | {names[register.name]: register.size for register in circuit.cregs}
     asked = {} if post_select is None else _asked(sizes, post_select)
     if 0 in angles.shape[:-1]:  # nothing to run
         each = sampler_shots(shots)
@@ -149,10 +151,9 @@ def sample(
     isa = place.transpile(circuit)
     with finite_angles():
         result = place.sample([(isa, kept_columns(circuit, isa, angles))], shots=shots, seed=seed)
-    value = {
-        names[name]: bits.to_bool_array(order="little").astype(np.uint8)
-        for name, bits in result[0].data.items()
-    }
+    empty = BitArray(np.zeros((*angles.shape[:-1], sampler_shots(shots), 0), dtype=np.uint8), 0)
+    read = {names[name]: bits for name, bits in result[0].data.items()}
+    value = {name: read.get(name, empty).to_bool_array(order="little").astype(np.uint8) for name in sizes}
     kept = _kept(value, asked)
     if kept is not None and not kept.any():
         raise RunError(

@@ -138,7 +138,7 @@ class CircuitModule(torch.nn.Module):
                 f"the module has {len(self.inputs)} inputs{listed(self.inputs)} and was called without "
                 f"any; pass real numbers of shape (*batch, {len(self.inputs)})."
             )
-        data = _real("inputs", inputs, self.inputs)
+        data = self._real("inputs", inputs, self.inputs)
         dtype = data.dtype if data.is_floating_point() else self.weight.dtype
         weight = self.weight.expand(*data.shape[:-1], -1)
         merged = torch.cat([weight, data.to(dtype)], dim=-1)  # in the higher of the two precisions
@@ -179,11 +179,21 @@ class CircuitModule(torch.nn.Module):
 
     def _first(self, parameters: Any) -> torch.Tensor:
         if parameters is not None:
-            given = _real("parameters", parameters, self.trained, batch=False)
+            given = self._real("parameters", parameters, self.trained, batch=False)
             return given.detach().to(torch.float64, copy=True)
         if self._generator is not None:
             return torch.from_numpy(self._generator.uniform(-pi, pi, len(self.trained)))
         return torch.empty(len(self.trained), dtype=torch.float64).uniform_(-pi, pi)
+
+    def _real(self, what: str, values: Any, names: Sequence[str], *, batch: bool = True) -> torch.Tensor:
+        """Finite real numbers with one column per name, in their own precision; tensors keep gradients."""
+        if isinstance(values, Mapping):
+            values = named_angles(values, [self.circuit.get_parameter(name) for name in names], what)
+        checked = as_angles(what, values, names, "module", batch=batch)
+        if isinstance(values, torch.Tensor):
+            return values
+        kind = np.asarray(values).dtype
+        return torch.from_numpy(checked if kind.hasobject else checked.astype(kind))
 
     def _outputs(self, parameters: torch.Tensor) -> torch.Tensor:
         """(*batch, P) → (*batch, 2^n), or the shape of `expectation`."""
@@ -259,17 +269,6 @@ def _input_names(inputs: Any, known: Sequence[str]) -> tuple[str, ...]:
         if name in names[:index]:
             raise UsageError(f"the input {name!r} is named twice; name each parameter once.")
     return tuple(names)
-
-
-def _real(what: str, values: Any, names: Sequence[str], *, batch: bool = True) -> torch.Tensor:
-    """Finite real numbers with one column per name, in their own precision; tensors keep their gradients."""
-    if isinstance(values, Mapping):
-        values = named_angles(values, names, what)
-    checked = as_angles(what, values, names, "module", batch=batch)
-    if isinstance(values, torch.Tensor):
-        return values
-    kind = np.asarray(values).dtype
-    return torch.from_numpy(checked if kind.hasobject else checked.astype(kind))
 
 
 to_torch = CircuitModule  # the verb beside `to_pennylane`

@@ -16,7 +16,7 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     If there are no measurements, all qubits are measured at the end into a register `meas`: the circuit's own
     if it has one of that size, otherwise a new one (`meas_` if the name is taken). Bits without a register
     get one called `c` (or `c_`). A register whose name is an attribute of Qiskit's results, such as `shape`,
-    is renamed.
+    is renamed. Registers without bits, at which Qiskit's samplers fail, are left out beside others.
 
     Args:
         circuit: The circuit.
@@ -45,9 +45,12 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     for name in names:
         if name == "self" or hasattr(DataBin, name):
             fresh[name] = _free_name(circuit, f"read_{name.strip('_')}")
-    if not fresh:
+    sizes = [register.size for register in circuit.cregs]
+    if not fresh and (all(sizes) or not any(sizes)):
         return circuit, names
-    return _renamed(circuit, fresh), {fresh.get(name, name): name for name in names}
+    circuit = _renamed(circuit, fresh)
+    back = {new: old for old, new in fresh.items()}
+    return circuit, {register.name: back.get(register.name, register.name) for register in circuit.cregs}
 
 
 def _all_measured(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -64,11 +67,14 @@ def _all_measured(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _renamed(circuit: QuantumCircuit, names: dict[str, str]) -> QuantumCircuit:
-    """The circuit with other names for some of its classical registers."""
+    """The circuit with other names for some of its classical registers, and without empty ones."""
+    some = any(register.size for register in circuit.cregs)
     renamed = QuantumCircuit(name=circuit.name, metadata=circuit.metadata)
     renamed.add_bits(circuit.qubits)
     renamed.add_bits(circuit.clbits)
     for register in (*circuit.qregs, *circuit.cregs):
+        if isinstance(register, ClassicalRegister) and some and not register.size:
+            continue
         if isinstance(register, ClassicalRegister) and register.name in names:
             register = ClassicalRegister(bits=list(register), name=names[register.name])
         renamed.add_register(register)

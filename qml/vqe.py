@@ -147,7 +147,7 @@ class VQE:
             RunError: If the checkpoint cannot be written.
         """
         if isinstance(parameters, Mapping):
-            parameters = named_angles(parameters, self._order.names)
+            parameters = named_angles(parameters, self._order.parameters)
         if np.shape(parameters) != (self.circuit.num_parameters,):
             raise UsageError(
                 f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "

@@ -166,7 +166,7 @@ def _as_tensor(
 ) -> torch.Tensor:
     """Angles in the order of a plain array; tensors keep their gradients."""
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, order.names)
+        parameters = named_angles(parameters, order.parameters)
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         check_tensor(parameters)
         if parameters.shape[-1:] == (order.count,) and bool(torch.isfinite(parameters.detach()).all()):

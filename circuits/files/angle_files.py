@@ -50,7 +50,7 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     names = order.names
     content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
     try:
-        values = _numbers(named_angles(content, names) if isinstance(content, dict) else content)
+        values = _numbers(named_angles(content, order.parameters) if isinstance(content, dict) else content)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:

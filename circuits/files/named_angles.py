@@ -38,12 +38,14 @@ def named_angles(
         UsageError: If a name is missing, unknown or given twice, or the shapes do not fit together.
     """
     columns: dict[str, Any] = {}
+    parameters = list(parameters)
     names = [parameter if isinstance(parameter, str) else parameter.name for parameter in parameters]
+    lengths = {one.vector.name: len(one.vector) for one in parameters if hasattr(one, "vector")}
     if given and not names:
         raise UsageError(f"there are no {what} to give by name; leave them out.")
     known = dict.fromkeys(names)
     for key, angles in given.items():
-        for name, column in _columns(key, angles, known, what):
+        for name, column in _columns(key, angles, known, lengths, what):
             if name in columns:
                 raise UsageError(f"the {what} give {name!r} twice; leave one out.")
             columns[name] = column
@@ -57,8 +59,10 @@ def named_angles(
     return _stacked([columns[name] for name in names], names, what)
 
 
-def _columns(key: Any, angles: Any, names: Mapping[str, None], what: str) -> Iterator[tuple[str, Any]]:
-    """The names that a key stands for, each with its angles."""
+def _columns(
+    key: Any, angles: Any, names: Mapping[str, None], lengths: Mapping[str, int], what: str
+) -> Iterator[tuple[str, Any]]:
+    """The names that a key stands for, each with its angles; `lengths` are those of vectors."""
     if isinstance(key, Parameter):
         key = key.name
     if isinstance(key, str):
@@ -70,10 +74,11 @@ def _columns(key: Any, angles: Any, names: Mapping[str, None], what: str) -> Ite
         if not members:
             raise unknown_name("parameter", one_line(key, 60), names)
         places, length = members, max(members) + 1
+        whole = max(lengths.get(key, length), length)  # of which the circuit may use a part
     elif isinstance(key, ParameterVector | tuple | list):
         wanted = [str(getattr(one, "name", one)) for one in key]
         places = {place: name for place, one in enumerate(wanted) if (name := _known(one, names)) is not None}
-        length = len(wanted)
+        length = whole = len(wanted)
         strange = [one for place, one in enumerate(wanted) if place not in places]
         if strange and (not isinstance(key, ParameterVector) or not places):
             raise unknown_name("parameter", one_line(strange[0], 60), names)
@@ -84,10 +89,10 @@ def _columns(key: Any, angles: Any, names: Mapping[str, None], what: str) -> Ite
     if not tensors and not hasattr(angles, "detach"):
         angles = _array(angles, key, what)
     found = len(angles) if tensors else angles.shape[-1] if angles.ndim else 0
-    if found != length:
+    if found not in (length, whole):
         raise UsageError(
-            f"the {what} give {found or 'one number'} for {key!r}, which has {length} elements; give "
-            f"{length} numbers, or a batch of shape (N, {length})."
+            f"the {what} give {found or 'one number'} for {key!r}, which has {whole} elements; give "
+            f"{whole} numbers, or a batch of shape (N, {whole})."
         )
     for place, name in places.items():
         yield name, angles[place] if tensors else angles[..., place]

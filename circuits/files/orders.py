@@ -68,17 +68,19 @@ class AngleOrder:
         return self._circuit.num_parameters
 
     @cached_property
+    def parameters(self) -> list[Parameter]:
+        """The parameters in the order of the columns."""
+        own = list(self._circuit.parameters)
+        return own if self._columns is None else [own[index] for index in np.argsort(self._columns)]
+
+    @property
     def names(self) -> list[str]:
-        """Names of the parameters in the order of the columns."""
-        return self.from_circuit(np.array([one.name for one in self._circuit.parameters], object)).tolist()
+        """Their names."""
+        return [parameter.name for parameter in self.parameters]
 
     def to_circuit(self, angles: Any) -> Any:
         """Array or tensor (..., P) in the order of `circuit.parameters`; gradients flow through."""
         return angles if self._columns is None else angles[..., self._columns]
-
-    def from_circuit(self, angles: Any) -> Any:
-        """Array or tensor (..., P) in this order, from that of `circuit.parameters`."""
-        return angles if self._columns is None else angles[..., np.argsort(self._columns)]
 
 
 def with_order(given: Any) -> tuple[QuantumCircuit, AngleOrder]:

@@ -95,3 +95,18 @@ def test_ordinary_circuits_pass_through():
     circuit = QuantumCircuit(2, 2)
     circuit.measure([0, 1], [0, 1])
     assert readable(circuit)[0] is circuit
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+@pytest.mark.parametrize("sizes", [{"e": 0, "c": 70}, {"c": 70, "e": 0}, {"a": 3, "e": 0, "c": 2}])
+def test_registers_without_bits_beside_others(backend, sizes):
+    circuit = QuantumCircuit(
+        QuantumRegister(1, "q"), *(ClassicalRegister(n, name) for name, n in sizes.items())
+    )
+    circuit.x(0)
+    register = circuit.cregs[list(sizes).index("c")]
+    circuit.measure(0, register[0])
+    samples = sample(circuit, shots=4, backend=backend)
+    words = {name: "0" * (size - 1) + "1" if name == "c" else "0" * size for name, size in sizes.items()}
+    assert samples.counts == {name: {word: 4} for name, word in words.items()}
+    assert samples.joint_counts == {" ".join(reversed(words.values())): 4}

@@ -86,7 +86,7 @@ def extend(
     circuit, order = with_order(circuit)
     pairs = checked_pairs(pairs, circuit.num_qubits)
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, order.names)
+        parameters = named_angles(parameters, order.parameters)
     values = real_array("parameters", parameters)
     count = circuit.num_parameters
     if values.shape[-1:] != (count,):

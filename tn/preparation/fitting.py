@@ -165,7 +165,7 @@ def _start_points(
         rng = random_generator(seed)
         return [rng.normal(scale=_SPREAD[k % 2], size=count) for k in range(restarts)]
     if isinstance(parameters, Mapping):
-        parameters = named_angles(parameters, order.names)
+        parameters = named_angles(parameters, order.parameters)
     start = real_array("parameters", parameters)
     if start.shape != (count,) or not np.isfinite(start).all():
         raise UsageError(

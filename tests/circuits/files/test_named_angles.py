@@ -122,6 +122,31 @@ def test_vectors_of_which_a_circuit_uses_a_part():
         assert estimate(made, "Z", given).value == pytest.approx(np.cos(3.0))
 
 
+@pytest.mark.parametrize("key", ["x", X])
+def test_a_whole_vector_is_taken_where_a_circuit_uses_its_first_elements(key, tmp_path):
+    made = QuantumCircuit(2)
+    made.ry(X[2], 0)
+    made.ry(X[0], 1)
+    angles = np.linspace(0.1, 1.1, 11)
+    wanted = np.cos(angles[[2, 0]])
+    given = {key: angles}
+    for found in (
+        estimate(made, ["IZ", "ZI"], given).value,
+        expectation(made, ["IZ", "ZI"], given).numpy(),
+        to_torch(made, ["IZ", "ZI"], parameters=given)().detach().numpy(),
+        to_torch(made, ["IZ", "ZI"], inputs=X[:1], parameters={"x[2]": angles[2]})(
+            {"x[0]": angles[0]}
+        ).detach(),
+        estimate(made, ["IZ", "ZI"], extend(made, given, []).parameters).value,
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+    assert VQE("IZ", made).run(given, steps=1).losses[0] == pytest.approx(wanted[0], abs=1e-9)
+    (tmp_path / "angles.json").write_text(json.dumps({"x": angles.tolist()}))
+    assert read_parameters(tmp_path / "angles.json", made).tolist() == angles[[0, 2]].tolist()
+    with pytest.raises(UsageError, match="give 5 for 'x', which has 11 elements; give 11 numbers"):
+        estimate(made, "IZ", {key: angles[:5]})
+
+
 GOOD = {"theta": 0.1, "x": np.zeros(11)}
 REFUSED = [
     ({"theta": 0.1}, r"the parameters lack 'x\[0\]' and 10 more; give all 12 by name"),
