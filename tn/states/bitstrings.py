@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bondwise.runs import UsageError, kind_of, read_arrays, read_json, read_text, require_within
+from bondwise.tn.states.bit_tables import bits_in
 from bondwise.tn.states.networks import numpy_array
 
 _ACCEPTED = (
@@ -24,9 +25,10 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     Args:
         path: A `.npy` file with an array of 0 and 1 of shape (samples, n); a `.csv` or `.txt` file with one
-            string per line; or a `.json` file of counts, `{"0110": 12}`, or the `result.json` of
-            `bondwise run`. Separators between bits are ignored, empty lines and a header are skipped, and
-            1.0 is 1.
+            string per line, or with the columns `bitstring,count`; or a `.json` file of counts,
+            `{"0110": 12}`, or the `result.json` of `bondwise run`. Separators between bits and empty lines
+            are ignored, and 1.0 is 1. If a header numbers the columns, as in `q2,q1,q0`, bit i is in the
+            column with the i-th smallest number.
 
     Returns:
         Bits of shape (samples, n), uint8. Column i holds letter i, counted from the left; in counts, which
@@ -58,26 +60,9 @@ def read_bitstrings(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         return as_bits(array, str(path))
     if kind == ".json":
         return _from_json(path)
-    strings: list[str] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        cells = re.split(r"[\s,;\"']+", line.strip(" \t,;\"'\r"))
-        if not strings and all(re.match(r"[A-Za-z_]", cell) for cell in cells):  # no line, or a header
-            continue
-        string = "".join(re.sub(r"\.0*(?:[eE][+-]?0+)?\Z", "", cell) for cell in cells)  # 1.0 is 1
-        wrong = string.strip("01")
-        if not string:
-            continue
-        if wrong:
-            raise UsageError(
-                f"{path}, line {number}: {wrong[0]!r} is not 0 or 1; write strings such as 0110, one on "
-                "each line, also with commas between the bits."
-            )
-        if not strings:
-            require_within("qubits", len(string), f"a string of {path}")
-        strings.append(string)
-        if len(string) != len(strings[0]):
-            raise UsageError(f"{path}, line {number}: {len(string)} bits; the first has {len(strings[0])}.")
-    return as_bits(strings, str(path))
+    strings, columns = bits_in(read_text(path), str(path))
+    bits = as_bits(strings, str(path))
+    return bits if columns is None else bits[:, columns]
 
 
 def _from_json(path: Path) -> NDArray[np.uint8]:
@@ -99,14 +84,17 @@ def is_counts(given: Any) -> bool:
     )
 
 
-def _from_counts(counts: Mapping[str, Any], name: str) -> NDArray[np.uint8]:
+def _from_counts(counts: Mapping[str, Any], name: str, width: int | None) -> NDArray[np.uint8]:
     """Each outcome as often as it occurred; the rightmost bit of an outcome is column 0."""
     outcomes = ["".join(outcome.split()) for outcome in counts]
-    if any(re.match("0[xX]", outcome) for outcome in outcomes):
-        raise UsageError(
-            f"{name} has hexadecimal outcomes, which do not tell the number of bits; give what "
-            "result.get_counts() returns, such as {'0110': 12}."
-        )
+    if outcomes and all(re.fullmatch("0[xX][0-9a-fA-F]{1,4000}", outcome) for outcome in outcomes):
+        if width is None:
+            raise UsageError(
+                f"{name} has hexadecimal outcomes, which do not tell the number n of bits; give "
+                "{format(int(key, 16), f'0{n}b'): count for key, count in counts.items()}, or what "
+                "result.get_counts() returns."
+            )
+        outcomes = [format(int(outcome, 16), f"0{width}b") for outcome in outcomes]
     for outcome, often in counts.items():
         if isinstance(often, bool) or not isinstance(often, int | np.integer) or often < 0:
             raise UsageError(
@@ -168,8 +156,10 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     """
     if isinstance(strings, str | os.PathLike):
         raise UsageError(f"{name} is one string; {_ACCEPTED}{way_to_read(strings)}.")
+    if isinstance(strings, Mapping) and not is_counts(strings):
+        raise UsageError(f"{name} has the key {next(iter(strings))!r}; {_ACCEPTED}.")
     if is_counts(strings):
-        strings = _from_counts(strings, name)
+        strings = _from_counts(strings, name, width)
     try:
         array = numpy_array(strings)
     except ValueError as error:

@@ -99,16 +99,25 @@ def with_open_ends(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
 
     Raises:
         UsageError: If the arrays do not fit together in either order of their axes, or in both as different
-            states.
+            states of norm 1, as after `right_canonize` if all bonds are 2; or if they are not in the order of
+            the sites.
     """
+    instead = (
+        'pass the quimb state itself, or save numpy.savez("state.npz", *bondwise.tn.site_tensors(state))'
+    )
     inner = arrays[1:-1]
+    ends = [index for index, array in enumerate(arrays) if array.ndim == 2]
+    if len(ends) == 2 < len(arrays) and ends != [0, len(arrays) - 1] and {a.ndim for a in arrays} == {2, 3}:
+        raise UsageError(
+            f"arrays {ends[0]} and {ends[1]} have two axes, as the ends of a quimb state whose tensors are "
+            f"not stored in the order of its sites; {instead}."
+        )
     if len(arrays) < 2 or arrays[0].ndim != 2 or arrays[-1].ndim != 2 or any(a.ndim != 3 for a in inner):
         return arrays
     site_last = [array.transpose(0, 2, 1) for array in (arrays[0][None], *inner, arrays[-1][:, None])]
     site_second = [arrays[0][None], *inner, arrays[-1][..., None]]
     fitting = [tensors for tensors in (site_last, site_second) if _fit_together(tensors)]
     normalized = [tensors for tensors in fitting if abs(_inner(tensors, tensors) - 1) < 2 * _TRUNCATED]
-    instead = 'save numpy.savez("state.npz", *bondwise.tn.site_tensors(state)) instead'
     if not fitting:
         shown = ", ".join(str(array.shape) for array in arrays[:4])
         raise UsageError(
@@ -116,7 +125,9 @@ def with_open_ends(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
             f"(left, 2) as in quimb; {instead}."
         )
     if len(normalized) == 2 and abs(abs(_inner(*normalized)) - 1) > _ROUNDED:
-        raise UsageError(f"two orders of the axes give two states; {instead}.")
+        raise UsageError(
+            f"the arrays are one state as (left, right, 2) and another as (left, 2, right); {instead}."
+        )
     return (normalized or fitting)[0]
 
 

@@ -62,9 +62,46 @@ def test_our_order_of_the_axes_without_the_outer_bonds():
     assert same(site_tensors(ends), to_dense(tensors))
 
 
-def test_arrays_that_are_two_states_are_refused():
-    with pytest.raises(UsageError, match=r"two orders of the axes give two states; save numpy.savez"):
+def test_arrays_that_are_two_states_are_refused(tmp_path):
+    line = r"one state as \(left, right, 2\) and another .*; pass the quimb state itself, or save numpy.savez"
+    with pytest.raises(UsageError, match=line):
         site_tensors([np.array([[0.0, 1.0], [0.0, 0.0]]), np.eye(2)])
+    circuit = qtn.CircuitMPS(3)
+    for qubit in range(3):
+        circuit.ry(0.3 + qubit, qubit)
+    circuit.cnot(0, 1)
+    circuit.cnot(1, 2)
+    state = circuit.psi
+    state.permute_arrays("lrp")
+    with pytest.raises(UsageError, match=line):
+        site_tensors(state.arrays)
+    assert same(site_tensors(state), quimb_vector(state))
+    np.savez(tmp_path / "state.npz", *site_tensors(state))  # the line
+    assert same(read_state(tmp_path / "state.npz"), quimb_vector(state))
+
+
+def test_arrays_that_are_not_in_the_order_of_the_sites(tmp_path):
+    state = qtn.MPS_rand_state(4, 2, seed=1)
+    state.right_canonize(normalize=True)
+    with pytest.raises(UsageError, match=r"arrays \d and \d have two axes, .* order of its sites; pass the"):
+        site_tensors(state.arrays)
+    np.savez(tmp_path / "raw.npz", *state.arrays)
+    with pytest.raises(UsageError, match=r"raw.npz: arrays \d and \d have two axes"):
+        read_state(tmp_path / "raw.npz")
+    assert same(site_tensors(state), quimb_vector(state))
+
+
+@pytest.mark.parametrize("bond", [1, 2, 3, 4])
+@pytest.mark.parametrize("sites", [2, 3, 4, 6])
+@pytest.mark.parametrize("order", ["lrp", "lpr"])
+def test_arrays_are_never_another_state(sites, bond, order):
+    """In either order of the axes; random states of norm 1 have one reading."""
+    for seed in range(5):
+        state = qtn.MPS_rand_state(sites, bond, seed=seed, dtype=complex)
+        state.normalize()
+        vector = quimb_vector(state)
+        state.permute_arrays(order)
+        assert same(site_tensors(state.arrays), vector)
 
 
 @pytest.mark.parametrize("name", ["state.dmp", "state.pkl", "state.joblib", "state", "state.xyz"])
@@ -164,6 +201,85 @@ def test_tables_of_pandas_and_numpy(tmp_path):
     assert np.array_equal(read_bitstrings(tmp_path / "n.txt"), bits)
     np.save(tmp_path / "n.npy", bits.astype(float))
     assert np.array_equal(read_state(tmp_path / "n.npy"), bits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "q2,q1,q0\n1,1,0\n1,0,0\n",
+        "q1,q0,q2\n1,0,1\n0,0,1\n",
+        "qubit_3;qubit_2;qubit_1\n1;1;0\n1;0;0\n",
+        "q[2] q[1] q[0]\n1 1 0\n1 0 0\n",
+        ",c0,c2,c1\n0,0,1,1\n1,0,1,0\n",
+        "q2q1q0\n110\n100\n",
+        ",0,1,2\n0,0,1,1\n1,0,0,1\n",
+        "0,1,2\n0,1,1\n0,0,1\n",
+        "bitstring,count\n110,1\n100,1\n",
+        "count;outcome\n1;110\n1;100\n",
+        "a,b,c\n0,1,1\n0,0,1\n",
+    ],
+)
+def test_columns_follow_the_numbers_in_the_header(tmp_path, text):
+    (tmp_path / "bits.csv").write_text(text)
+    assert read_bitstrings(tmp_path / "bits.csv").tolist() == [[0, 1, 1], [0, 0, 1]]
+
+
+def test_counts_in_a_table(tmp_path):
+    counts = outcomes()
+    rows = "".join(f"{word},{often}\n" for word, often in counts.items())
+    (tmp_path / "counts.csv").write_text("bitstring,count\n" + rows)
+    (tmp_path / "counts.json").write_text(json.dumps(counts))
+    assert np.array_equal(read_bitstrings(tmp_path / "counts.csv"), read_bitstrings(tmp_path / "counts.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0110,1\n1001,1\n", "line 1: '0110 1' may be one string or .* begin with the line bitstring,count"),
+        ("0110 1\n1001 1\n", "line 1: '0110 1' may be one string or a string with its count"),
+        ("O110\n1001\n", "line 1: 'O' is not 0 or 1"),
+        ("shot,q0,q1\n0,1,0\n1,1,1\n", "the column 'shot' does not seem to hold bits; leave it out"),
+        ("q0,q1,label\n0,1,0\n", "the column 'label' does not seem to hold bits"),
+        ("q0,q1,b\n0,1,0\n", "the column 'b' does not seem to hold bits"),
+        ("a,b,weight\n0,1,0\n", "the column 'weight' does not seem to hold bits"),
+        ("q0,q1,q1\n0,1,0\n", "the header 'q0,q1,q1' gives a number twice"),
+        ("q0,q1\n0,1,0\n", "line 2: 3 cells, and the header names 2"),
+        (",q0,q1\n1,1,0\n0,1,0\n", "line 2: '1' is in a column without a name, which may only count"),
+        ("bitstring,count\n01,1.5\n", "line 2: '1.5' is not a count; write a whole number"),
+        ("bitstring,probability\n01,0.5\n", "line 2: '.' is not 0 or 1"),
+    ],
+)
+def test_tables_with_other_columns_are_refused(tmp_path, text, message):
+    (tmp_path / "bits.csv").write_text(text)
+    with pytest.raises(UsageError, match=f"bits.csv(, |: ){message}") as error:
+        read_bitstrings(tmp_path / "bits.csv")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("separator", ["", " ", ",", ";", "\t"])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_the_columns(tmp_path, separator, seed):
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(0, 2, (15, 6))
+    columns = rng.permutation(6)
+    rows = [[f"c_{column}" for column in columns], *bits[:, columns].astype(str).tolist()]
+    (tmp_path / "bits.txt").write_text("\n".join(map(separator.join, rows)))
+    assert np.array_equal(read_bitstrings(tmp_path / "bits.txt"), bits)
+
+
+def test_hexadecimal_counts():
+    trained = train_born(["0110", "1001"], 2, sweeps=2, seed=0)
+    counts, words = {"0x6": 3, "0x1": 2}, {"0110": 3, "0001": 2}
+    found = trained.log_probability(counts)
+    np.testing.assert_allclose(found, trained.log_probability(words))
+    with pytest.raises(UsageError, match=r"hexadecimal outcomes, .* give \{format\(int\(key, 16\)"):
+        train_born(counts, 2)
+    n = 4
+    assert {format(int(key, 16), f"0{n}b"): count for key, count in counts.items()} == words  # the line
+    with pytest.raises(UsageError, match="have 7 bits; the state has 4|7 bits in string 0 and"):
+        trained.log_probability({"0x7f": 1})
+    with pytest.raises(UsageError, match=r"has the key 6; give an array of 0 and 1"):
+        train_born({6: 3}, 2)
 
 
 def test_nearly_normalized_states(tmp_path):
