@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bondwise.tn.states.chains import Order
 
 _STATES = (
-    "give tensors as .npz, a vector or bit strings as .npy, bit strings as .csv or .txt, counts as .json, "
-    "or a circuit as .qpy or .qasm"
+    "give tensors as .npz or .safetensors, a vector or bit strings as .npy, bit strings as .csv or .txt, "
+    "counts as .json, or a circuit as .qpy or .qasm"
 )
 
 
@@ -36,7 +36,8 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
         path: `.npz` with an array (left, 2, right) per site, called site0, site1, … (or 0, 1, …, or arr_0,
             arr_1, … as NumPy calls them; the numbers give the order) or quimb's `.arrays`, or with one array
             that `.npy` may hold; `.npy` with a vector of length 2**n, or with bit strings of shape (samples,
-            n); `.csv` or `.txt` with one bit string per line; `.json` with counts; `.qpy` or `.qasm` with a
+            n); `.safetensors` with tensors, also of a saved result; `.csv` or `.txt` with one bit string per
+            line; `.json` with counts; `.qpy` or `.qasm` with a
             circuit. Site i and column i become qubit i.
         order: Order of a vector's index: "little" if qubit 0 is its lowest bit, or "big".
 
@@ -57,18 +58,19 @@ def read_state(path: Path, order: Order = "little") -> QuantumCircuit | list[np.
                 "; give one whose angles are bound."
             )
         return circuit
-    if order != "little" and path.suffix not in (".npy", ".npz"):
+    arrays_end = (".npy", ".npz", ".safetensors")
+    if order != "little" and path.suffix not in arrays_end:
         raise UsageError(f"--order is for vectors; {path} holds none, so leave it out.")
     if path.suffix in (".csv", ".txt", ".json"):
         return tn.read_bitstrings(path)
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix not in arrays_end:
         _refuse_pickle(path)
         raise UsageError(f"{path} ends in {path.suffix!r}; {_STATES}.")
     from bondwise.tn.states.bitstrings import as_bits, is_bits
 
     arrays = read_arrays(path)
     content: Any = next(iter(arrays.values()), None)
-    if len(arrays) != 1 or (content.ndim == 3 and path.suffix == ".npz"):
+    if len(arrays) != 1 or (content.ndim >= 3 and path.suffix != ".npy"):
         content = _in_order(path, arrays)
     elif content.dtype.kind == "U" or is_bits(content):
         return tn.read_bitstrings(path) if path.suffix == ".npy" else as_bits(content, str(path))
@@ -95,7 +97,7 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
     """The arrays of the sites, by the numbers in their names."""
     numbers = {}
     for name in arrays:
-        match = re.fullmatch(r"(?:site_?|arr_)?([0-9]{1,9})", name)
+        match = re.fullmatch(r"(?:site_?|arr_|tensors\.)?([0-9]{1,9})", name)
         if match is None:
             raise UsageError(
                 f"{path} holds an array {name!r}; call the tensors site0, site1, …, or one array 'vector'."
@@ -107,7 +109,9 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
             what = "no tensor" if numbers[name] > site else "two tensors"
             number = site if numbers[name] > site else numbers[name]
             raise UsageError(f"{path} holds {what} of site {number}; number them from 0 to n - 1, each once.")
-    return [arrays[name] for name in names]
+    # a saved result holds complex numbers as pairs of real ones
+    pairs = names[0].startswith("tensors.") and all(array.ndim == 4 for array in arrays.values())
+    return [arrays[name] @ [1, 1j] if pairs else arrays[name] for name in names]
 
 
 def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:

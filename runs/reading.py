@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from bondwise.runs.errors import UsageError
 from bondwise.runs.limits import limit, require_within
@@ -171,7 +172,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an `.npz` or `.npy` file.
+    """Read the arrays of an `.npz`, `.npy` or `.safetensors` file.
 
     The headers are checked before anything is allocated or unpacked.
 
@@ -202,6 +203,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             warnings.simplefilter("ignore")  # about headers written by Python 2
             if path.suffix.lower() == ".npz":
                 return _members(path)
+            if path.suffix.lower() == ".safetensors":
+                with safe_open(path, framework="numpy") as tensors:
+                    return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 (no dict)
             with path.open("rb") as file:
                 return {"vector": _array(file, path, 0)[0]}
     except UsageError:

@@ -164,7 +164,8 @@ class _Parser:
             added = self.term(sign)
             if len(added) == 1 and added[0].word is None and not self.is_constant(added[0], start, numbered):
                 unclear = unclear or added[0]
-            terms, numbered = terms + added, self.numbers > before
+            terms += added
+            numbered = self.numbers > before
 
     def term(self, sign: int) -> list[Term]:
         """The product of some factors; a sum in parentheses gives several terms.

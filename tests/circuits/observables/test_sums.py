@@ -68,6 +68,51 @@ def test_labels_in_one_line(words, data):
     assert found.to_list() == list(zip(words, map(complex, coefficients), strict=True))
 
 
+MATRICES = {"X": [[0, 1], [1, 0]], "Y": [[0, -1j], [1j, 0]], "Z": [[1, 0], [0, -1]]}
+
+
+@st.composite
+def formulas(draw, depth=3):
+    """A formula as Python and mathematicians read it, its matrix on two qubits, and whether it is a sum."""
+    kind = draw(st.sampled_from(["number", "word", "word", "label"] + ["sum", "product", "over"] * depth))
+    if kind == "number":
+        number = draw(st.integers(0, 40)) / 8
+        return draw(st.sampled_from([f"{number}", f"{number:e}"])), number * np.eye(4), False
+    if kind == "word":
+        letter, qubit = draw(st.sampled_from("XYZ")), draw(st.integers(0, 1))
+        identity = np.eye(2)
+        factors = (MATRICES[letter], identity) if qubit else (identity, MATRICES[letter])
+        spelling = draw(st.sampled_from(["{}{}", "{}({})", "[{}{}]"]))
+        return spelling.format(letter, qubit), np.kron(*factors), False
+    if kind == "label":
+        text = draw(st.sampled_from(["XX", "ZY", "(YZ)"]))
+        return text, np.kron(*(MATRICES[letter] for letter in text.strip("()"))), False
+    left, first, left_is_sum = draw(formulas(depth - 1))
+    right, second, right_is_sum = draw(formulas(depth - 1))
+    space = draw(st.sampled_from(["", " "]))
+    if kind == "sum":
+        sign = draw(st.sampled_from("+-"))
+        right = f"({right})" if right_is_sum else right
+        return f"{left}{space}{sign}{space}{right}", first + (1 if sign == "+" else -1) * second, True
+    left = f"({left})" if left_is_sum else left
+    if kind == "over":
+        return f"{left}{space}/{space}4", first / 4, False
+    return f"{left}{space}*{space}({right})", first @ second, False
+
+
+@settings(max_examples=400, deadline=None)
+@given(formulas())
+def test_formulas_mean_what_they_mean_elsewhere_or_are_refused(case):
+    text, matrix, _ = case
+    try:
+        found = as_operator(text, 2)
+    except UsageError:
+        return
+    np.testing.assert_allclose(
+        found.to_matrix(), matrix, atol=1e-9 * max(1, np.abs(matrix).max()), err_msg=text
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "terms"),
     [

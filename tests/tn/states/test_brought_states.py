@@ -9,11 +9,12 @@ import quimb.tensor as qtn
 from qiskit import QuantumCircuit
 from qiskit.primitives import StatevectorSampler
 from qiskit.quantum_info import DensityMatrix, Statevector, random_statevector
+from safetensors.numpy import save_file
 
 from bondwise.cli.circuit_files import read_state
 from bondwise.qml import mps_start
 from bondwise.runs import UsageError
-from bondwise.tn import decompose, fit, read_bitstrings, site_tensors, to_dense, train_born
+from bondwise.tn import decompose, fit, ground_state, read_bitstrings, site_tensors, to_dense, train_born
 
 
 def same(state, vector):
@@ -116,6 +117,23 @@ def test_pickles_are_refused_with_the_line_that_converts(tmp_path, name):
     loaded = quimb.load_from_disk(str(tmp_path / name))
     np.savez(tmp_path / "state.npz", *site_tensors(loaded))  # the line
     assert same(read_state(tmp_path / "state.npz"), quimb_vector(state))
+
+
+@pytest.mark.parametrize(
+    "model", [{"XXI": -1.0, "ZIZ": 0.5, "IZX": 0.3}, {"XYI": 1.0, "YZX": 0.7, "ZZY": 0.3}]
+)
+def test_saved_results_and_safetensors(tmp_path, model):
+    found = ground_state(model, 4, seed=0)
+    found.save(tmp_path / "ground")
+    assert same(read_state(tmp_path / "ground.safetensors"), to_dense(list(found.tensors)))
+    if not np.iscomplexobj(found.tensors[0]):
+        tensors = {f"site{i}": np.ascontiguousarray(array) for i, array in enumerate(found.tensors)}
+        save_file(tensors, tmp_path / "state.safetensors")
+        assert same(read_state(tmp_path / "state.safetensors"), to_dense(list(found.tensors)))
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "ground.safetensors").read_bytes()[:-8])
+    with pytest.raises(UsageError, match="cut.safetensors cannot be read as numpy arrays") as error:
+        read_state(tmp_path / "cut.safetensors")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz"])
