@@ -17,7 +17,13 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from bondwise.backends import BackendLike, get_backend
-from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator, check_shots
+from bondwise.backends.primitives import (
+    DEFAULT_PRECISION,
+    NOT_EXACT,
+    Estimator,
+    check_shots,
+    estimator_pub,
+)
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
@@ -301,16 +307,16 @@ class MitigatedEstimator(Estimator):
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         """Calibrate newly measured qubits, run all scale factors of all PUBs, extrapolate."""
-        prepared = [self._prepare(pub, seed) for pub in pubs]
         shots = self._shots_for(pubs)
+        prepared = [self._prepare(pub, seed) for pub in pubs]
+        if any(item.pub.precision == 0 and not self._is_exact(item) for item in prepared):
+            raise UsageError(NOT_EXACT)
         seeds = [None, None] if seed is None else np.random.SeedSequence(seed).generate_state(2).tolist()
         known = len(self._calibrations)
         calibration = self._calibration(prepared, shots, seeds[0])
         new = self._calibrations[known:]
         tasks = [task for item in prepared for task in item.tasks(calibration)]
         result = self.backend.run(tasks, shots=shots, seed=seeds[1])
-        if result.metadata["shots"] and any(item.pub.precision == 0 for item in prepared):
-            raise UsageError(NOT_EXACT)  # more qubits than a density matrix holds
         parts = iter(result)
         pub_results = [
             self._pub_result(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
@@ -324,6 +330,11 @@ class MitigatedEstimator(Estimator):
             "transpiled": self.transpiled,
         }
         return PrimitiveResult(pub_results, metadata=metadata)
+
+    def _is_exact(self, item: PreparedPub) -> bool:
+        """Whether the backend has exact values of a circuit, which may have too many qubits for them."""
+        known = getattr(self.backend.estimator, "is_exact", None)
+        return known is None or known(estimator_pub(item.tasks(None)[0]))
 
     def _calibration(
         self, prepared: list[PreparedPub], shots: int | None, seed: int | None

@@ -21,7 +21,12 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from bondwise.backends.backend import Backend
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
-from bondwise.backends.simulators.aer_primitives import SimulatorEstimator, SimulatorSampler, Translator
+from bondwise.backends.simulators.aer_primitives import (
+    SimulatorEstimator,
+    SimulatorSampler,
+    TrajectorySampler,
+    Translator,
+)
 from bondwise.backends.simulators.aer_runs import replaced, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.circuits.splitting import is_free
@@ -78,10 +83,11 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             exact=True,
             differentiable=name == "statevector",
         )
-    sampler = SimulatorSampler(simulator(method or "automatic", noise))
+    suited = method in (None, "density_matrix")  # above 12 qubits, trajectories
+    sampler = TrajectorySampler(noise) if suited else SimulatorSampler(simulator(method, noise))
     sampled = SampledEstimator(sampler, ideal_rotations)
     readout = _confusion(noise)
-    if method not in (None, "density_matrix") or readout is None:
+    if not suited or readout is None:
         only_sampled = DensityEstimator(_never, sampled)  # for its estimate of how long shots take
         written_for = method or "density_matrix"
         return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler, method=written_for)

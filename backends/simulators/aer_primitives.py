@@ -14,6 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 from qiskit.transpiler import TranspilerError
 from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel
 
 from bondwise.backends.inputs import kept_columns
 from bondwise.backends.measurement import Tally
@@ -21,7 +22,7 @@ from bondwise.backends.outcomes import Counted, drawn
 from bondwise.backends.pauli_values import pauli_values
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations, shots_of
-from bondwise.backends.simulators.aer_runs import Shots, evolve
+from bondwise.backends.simulators.aer_runs import Shots, evolve, needs_products, simulator
 from bondwise.backends.simulators.reduced_device import active_qubits, reduced_circuit
 from bondwise.backends.simulators.rotated_states import state_distributions
 from bondwise.circuits import refuse_variables, true_names
@@ -30,6 +31,7 @@ from bondwise.runs import UsageError, random_generator
 
 _CHANNELS = {"reset", "initialize", "kraus", "superop", "quantum_channel"}
 _RANDOM = _CHANNELS | {"measure", "if_else", "for_loop", "while_loop", "switch_case"}
+_CLIFFORD = set("id x y z h s sdg sx sxdg cx cy cz swap ecr barrier delay measure reset".split())
 # most qubits for values from the state vector, by method: 0.5 GiB, and as much again for products;
 # left to Aer, larger Clifford circuits are faster as stabilizers
 _DENSE = {"statevector": 25, "automatic": 16}
@@ -57,6 +59,29 @@ class SimulatorSampler(Sampler):
             return super().counted(pubs, seed)
         rng = random_generator(self._seed if seed is None else seed)
         return self._shots.counted([(self._translate(pub.circuit), pub) for pub in pubs], rng), ()
+
+
+class TrajectorySampler(Sampler):
+    """Samples noisy circuits with the method of Aer that suits them; one for all circuits of a job."""
+
+    def __init__(self, noise: NoiseModel) -> None:
+        self._automatic, self._products = (
+            SimulatorSampler(simulator(method, noise)) for method in ("automatic", "matrix_product_state")
+        )
+
+    def _of(self, pubs: list[SamplerPub]) -> SimulatorSampler:
+        wide = [pub.circuit for pub in pubs if needs_products(pub.circuit)]
+        # of Clifford circuits Aer makes stabilizers, of any width
+        return self._products if any(operations(circuit) - _CLIFFORD for circuit in wide) else self._automatic
+
+    def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
+        return self._of(pubs)._run(pubs, seed)
+
+    def counted(
+        self, pubs: list[SamplerPub], seed: int | None
+    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+        """The outcomes of each PUB and parameter set, from as few runs as possible."""
+        return self._of(pubs).counted(pubs, seed)
 
 
 class SimulatorEstimator(Estimator):

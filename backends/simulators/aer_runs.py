@@ -33,6 +33,8 @@ from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.circuits import with_constants
 from bondwise.runs import RunError, require_memory
 
+MOST_IN_STATE_VECTORS = 24  # qubits of noisy shots; more take minutes each
+_RANK_TWO = frozenset("cx cy cz ch cp crx cry crz csx cu1 cu3 ecr rxx ryy rzz rzx".split())
 _TOGETHER = 256  # parameter sets in one run; with thousands, each takes several times as long
 
 
@@ -60,12 +62,39 @@ def _require_memory(aer: AerSimulator, circuit: QuantumCircuit) -> None:
         used = _qubits_in_use(circuit)
         what = f"a {aer.options.method} of {used} qubits"
         instead = "use 'aer:matrix_product_state' or fewer qubits"
+        if aer.options.noise_model is not None:  # without a method, one that fits is chosen
+            instead = "leave the method out, as in 'aer:depolarizing=0.01', or use fewer qubits"
         require_memory(what, 16 << sides * used, instead)
 
 
 def _qubits_in_use(circuit: QuantumCircuit) -> int:
     steps = [step for step in circuit.data if not isinstance(step.operation, Barrier | Delay)]
     return len({qubit for step in steps for qubit in step.qubits})
+
+
+def trajectory_bits(circuit: QuantumCircuit) -> int:
+    """Cost of a noisy shot as a matrix product state: gates take as long as on a state vector of that size.
+
+    Aer multiplies matrices as large as the bond, which each gate at most doubles, or quadruples, between its
+    qubits.
+    """
+    steps = [step for step in circuit.data if not isinstance(step.operation, Barrier | Delay)]
+    used = sorted({circuit.find_bit(qubit).index for step in steps for qubit in step.qubits})
+    place = {qubit: position for position, qubit in enumerate(used)}
+    crossed = np.zeros(len(used) + 1, dtype=int)
+    for step in steps:
+        where = [place[circuit.find_bit(qubit).index] for qubit in step.qubits]
+        if len(where) > 1:
+            rank = 1 if step.operation.name in _RANK_TWO else len(where)
+            crossed[min(where) + 1 : max(where) + 1] += rank
+    most = np.minimum(np.arange(len(crossed)), np.arange(len(crossed))[::-1])
+    return 2 * int(np.minimum(crossed, most).max()) + 6
+
+
+def needs_products(circuit: QuantumCircuit) -> bool:
+    """Whether noisy shots are faster as matrix product states than as state vectors, or need to be these."""
+    used = _qubits_in_use(circuit)
+    return used > MOST_IN_STATE_VECTORS or trajectory_bits(circuit) <= used
 
 
 def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:

@@ -17,11 +17,11 @@ from qiskit_aer import AerSimulator
 
 from bondwise.backends.measurement import Tally
 from bondwise.backends.outcomes import drawn
-from bondwise.backends.primitives import Estimator
+from bondwise.backends.primitives import NOT_EXACT, Estimator
 from bondwise.backends.sampled import SampledEstimator, estimator_result, shots_of
-from bondwise.backends.simulators.aer_runs import evolve
+from bondwise.backends.simulators.aer_runs import evolve, trajectory_bits
 from bondwise.backends.simulators.reduced_device import active_qubits
-from bondwise.runs import random_generator
+from bondwise.runs import UsageError, random_generator
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 _MEMORY = 2**29  # bytes of density matrices in memory at a time
@@ -81,21 +81,27 @@ class DensityEstimator(Estimator):
         if prepared is not None:
             pairs = sum(len(instruction.qubits) == 2 for instruction in pub.circuit.data)
             return len(tally.sets) * pairs * 2e-8 * 4**prepared.circuit.num_qubits
-        size = len(active_qubits(pub.circuit, _observed(tally)))
-        each = len(pub.circuit.data) * (6e-5 + 6e-9 * 2 ** min(size, 30))
+        size = min(len(active_qubits(pub.circuit, _observed(tally))), trajectory_bits(pub.circuit), 30)
+        each = len(pub.circuit.data) * (6e-5 + 6e-9 * 2**size)
         return sum(map(len, tally.needed)) * shots_of(pub.precision) * each
+
+    def is_exact(self, pub: EstimatorPub) -> bool:
+        """Whether the circuit of a PUB has exact values here."""
+        return self._prepare(pub.circuit, _observed(Tally(pub))) is not None
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         rng = random_generator(seed)
-        tallies, sampled = [], []
-        for pub in pubs:
-            tally = Tally(pub)
-            prepared = self._prepare(pub.circuit, _observed(tally))
+        tallies = [Tally(pub) for pub in pubs]
+        ready = [self._prepare(tally.pub.circuit, _observed(tally)) for tally in tallies]
+        if any(pub.precision == 0 and prepared is None for pub, prepared in zip(pubs, ready, strict=True)):
+            raise UsageError(NOT_EXACT)
+        sampled = []
+        for tally, prepared in zip(tallies, ready, strict=True):
+            pub = tally.pub
             if prepared is None:
                 sampled.append(tally)
             else:
                 _fill(tally, prepared, shots_of(pub.precision) if pub.precision else None, rng)
-            tallies.append(tally)
         if sampled:
             self._sampled.fill(sampled, int(rng.integers(2**31)) if seed is not None else None)
         return estimator_result(tallies)

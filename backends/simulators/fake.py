@@ -27,7 +27,7 @@ from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 from bondwise.backends.backend import Backend
 from bondwise.backends.primitives import Sampler, sampler_result
 from bondwise.backends.sampled import NativeRotations, SampledEstimator
-from bondwise.backends.simulators.aer_runs import Shots, simulator
+from bondwise.backends.simulators.aer_runs import Shots, needs_products, simulator
 from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
 from bondwise.backends.simulators.reduced_device import (
     ReducedDevice,
@@ -121,7 +121,7 @@ class EmulatedDevice:
         kept = lru_cache(maxsize=16)
         self._reduced = kept(lambda qubits: ReducedDevice(name.replace(":", "-"), target, qubits))
         self._channels = kept(lambda qubits: self._reduced(qubits).channels())
-        self._shots = kept(self._noisy_shots)
+        self._shots = kept(lambda qubits, method: Shots(self._reduced(qubits).simulator(method)))
 
     def prepare(self, circuit: QuantumCircuit, observed: tuple[int, ...]) -> Prepared | None:
         """A circuit with its noise as superoperators; None if it can only be sampled."""
@@ -137,14 +137,10 @@ class EmulatedDevice:
             check_native(named, self._target, self._name)
             qubits = active_qubits(named)
             small = reduced_circuit(named, qubits)
-            return scheduled(small, self._reduced(qubits).target), self._shots(qubits)
+            method = "matrix_product_state" if needs_products(small) else "automatic"
+            return scheduled(small, self._reduced(qubits).target), self._shots(qubits, method)
 
         return self._runnable.get(circuit, make)
-
-    def _noisy_shots(self, qubits: tuple[int, ...]) -> Shots:
-        # up to here state vectors of trajectories are small; above, matrix product states take over
-        method = "automatic" if len(qubits) <= 24 else "matrix_product_state"
-        return Shots(self._reduced(qubits).simulator(method))
 
     def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
         refuse_variables(circuit)

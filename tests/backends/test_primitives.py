@@ -97,13 +97,17 @@ def test_exact_values_are_not_sampled_in_silence() -> None:
         get_backend("aer:depolarizing=0.01").estimator.run([(wide, "X" * 13)], precision=0).result()
 
 
-@pytest.mark.slow  # only known after the circuits have run
-def test_mitigated_exact_values_are_not_sampled_in_silence() -> None:
-    wide = QuantumCircuit(13)
-    wide.h(range(13))
-    estimator = MitigatedEstimator(get_backend("aer:depolarizing=0.01"), extrapolation="linear")
+@pytest.mark.parametrize("place", ["aer:depolarizing=0.01", "fake:torino", DEVICE], ids=names)
+def test_exact_values_are_refused_before_anything_runs(place, monkeypatch) -> None:
+    wide = QuantumCircuit(5 if place is DEVICE else 13)
+    wide.h(range(wide.num_qubits))
+    backend = get_backend(place)
+    estimator = MitigatedEstimator(backend, extrapolation="linear")
+    monkeypatch.setattr(backend, "run", None)
+    monkeypatch.setattr(backend, "sample", None)
+    small = QuantumCircuit(1)
     with pytest.raises(UsageError, match="precision 0 asks for exact values"):
-        estimator.run([(wide, "X" * 13)], precision=0).result()
+        estimator.run([(small, "Z"), (wide, "X" * wide.num_qubits)], precision=0).result()
 
 
 @pytest.mark.parametrize("place", PLACES, ids=names)
