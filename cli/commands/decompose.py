@@ -32,8 +32,8 @@ def command(
     state: Annotated[
         Path | None,
         typer.Argument(
-            help="Site tensors (.npz), a vector (.npy), bit strings (.npy, .csv, .txt), or a circuit that is "
-            "too deep (.qpy, .qasm).",
+            help="Site tensors (.npz, .safetensors), a vector (.npy), bit strings (.npy, .csv, .txt), counts "
+            "(.json, .csv), or a circuit that is too deep (.qpy, .qasm).",
             metavar="STATE",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def command(
         str | None,
         typer.Option(
             "--model",
-            help="Ground state of heisenberg, ising, xxz, or a file with a Hamiltonian.",
+            help="Ground state of heisenberg, ising, xxz, a file with a Hamiltonian, or a sum of Paulis.",
             metavar="NAME|FILE",
         ),
     ] = None,

@@ -46,7 +46,9 @@ def command(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="heisenberg, ising, xxz, or a file with a Hamiltonian.", metavar="NAME|FILE"
+            "--model",
+            help="heisenberg, ising, xxz, a file with a Hamiltonian, or a sum such as '0.5*XX - ZZ'.",
+            metavar="NAME|FILE",
         ),
     ] = "heisenberg",
     size: options.Size = None,

@@ -13,7 +13,7 @@ from itertools import count
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, qasm3, qpy
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from bondwise import qml, tn
 from bondwise.cli.main import main
@@ -366,3 +366,15 @@ def test_the_command_knows_every_layout():
     from bondwise.tn.preparation.layouts import Layout
 
     assert get_args(Layout) == LAYOUTS
+
+
+def test_a_sum_of_pauli_words_as_the_model(bondwise, tmp_path):
+    done = bondwise(
+        "decompose", "--model", "0.5*XXI - ZZZ", "--layers", 1, "--restarts", 1, "--json", "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    lowest = np.linalg.eigvalsh(SparsePauliOp(["XXI", "ZZZ"], [0.5, -1]).to_matrix())[0]
+    assert json.loads(done.stdout)["state"]["energy"] == pytest.approx(lowest)
+    done = bondwise("decompose", "--model", "0.5*XXI - ZZZ", "--size", 3)
+    assert done.returncode == 2
+    assert "--size and --periodic are for named models" in done.stderr
