@@ -375,6 +375,6 @@ def test_a_sum_of_pauli_words_as_the_model(bondwise, tmp_path):
     assert done.returncode == 0, done.stderr
     lowest = np.linalg.eigvalsh(SparsePauliOp(["XXI", "ZZZ"], [0.5, -1]).to_matrix())[0]
     assert json.loads(done.stdout)["state"]["energy"] == pytest.approx(lowest)
-    done = bondwise("decompose", "--model", "0.5*XXI - ZZZ", "--size", 3)
+    done = bondwise("decompose", "--model", "0.5*XXI - ZZZ", "--size", 3, "--overwrite")
     assert done.returncode == 2
     assert "--size and --periodic are for named models" in done.stderr
