@@ -107,9 +107,9 @@ class ExactOverlap:
         environments: NDArray[Any],
         improve: bool = False,
     ) -> None:
-        work = np.empty((5, 16), memory.dtype)
+        work = np.empty(32, memory.dtype)
         rows = gates.reshape(-1, 16), environments.reshape(-1, 16)
-        run_program(program, memory, *rows, work, improve, memory.dtype == np.float64)
+        run_program(program, memory, *rows, work, improve, True if memory.dtype == np.float64 else None)
 
     def _cast(self, gates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         if gates.shape != (len(self.pairs), 4, 4):

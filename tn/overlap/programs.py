@@ -1,9 +1,10 @@
 """The compiled function that runs a program of `bondwise.tn.overlap.contraction_order`.
 
-The first contraction waits for its compilation, so it is written for a short one: few functions of numpy, and
-a single body. The three parts below are merged into it, and the improvement of gates is written into it.
-Functions that are compiled apart from it and again within it would round differently in the two places, and
-results would depend on the state of numba's cache.
+The first contraction waits for its compilation, so it is written for a short one: few functions and loops,
+and few slices and matrices, which take several times longer to compile than numbers of one flat array. Those
+that are left make loops faster. Functions that are compiled apart from it and again within it would round
+differently in the two places, and results would depend on the state of numba's cache; the two below are
+compiled within it only.
 """
 
 from __future__ import annotations
@@ -19,59 +20,27 @@ from bondwise.tn.overlap.contraction_order import COPY, GATE, PRODUCT
 
 announce_compilation()
 
-
-@njit(inline="always")
-def _apply(x: Any, y: Any, gate: Any, first: int, second: int) -> None:
-    """Set y = gate x on the two bits with the given strides."""
-    high, low = (first, second) if first > second else (second, first)
-    for a in range(0, x.size, 2 * high):
-        for b in range(a, a + high, 2 * low):
-            x0, x1 = x[b : b + low], x[b + second : b + second + low]
-            x2, x3 = x[b + first : b + first + low], x[b + first + second : b + first + second + low]
-            y0, y1 = y[b : b + low], y[b + second : b + second + low]
-            y2, y3 = y[b + first : b + first + low], y[b + first + second : b + first + second + low]
-            for i in range(low):
-                p, q, r, s = x0[i], x1[i], x2[i], x3[i]
-                y0[i] = gate[0] * p + gate[1] * q + gate[2] * r + gate[3] * s
-                y1[i] = gate[4] * p + gate[5] * q + gate[6] * r + gate[7] * s
-                y2[i] = gate[8] * p + gate[9] * q + gate[10] * r + gate[11] * s
-                y3[i] = gate[12] * p + gate[13] * q + gate[14] * r + gate[15] * s
+_u = np.uint64  # numba prepares other integers for negative indices, which prevents vectorization
+_WITHIN: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nothing but `run_program` calls it
 
 
-@njit(inline="always")
-def _environment(x: Any, back: Any, out: Any, first: int, second: int) -> None:
-    """Set out[4 o + i] = sum of x[o] * back[i], with o and i the two bits with the given strides."""
-    high, low = (first, second) if first > second else (second, first)
-    for k in range(16):
-        out[k] = 0
-    for a in range(0, x.size, 2 * high):
-        for b in range(a, a + high, 2 * low):
-            y0, y1 = back[b : b + low], back[b + second : b + second + low]
-            y2, y3 = back[b + first : b + first + low], back[b + first + second : b + first + second + low]
-            for o in range(4):
-                row = b + (o >> 1) * first + (o & 1) * second
-                xo = x[row : row + low]
-                e0, e1, e2, e3 = out[4 * o], out[4 * o + 1], out[4 * o + 2], out[4 * o + 3]
-                for i in range(low):
-                    v = xo[i]
-                    e0 += v * y0[i]
-                    e1 += v * y1[i]
-                    e2 += v * y2[i]
-                    e3 += v * y3[i]
-                out[4 * o], out[4 * o + 1], out[4 * o + 2], out[4 * o + 3] = e0, e1, e2, e3
+@njit(**_WITHIN)
+def _matrix(memory: Any, start: int, rows: int, columns: int) -> Any:
+    return memory[start : start + rows * columns].reshape(rows, columns)
 
 
-@njit(inline="always")
-def _multiply(memory: Any, i: int, j: int, k: int, rows: int, inner: int, columns: int) -> None:
-    """Multiply the matrices that begin at i and j."""
-    left = memory[i : i + rows * inner].reshape(rows, inner)
-    right = memory[j : j + inner * columns].reshape(inner, columns)
-    np.dot(left, right, memory[k : k + rows * columns].reshape(rows, columns))
+@njit(fastmath=True, error_model="numpy", **_WITHIN)
+def _inner(x: Any, i: int, j: int) -> Any:
+    """The inner product of four numbers from i on with four from j on."""
+    total = x[0] * 0
+    for k in range(4):
+        total += x[i + k].conjugate() * x[j + k]
+    return total
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def run_program(
-    program: Any, memory: Any, gates: Any, environments: Any, work: Any, improve: bool, real: bool
+    program: Any, memory: Any, gates: Any, environments: Any, work: Any, improve: bool, real: Any
 ) -> None:
     """Run a program.
 
@@ -81,16 +50,17 @@ def run_program(
         gates: Gates of shape (M, 16). If `improve`, each is replaced after the computation of its environment
             E by the unitary G that maximizes |sum(G * E)|.
         environments: Environments of shape (M, 16), to be filled.
-        work: Room of shape (5, 16).
+        work: Room for 32 numbers.
         improve: Whether to improve the gates.
-        real: Whether gates keep determinant +1, for which two CX suffice.
+        real: True for gates that keep determinant +1, for which two CX suffice; None for complex ones, whose
+            function is compiled without determinants.
     """
-    turned = work[4]
     for row in range(len(program)):
         kind, x, y, size = program[row, 0], program[row, 1], program[row, 2], program[row, 3]
         k, first, second = program[row, 4], program[row, 5], program[row, 6]
         if kind == PRODUCT:
-            _multiply(memory, x, y, size, k, first, second)
+            left, right = _matrix(memory, x, k, first), _matrix(memory, y, first, second)
+            np.dot(left, right, _matrix(memory, size, k, second))
             continue
         if kind == COPY:
             inner, step_x, step_y = program[row, 6], program[row, 7], program[row, 8]
@@ -100,94 +70,99 @@ def run_program(
                     for c in range(program[row, 9]):
                         memory[j + c] = memory[i + c]
             continue
-        gate, environment = gates[k], environments[k]
-        if kind == GATE:
-            for a in range(4):
-                for b in range(4):
-                    turned[4 * a + b] = gate[4 * b + a] if program[row, 7] else gate[4 * a + b]
-            _apply(memory[x : x + size], memory[y : y + size], turned, first, second)
+        gate, e = gates[k], environments[k]
+        high, low = (first, second) if first > second else (second, first)
+        block, up, down = _matrix(memory, x, size // low, low), first // low, second // low
+        one, two, three = _u(second), _u(first), _u(first + second)  # the other values of both bits
+        turn, step = (1, 4) if program[row, 7] else (4, 1)
+        if kind != GATE:
+            for c in range(16):
+                e[c] = 0
+        for a in range(0, size, 2 * high):
+            for b in range(a, a + high, 2 * low):
+                for o in range(4):
+                    place = b + (o >> 1) * first + (o & 1) * second
+                    if kind == GATE:  # y = gate x
+                        d, n = turn * o, b // low
+                        p, q, r, s = gate[d], gate[d + step], gate[d + 2 * step], gate[d + 3 * step]
+                        out = memory[y + place : y + place + low]
+                        for i in range(low):
+                            last = r * block[n + up, i] + s * block[n + up + down, i]
+                            out[i] = p * block[n, i] + q * block[n + down, i] + last
+                    else:  # e[4 o + i] = sum of x[o] y[i]
+                        d, at, start = 4 * o, _u(x + place), _u(y + b)
+                        p, q, r, s = e[d], e[d + 1], e[d + 2], e[d + 3]
+                        for i in range(_u(low)):
+                            u, j = memory[at + i], start + i
+                            p += u * memory[j]
+                            q += u * memory[j + one]
+                            r += u * memory[j + two]
+                            s += u * memory[j + three]
+                        e[d], e[d + 1], e[d + 2], e[d + 3] = p, q, r, s
+        if kind == GATE or not improve:
             continue
-        _environment(memory[x : x + size], memory[y : y + size], environment, first, second)
         weight = 0.0
-        for c in range(16):
-            weight += (environment[c] * environment[c].conjugate()).real
-        if not improve or weight == 0:  # without weight, the gate acts on nothing
+        for p in range(0, 16, 4):
+            weight += _inner(e, p, p).real
+        if weight == 0:  # the gate acts on nothing
             continue
-        # Rotations of pairs of columns (one-sided Jacobi) turn E into E V = U S with orthogonal columns; the
-        # gate is the complex conjugate of U V†. A row of `work` holds a column of U S and one of V. Without
-        # weight in some columns, the gate stays as near as possible to what it was.
+        # Rotations of pairs of columns (one-sided Jacobi) turn E into E V = U S with orthogonal columns, the
+        # largest first; the gate is the complex conjugate of U V†. Eight numbers of `work` hold a column of U
+        # S and one of V. Without weight in some columns, the gate stays as near as possible to what it was.
         weight = 1e-13 * sqrt(weight)
         for a in range(4):
             for b in range(4):
-                work[b, a] = environment[4 * a + b] + weight * gate[4 * a + b].conjugate()
-                work[b, 4 + a] = a == b
+                work[8 * b + a] = e[4 * a + b] + weight * gate[4 * a + b].conjugate()
+                work[8 * b + 4 + a] = a == b
+                gate[4 * a + b] = 0
         for _ in range(20):
             largest = 0.0
-            for p in range(3):
-                for q in range(p + 1, 4):
-                    one, two, both = 0.0, 0.0, work[0, 0] * 0
-                    for c in range(4):
-                        u, v = work[p, c], work[q, c]
-                        one += (u * u.conjugate()).real
-                        two += (v * v.conjugate()).real
-                        both += u.conjugate() * v
+            for p in range(0, 24, 8):
+                for q in range(p + 8, 32, 8):
+                    before, after = _inner(work, p, p).real, _inner(work, q, q).real
+                    both = _inner(work, p, q)
                     overlap = sqrt((both * both.conjugate()).real)
-                    angle = overlap / sqrt(one * two)
-                    if angle < 1e-15:
-                        continue
+                    angle = overlap / sqrt(before * after)
                     if angle > largest:
                         largest = angle
-                    ratio = (two - one) / (2 * overlap)
-                    tangent = 1 / (abs(ratio) + sqrt(1 + ratio * ratio))
-                    if ratio < 0:
-                        tangent = -tangent
-                    cosine = 1 / sqrt(1 + tangent * tangent)
-                    sine = both * (cosine * tangent / overlap)
+                    if angle > 1e-15:
+                        ratio = (after - before) / (2 * overlap)
+                        root = sqrt(1 + ratio * ratio)
+                        tangent = -ratio - root if ratio > 0 else 1 / (ratio - root)
+                        cosine = 1 / sqrt(1 + tangent * tangent)
+                        sine = both * (cosine * tangent / overlap)
+                    elif after > before:
+                        cosine, sine = 0.0, both * 0 - 1
+                    else:
+                        continue
                     for c in range(8):
-                        u, v = work[p, c], work[q, c]
-                        work[p, c] = cosine * u - sine.conjugate() * v
-                        work[q, c] = sine * u + cosine * v
+                        u, v = work[p + c], work[q + c]
+                        work[p + c] = cosine * u - sine.conjugate() * v
+                        work[q + c] = sine * u + cosine * v
             if largest < 1e-14:
                 break
         # columns of little weight are orthogonal to the others only up to the rounding of these, so that they
         # are made orthogonal from the largest to the smallest, twice
-        determinant = 1.0
-        for p in range(4):
-            for q in range(p + 1, 4):
-                one, two = 0.0, 0.0
+        for p in range(0, 32, 8):
+            for q in range(0, 2 * p, 8):
+                both = _inner(work, q % p, p)
                 for c in range(4):
-                    one += (work[p, c] * work[p, c].conjugate()).real
-                    two += (work[q, c] * work[q, c].conjugate()).real
-                if two > one:
-                    determinant = -determinant
-                    for c in range(8):
-                        work[p, c], work[q, c] = work[q, c], work[p, c]
-            for q in range(2 * p):
-                both = work[0, 0] * 0
-                for c in range(4):
-                    both += work[q % p, c].conjugate() * work[p, c]
-                for c in range(4):
-                    work[p, c] -= both * work[q % p, c]
-            one = 0.0
+                    work[p + c] -= both * work[q % p + c]
+            length = sqrt(_inner(work, p, p).real)
             for c in range(4):
-                one += (work[p, c] * work[p, c].conjugate()).real
-            for c in range(4):
-                work[p, c] *= 1 / sqrt(one)
-        if real:
-            total = 0.0
-            for a in range(3):
-                for b in range(a + 1, 4):
-                    c = 0 if a > 0 else (1 if b > 1 else 2)
-                    d = 6 - a - b - c
-                    top = work[0, a] * work[1, b] - work[0, b] * work[1, a]
-                    bottom = work[2, c] * work[3, d] - work[2, d] * work[3, c]
-                    total += (top * bottom).real * (1 if (a + b) % 2 else -1)
-            if determinant * total < 0:
-                for c in range(4):
-                    work[3, c] *= -1
-        for a in range(4):
-            for b in range(4):
-                both = work[0, 0] * 0
-                for c in range(4):
-                    both += work[c, a].conjugate() * work[c, 4 + b]
-                gate[4 * a + b] = both
+                work[p + c] *= 1 / length
+            if real is not None and p == 24:
+                determinant = 0.0  # of U; that of V is 1
+                for a in range(3):
+                    for b in range(a + 1, 4):
+                        c = 0 if a > 0 else (1 if b > 1 else 2)
+                        d = 6 - a - b - c
+                        top = work[a] * work[8 + b] - work[b] * work[8 + a]
+                        bottom = work[16 + c] * work[24 + d] - work[16 + d] * work[24 + c]
+                        determinant += (top * bottom).real * (1 if (a + b) % 2 else -1)
+                if determinant < 0:
+                    for c in range(24, 28):
+                        work[c] *= -1
+            for a in range(4):
+                for b in range(4):
+                    gate[4 * a + b] += work[p + a].conjugate() * work[p + 4 + b]

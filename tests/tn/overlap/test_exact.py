@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from bondwise.runs import UsageError
 from bondwise.tn import ExactOverlap
+from bondwise.tn.overlap.contraction_order import ENVIRONMENT
+from bondwise.tn.overlap.programs import run_program
 from bondwise.tn.states.chains import to_dense
 
 
@@ -67,6 +69,29 @@ def test_sweeps_never_lower_the_overlap(real, seed):
     )
     if real:
         np.testing.assert_allclose(np.linalg.det(gates), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+@pytest.mark.parametrize("real", [True, False])
+def test_an_improved_gate_is_the_best_unitary_for_its_environment(real, rank):
+    """The polar factor from numpy's SVD, with the smallest weight turned where the determinant is kept."""
+    rng = np.random.default_rng(rank)
+    for _ in range(20):
+        x, y = rng.normal(size=(2, 4, rank)) + (0 if real else 1j * rng.normal(size=(2, 4, rank)))
+        y[:, -1] *= 10.0 ** rng.integers(-9, 1)
+        gates = random_gates(1, rng, real=real).reshape(1, 16)
+        environments, memory = np.zeros_like(gates), np.concatenate([x.ravel(), y.ravel()])
+        program = np.array([[ENVIRONMENT, 0, 4 * rank, 4 * rank, 0, 2 * rank, rank, 0, 0, 0]])
+        run_program(program, memory, gates, environments, np.empty(32, x.dtype), True, real or None)
+
+        u, weights, v = np.linalg.svd(x @ y.T)
+        if real:
+            weights[3] *= np.linalg.det(u @ v)
+            assert np.linalg.det(gates.reshape(4, 4)) == pytest.approx(1)
+        assert environments.reshape(4, 4) == pytest.approx(x @ y.T)
+        assert abs((gates * environments).sum()) == pytest.approx(weights.sum(), rel=1e-12)
+        gate = gates.reshape(4, 4)
+        assert gate @ gate.conj().T == pytest.approx(np.eye(4), abs=1e-14)
 
 
 def test_cost_is_linear_in_the_number_of_sites():
