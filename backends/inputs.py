@@ -104,7 +104,10 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
         )
     if not np.isfinite(angles).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(angles))[0])
-        raise UsageError(f"{what}{list(where)} is {angles[where]}; angles must be finite numbers.")
+        raise UsageError(
+            f"{what}{list(where)} is {angles[where]}, the angle of {names[where[-1]]!r}; "
+            "angles must be finite numbers."
+        )
     return angles
 
 

@@ -118,7 +118,8 @@ def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
     """Read the angles of a circuit from a flag.
 
     Args:
-        text: A file, see `bondwise.circuits.read_parameters`, or names with angles: `theta=0.3,x[0]=1`.
+        text: A file, see `bondwise.circuits.read_parameters`, or names with angles, `theta=0.3,x[0]=pi/4`, or
+            JSON.
         circuit: Circuit with P parameters.
 
     Returns:
@@ -127,34 +128,11 @@ def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
     Raises:
         UsageError: If the text is neither, or its names or numbers do not fit the circuit.
     """
-    from bondwise.circuits.files.named_angles import named_angles
-    from bondwise.runs import real_array
+    from bondwise.circuits.files.angle_text import angles_in
 
-    if is_file(text):
-        return circuits.read_parameters(text, circuit)
-    if "=" not in text:
-        raise UsageError(
-            f"--parameters: there is no file {text[:60]}; give one, JSON or .npy, or write "
-            "theta=0.3,x[0]=1.2."
-        )
-    angles: dict[str, float] = {}
-    for part in re.split(r",(?=[^,=]*=)", text):
-        name, _, number = (piece.strip() for piece in part.partition("="))
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not name or not math.isfinite(value):
-            raise UsageError(
-                f"--parameters: {part[:60]!r} is not an angle by name; write theta=0.3,x[0]=1.2."
-            )
-        if name in angles:
-            raise UsageError(f"--parameters gives {name!r} twice; leave one out.")
-        angles[name] = value
-    try:
-        return real_array("--parameters", named_angles(angles, circuit.parameters, "angles"))
-    except UsageError as error:
-        raise UsageError(f"--parameters: {error}") from error
+    return (
+        circuits.read_parameters(text, circuit) if is_file(text) else angles_in(text, circuit, "--parameters")
+    )
 
 
 def read_observable(text: str, num_qubits: int, *, said: list[str] | None = None) -> SparsePauliOp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -53,7 +54,7 @@ def unknown_name(what: str, given: object, known: Iterable[str], *, meant: str |
         >>> print(unknown_name("optimizer", "adma", ["adam", "spsa"]))
         unknown optimizer 'adma'. Did you mean 'adam'? Known: adam, spsa.
     """
-    names = sorted(known)
+    names = sorted(known, key=_natural)
     lower, text = {name.lower(): name for name in names}, str(given).lower()
     kind = text[: text.find(":") + 1]
     if kind and all(name.startswith(kind) for name in lower):  # all are "fake:…", which says nothing
@@ -65,3 +66,9 @@ def unknown_name(what: str, given: object, known: Iterable[str], *, meant: str |
     hint = f" Did you mean {meant!r}?" if meant else ""
     shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
     return UsageError(f"unknown {what} {given!r}.{hint} Known: {shown}.")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """The key of an order in which x[2] comes before x[10]."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)]

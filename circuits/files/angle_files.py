@@ -46,11 +46,18 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"a path is expected, not {kind_of(path)}; give a file of angles, JSON or .npy.")
     path = Path(path)
-    circuit, order = with_order(circuit)
-    names = order.names
     content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
+    return angles_from(content, circuit, path)
+
+
+def angles_from(content: Any, circuit: QuantumCircuit, path: object) -> NDArray[np.float64]:
+    """The angles in the content of a file; arguments, result and errors are those of `read_parameters`."""
+    circuit, order = with_order(circuit)
+    named, names = isinstance(content, dict), order.names
     try:
-        values = _numbers(named_angles(content, order.parameters) if isinstance(content, dict) else content)
+        if named:
+            content = named_angles(content, order.parameters, "angles")
+        values = _numbers(content)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:
@@ -63,12 +70,15 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
             f"{path} holds numbers of shape {values.shape}; the circuit has "
             f"{counted(len(names), 'parameter')}."
         )
+    columns = names if named else [one.name for one in declared_parameters(circuit)]
     if not np.isfinite(values).all():
-        raise UsageError(f"{path} holds NaN or infinity; give finite angles in radians.")
-    if isinstance(content, dict):
+        column = int(np.argwhere(~np.isfinite(values))[0, -1])
+        raise UsageError(
+            f"{path} holds NaN or infinity for {columns[column]!r}; give finite angles in radians."
+        )
+    if named:
         return values
-    declared = [parameter.name for parameter in declared_parameters(circuit)]
-    return values[..., [declared.index(name) for name in names]]
+    return values[..., [columns.index(name) for name in names]]
 
 
 def _numbers(content: Any) -> NDArray[np.float64]:

@@ -41,6 +41,13 @@ def version_of(text: str, name: object) -> int:
     return int(first[1])
 
 
+def says_version(text: str) -> bool:
+    """Whether a program says its version, at the beginning or by the library that it includes."""
+    return _VERSION.match(text) is not None or any(
+        token[1] and token[1][1:-1] in LIBRARIES.values() for token in _TOKEN.finditer(text)
+    )
+
+
 class Expansion:
     """A program with the files that it includes in place of its `include` statements.
 

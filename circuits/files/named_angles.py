@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit, qasm3
 from qiskit.circuit import Parameter, ParameterVector
 
 from bondwise.runs import UsageError, kind_of, one_line, unknown_name
@@ -101,7 +103,26 @@ def _columns(
 def _known(key: str, names: Mapping[str, None]) -> str | None:
     """The name that a key stands for: itself, or what an exporter made of it."""
     rewritten = "_" + re.sub(r"\W", "_", key)
-    return next((name for name in (key, rewritten) if name in names), None)
+    if known := next((name for name in (key, rewritten) if name in names), None):
+        return known
+    exported = _exported(key)
+    if exported in names:
+        return exported
+    if not exported.endswith("_0"):
+        return None
+    # a name that is taken gets a number, which depends on the others
+    numbered = re.compile(re.escape(exported.removesuffix("_0")) + r"_\d+")
+    found = [name for name in names if numbered.fullmatch(name)]
+    return found[0] if len(found) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _exported(name: str) -> str:
+    """The name that Qiskit gives to a parameter in OpenQASM 3: `x_0` for `x`, which is a gate there."""
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter(name), 0)
+    declared = re.search(r"^input float\[64\] (.+);$", qasm3.dumps(circuit), re.MULTILINE)
+    return declared[1] if declared else name
 
 
 def _members(key: str, names: Mapping[str, None]) -> dict[int, str]:

@@ -16,15 +16,22 @@ from qiskit_qasm3_import import ConversionError
 from qiskit_qasm3_import.converter import ConvertVisitor
 
 from bondwise.circuits.files.formats import ORDER
-from bondwise.circuits.files.includes import LIBRARIES, Expansion
+from bondwise.circuits.files.includes import LIBRARIES, Expansion, says_version
 from bondwise.runs import UsageError, one_line
 
 _POSITION = re.compile(r"(?:<input>:)?(\d+),(\d+): |L(\d+):C(\d+): ")
 _UNKNOWN = re.compile(r"'(\w+)' (?:is not defined|before definition)")
 _UNDECLARED = re.compile(r"Undefined symbol '(\w+)'|'(\w+)' is not a parameter")
+_TAKEN = re.compile(r"Symbol '(\w+)' already inserted")
 _REMEDIES = {
     r"__init__\(\) |label expects|\d+ parameter": "give each gate its angles, as in rx(0.5) q[0];",
     r"qubit\(\d|quantum argument": "give each gate its qubits, as in cx q[0], q[1];",
+    "FunctionCall|binary operation": "write the number, or declare an input and compute its angle in Python",
+    "type 'float'|ConstantDeclaration": "write the number in the gate, as in rx(0.3) q[0];",
+    "inputs are supported": "declare one for each number, as in input float theta;",
+    "index must be|ForInLoop|loop": "write the passes of the loop out, as in h q[0]; h q[1];",
+    "Subroutine": "define a gate, as in gate bell a, b { h a; cx a, b; }",
+    "'output' keyword": "declare bit[2] c; and write c = measure q;",
     "angle-like": "give a number such as 0.5, or declare input float theta; for a free angle",
     "duplicate": "name different qubits, as in cx q[0], q[1];",
     "out.of.range": "number qubits from 0, as in h q[0];",
@@ -119,6 +126,9 @@ def _reason(error: BaseException, program: Expansion, version: int) -> str:
         line, column = filter(None, match.groups())
         place = f"{program.place(int(line))}, column {column}: "
         message = message[match.end() :]
+    if not says_version(program.text):
+        first, second = (f'OPENQASM {one}.0; include "{LIBRARIES[one]}";' for one in (3, 2))
+        return f"{place}{message.rstrip('.')}; there is no version line: begin with {first} or with {second}"
     return place + _with_remedy(message.rstrip("."), version)
 
 
@@ -133,6 +143,9 @@ def _with_remedy(message: str, version: int) -> str:
             f"{name!r} is not defined; define it above: a gate as in gate {name} a {{ x a; }}, "
             f"qubits as in {f'qreg {name}[2]' if two else f'qubit[2] {name}'};."
         )
+    if match := _TAKEN.search(message):
+        if match[1] in _library(version):
+            return f"{match[1]!r} is the name of a gate in {LIBRARIES[version]}; give another, as in theta."
     if match := _UNDECLARED.search(message):
         name = match[1] or match[2]
         if two:

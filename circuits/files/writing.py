@@ -14,6 +14,7 @@ from bondwise.circuits.sources import as_circuit
 from bondwise.runs import UsageError, one_line, qpy_bytes, write_atomically
 
 # gates of the paper on OpenQASM 2, which every reader knows; those that Qiskit adds need its own reader
+_UNREADABLE = re.compile(r"(?<=[(+\-*/, ])(?:a?(?:sin|cos|tan)|exp|log|abs|sign|conj)\(|\*\*")
 _QELIB1 = "id x y z h s sdg t tdg rx ry rz u1 u2 u3 cx cy cz ccx crz cu1 cu3".split()
 
 
@@ -60,6 +61,8 @@ def circuit_content(
         if version == 3:
             # Qiskit writes gphase as a gate of its own, with a definition that no reader takes
             text = qasm3.dumps(circuit).replace("gate global_phase(p0) {\n}\n", "")
+            if match := _UNREADABLE.search(text):
+                raise ValueError(f"no reader takes {match[0].rstrip('(')} of a parameter in OpenQASM 3")
             return re.sub(r"\bglobal_phase\((.*)\) ;", r"gphase(\1);", text)
         known = transpile(true_names(circuit), basis_gates=_QELIB1, optimization_level=0)
         return qasm2.dumps(known)

@@ -40,7 +40,7 @@ def command(
         str | None,
         typer.Option(
             "--parameters",
-            help="Angles in radians: theta=0.3,x[0]=1.2, or a file, JSON or .npy.",
+            help="Angles in radians: theta=0.3,x[0]=pi/4, JSON, or a file, JSON or .npy.",
             metavar="FILE|ANGLES",
         ),
     ] = None,

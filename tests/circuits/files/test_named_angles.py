@@ -205,7 +205,13 @@ def test_vectors_in_files_and_flags(tmp_path):
     [
         ("theta", "--parameters: there is no file theta; give one, JSON or .npy, or write theta=0.3"),
         ("theta=0.1", r"--parameters: the angles lack 'x\[0\]' and 10 more"),
-        ("theta=pi", "--parameters: 'theta=pi' is not an angle by name; write theta=0.3"),
+        ("theta=pie", "--parameters: 'theta=pie' is not an angle by name; write theta=0.3"),
+        ("theta=pi**9", "is not an angle by name"),
+        ("theta=__import__('os').getpid()", "is not an angle by name"),
+        ("theta=1/0", "is not an angle by name"),
+        ('{"theta": 0.1}', r"--parameters: the angles lack 'x\[0\]' and 10 more"),
+        ('{"theta": 0.1', "--parameters cannot be read: it is not valid JSON"),
+        ("[0.1, 0.2]", r"--parameters holds numbers of shape \(2,\); the circuit has 12 parameters"),
         ("theta=nan", "is not an angle by name"),
         ("theta=0.1,theta=0.2", "--parameters gives 'theta' twice"),
         ("thata=0.1", "Did you mean 'theta'"),
@@ -215,3 +221,37 @@ def test_vectors_in_files_and_flags(tmp_path):
 def test_wrong_flags_are_refused(text, message):
     with pytest.raises(UsageError, match=message):
         read_angles(text, circuit())
+
+
+@pytest.mark.parametrize(
+    ("text", "angle"),
+    [
+        ("theta=pi/4", np.pi / 4),
+        ("theta = -3*pi/2 + 0.5", 0.5 - 1.5 * np.pi),
+        ("theta=(1 + pi)/2", (1 + np.pi) / 2),
+        ("theta=2.5e-3", 0.0025),
+        ("theta=π", np.pi),
+        ('{"theta": 0.3}', 0.3),
+        ("[0.3]", 0.3),
+    ],
+)
+def test_angles_in_a_flag(text, angle):
+    made = QuantumCircuit(1)
+    made.rx(THETA, 0)
+    assert read_angles(text, made).tolist() == pytest.approx([angle], abs=1e-15)
+
+
+def test_an_angle_that_is_not_finite_is_named(tmp_path):
+    made = QuantumCircuit(1)
+    made.u(Parameter("alpha"), Parameter("beta"), 0.1, 0)
+    for call in (estimate, expectation):
+        with pytest.raises(UsageError, match=r"parameters\[1\] is nan, the angle of 'beta'; angles must be"):
+            call(made, "Z", [0.1, np.nan])
+    np.save(tmp_path / "a.npy", [0.1, np.inf])
+    with pytest.raises(UsageError, match="holds NaN or infinity for 'beta'; give finite angles"):
+        read_parameters(tmp_path / "a.npy", made)
+
+
+def test_known_names_are_listed_as_people_count():
+    with pytest.raises(UsageError, match=r"Known: theta, x\[0\], x\[1\], x\[2\], .*x\[9\], x\[10\]"):
+        estimate(circuit(), OBSERVABLE, {**GOOD, "thata": 0.1})

@@ -176,3 +176,36 @@ def test_inputs_of_two_files_are_two_parameters(tmp_path):
     assert [parameter.name for parameter in both.parameters] == ["a", "b", "c"]
     state = Statevector(both.assign_parameters([0.1, 0.2, 0.3]))
     assert state.probabilities([0])[1] == pytest.approx(np.sin(0.3) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("for uint i in [0:1] { h q[i]; }\n", r"write the passes of the loop out, as in h q\[0\]; h q\[1\];"),
+        ("input float w;\nrx(sin(w)) q[0];\n", "write the number, or declare an input and compute its angle"),
+        ("input float w;\nrx(w**2) q[0];\n", "write the number, or declare an input and compute its angle"),
+        ("float t = 0.3;\nrx(t) q[0];\n", r"write the number in the gate, as in rx\(0\.3\) q\[0\];"),
+        ("const float t = 0.3;\n", r"write the number in the gate, as in rx\(0\.3\) q\[0\];"),
+        (
+            "input float x;\nrx(x) q[0];\n",
+            r"'x' is the name of a gate in stdgates\.inc; give another, as",
+        ),
+        ("input array[float[64], 3] t;\n", "declare one for each number, as in input float theta;"),
+        ("def f(qubit a) { h a; }\n", "define a gate, as in gate bell a, b"),
+        ("output bit c;\n", "declare bit.2. c; and write c = measure q;"),
+    ],
+)
+def test_what_is_beyond_the_reader_says_what_to_write(tmp_path, body, message):
+    (tmp_path / "a.qasm").write_text(THREE + body)
+    start = r"a\.qasm cannot be read as a circuit: line \d, .*"
+    with pytest.raises(UsageError, match=start + message) as refusal:
+        read_circuit(tmp_path / "a.qasm")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["qubit[2] q;\nh q[0];\n", "qreg q[2];\nh q[0];\n", "hello\n", "h q[0];\n"])
+def test_a_file_without_a_version_says_what_to_add(tmp_path, text):
+    (tmp_path / "a.qasm").write_text(text)
+    message = 'there is no version line: begin with OPENQASM 3.0; include "stdgates.inc"; or with OPENQA'
+    with pytest.raises(UsageError, match=message):
+        read_circuit(tmp_path / "a.qasm")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import quimb.tensor as qtn
-from qiskit import QuantumCircuit, qasm2, qpy
+from qiskit import QuantumCircuit, qasm2, qasm3, qpy
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import GlobalPhaseGate, UnitaryGate, get_standard_gate_name_mapping
 from qiskit.circuit.random import random_circuit
@@ -12,6 +12,7 @@ from qiskit.quantum_info import Operator, random_unitary
 from bondwise.circuits import declared_parameters, read_circuit, read_parameters, write_circuit
 from bondwise.runs import RunError, UsageError, json_text
 
+A, B = Parameter("a"), Parameter("b")
 SUFFIXES = [".qpy", ".qasm", ".qasm2"]
 GATES = {
     name: gate
@@ -164,3 +165,53 @@ def test_one_of_several_circuits(tmp_path):
     path = write_circuit(circuits[0], tmp_path / "a.qasm")
     with pytest.raises(UsageError, match="index is for QPY"):
         read_circuit(path, index=0)
+
+
+NAMES = ["float", "é", "x", "pi", "a b", "U", "theta"]
+
+
+def test_names_that_openqasm_3_cannot_hold_are_found_again(tmp_path):
+    circuit = QuantumCircuit(1)
+    for name in NAMES:
+        circuit.rx(Parameter(name), 0)
+        circuit.rz(0.3, 0)
+    angles = dict(zip(NAMES, np.linspace(0.1, 1.3, len(NAMES)).tolist(), strict=True))
+    (tmp_path / "angles.json").write_text(json_text(angles))
+    (tmp_path / "more.json").write_text(json_text({**angles, "y": 0.1}))
+    back = read_circuit(write_circuit(circuit, tmp_path / "a.qasm"))
+    bound = back.assign_parameters(read_parameters(tmp_path / "angles.json", back))
+    assert Operator(bound).equiv(circuit.assign_parameters(angles))
+    with pytest.raises(UsageError, match="unknown parameter 'y'"):
+        read_parameters(tmp_path / "more.json", back)
+
+
+@pytest.mark.parametrize(
+    ("expression", "name"),
+    [
+        (A.sin(), "sin"),
+        (abs(A), "abs"),
+        (A**2, r"\*\*"),
+        (2 * (A + B).exp(), "exp"),
+        (1 - A.arctan(), "atan"),
+        (A.conjugate() / 2, "conj"),
+    ],
+)
+def test_expressions_that_no_reader_takes_are_refused_in_openqasm_3(tmp_path, expression, name):
+    circuit = QuantumCircuit(1)
+    circuit.rx(expression, 0)
+    with pytest.raises(qasm3.QASM3ImporterError):
+        qasm3.loads(qasm3.dumps(circuit))
+    message = rf"a\.qasm cannot hold the circuit \(.*{name}.*; write \.qpy\.$"
+    with pytest.raises(UsageError, match=message) as refusal:
+        write_circuit(circuit, tmp_path / "a.qasm")
+    assert "\n" not in str(refusal.value)
+    assert read_circuit(write_circuit(circuit, tmp_path / "a.qpy")).parameters == circuit.parameters
+
+
+@pytest.mark.parametrize("expression", [A / B, -A, 2 * A - B, A * B, (A + 1) / 2])
+def test_other_expressions_come_back(tmp_path, expression):
+    circuit = QuantumCircuit(1)
+    circuit.rx(expression, 0)
+    back = read_circuit(write_circuit(circuit, tmp_path / "a.qasm"))
+    angles = [0.3, 0.7][: circuit.num_parameters]
+    assert Operator(back.assign_parameters(angles)).equiv(circuit.assign_parameters(angles))
