@@ -6,6 +6,12 @@
 that imports all others.
 """
 
-import lazy_loader
+import sys
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+try:
+    import lazy_loader
+
+    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+except KeyboardInterrupt:  # `main` hears the later ones
+    sys.stderr.write("bondwise: stopped.\n")
+    raise SystemExit(130) from None

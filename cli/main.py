@@ -7,22 +7,27 @@ everything else is imported.
 
 from __future__ import annotations
 
-import _thread
-import errno
-import io
-import logging
-import os
 import sys
-import time
-import warnings
-from collections.abc import Sequence
-from typing import TextIO
 
-# One thread unless the user sets a number, before any library starts threads: small circuits are slower with
-# more, and the last bits of a sum, and with them the path of an optimizer, depend on the number.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+try:
+    import _thread
+    import errno
+    import io
+    import logging
+    import os
+    import time
+    import warnings
+    from collections.abc import Sequence
+    from typing import TextIO
 
-from bondwise.runs import RunError, Stopped, UsageError, printable  # noqa: E402
+    # One thread unless the user sets a number, before any library starts threads: small circuits are slower
+    # with more, and the last bits of a sum, and with them the path of an optimizer, depend on the number.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    from bondwise.runs import RunError, Stopped, UsageError, printable
+except KeyboardInterrupt:
+    sys.stderr.write("bondwise: stopped.\n")
+    raise SystemExit(130) from None
 
 _STOPPED = 130  # also typer's code for Ctrl-C
 _UNREAD = 141

@@ -20,16 +20,22 @@ Example:
     Estimate: -7.2... ± 0.0..., 2,000 shots, seed 0
 """
 
-from typing import Any
-
-import lazy_loader
-
-_lookup, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_ROOMS = ("backends", "circuits", "mitigation", "qml", "runs", "tn")
+__all__ = list(_ROOMS)
 
 
-def __getattr__(name: str) -> Any:
+# without lazy_loader, which takes milliseconds: here the command does not hear Ctrl-C yet
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("bondwise")
-    return _lookup(name)
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

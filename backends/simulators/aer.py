@@ -20,6 +20,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from bondwise.backends.backend import Backend
+from bondwise.backends.primitives import Sampler
 from bondwise.backends.sampled import BASIS_CHANGES, SampledEstimator, ideal_rotations
 from bondwise.backends.simulators.aer_primitives import (
     SimulatorEstimator,
@@ -83,8 +84,8 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             exact=True,
             differentiable=name == "statevector",
         )
-    suited = method in (None, "density_matrix")  # above 12 qubits, trajectories
-    sampler = TrajectorySampler(noise) if suited else SimulatorSampler(simulator(method, noise))
+    suited = method is None or method == "density_matrix"  # above 12 qubits, trajectories
+    sampler: Sampler = TrajectorySampler(noise) if suited else SimulatorSampler(simulator(str(method), noise))
     sampled = SampledEstimator(sampler, ideal_rotations)
     readout = _confusion(noise)
     if not suited or readout is None:

@@ -62,6 +62,27 @@ def test_interrupted_while_it_imports(circuit, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("number", [0, 1, 5, 9])
+def test_interrupted_at_its_first_imports(number):
+    """Those of Python itself, before it comes to the file of the command, are out of reach."""
+    script = (
+        "import builtins, sys\n"
+        f"real, left = builtins.__import__, {number}\n"
+        "def interrupting(name, *rest, **more):\n"
+        "    global left\n"
+        "    ours = rest and str((rest[0] or {}).get('__name__')).startswith('bondwise')\n"
+        "    left -= bool(ours) and name.partition('.')[0] not in ('bondwise', 'sys', '__future__')\n"
+        "    if left < 0:\n"
+        "        builtins.__import__ = real\n"
+        "        raise KeyboardInterrupt\n"
+        "    return real(name, *rest, **more)\n"
+        "builtins.__import__ = interrupting\n"
+        "from bondwise.cli.main import main\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "bondwise: stopped.\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", np.arange(0.1, 6, 0.1).round(1))
 def test_interrupted_at_any_moment(circuit, tmp_path, seconds):
