@@ -7,6 +7,7 @@ qubits are copied, not refitted.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
@@ -24,7 +25,7 @@ from qiskit.transpiler import InstructionProperties, PassManager, Target, Transp
 from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDelay, TimeUnitConversion
 from qiskit.utils import apply_prefix
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import thermal_relaxation_error
+from qiskit_aer.noise import NoiseModel, thermal_relaxation_error
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 
 from bondwise.backends.simulators.aer_runs import threads
@@ -68,7 +69,9 @@ class ReducedDevice(BackendV2):
         """Aer with the noise of these qubits: gate errors, relaxation in delays, readout errors."""
         with warnings.catch_warnings():  # some devices report T2 > 2 T1; Aer truncates and warns
             warnings.simplefilter("ignore")
-            return AerSimulator.from_backend(self, method=method, max_parallel_threads=threads())
+            made = AerSimulator.from_backend(self, method=method, max_parallel_threads=threads())
+        _share_errors(made.options.noise_model)
+        return made
 
     def relaxation(self, qubit: int, delay: Delay) -> np.ndarray:
         """The superoperator (4, 4) of a delay on a qubit."""
@@ -166,6 +169,24 @@ def check_native(circuit: QuantumCircuit, target: Target, name: str) -> None:
                 f"{operation.name} on qubits {where} is not a gate of {name}; "
                 "pass the circuit through backend.transpile first."
             )
+
+
+def _share_errors(model: NoiseModel) -> None:
+    """Have deep copies of a noise model share its errors, which nothing changes.
+
+    Aer adds the errors of delays to such a copy in each run; to copy the others takes longer than to sample.
+    """
+
+    def copied(_: object) -> NoiseModel:
+        twin = copy.copy(model)
+        del twin.__deepcopy__
+        parts = {
+            name: copy.copy(one) for name, one in vars(twin).items() if isinstance(one, dict | list | set)
+        }
+        vars(twin).update(parts)
+        return twin
+
+    model.__deepcopy__ = copied
 
 
 def _reduced_target(target: Target, qubits: tuple[int, ...]) -> Target:

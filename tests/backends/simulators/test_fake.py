@@ -1,5 +1,6 @@
 """The reduced device against Aer's model of the whole device, gate by gate the same circuit in both."""
 
+import copy
 import warnings
 from functools import reduce
 
@@ -11,12 +12,13 @@ from qiskit.circuit.library import XGate
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
+from qiskit_aer.noise import thermal_relaxation_error
 from qiskit_ibm_runtime.fake_provider import FakeFractionalBackend, FakeNairobiV2, FakeTorino
 
 from bondwise.backends import estimate, get_backend, sample
 from bondwise.backends.simulators.density import MAX_QUBITS
 from bondwise.backends.simulators.fake import EmulatedDevice, fake_devices
-from bondwise.backends.simulators.reduced_device import active_qubits
+from bondwise.backends.simulators.reduced_device import ReducedDevice, active_qubits
 from bondwise.runs import UsageError
 
 LETTERS = ["XYZ", "ZZX", "YYY", "ZIZ", "IXI"]
@@ -256,3 +258,15 @@ def test_every_snapshot_runs(name: str) -> None:
     found = estimate(ghz(size), SparsePauliOp("Z" * size), backend=place)
     assert abs(found.value) <= 1
     assert sum(sample(ghz(size), backend=place, shots=50, seed=1).counts["meas"].values()) == 50
+
+
+def test_copies_of_a_noise_model_share_its_errors_and_nothing_else():
+    """Aer makes such a copy in each run and adds to it."""
+    target = FakeNairobiV2().target
+    model = ReducedDevice("nairobi", target, (0, 1, 2)).simulator("density_matrix").options.noise_model
+    before, copied = model.to_dict(serializable=True), copy.deepcopy(model)
+    assert copied == model
+    assert copied._local_quantum_errors["sx"][(0,)] is model._local_quantum_errors["sx"][(0,)]
+    copied.add_all_qubit_quantum_error(thermal_relaxation_error(1, 1, 0.1), "a delay")
+    assert model.to_dict(serializable=True) == before
+    assert copy.deepcopy(copied) == copied != model
