@@ -171,7 +171,7 @@ def _as_tensor(
         check_tensor(parameters)
         if parameters.shape[-1:] == (order.count,) and bool(torch.isfinite(parameters.detach()).all()):
             return parameters
-    given = [] if parameters is None else parameters
+    given: Any = [] if parameters is None else parameters
     checked = torch.from_numpy(as_angles("parameters", given, order.names, "circuit"))
     if isinstance(parameters, torch.Tensor) and parameters.is_floating_point():
         return parameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,7 +247,7 @@ class _Argument:
         for symbols, numbers in _leaves(self.symbols, self.given):
             yield from zip(symbols.ravel().tolist(), np.ravel(numbers).tolist(), strict=True)
 
-    def filled(self, values: dict[Parameter, float]) -> Any:
+    def filled(self, values: Mapping[Parameter, float]) -> Any:
         """The argument with new values."""
         return _filled(self.symbols, self.given, values)
 
@@ -263,7 +263,7 @@ def _leaves(symbols: Any, given: Any) -> Iterator[tuple[_Symbols, Any]]:
             yield from _leaves(part, given[key])
 
 
-def _filled(symbols: Any, given: Any, values: dict[Parameter, float]) -> Any:
+def _filled(symbols: Any, given: Any, values: Mapping[Parameter, float]) -> Any:
     if isinstance(symbols, _Symbols):
         old = np.ravel(_plain(given)).tolist()
         new = [values.get(key, number) for key, number in zip(symbols.ravel().tolist(), old, strict=True)]

@@ -71,7 +71,7 @@ def _number(text: str) -> float:
 
 
 def _value(node: Any) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return float(node.value)
     if isinstance(node, ast.Name) and node.id in ("pi", "π"):
         return math.pi

@@ -31,7 +31,7 @@ def refused():
     hidden = QuantumCircuit(1)
     hidden.append(inner.to_instruction(), [0])
     return [
-        ((circuit,), {"inputs": ["x2"]}, "unknown input parameter 'x2'. Did you mean 'x1'"),
+        ((circuit,), {"inputs": ["x2"]}, "unknown input parameter 'x2'. Known: u0, w1, x1, z"),
         ((circuit,), {"inputs": [Parameter("v")]}, "unknown input parameter 'v'"),
         ((circuit,), {"inputs": [0]}, "unknown input parameter '0'"),
         ((circuit,), {"inputs": ["x1", "z", "x1"]}, "'x1' is named twice"),
