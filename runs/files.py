@@ -172,8 +172,13 @@ class FileSet:
         lock = None
         try:
             while lock is None:
-                self._scratch.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):  # another process has just removed the folder
+                try:
+                    self._scratch.mkdir(parents=True)
+                except FileExistsError:
+                    if os.path.lexists(self._scratch) and not self._scratch.is_dir():
+                        raise
+                    # otherwise another process has made it, and may just have removed it
+                with suppress(FileNotFoundError):  # the same
                     lock = try_lock(self._scratch / "lock", wait=True)
             self._settle()
             shutil.rmtree(self._scratch / "fresh", ignore_errors=True)
@@ -188,7 +193,11 @@ class FileSet:
         finally:
             if lock is not None:
                 if not any((self._scratch / "whole").glob("*")):  # else the next process completes the set
-                    shutil.rmtree(self._scratch, ignore_errors=True)
+                    for part in ("fresh", "whole"):
+                        shutil.rmtree(self._scratch / part, ignore_errors=True)
+                    with suppress(OSError):  # last, as from here on the folder may be another process's
+                        os.unlink(self._scratch / "lock")
+                        self._scratch.rmdir()
                 os.close(lock)
             for parent in missing:
                 with suppress(OSError):  # it contains the results

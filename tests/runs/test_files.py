@@ -62,6 +62,36 @@ def test_racing_sets_never_mix(tmp_path):
     assert len(set(files_in(tmp_path).values())) == 1
 
 
+def test_a_folder_that_another_process_removes_is_made_again(tmp_path, monkeypatch):
+    """It is there when this process wants to make it, and gone when it looks."""
+    made, calls = os.mkdir, []
+
+    def mkdir(path, *rest, **more):
+        calls.append(path)
+        if len(calls) == 1:
+            raise FileExistsError(17, "File exists", str(path))
+        return made(path, *rest, **more)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    write_set(tmp_path, "new")
+    assert set(files_in(tmp_path).values()) == {"new"}
+
+
+def test_what_it_removes_last_is_its_lock(tmp_path, monkeypatch):
+    """Without the lock, the folder belongs to the next process."""
+    removed, unlink = [], os.unlink
+
+    def noting(path, *rest, **more):
+        if os.path.basename(path) == "lock":
+            removed.append(sorted(os.listdir(os.path.dirname(path))))
+        return unlink(path, *rest, **more)
+
+    monkeypatch.setattr(os, "unlink", noting)
+    write_set(tmp_path, "new")
+    assert removed
+    assert all(left == ["lock"] for left in removed)
+
+
 def test_leftovers_of_killed_writers_go_and_those_of_running_ones_stay(tmp_path, kill_at):
     for number in count():
         if not kill_at(number, lambda: write_atomically(tmp_path / "a.csv", "new")):
