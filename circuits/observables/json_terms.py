@@ -25,7 +25,8 @@ from bondwise.runs import UsageError, one_line
 from bondwise.runs.reading import json_in
 
 _PRINTED = re.compile(  # what Python prints otherwise than JSON: strings, complex numbers, tuples
-    rf"""'[^'"\\]*' | "[^"]*" | \([+-]?{REAL}[+-]{REAL}j\) | [+-]?{REAL}(?:[+-]{REAL})?j | [()]""",
+    rf"""'[^'"\\]*' | "[^"]*"
+    | (?<![\w.])(?:\([+-]?{REAL}[+-]{REAL}j\) | [+-]?{REAL}(?:[+-]{REAL})?j) | [()]""",
     re.VERBOSE,
 )
 _QUOTES = "()'"

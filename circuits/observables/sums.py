@@ -34,10 +34,10 @@ class Term(NamedTuple):
 
 
 EXAMPLES = "write terms such as 0.5*ZZI or 0.5 Z0 Z1"
-REAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+REAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = rf"(?:{REAL}[+-]{REAL}[jJ]|{REAL}[jJ]?|(?:nan|inf|pi)\b)"
 _TOKEN = re.compile(
-    rf"""[ \t\r\f\v"']*(?:
+    rf"""(?:[^\S\n]|["'])*(?:
       (?P<indexed>(?:[IXYZ]_?[0-9]{{1,9}}(?![0-9.]) | (?:Pauli)?[IXYZ]\((?:wires=)?\[?[0-9]{{1,9}}\]?\)))
     | (?P<foreign>[0-9]+\^ | \(\(?[0-9]+,[ ]?[0-9]+ | [+-]_[0-9]+ | [abc](?:[⁺†^_(]|dag)[\w⁺†^(]*
         | (?:Fermion|Boson|Quad|Majorana)Operator | Fermionic)
@@ -57,7 +57,7 @@ _APART = re.compile(r"[+-]\s+[+-]?\Z")  # what precedes a constant
 _FIRST = re.compile(r"[\n(\[][ \t]*[+-]?\Z")  # what precedes the first number on a line
 _CLOSE = re.compile(r"\S[+-]\Z")
 _GOES_ON = re.compile(rf"[ \t]+[+-](?:\S|[ \t]+{REAL}[jJ])")  # what follows a coefficient: -ZZ or + 0.5j
-_SPELLINGS = {"−": "-", "–": "-", "⋅": "*", "·": "*", "×": "*", "π": "pi", "\u00a0": " "}
+_SPELLINGS = {"−": "-", "–": "-", "⋅": "*", "·": "*", "×": "*", "π": "pi"}
 _SPELLED = str.maketrans(_SPELLINGS | dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)))
 _NESTED = 20  # parentheses in parentheses
 
