@@ -110,7 +110,9 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
             number = site if numbers[name] > site else numbers[name]
             raise UsageError(f"{path} holds {what} of site {number}; number them from 0 to n - 1, each once.")
     # a saved result holds complex numbers as pairs of real ones
-    pairs = names[0].startswith("tensors.") and all(array.ndim == 4 for array in arrays.values())
+    pairs = (
+        bool(names) and names[0].startswith("tensors.") and all(array.ndim == 4 for array in arrays.values())
+    )
     return [arrays[name] @ [1, 1j] if pairs else arrays[name] for name in names]
 
 

@@ -254,9 +254,14 @@ def try_lock(path: Path, *, wait: bool = False) -> int | None:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 return None
             raise
-        try:
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle
-        except FileNotFoundError:
-            pass
+        if is_at(handle, path):
+            return handle
         os.close(handle)  # the file was moved or removed before the lock was taken
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether a path leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bondwise.runs.errors import RunError, UsageError
-from bondwise.runs.files import remove_leftovers, require_room, try_lock, write_atomically
+from bondwise.runs.files import is_at, remove_leftovers, require_room, try_lock, write_atomically
 from bondwise.runs.text import json_text
 
 _MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run
@@ -152,7 +152,7 @@ class RunFolder:
         self._aside = self._beside("replaced")
         if self._real.exists() and not self._real.is_dir():
             raise UsageError(f"{self.path} is a file; give a folder.")
-        held = os.listdir(self._real) if self._real.is_dir() else []
+        held = _listed(self._real)
         if held and _MARK not in held:
             raise UsageError(f"{self.path} is not empty and was not made by a run; give a new folder.")
         if not held and self._resume and not self._aside.exists():
@@ -162,20 +162,23 @@ class RunFolder:
         """Lock the folder, and the earlier one that a killed run has moved aside, if any."""
         while True:
             if (self._aside / _MARK).exists():
-                self._aside_lock = self._locked(self._aside)
-                if not self._entries() or self._useless():
+                with suppress(FileNotFoundError):  # another process has just put it back
+                    self._aside_lock = self._locked(self._aside)
+                if self._aside_lock is not None and (not self._entries() or self._useless()):
                     self._put_back()
             if self._lock is None:
                 missing = [folder for folder in (self._real, *self._real.parents) if not folder.exists()]
                 self._made = self._made or missing
-                self._real.mkdir(parents=True, exist_ok=True)
-                self._new = not os.listdir(self._real)
+                self._make()
+                self._new = not _listed(self._real)
                 with suppress(FileNotFoundError):  # another process has just moved the folder
                     self._lock = self._locked(self._real)
             if self._lock is not None:
-                if self._aside_lock is not None or not (self._aside / _MARK).exists():
+                # another process may have moved the folder aside, or another folder here, in the meantime
+                alone = self._aside_lock is not None or not (self._aside / _MARK).exists()
+                if alone and is_at(self._lock, self._real / _MARK):
                     break
-                os.close(self._lock)  # another process has moved the folder aside in the meantime
+                os.close(self._lock)
                 self._lock = None
         for leftover in ("trash", "next"):
             shutil.rmtree(self._beside(leftover), ignore_errors=True)
@@ -184,6 +187,13 @@ class RunFolder:
             self._remove(self._aside)
             os.close(self._aside_lock)
             self._aside_lock = None
+
+    def _make(self) -> None:
+        try:
+            self._real.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # also if another process moves a folder that is there
+            if self._real.exists() and not self._real.is_dir():
+                raise
 
     def _locked(self, folder: Path) -> int:
         handle = try_lock(folder / _MARK)
@@ -258,12 +268,10 @@ class RunFolder:
 
     def _entries(self) -> list[Path]:
         """The files of the run, without temporary files of killed processes."""
-        if not self._real.is_dir():
-            return []
         return [
-            entry
-            for entry in self._real.iterdir()
-            if entry.name != _MARK and not (entry.name.startswith(".") and entry.name.endswith(".part"))
+            self._real / name
+            for name in _listed(self._real)
+            if name != _MARK and not (name.startswith(".") and name.endswith(".part"))
         ]
 
     def _useless(self) -> bool:
@@ -284,7 +292,25 @@ def _rename(folder: Path, place: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or time.monotonic() > deadline:
                 raise
+            _clear(place)
             time.sleep(0.01)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the mark of a process that has left a folder, or was killed, before its run began."""
+    with suppress(OSError):
+        if os.listdir(folder) == [_MARK] and (lock := try_lock(folder / _MARK)) is not None:
+            if os.listdir(folder) == [_MARK]:
+                (folder / _MARK).unlink()
+            os.close(lock)
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names of the entries; none if there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _delete(entry: Path) -> None:

@@ -287,6 +287,22 @@ def test_link_and_mode_stay_and_the_place_of_the_shell_is_refused(tmp_path, monk
     assert labels_in(tmp_path / "disk" / "run") == whole("new")
 
 
+def test_a_process_that_left_as_another_moved_its_run_aside_is_not_in_the_way(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    run_of("old", path)
+    rename = os.rename
+
+    def meanwhile(source, target):
+        rename(source, target)
+        if Path(source) == path:  # it is aside now, and someone else comes
+            path.mkdir()
+            (path / ".bondwise").touch()
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    run_of("new", path, overwrite=True)
+    assert (path / "result.json").read_text() == "new"
+
+
 def test_racing_runs_never_mix(tmp_path):
     """Many processes that overwrite one folder: each is refused or leaves its own files, whole."""
     run_of("old", tmp_path / "run")
