@@ -294,7 +294,7 @@ def test_a_process_that_left_as_another_moved_its_run_aside_is_not_in_the_way(tm
 
     def meanwhile(source, target):
         rename(source, target)
-        if Path(source) == path:  # it is aside now, and someone else comes
+        if source == path:  # it is aside now, and someone else comes
             path.mkdir()
             (path / ".bondwise").touch()
 
