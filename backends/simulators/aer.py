@@ -28,8 +28,8 @@ from bondwise.backends.simulators.aer_primitives import (
     TrajectorySampler,
     Translator,
 )
-from bondwise.backends.simulators.aer_runs import replaced, simulator
-from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
+from bondwise.backends.simulators.aer_runs import MAX_QUBITS, replaced, simulator
+from bondwise.backends.simulators.density import DensityEstimator, Prepared
 from bondwise.circuits.splitting import is_free
 from bondwise.runs import UsageError, kind_of, unknown_name
 

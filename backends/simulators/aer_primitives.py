@@ -8,7 +8,7 @@ import numpy as np
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Barrier, Delay, Qubit, Reset
 from qiskit.circuit.library import Initialize, get_standard_gate_name_mapping
-from qiskit.primitives import PrimitiveResult, PubResult, SamplerPubResult
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult, SamplerPubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
@@ -47,9 +47,11 @@ class SimulatorSampler(Sampler):
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         rng = random_generator(self._seed if seed is None else seed)
-        return sampler_result(
-            pubs, [self._shots.take(self._translate(pub.circuit), pub, rng) for pub in pubs]
-        )
+        return sampler_result(pubs, [self.take(pub, rng) for pub in pubs])
+
+    def take(self, pub: SamplerPub, rng: np.random.Generator) -> DataBin:
+        """The shots of a PUB."""
+        return self._shots.take(self._translate(pub.circuit), pub, rng)
 
     def counted(
         self, pubs: list[SamplerPub], seed: int | None
@@ -57,31 +59,51 @@ class SimulatorSampler(Sampler):
         """The outcomes of each PUB and parameter set; with noise, from as few runs as possible."""
         if self._shots.noise_free:
             return super().counted(pubs, seed)
-        rng = random_generator(self._seed if seed is None else seed)
-        return self._shots.counted([(self._translate(pub.circuit), pub) for pub in pubs], rng), ()
+        return self.noisy_counts(pubs, random_generator(self._seed if seed is None else seed)), ()
+
+    def noisy_counts(self, pubs: list[SamplerPub], rng: np.random.Generator) -> list[list[Counted]]:
+        """The outcomes of each PUB and parameter set of a simulator with noise."""
+        return self._shots.counted([(self._translate(pub.circuit), pub) for pub in pubs], rng)
+
+    def runs_as_written(self, circuit: QuantumCircuit) -> bool:
+        """Whether Aer runs each operation as it is; errors belong to operations and not to their parts."""
+        return self._translate.knows(circuit)
 
 
 class TrajectorySampler(Sampler):
-    """Samples noisy circuits with the method of Aer that suits them; one for all circuits of a job."""
+    """Samples each noisy circuit with the method of Aer that suits it."""
 
     def __init__(self, noise: NoiseModel) -> None:
         self._automatic, self._products = (
             SimulatorSampler(simulator(method, noise)) for method in ("automatic", "matrix_product_state")
         )
+        errors = [error.get("instructions", ()) for error in noise.to_dict()["errors"]]
+        steps = {step["name"] for error in errors for circuit in error for step in circuit}
+        self._clifford_noise = steps <= _CLIFFORD | {"pauli"}
 
-    def _of(self, pubs: list[SamplerPub]) -> SimulatorSampler:
-        wide = [pub.circuit for pub in pubs if needs_products(pub.circuit)]
-        # of Clifford circuits Aer makes stabilizers, of any width
-        return self._products if any(operations(circuit) - _CLIFFORD for circuit in wide) else self._automatic
+    def _of(self, pub: SamplerPub) -> SimulatorSampler:
+        circuit = pub.circuit
+        if self._clifford_noise and operations(circuit) <= _CLIFFORD:
+            return self._automatic  # which takes stabilizers, of any width
+        as_products = needs_products(circuit, pub.shots) and self._products.runs_as_written(circuit)
+        return self._products if as_products else self._automatic
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        return self._of(pubs)._run(pubs, seed)
+        rng = random_generator(seed)
+        return sampler_result(pubs, [self._of(pub).take(pub, rng) for pub in pubs])
 
     def counted(
         self, pubs: list[SamplerPub], seed: int | None
     ) -> tuple[list[list[Counted]], tuple[str, ...]]:
         """The outcomes of each PUB and parameter set, from as few runs as possible."""
-        return self._of(pubs).counted(pubs, seed)
+        rng, samplers = random_generator(seed), [self._of(pub) for pub in pubs]
+        found: list[list[Counted]] = [[] for _ in pubs]
+        for sampler in (self._automatic, self._products):
+            mine = [index for index, suited in enumerate(samplers) if suited is sampler]
+            outcomes = sampler.noisy_counts([pubs[index] for index in mine], rng)
+            for index, counts in zip(mine, outcomes, strict=True):
+                found[index] = counts
+        return found, ()
 
 
 class SimulatorEstimator(Estimator):
@@ -207,6 +229,10 @@ class Translator:
         if self._method == "matrix_product_state":  # it prepares some qubits wrongly
             self._known.discard("initialize")
         self._translated: CircuitCache[QuantumCircuit] = CircuitCache()
+
+    def knows(self, circuit: QuantumCircuit) -> bool:
+        """Whether there is nothing to translate."""
+        return self._known.issuperset(operations(true_names(circuit)))
 
     def __call__(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """The circuit in operations that Aer runs; the circuit itself if possible."""

@@ -33,6 +33,7 @@ from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.circuits import with_constants
 from bondwise.runs import RunError, require_memory
 
+MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 MOST_IN_STATE_VECTORS = 24  # qubits of noisy shots; more take minutes each
 _RANK_TWO = frozenset("cx cy cz ch cp crx cry crz csx cu1 cu3 ecr rxx ryy rzz rzx".split())
 _TOGETHER = 256  # parameter sets in one run; with thousands, each takes several times as long
@@ -91,10 +92,17 @@ def trajectory_bits(circuit: QuantumCircuit) -> int:
     return 2 * int(np.minimum(crossed, most).max()) + 6
 
 
-def needs_products(circuit: QuantumCircuit) -> bool:
-    """Whether noisy shots are faster as matrix product states than as state vectors, or need to be these."""
+def needs_products(circuit: QuantumCircuit, shots: int) -> bool:
+    """Whether noisy shots are faster as matrix product states than as Aer chooses, or need to be these."""
     used = _qubits_in_use(circuit)
+    if used <= MAX_QUBITS and _share_density_matrix(circuit, shots):
+        return False
     return used > MOST_IN_STATE_VECTORS or trajectory_bits(circuit) <= used
+
+
+def _share_density_matrix(circuit: QuantumCircuit, shots: int) -> bool:
+    """Whether Aer, left to choose, draws all noisy shots from one density matrix, if that fits."""
+    return shots > 2 ** _qubits_in_use(circuit) and not _measures_early(circuit)
 
 
 def replaced(circuit: QuantumCircuit, replace: Callable[[Instruction], Instruction]) -> QuantumCircuit:
@@ -217,9 +225,8 @@ class Shots:
         left = []
         for index, (circuit, pub) in enumerate(tasks):
             _require_memory(self._aer, circuit)
-            # when Aer chooses a density matrix
             drawn = self._aer.options.method in ("automatic", "density_matrix")
-            drawn &= pub.shots > 2 ** _qubits_in_use(circuit) and not _measures_early(circuit)
+            drawn &= _share_density_matrix(circuit, pub.shots)
             angles = pub.parameter_values.as_array(circuit.parameters).reshape(pub.size, -1)
             left += [(index, circuit.assign_parameters(row), pub.shots if drawn else 0) for row in angles]
         while left:

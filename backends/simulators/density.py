@@ -23,7 +23,6 @@ from bondwise.backends.simulators.aer_runs import evolve, trajectory_bits
 from bondwise.backends.simulators.reduced_device import active_qubits
 from bondwise.runs import UsageError, random_generator
 
-MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 _MEMORY = 2**29  # bytes of density matrices in memory at a time
 
 

@@ -27,8 +27,8 @@ from qiskit_ibm_runtime.fake_provider.fake_backend import FakeBackendV2
 from bondwise.backends.backend import Backend
 from bondwise.backends.primitives import Sampler, sampler_result
 from bondwise.backends.sampled import NativeRotations, SampledEstimator
-from bondwise.backends.simulators.aer_runs import Shots, needs_products, simulator
-from bondwise.backends.simulators.density import MAX_QUBITS, DensityEstimator, Prepared
+from bondwise.backends.simulators.aer_runs import MAX_QUBITS, Shots, needs_products, simulator
+from bondwise.backends.simulators.density import DensityEstimator, Prepared
 from bondwise.backends.simulators.reduced_device import (
     ReducedDevice,
     active_qubits,
@@ -98,7 +98,7 @@ class DeviceSampler(Sampler):
         rng = random_generator(seed)
         results = []
         for pub in pubs:
-            circuit, shots = self._device.runnable(pub.circuit)
+            circuit, shots = self._device.runnable(pub.circuit, pub.shots)
             results.append(shots.take(circuit, pub, rng))
         return sampler_result(pubs, results)
 
@@ -115,7 +115,7 @@ class EmulatedDevice:
         self._name = name
         self._target = target
         self._prepared: CircuitCache[Prepared | None] = CircuitCache()
-        self._runnable: CircuitCache[tuple[QuantumCircuit, Shots]] = CircuitCache()
+        self._runnable: CircuitCache[tuple[QuantumCircuit, tuple[int, ...]]] = CircuitCache()
         self._density = simulator("density_matrix")
         # by the qubits in use; simulators and channels take megabytes each
         kept = lru_cache(maxsize=16)
@@ -128,19 +128,19 @@ class EmulatedDevice:
         qubits = active_qubits(circuit, observed)
         return self._prepared.get(circuit, lambda: self._prepare(circuit, qubits), qubits)
 
-    def runnable(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, Shots]:
-        """A circuit on its active qubits, and the noisy shots that sample it."""
+    def runnable(self, circuit: QuantumCircuit, shots: int) -> tuple[QuantumCircuit, Shots]:
+        """A circuit on its active qubits, and what takes that many noisy shots of it."""
 
-        def make() -> tuple[QuantumCircuit, Shots]:
+        def make() -> tuple[QuantumCircuit, tuple[int, ...]]:
             refuse_variables(circuit)
             named = true_names(circuit)
             check_native(named, self._target, self._name)
             qubits = active_qubits(named)
-            small = reduced_circuit(named, qubits)
-            method = "matrix_product_state" if needs_products(small) else "automatic"
-            return scheduled(small, self._reduced(qubits).target), self._shots(qubits, method)
+            return scheduled(reduced_circuit(named, qubits), self._reduced(qubits).target), qubits
 
-        return self._runnable.get(circuit, make)
+        small, qubits = self._runnable.get(circuit, make)
+        method = "matrix_product_state" if needs_products(small, shots) else "automatic"
+        return small, self._shots(qubits, method)
 
     def _prepare(self, circuit: QuantumCircuit, qubits: tuple[int, ...]) -> Prepared | None:
         refuse_variables(circuit)

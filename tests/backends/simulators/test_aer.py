@@ -21,8 +21,7 @@ from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from bondwise.backends import estimate, get_backend, sample
 from bondwise.backends.simulators.aer import methods
-from bondwise.backends.simulators.aer_runs import needs_products, trajectory_bits
-from bondwise.backends.simulators.density import MAX_QUBITS
+from bondwise.backends.simulators.aer_runs import MAX_QUBITS
 from bondwise.runs import UsageError
 
 FLIP = pauli_error([("X", 0.3), ("I", 0.7)])
@@ -337,53 +336,3 @@ def test_sampled_noise_announces_its_time() -> None:
     place = get_backend("aer:matrix_product_state,depolarizing=0.01")
     once, twice = (place.estimate_seconds(ANSATZ, CHAIN, shots=shots) for shots in (500, 1000))
     assert 0 < once == pytest.approx(twice / 2)
-
-
-def pairs_of_qubits(count: int) -> QuantumCircuit:
-    circuit = QuantumCircuit(2 * count)
-    circuit.ry(0.7, range(0, 2 * count, 2))
-    circuit.cx(range(0, 2 * count, 2), range(1, 2 * count, 2))
-    circuit.ry(0.4, range(2 * count))
-    return circuit
-
-
-@pytest.mark.parametrize("name", ["aer:depolarizing=0.2", "aer:density_matrix,depolarizing=0.2"])
-def test_noisy_circuits_of_any_width_are_sampled(name: str) -> None:
-    """As matrix product states: a state vector of 40 qubits would not fit."""
-    exact = estimate(pairs_of_qubits(1), ["ZZ", "XX"], backend=name)
-    assert not exact.std.any()
-    wide = pairs_of_qubits(20)
-    observables = [SparsePauliOp.from_sparse_list([(word, [18, 19], 1.0)], 40) for word in ("ZZ", "XX")]
-    found = estimate(wide, observables, shots=2000, backend=name, seed=1)
-    assert (np.abs(found.value - exact.value) < 4 * found.std).all()
-    assert sample(wide, shots=5, backend=name, seed=1).shots == 5
-
-
-def test_the_method_of_noisy_shots_suits_the_circuit() -> None:
-    shallow, deep = efficient_su2(16, reps=2), efficient_su2(16, reps=12, entanglement="reverse_linear")
-    assert needs_products(shallow.decompose())
-    assert not needs_products(deep.decompose())
-    assert trajectory_bits(deep.decompose()) == 2 * 8 + 6  # no bond is larger than half of the qubits allow
-    assert trajectory_bits(pairs_of_qubits(20)) == 2 + 6
-    assert needs_products(pairs_of_qubits(13))
-
-
-def test_wide_clifford_circuits_are_sampled_as_stabilizers() -> None:
-    """Deep ones have bonds that no matrix product state can hold."""
-    circuit = random_clifford_layers(40, 30)
-    assert sample(circuit, shots=5, backend="aer:depolarizing=0.01", seed=1).shots == 5
-
-
-def random_clifford_layers(qubits: int, depth: int) -> QuantumCircuit:
-    rng, circuit = np.random.default_rng(0), QuantumCircuit(qubits)
-    for _ in range(depth):
-        order = rng.permutation(qubits).tolist()
-        circuit.h(order[::3])
-        circuit.s(order[1::3])
-        circuit.cx(order[::2], order[1::2])
-    return circuit
-
-
-def test_what_to_write_instead_keeps_the_noise() -> None:
-    with pytest.raises(UsageError, match="40 qubits would take .* leave the method out, as in 'aer:depol"):
-        sample(pairs_of_qubits(20), shots=5, backend="aer:statevector,depolarizing=0.2")

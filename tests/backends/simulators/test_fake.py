@@ -16,7 +16,7 @@ from qiskit_aer.noise import thermal_relaxation_error
 from qiskit_ibm_runtime.fake_provider import FakeFractionalBackend, FakeNairobiV2, FakeTorino
 
 from bondwise.backends import estimate, get_backend, sample
-from bondwise.backends.simulators.density import MAX_QUBITS
+from bondwise.backends.simulators.aer_runs import MAX_QUBITS
 from bondwise.backends.simulators.fake import EmulatedDevice, fake_devices
 from bondwise.backends.simulators.reduced_device import ReducedDevice, active_qubits
 from bondwise.runs import UsageError
