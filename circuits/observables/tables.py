@@ -76,7 +76,12 @@ def terms_in_table(text: str, name: str) -> list[Term] | None:
             )
         coefficient = coefficient_of(row["number"], where)
         if "imaginary" in row:
-            coefficient += 1j * coefficient_of(row["imaginary"], where)
+            imaginary = coefficient_of(row["imaginary"], where)
+            if coefficient.imag or imaginary.imag:
+                raise UsageError(
+                    f"{where}: beside a column of imaginary parts, both are real numbers; write 0.5,0 for 0.5."
+                )
+            coefficient += 1j * imaginary
         terms.append(Term(number, _word(row["word"], row.get("qubits"), where), coefficient))
     return terms
 
