@@ -86,7 +86,8 @@ def is_free(operator: Operator) -> bool:
 
 def _objects(data: Any) -> list[Any]:
     kind = getattr(getattr(data, "dtype", None), "kind", "")
-    return np.ravel(data).tolist() if kind == "O" else []
+    objects = np.ravel(data).tolist() if kind == "O" else []
+    return [one.item() if isinstance(one, np.ndarray) and not one.shape else one for one in objects]
 
 
 def _decomposed(operator: Operator) -> list[Step]:

@@ -43,6 +43,11 @@ def require_same(
         except Exception:  # not a point where the function is defined
             continue
         if (place := _difference(traced, tape, numbers)) is not None:
+            if _difference(tape, call(numbers), numbers) is not None:
+                raise UsageError(
+                    f"the quantum function makes other gates at each call (at {one_line(place, 80)}); draw "
+                    "random numbers once, before, and pass them by keyword."
+                )
             raise UsageError(
                 f"the quantum function looks at the numbers in its free arguments (at {one_line(place, 80)})"
                 ", so that one circuit does not stand for all of them; pass the argument by keyword or with "

@@ -272,6 +272,25 @@ def test_angles_that_are_computed_from_numbers_are_refused():
         from_pennylane(function, np.array([0.0]))
 
 
+def test_gates_that_differ_at_each_call_are_refused():
+    rng = np.random.default_rng(0)
+
+    def function(x):
+        qml.RX(x, 0)
+        qml.RY(rng.normal(), 0)
+
+    with pytest.raises(UsageError, match=r"makes other gates at each call \(at RY on wires \[0\]\); draw"):
+        from_pennylane(function, 0.1)
+
+
+def test_matrices_of_free_numbers_are_refused():
+    def function(x):
+        qml.QubitUnitary(np.array([[np.cos(x), -np.sin(x)], [np.sin(x), np.cos(x)]]), 0)
+
+    with pytest.raises(UsageError, match=r"QubitUnitary on wires \[0\] has a matrix of free numbers"):
+        from_pennylane(function, 0.1)
+
+
 def test_a_rotation_by_zero_that_a_transform_drops_is_kept():
     @qml.transforms.merge_rotations
     @qml.qnode(qml.device("default.qubit", wires=1))
