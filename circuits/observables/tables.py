@@ -79,7 +79,7 @@ def terms_in_table(text: str, name: str) -> list[Term] | None:
             imaginary = coefficient_of(row["imaginary"], where)
             if coefficient.imag or imaginary.imag:
                 raise UsageError(
-                    f"{where}: beside a column of imaginary parts, both are real numbers; write 0.5,0 for 0.5."
+                    f"{where}: beside a column of imaginary parts both are real; write 0.5,0 for 0.5."
                 )
             coefficient += 1j * imaginary
         terms.append(Term(number, _word(row["word"], row.get("qubits"), where), coefficient))

@@ -222,7 +222,7 @@ REFUSED = [
     ("XX/ZZ\n", "line 1: only a number other than 0 can follow '/'"),
     ("pauli,coeff,foo\nZZ,1,2\n", "line 1: the column 'foo' is not known; the columns may be pauli, coeff"),
     ("index,pauli,coeff\n0,Z,2\n", "line 1: the column 'index' is not known"),
-    ("pauli,coeff,imag\nZZ,1,1j\n", "line 2: beside a column of imaginary parts, both are real numbers"),
+    ("pauli,coeff,imag\nZZ,1,1j\n", "line 2: beside a column of imaginary parts both are real"),
     ("pauli,coeff,imag\nZZ,1,0\nXX,1,0.5\n", r"line 3: the coefficient \(1\+0.5j\) is not real"),
     ("pauli,coeff,weight\nZZ,1,0\n", "line 1: the column 'weight' is a second number"),
     ("pauli,,coeff\nZZ,0,1\n", "line 1: the column '' has no name"),
