@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Barrier, ControlFlowOp, Operation
+from qiskit.circuit import Barrier, Bit, ControlFlowOp, Operation
 from qiskit.circuit.library import CXGate, CYGate, CZGate, ECRGate
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Operator
@@ -48,6 +48,8 @@ def cx_count(circuit: QuantumCircuit) -> int:
 def two_qubit_depth(circuit: QuantumCircuit) -> int:
     """Compute the depth of a circuit, counting only operations on two qubits.
 
+    A larger gate counts as what Qiskit decomposes it into, and a branch or loop as its deepest block.
+
     Args:
         circuit: A circuit or a gate.
 
@@ -63,9 +65,20 @@ def two_qubit_depth(circuit: QuantumCircuit) -> int:
         >>> two_qubit_depth(circuit)
         2
     """
-    return as_circuit(circuit).depth(
-        lambda step: len(step.qubits) == 2 and not isinstance(step.operation, Barrier)
-    )
+    reached: dict[Bit, int] = {}
+    for step in as_circuit(circuit).data:
+        bits = [*step.qubits, *step.clbits]
+        depth = max((reached.get(bit, 0) for bit in bits), default=0) + _own_depth(step.operation)
+        reached |= dict.fromkeys(bits, depth)
+    return max(reached.values(), default=0)
+
+
+def _own_depth(operation: Operation) -> int:
+    if operation.num_qubits < 2 or isinstance(operation, Barrier):
+        return 0
+    if isinstance(operation, ControlFlowOp):
+        return max(map(two_qubit_depth, operation.blocks))
+    return 1 if operation.num_qubits == 2 else two_qubit_depth(_in_cx(operation))
 
 
 def _needed(operation: Operation) -> int:
@@ -73,17 +86,27 @@ def _needed(operation: Operation) -> int:
         return sum(map(cx_count, operation.blocks))
     if isinstance(operation, CXGate | CYGate | CZGate | ECRGate):
         return 1
-    alone = QuantumCircuit(operation.num_qubits, operation.num_clbits)
-    alone.append(operation, alone.qubits, alone.clbits)
-    # angles at which nothing vanishes by chance
-    alone = alone.assign_parameters([0.4 + float(np.sqrt(k + 2)) for k in range(alone.num_parameters)])
+    if operation.num_qubits > 2:
+        return int(_in_cx(operation).count_ops().get("cx", 0))
     try:
-        if operation.num_qubits == 2:
-            return int(_decomposer().num_basis_gates(Operator(alone).data))
-        written = transpile(true_names(alone), basis_gates=["cx", "u"], optimization_level=0)
+        return int(_decomposer().num_basis_gates(Operator(_alone(operation)).data))
     except QiskitError:  # not a gate, such as an instruction that saves the state
         return 0
-    return int(written.count_ops().get("cx", 0))
+
+
+def _in_cx(operation: Operation) -> QuantumCircuit:
+    """What Qiskit decomposes an operation into: gates on one qubit, and CX; nothing if it is no gate."""
+    try:
+        return transpile(true_names(_alone(operation)), basis_gates=["cx", "u"], optimization_level=0)
+    except QiskitError:
+        return QuantumCircuit(operation.num_qubits)
+
+
+def _alone(operation: Operation) -> QuantumCircuit:
+    """A circuit of one operation, with angles at which nothing vanishes by chance."""
+    alone = QuantumCircuit(operation.num_qubits, operation.num_clbits)
+    alone.append(operation, alone.qubits, alone.clbits)
+    return alone.assign_parameters([0.4 + float(np.sqrt(k + 2)) for k in range(alone.num_parameters)])
 
 
 @cache

@@ -160,7 +160,7 @@ def read_observable(text: str, num_qubits: int, *, said: list[str] | None = None
     if operator.num_qubits != num_qubits:
         raise UsageError(
             f"the observable {text[:60]!r} has {counted(operator.num_qubits, 'qubit')} and the circuit "
-            f"{num_qubits}; write one letter per qubit."
+            f"{num_qubits}; write one letter for each, or Z0 to Z{num_qubits - 1}."
         )
     return operator
 
@@ -225,7 +225,7 @@ def read_model(
     from bondwise.qml.hamiltonians.lattices import MODELS
 
     if model.lower() not in MODELS:
-        raise unknown_name("model", model, [*MODELS, "FILE (with a Hamiltonian)"])
+        raise unknown_name("model", model, [*MODELS, "FILE (with a Hamiltonian)", "a sum such as 1.0*ZZ"])
     if size is None:
         raise UsageError("--size is missing; give the number of sites, such as 8 or 3x4.")
     lattice = qml.lattice_size(size)

@@ -96,6 +96,11 @@ def _try(program: Expansion, version: int, path: Path, parsed: IO[bytes]) -> Non
 
 
 def _from_qpy(content: bytes, path: Path, index: int | None) -> QuantumCircuit:
+    if not content.startswith(b"QISKIT"):
+        raise UsageError(
+            f"{path} cannot be read as a circuit: it is not a QPY file, as qiskit.qpy.dump writes; the name "
+            "of an OpenQASM file ends in .qasm."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about files of a newer Qiskit, which are either read or refused
         try:

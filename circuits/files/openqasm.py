@@ -37,7 +37,8 @@ _REMEDIES = {
     "out.of.range": "number qubits from 0, as in h q[0];",
     "already": "remove the line, or give another name",
     "not expected here|needed|end-of-file": "end each statement with a semicolon, as in h q[0];",
-    "support|conditions must": "write gates, measurements and resets, with conditions such as if (c[0] == 1)",
+    "conditions must": "write if (c[0]) for a bit, or if (c == 1) for a register",
+    "support": "write gates, measurements and resets, with conditions such as if (c[0]) or if (c == 1)",
 }
 
 

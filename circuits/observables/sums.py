@@ -38,7 +38,8 @@ REAL = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = rf"(?:{REAL}[+-]{REAL}[jJ]|{REAL}[jJ]?|(?:nan|inf|pi)\b)"
 _TOKEN = re.compile(
     rf"""(?:[^\S\n]|["'])*(?:
-      (?P<indexed>(?:[IXYZ]_?[0-9]{{1,9}}(?![0-9.]) | (?:Pauli)?[IXYZ]\((?:wires=)?\[?[0-9]{{1,9}}\]?\)))
+      (?P<projectors>[01]+[IXYZ][01IXYZ]*(?![\w.(]) | (?<![0-9])(?:[IXYZ][0-9]++)++[IXYZ]+(?![\w.(]))
+    | (?P<indexed>(?:[IXYZ]_?[0-9]{{1,9}}(?![0-9.]) | (?:Pauli)?[IXYZ]\((?:wires=)?\[?[0-9]{{1,9}}\]?\)))
     | (?P<foreign>[0-9]+\^ | \(\(?[0-9]+,[ ]?[0-9]+ | [+-]_[0-9]+ | [abc](?:[⁺†^_(]|dag)[\w⁺†^(]*
         | (?:Fermion|Boson|Quad|Majorana)Operator | Fermionic)
     | (?P<number>{_NUMBER})
@@ -48,8 +49,10 @@ _TOKEN = re.compile(
     | (?P<open>[(\[]) | (?P<close>[)\]]) | (?P<newline>\n) | (?P<end>\Z) | (?P<unknown>\S{{1,24}}))""",
     re.VERBOSE,
 )
-_FACTORS = {"indexed", "foreign", "number", "label", "identity", "open"}
-_LINE = re.compile(rf"[ \t]*([+-]?{_NUMBER})[ \t]*\*?[ \t]*([IXYZ]+)[ \t\r]*(?:\n|\Z)")  # most lines
+_FACTORS = {"indexed", "foreign", "projectors", "number", "label", "identity", "open"}
+_LINE = re.compile(  # most lines
+    rf"[ \t]*([+-]?{_NUMBER})(?:[ \t]*\*[ \t]*|[ \t]+)([IXYZ]+)[ \t\r]*(?:\n|\Z)"
+)
 _LAST = re.compile(  # a coefficient after its word
     rf"[\s\"']+[+-]{_NUMBER}(?:[*/]{_NUMBER})*(?=[ \t\r\"']*(?:\n|\Z))"
 )
@@ -231,6 +234,11 @@ class _Parser:
             self.refuse(
                 f"{token!r} belongs to an operator of fermions or bosons; write it in Pauli words, as "
                 "openfermion.jordan_wigner, pennylane.jordan_wigner and qiskit_nature's JordanWignerMapper do"
+            )
+        if kind == "projectors":
+            self.refuse(
+                f"{token!r} looks like a label with the projectors 0 and 1; write (1 + Z0)/2 and (1 - Z0)/2 "
+                "for these, and 1*Z0 for a number before a word"
             )
         if kind not in _FACTORS:
             what = repr(token) if token.strip() else "the end"

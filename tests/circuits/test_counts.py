@@ -53,6 +53,29 @@ def test_sums():
     assert cx_count(circuit) == 18
 
 
+def test_depth_of_larger_gates_branches_and_what_is_no_gate():
+    circuit = QuantumCircuit(4, 1)
+    circuit.ccx(0, 1, 2)
+    assert two_qubit_depth(circuit) == cx_count(circuit) == 6
+    written = transpile(circuit, basis_gates=["cx", "u"], optimization_level=0)
+    assert two_qubit_depth(written) == 6
+    circuit.measure(0, 0)
+    with circuit.if_test((0, 1)) as otherwise:
+        circuit.cx(1, 2)
+    with otherwise:
+        circuit.cx(1, 2)
+        circuit.cz(2, 3)
+    assert two_qubit_depth(circuit) == 8
+    circuit.barrier()
+    circuit.cx(0, 1)
+    assert two_qubit_depth(circuit) == 9
+
+    unitary = QuantumCircuit(4)
+    unitary.unitary(random_unitary(16, seed=0), range(4))
+    written = transpile(unitary, basis_gates=["cx", "u"], optimization_level=0)
+    assert two_qubit_depth(unitary) == written.depth(lambda step: len(step.qubits) == 2) > 20
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_matrices_and_subcircuits(seed):
     unitary = random_unitary(4, seed=seed)

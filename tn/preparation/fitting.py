@@ -8,6 +8,7 @@ narrow. For wider ones, intermediate states are truncated (`bondwise.tn.overlap.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,6 +137,11 @@ def fit(
         message += f"; the target of {infidelity:.3g} was not reached: raise {ways}, or give more gates"
     if given_order.differs:
         message += "; parameters are in the order of circuit.parameters, not of the file: go on with circuit"
+        warnings.warn(
+            "the parameters that fit found are in the order of its circuit, not of the file; pass its circuit "
+            "along with them",
+            stacklevel=2,
+        )
     label = "given" if parameters is not None else f"random {best + 1}"
     count = cx_count(circuit)
     return Decomposition(

@@ -215,6 +215,15 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, body):
         read_circuit(tmp_path / "a.qasm")
 
 
+@pytest.mark.parametrize("content", [b"OPENQASM 3.0;\nqubit q;\n", b"junk", b""])
+def test_other_content_in_a_qpy_file(tmp_path, content):
+    (tmp_path / "a.qpy").write_bytes(content)
+    with pytest.raises(
+        UsageError, match=r"a.qpy cannot be read as a circuit: it is not a QPY file.* ends in .qasm"
+    ):
+        read_circuit(tmp_path / "a.qpy")
+
+
 def test_qpy_with_numbers_that_are_not_finite(tmp_path):
     for number in (math.nan, math.inf):
         circuit = QuantumCircuit(2)

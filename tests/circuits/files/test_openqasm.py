@@ -83,6 +83,10 @@ REFUSED = {
     "instead saw an identifier; end each statement with a semicolon": (TWO + "h q[0]\nh q[1];", 5),
     "'h' is not expected here; end each statement with a semicolon": (THREE + "h q[0]\nh q[1];", 5),
     "the end of the file is not expected here": (THREE + "h q[0]", 5),
+    "not 'bit == const int'; write if (c[0]) for a bit, or if (c == 1) for a register": (
+        THREE + "bit[2] c;\nif (c[0] == 1) { h q[0]; }",
+        5,
+    ),
     "write gates, measurements and resets": (THREE + "int x;", 4),
     "OpenQASM 4 is unknown; give OpenQASM 2 or 3": ("\n\nOPENQASM 4.0;", 3),
     'which is not for OpenQASM 3; write include "stdgates.inc";': ('OPENQASM 3;\ninclude "qelib1.inc";', 2),

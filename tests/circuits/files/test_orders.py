@@ -148,7 +148,8 @@ def test_a_sampler_takes_paths_alone(tmp_path):
 
 
 def test_fits_start_from_the_declared_order_and_say_theirs(path):
-    found = tn.fit(path, Statevector(bound(*ANGLES)), ANGLES, iterations=1)
+    with pytest.warns(UserWarning, match="in the order of its circuit, not of the file; pass its circuit"):
+        found = tn.fit(path, Statevector(bound(*ANGLES)), ANGLES, iterations=1)
     assert found.history[0]["infidelity"] < 1e-12
     assert found.message.endswith(
         "parameters are in the order of circuit.parameters, not of the file: go on with circuit"

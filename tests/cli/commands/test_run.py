@@ -282,7 +282,7 @@ def test_bad_angle_files(tmp_path, text, message):
         ("Z Z", "a term has two words, 'Z' and 'Z'; put"),
         ("*ZZ", "'\\*' is not expected here"),
         ("0.5*A+" * 100, "'A\\+0.5"),
-        ("ZZZ", "one letter per qubit"),
+        ("ZZZ", "write one letter for each, or Z0 to Z1"),
         ("ZZ+Z", "'Z' has 1 letters, the first term has 2; write one letter"),
         ("1e999*ZZ", "inf is not a finite number"),
         ("Z5", "has 6 qubits and the circuit 2"),

@@ -210,7 +210,10 @@ def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", -3), "size '-3' is not a lattice"),
         (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
         (("--model", "h" * 300, "--size", 4), "unknown model"),
-        (("--model", "nope"), "Known: FILE (with a Hamiltonian), heisenberg, ising, xxz"),
+        (
+            ("--model", "nope"),
+            "Known: FILE (with a Hamiltonian), a sum such as 1.0*ZZ, heisenberg, ising, xxz",
+        ),
         (("--model", "heis"), "Did you mean 'heisenberg'"),
         (("--model", "heisenberg", "--size", 4, "--backend", "aer:mps"), "'aer:matrix_product_state'"),
         (("--model", "heisenberg", "--size", 4, "--mitigate", "exp"), "Did you mean 'exponential'"),

@@ -9,9 +9,12 @@ import pytest
 from helpers import bars_and_stripes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.primitives import BitArray
 from qiskit.quantum_info import Statevector
 from sklearn.datasets import load_digits
 
+from bondwise.backends import sample
 from bondwise.runs import UsageError
 from bondwise.tn import BornState, decompose, read_bitstrings, site_tensors, to_dense, train_born
 from bondwise.tn.states.born import BornTraining, noisy_superposition
@@ -301,6 +304,9 @@ def test_too_few_sweeps_are_said_not_raised():
     assert "not settled after 2 sweeps; raise sweeps, bond 8" in trained.message
 
 
+COIN = QuantumCircuit(2)
+COIN.h(0)
+COIN.measure_all()
 GOOD = ["0110", "1001"]
 REFUSED = [
     ([], {}, "bitstrings is empty"),
@@ -319,6 +325,12 @@ REFUSED = [
     ([0, 1, 1], {}, r"an array of int64 of shape \(3,\)"),
     ([[0, 1j]], {}, "an array of complex128"),
     (None, {}, "an array of object"),
+    (
+        BitArray.from_counts({"0110": 3}),
+        {},
+        r"bitstrings is a BitArray; .*; of a BitArray, pass .get_counts\(\)",
+    ),
+    (sample(COIN, shots=5), {}, "bitstrings is a Samples; .*; of samples, pass the counts"),
     (GOOD, {"validation": ["011"]}, "the strings of validation have 3 bits; the state has 4 sites"),
     (GOOD, {"validation": []}, "validation is empty"),
     (GOOD, {"validation": ["01x0"]}, "validation holds 'x' in string 0"),
