@@ -167,7 +167,9 @@ def _numbers(array: Any, std: Any = None) -> str:
         return ""
     array = np.asarray(array.detach() if hasattr(array, "detach") else array)
     if std is not None:  # as complex numbers, of which only those that are shown are written
-        array = array + 1j * std
+        pairs = np.empty(array.shape, complex)
+        pairs.real, pairs.imag = array, std
+        array = pairs
 
     def shown(number: Any) -> str:
         if std is not None:

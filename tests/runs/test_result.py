@@ -82,6 +82,8 @@ def test_notebooks_show_several_values_with_their_errors():
     measured = cells_of(Result(value=np.array([0.5, -1.25]), std=np.array([0.0625, 0.0]), shots=8))
     assert measured["value"] == "[0.5 ± 0.062, -1.25 ± 0]"
     assert "std" not in measured
+    unbounded = cells_of(Result(value=np.array([0.5, -1.25]), std=np.array([np.inf, np.nan]), shots=8))
+    assert unbounded["value"] == "[0.5 ± inf, -1.25 ± nan]"
     exact = cells_of(Result(value=np.array([[0.5, 1 / 3]]), std=np.zeros((1, 2))))
     assert (exact["value"], exact["std"]) == ("[[0.5, 0.333333]]", "[[0, 0]]")
     assert repr(Result(value=np.array([0.5, -1.25]))).startswith("Result(value=<float64 (2,)>, ")
