@@ -7,6 +7,7 @@ import fcntl
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -175,7 +176,7 @@ class FileSet:
                 try:
                     self._scratch.mkdir(parents=True)
                 except FileExistsError:
-                    if os.path.lexists(self._scratch) and not self._scratch.is_dir():
+                    if any(map(_in_the_way, (self._scratch, *self._scratch.parents))):
                         raise
                     # otherwise another process has made it, and may just have removed it
                 with suppress(FileNotFoundError):  # the same
@@ -208,6 +209,15 @@ def _require_file(path: Path) -> None:
     """Refuse to replace a folder, or a device such as /dev/null."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise RunError(f"cannot write {path}: it is not a regular file. Give another name.")
+
+
+def _in_the_way(folder: Path) -> bool:
+    """Whether something else is in the place of a folder, such as a link that leads nowhere."""
+    try:
+        kind = os.lstat(folder).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISDIR(kind) and not folder.is_dir()
 
 
 def _refusal(folder: Path, error: OSError | RunError) -> str:

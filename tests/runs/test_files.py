@@ -141,3 +141,18 @@ def test_set_is_refused_where_it_cannot_be_written(tmp_path):
     with pytest.raises(RunError, match="too long"):
         FileSet(tmp_path / "a.qpy", tmp_path / ("a" * 256))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path, monkeypatch):
+    """It is in the place of a folder, and no other process is going to remove it."""
+    made, calls = os.mkdir, []
+
+    def mkdir(path, *rest, **more):
+        calls.append(path)
+        assert len(calls) < 10, "it waits for ever"
+        return made(path, *rest, **more)
+
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(RunError, match="link: File exists"):
+        write_set(tmp_path / "link", "new")
