@@ -114,14 +114,15 @@ class ReadoutCalibration:
         """
         observable = as_operator(observable)
         x, z, coefficients = observable.paulis.x, observable.paulis.z, observable.coeffs
-        biased = [qubit for qubit, offset in zip(self.qubits, self.offset, strict=True) if offset]
+        qubits, offsets, slopes, _ = self._of(observable)
+        biased = [qubit for qubit, offset in zip(qubits, offsets, strict=True) if offset]
         weight = int((x | z)[:, biased].sum(axis=1).max(initial=0))
         if weight > MAX_WEIGHT:
             raise UsageError(
                 f"a Pauli of weight {weight} expands into 2^{weight} terms when readout errors are undone; "
                 f"the largest weight supported is {MAX_WEIGHT}; pass readout=False."
             )
-        for qubit, offset, slope in zip(self.qubits, self.offset, self.slope, strict=True):
+        for qubit, offset, slope in zip(qubits, offsets, slopes, strict=True):
             reads = x[:, qubit] | z[:, qubit]
             coefficients = np.where(reads, coefficients / slope, coefficients)
             if offset and reads.any():
@@ -136,8 +137,14 @@ class ReadoutCalibration:
 
         To first order, with all expectation values bounded by 1 and errors of different qubits independent.
         """
-        reads = (observable.paulis.x | observable.paulis.z)[:, list(self.qubits)]
-        return float(np.linalg.norm((np.abs(observable.coeffs) @ reads) * self.std / self.slope))
+        qubits, _, slopes, errors = self._of(observable)
+        reads = (observable.paulis.x | observable.paulis.z)[:, qubits]
+        return float(np.linalg.norm((np.abs(observable.coeffs) @ reads) * errors / slopes))
+
+    def _of(self, observable: SparsePauliOp) -> tuple[list[int], np.ndarray, np.ndarray, np.ndarray]:
+        """Qubits, offsets, slopes and errors, without the qubits that only wider circuits of the job have."""
+        kept = [index for index, qubit in enumerate(self.qubits) if qubit < observable.num_qubits]
+        return [self.qubits[index] for index in kept], self.offset[kept], self.slope[kept], self.std[kept]
 
 
 def _flip(circuit: QuantumCircuit, qubit: int, backend: Backend) -> None:

@@ -382,3 +382,16 @@ def test_without_noise_it_says_that_there_is_nothing_to_mitigate(name, extrapola
     assert repr(estimator) == f"MitigatedEstimator({name} has no noise, so nothing is mitigated)"
     assert result.metadata["shots"] == 100  # no scales and no calibration
     assert estimate(circuit, "XY", backend=estimator).value == pytest.approx(exact((circuit, "XY")))
+
+
+def test_circuits_of_a_job_may_differ_in_width():
+    """The wide one's qubits are calibrated, and the other one has fewer."""
+    place = get_backend("aer:depolarizing=0.05")
+    narrow, wide = (QuantumCircuit(size) for size in (2, 4))
+    for circuit in (narrow, wide):
+        circuit.ry(0.3, 0)
+        circuit.cx(0, 1)
+    estimator = MitigatedEstimator(place, extrapolation=None)
+    found = estimator.run([(wide, "ZZZZ"), (narrow, "ZZ")]).result()
+    (alone,) = MitigatedEstimator(place, extrapolation=None).run([(narrow, "ZZ")]).result()
+    assert float(found[1].data.evs) == pytest.approx(float(alone.data.evs), abs=1e-12)

@@ -138,8 +138,8 @@ def fit(
     if given_order.differs:
         message += "; parameters are in the order of circuit.parameters, not of the file: go on with circuit"
         warnings.warn(
-            "the parameters that fit found are in the order of its circuit, not of the file; pass its circuit "
-            "along with them",
+            "the parameters that fit found are in the order of its circuit, not of the file; pass its "
+            "circuit along with them",
             stacklevel=2,
         )
     label = "given" if parameters is not None else f"random {best + 1}"
