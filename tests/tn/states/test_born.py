@@ -325,11 +325,7 @@ REFUSED = [
     ([0, 1, 1], {}, r"an array of int64 of shape \(3,\)"),
     ([[0, 1j]], {}, "an array of complex128"),
     (None, {}, "an array of object"),
-    (
-        BitArray.from_counts({"0110": 3}),
-        {},
-        r"bitstrings is a BitArray; .*; of a BitArray, pass .get_counts\(\)",
-    ),
+    (BitArray.from_counts({"01": 3}), {}, r"bitstrings is a BitArray; .*, pass .get_counts\(\)"),
     (sample(COIN, shots=5), {}, "bitstrings is a Samples; .*; of samples, pass the counts"),
     (GOOD, {"validation": ["011"]}, "the strings of validation have 3 bits; the state has 4 sites"),
     (GOOD, {"validation": []}, "validation is empty"),
