@@ -27,7 +27,7 @@ from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
-from bondwise.circuits import as_circuit, true_names, with_constants
+from bondwise.circuits import as_circuit, readable, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
 from bondwise.runs.text import counted
@@ -237,11 +237,9 @@ class Backend:
     def _compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         circuit = with_constants(true_names(circuit))
         layout = None
-        if self.num_qubits is not None and not circuit.clbits:
+        if self.num_qubits is not None and not any(step.clbits for step in circuit.data):
             # with measurements, the layout avoids qubits with large readout errors
-            measured = circuit.copy()
-            measured.measure_all()
-            chosen = self._compiled(measured, None).layout
+            chosen = self._compiled(readable(circuit)[0], None).layout
             layout = None if chosen is None else chosen.initial_index_layout(filter_ancillas=True)
         return self._compiled(circuit, layout)
 

@@ -32,6 +32,7 @@ from bondwise.backends.primitives import (
     sampler_pub,
 )
 from bondwise.circuits import readable
+from bondwise.circuits.registers import in_registers
 from bondwise.runs import UsageError
 
 Rotations = Callable[[Mapping[int, str], int], QuantumCircuit]
@@ -104,12 +105,12 @@ class SampledEstimator(Estimator):
         return job_ids
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
-        measured = circuit.copy()
+        measured = in_registers(circuit).copy()
         measured.compose(self._rotations(letters, circuit.num_qubits), inplace=True)
         name = "basis"
-        while any(register.name == name for register in (*circuit.qregs, *circuit.cregs)):
+        while any(register.name == name for register in (*measured.qregs, *measured.cregs)):
             name += "_"
-        register = ClassicalRegister(len(letters), name)
+        register = ClassicalRegister(len(letters), name)  # the last one: that is where outcomes are read
         measured.add_register(register)
         measured.measure(list(letters), register)
         return readable(measured)[0]

@@ -35,11 +35,7 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     circuit = as_circuit(circuit)
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = _all_measured(circuit)
-    held = {bit for register in circuit.cregs for bit in register}
-    loose = [bit for bit in circuit.clbits if bit not in held]
-    if loose:
-        circuit = circuit.copy()
-        circuit.add_register(ClassicalRegister(bits=loose, name=_free_name(circuit, _LOOSE)))
+    circuit = in_registers(circuit)
     names = {register.name: register.name for register in circuit.cregs}
     fresh = {}
     for name in names:
@@ -51,6 +47,17 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     circuit = _renamed(circuit, fresh)
     back = {new: old for old, new in fresh.items()}
     return circuit, {register.name: back.get(register.name, register.name) for register in circuit.cregs}
+
+
+def in_registers(circuit: QuantumCircuit) -> QuantumCircuit:
+    """The circuit with a register, the last one, for the classical bits that are in none."""
+    held = {bit for register in circuit.cregs for bit in register}
+    loose = [bit for bit in circuit.clbits if bit not in held]
+    if not loose:
+        return circuit
+    circuit = circuit.copy()
+    circuit.add_register(ClassicalRegister(bits=loose, name=_free_name(circuit, _LOOSE)))
+    return circuit
 
 
 def _all_measured(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -45,7 +45,9 @@ def angles_in(text: str, circuit: QuantumCircuit, name: str) -> NDArray[np.float
     if text.lstrip().startswith(("{", "[")):
         return angles_from(json_in(text, name), circuit, name)
     if "=" not in text:
-        raise UsageError(f"{name}: there is no file {text[:60]}; give one, JSON or .npy, or {_FORM}.")
+        raise UsageError(
+            f"{name}: there is no file {text[:60]}; give one, JSON or .npy, or {_FORM}, or a list, [0.3, 1.2]."
+        )
     angles: dict[str, float] = {}
     for part in re.split(r",(?=[^,=]*=)", text):
         key, _, number = (piece.strip() for piece in part.partition("="))

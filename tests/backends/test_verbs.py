@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit import Clbit, Parameter, ParameterVector
 from qiskit.primitives import BackendSamplerV2, DataBin, PubResult, StatevectorEstimator, StatevectorSampler
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Pauli, SparsePauliOp
@@ -308,3 +308,33 @@ def test_an_estimator_that_hides_its_error_is_given_it():
     spread = np.std([result.value for result in values], axis=0)
     np.testing.assert_allclose(spread, 0.05, rtol=0.35)
     assert estimate(circuit, "Z", backend=StatevectorEstimator()).std == 0
+
+
+@pytest.mark.parametrize("loose", [1, 2, 3])
+@pytest.mark.parametrize("registers", [0, 1])
+@pytest.mark.parametrize(
+    "backend", ["statevector", "aer", "aer:depolarizing=0.0001", AerSimulator()], ids=str
+)
+def test_bits_without_a_register_are_not_read(loose, registers, backend):
+    """They come back in the outcomes, beside those of the measured basis."""
+    circuit = QuantumCircuit(QuantumRegister(3), [Clbit() for _ in range(loose)])
+    circuit.add_register(*[ClassicalRegister(2) for _ in range(registers)])
+    circuit.h(0)
+    circuit.measure(0, circuit.clbits[0])
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.x(2)
+    circuit.ry(0.7, 1)
+    found = estimate(circuit, ["IZI", "IXI", "ZIZ", "ZII"], shots=4000, seed=1, backend=backend)
+    assert np.abs(found.value - [np.cos(0.7), np.sin(0.7), 1, 0]).max() < 0.08
+
+
+def test_bits_that_nothing_uses_change_no_layout():
+    values = []
+    for registers in ([], [1], [2], [1, 1]):
+        circuit = QuantumCircuit(QuantumRegister(2), *map(ClassicalRegister, registers))
+        circuit.h(0)
+        circuit.cx(0, 1)
+        if registers:
+            circuit.measure(0, 0)
+        values.append(estimate(circuit, "ZZ", backend="fake:torino").value)
+    assert len(set(values)) == 1
