@@ -46,7 +46,7 @@ def angles_in(text: str, circuit: QuantumCircuit, name: str) -> NDArray[np.float
         return angles_from(json_in(text, name), circuit, name)
     if "=" not in text:
         raise UsageError(
-            f"{name}: there is no file {text[:60]}; give one, JSON or .npy, or {_FORM}, or a list, [0.3, 1.2]."
+            f"{name}: there is no file {text[:60]}; give one, JSON or .npy, or {_FORM} or [0.3, 1.2]."
         )
     angles: dict[str, float] = {}
     for part in re.split(r",(?=[^,=]*=)", text):
