@@ -1,6 +1,7 @@
 """The tables in the documentation show what the benchmarks measured."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ def test_tables_are_those_of_the_results(tables):
 
 def test_a_changed_figure_shows(tables, monkeypatch, tmp_path):
     page = (ROOT / "docs" / "benchmarks.md").read_text()
-    results = (tables.RESULTS / "gradients.json").read_text()
-    (tmp_path / "gradients.json").write_text(results.replace("391.9", "491.9"))
+    document = json.loads((tables.RESULTS / "gradients.json").read_text())
+    slowest = max(document["results"], key=lambda row: row["ours_ms"])
+    before, slowest["ours_ms"] = slowest["ours_ms"], slowest["ours_ms"] + 100
+    (tmp_path / "gradients.json").write_text(json.dumps(document))
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     monkeypatch.setattr(tables, "TABLES", {"gradients": tables.gradients})
     only = page[page.index("<!-- table gradients -->") : page.index("Other packages")]
-    assert "| 392 |" in only
-    assert "| 492 |" in tables.rendered(only)
+    assert f"| {before:.0f} |" in only
+    assert f"| {before + 100:.0f} |" in tables.rendered(only)
