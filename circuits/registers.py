@@ -6,6 +6,7 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.primitives import DataBin
 
 from bondwise.circuits.sources import as_circuit
+from bondwise.runs import UsageError
 
 _MEASURED, _LOOSE = "meas", "c"  # Qiskit's own names
 
@@ -25,6 +26,9 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
         The circuit itself if nothing is missing, otherwise a copy; and a dictionary from the names of its
         registers to the names that the caller knows.
 
+    Raises:
+        UsageError: If registers share bits.
+
     Example:
         >>> from qiskit import QuantumCircuit
         >>> from bondwise.circuits import readable
@@ -36,13 +40,19 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
     if not any(instruction.clbits for instruction in circuit.data):
         circuit = _all_measured(circuit)
     circuit = in_registers(circuit)
+    held = [bit for register in circuit.cregs for bit in register]
+    if len(set(held)) < len(held):
+        raise UsageError(
+            f"the classical registers {', '.join(one.name for one in circuit.cregs)} share bits, which "
+            "simulators misread; give each register bits of its own."
+        )
     names = {register.name: register.name for register in circuit.cregs}
     fresh = {}
     for name in names:
         if name == "self" or hasattr(DataBin, name):
             fresh[name] = _free_name(circuit, f"read_{name.strip('_')}")
     sizes = [register.size for register in circuit.cregs]
-    if not fresh and (all(sizes) or not any(sizes)):
+    if not fresh and held == circuit.clbits and (all(sizes) or not any(sizes)):
         return circuit, names
     circuit = _renamed(circuit, fresh)
     back = {new: old for old, new in fresh.items()}
@@ -74,18 +84,21 @@ def _all_measured(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 def _renamed(circuit: QuantumCircuit, names: dict[str, str]) -> QuantumCircuit:
-    """The circuit with other names for some of its classical registers, and without empty ones."""
+    """The circuit with other names for some of its classical registers, and without empty ones.
+
+    The bits follow the registers: Aer takes those of a register to be side by side.
+    """
     some = any(register.size for register in circuit.cregs)
     renamed = QuantumCircuit(name=circuit.name, metadata=circuit.metadata)
     renamed.add_bits(circuit.qubits)
-    renamed.add_bits(circuit.clbits)
+    renamed.add_bits(bit for register in circuit.cregs for bit in register)
     for register in (*circuit.qregs, *circuit.cregs):
         if isinstance(register, ClassicalRegister) and some and not register.size:
             continue
         if isinstance(register, ClassicalRegister) and register.name in names:
             register = ClassicalRegister(bits=list(register), name=names[register.name])
         renamed.add_register(register)
-    renamed.compose(circuit, renamed.qubits, renamed.clbits, inplace=True)
+    renamed.compose(circuit, circuit.qubits, circuit.clbits, inplace=True)
     renamed._layout = circuit._layout
     return renamed
 

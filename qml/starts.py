@@ -68,7 +68,7 @@ def mps_start(
     if isinstance(circuit, int | np.integer):
         found = decompose(state, layers=int(circuit), real=gate == "so4", seed=seed, progress=progress)
     else:
-        found = fit(circuit, state, seed=seed, progress=progress)
+        found = fit(as_circuit(circuit), state, seed=seed, progress=progress)
     return extend(found.circuit, found.parameters, pairs, strength=strength, gate=gate, seed=seed)
 
 

@@ -31,7 +31,7 @@ from qiskit_aer.primitives import SamplerV2 as AerSamplerV2
 from bondwise.backends.inputs import kept_columns
 from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.circuits import with_constants
-from bondwise.runs import RunError, require_memory
+from bondwise.runs import RunError, one_line, require_memory
 
 MAX_QUBITS = 12  # a density matrix of 12 qubits takes 0.27 GB, of 13 already 1.1 GB
 MOST_IN_STATE_VECTORS = 24  # qubits of noisy shots; more take minutes each
@@ -235,7 +235,9 @@ class Shots:
             part = left[: min(same, _TOGETHER) if shots else 1]
             seed = int(rng.integers(2**31))
             each = tasks[part[0][0]][1].shots
-            run = self._aer.run([circuit for _, circuit, _ in part], shots=each, seed_simulator=seed).result()
+            circuits = [circuit for _, circuit, _ in part]
+            options = {"shots": each, "seed_simulator": seed, **_truncation(circuits)}
+            run = self._aer.run(circuits, **options).result()
             if not run.success:
                 raise _failure(self._aer, run.status)
             if len(part) > 1 and not all(map(_drawn_from_density_matrix, run.results)):
@@ -249,14 +251,25 @@ class Shots:
     def _run(
         self, circuit: QuantumCircuit, values: BindingsArray, shots: int, rng: np.random.Generator
     ) -> DataBin:
-        options = {} if self._aer.options.noise_model else _threads_for(self._aer, circuit)
-        seed = int(rng.integers(2**31))
+        options: dict[str, Any] = {} if self._aer.options.noise_model else _threads_for(self._aer, circuit)
+        options |= {"seed_simulator": int(rng.integers(2**31)), **_truncation([circuit])}
         with self._one_at_a_time:
-            self._sampler.options.run_options = {"seed_simulator": seed, **options}
+            self._sampler.options.run_options = options
             try:
                 return self._sampler.run([SamplerPub(circuit, values, shots)]).result()[0].data
-            except AerError as error:
-                raise _failure(self._aer, error.message) from error
+            except (AerError, TypeError) as error:
+                if isinstance(error, TypeError) and "unsigned byte" not in str(error):
+                    raise  # else a run that failed has no counts
+                raise _failure(self._aer, one_line(error)) from error
+
+
+def _truncation(circuits: Sequence[QuantumCircuit]) -> dict[str, bool]:
+    """Options that keep Aer from leaving out qubits that are in a branch and not measured: it then fails."""
+    for circuit in circuits:
+        flow = {q for step in circuit.data if isinstance(step.operation, ControlFlowOp) for q in step.qubits}
+        if flow and flow - {q for step in circuit.data if step.name == "measure" for q in step.qubits}:
+            return {"enable_truncation": False}
+    return {}
 
 
 def _failure(aer: AerSimulator, reason: str) -> RunError:

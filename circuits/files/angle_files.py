@@ -46,6 +46,10 @@ def read_parameters(path: str | os.PathLike[str], circuit: QuantumCircuit) -> ND
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"a path is expected, not {kind_of(path)}; give a file of angles, JSON or .npy.")
     path = Path(path)
+    if path.suffix in (".csv", ".txt", ".npz"):
+        raise UsageError(
+            f"{path} is not a file of angles; give .npy, or JSON such as [0.3, 1.2] in a .json file."
+        )
     content = read_arrays(path)["vector"] if path.suffix == ".npy" else read_json(path)
     return angles_from(content, circuit, path)
 

@@ -338,3 +338,53 @@ def test_bits_that_nothing_uses_change_no_layout():
             circuit.measure(0, 0)
         values.append(estimate(circuit, "ZZ", backend="fake:torino").value)
     assert len(set(values)) == 1
+
+
+def test_loose_bits_around_a_register_and_registers_out_of_order():
+    loose = [Clbit(), Clbit()]
+    register = ClassicalRegister(2, "m")
+    circuit = QuantumCircuit(QuantumRegister(4), [loose[0]])
+    circuit.add_register(register)
+    circuit.add_bits([loose[1]])
+    circuit.x([0, 3])
+    circuit.measure([0, 1, 2, 3], [register[0], register[1], loose[0], loose[1]])
+    turned = QuantumCircuit(QuantumRegister(2), list(register))
+    turned.add_register(ClassicalRegister(bits=list(register)[::-1], name="m"))
+    turned.x(0)
+    turned.measure([0, 1], list(register))
+    for backend in ("statevector", "aer", "aer:depolarizing=0", "fake:torino", AerSimulator()):
+        found = sample(circuit, shots=50, backend=backend, seed=0)
+        most = {name: max(counts, key=counts.get) for name, counts in found.counts.items()}
+        assert most == {"m": "01", "c": "10"}, backend
+        counts = sample(turned, shots=50, backend=backend, seed=0).counts["m"]
+        assert max(counts, key=counts.get) == "10", backend
+
+
+def test_registers_that_share_bits_are_refused():
+    circuit = QuantumCircuit(1, 2)
+    circuit.add_register(ClassicalRegister(bits=circuit.clbits[:1], name="again"))
+    circuit.measure(0, 0)
+    with pytest.raises(
+        UsageError, match="registers c, again share bits, .*; give each register bits of its own"
+    ):
+        sample(circuit)
+
+
+@pytest.mark.parametrize("backend", ["statevector", "aer", "aer:depolarizing=0.0001", "fake:torino"])
+def test_qubits_in_branches_that_are_not_measured(backend):
+    """Aer fails at them while it leaves out qubits without a measurement."""
+    feedback = QuantumCircuit(2, 2)
+    feedback.x(0)
+    feedback.measure(0, 0)
+    with feedback.if_test((0, 1)):
+        feedback.x(1)
+    feedback.measure(0, 1)
+    never = QuantumCircuit(2, 2)
+    with never.if_test((1, 1)):
+        never.x(0)
+    never.measure(1, 0)
+    for circuit, word in ((feedback, "11"), (never, "00")):
+        counts = sample(circuit, shots=100, seed=1, backend=backend).counts["c"]
+        assert max(counts, key=counts.get) == word
+    found = estimate(feedback, ["IZ", "ZI"], shots=500, seed=1, backend=backend)
+    assert np.abs(found.value + 1).max() < 0.15

@@ -169,7 +169,7 @@ def as_bits(strings: Any, name: str, width: int | None = None) -> NDArray[np.uin
     if array.ndim == 1 and array.dtype.kind in "UO" and all(isinstance(item, str) for item in array):
         array = _from_letters(array.tolist(), name)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
-        way = "; of samples, pass the counts" if hasattr(strings, "joint_counts") else ""
+        way = "; of samples, pass .joint_counts" if hasattr(strings, "joint_counts") else ""
         way = "; of a BitArray, pass .get_counts()" if hasattr(strings, "get_counts") else way
         what = f"a {type(strings).__name__}" if way else f"an array of {array.dtype} of shape {array.shape}"
         raise UsageError(f"{name} is {what}; {_ACCEPTED}{way}.")

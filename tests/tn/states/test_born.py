@@ -326,7 +326,7 @@ REFUSED = [
     ([[0, 1j]], {}, "an array of complex128"),
     (None, {}, "an array of object"),
     (BitArray.from_counts({"01": 3}), {}, r"bitstrings is a BitArray; .*, pass .get_counts\(\)"),
-    (sample(COIN, shots=5), {}, "bitstrings is a Samples; .*; of samples, pass the counts"),
+    (sample(COIN, shots=5), {}, "bitstrings is a Samples; .*; of samples, pass .joint_counts"),
     (GOOD, {"validation": ["011"]}, "the strings of validation have 3 bits; the state has 4 sites"),
     (GOOD, {"validation": []}, "validation is empty"),
     (GOOD, {"validation": ["01x0"]}, "validation holds 'x' in string 0"),
