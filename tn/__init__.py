@@ -5,7 +5,7 @@ matrix product states (`site_tensors`) or trees (`tree_state`). `decompose` find
 prepares a state, `fit` the parameters of a circuit that you already have; both report the exact infidelity.
 `extend` appends gates near the identity, so that training starts from the state and can go beyond it, and
 `gradient_profile` measures the energy gradients at that start, for any number of qubits. Site i is qubit i
-throughout.
+throughout. `bondwise.tn.compress` puts factors in the place of a torch model's layers.
 """
 
 import lazy_loader

@@ -1,3 +1,4 @@
+from . import compress as compress
 from .overlap.exact import ExactOverlap as ExactOverlap
 from .preparation.analytic import decompose_analytically as decompose_analytically
 from .preparation.assembly import Decomposition as Decomposition

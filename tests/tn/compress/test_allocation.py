@@ -1,0 +1,59 @@
+"""Shares of a budget, against all combinations."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress.allocation import Choice, allocate, allocate_evenly
+
+points = st.lists(st.tuples(st.integers(1, 30), st.floats(0, 10)), min_size=1, max_size=5)
+models = st.lists(points, min_size=1, max_size=4).map(
+    lambda layers: {
+        f"layer{i}": [Choice("lowrank", rank, size, loss) for rank, (size, loss) in enumerate(layer)]
+        for i, layer in enumerate(layers)
+    }
+)
+
+
+def total(choices, field):
+    return sum(getattr(choice, field) for choice in choices)
+
+
+@given(models, st.floats(0, 1))
+def test_no_combination_with_one_step_less_room_is_better(options, fraction):
+    least = sum(min(choice.size for choice in choices) for choices in options.values())
+    most = sum(max(choice.size for choice in choices) for choices in options.values())
+    budget = least + fraction * (most - least)
+    chosen = allocate(options, budget)
+    assert chosen.keys() == options.keys()
+    assert all(chosen[name] in options[name] for name in options)
+    assert total(chosen.values(), "size") <= budget
+    step = max(max(c.size for c in choices) - min(c.size for c in choices) for choices in options.values())
+    for combination in itertools.product(*options.values()):
+        if total(combination, "size") <= budget - step:
+            assert total(chosen.values(), "loss") <= total(combination, "loss") + 1e-9
+
+
+@given(models)
+def test_without_a_limit_nothing_is_lost(options):
+    chosen = allocate(options, float("inf"))
+    assert total(chosen.values(), "loss") == sum(min(c.loss for c in choices) for choices in options.values())
+
+
+def test_a_budget_below_the_smallest_sizes_is_refused():
+    with pytest.raises(UsageError, match=r"budget of 5 is below the smallest possible size, 7"):
+        allocate({"a": [Choice("lowrank", 1, 7, 1.0)]}, 5)
+
+
+def test_evenly_means_the_same_fraction_of_each_layer():
+    options = {
+        "a": [Choice("lowrank", rank, 10 * rank, 1 / rank) for rank in range(1, 9)]
+        + [Choice("dense", 0, 100, 0)],
+        "b": [Choice("lowrank", 1, 60, 1.0), Choice("dense", 0, 80, 0)],
+    }
+    chosen = allocate_evenly(options, 0.55)
+    assert chosen["a"].rank == 5
+    assert chosen["b"].size == 60  # nothing is small enough

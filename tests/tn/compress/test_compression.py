@@ -1,0 +1,171 @@
+"""Models come out smaller, as asked, and close to the dense one; wrong requests are refused in one line."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+
+from bondwise.runs import RunError, UsageError
+from bondwise.tn.compress import LowRank, compress
+from bondwise.tn.compress.batches import answer, divergence
+from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.layers import find_layers, replace
+from bondwise.tn.compress.metric import Metric
+
+
+def distance(model, dense, data):
+    with torch.no_grad():
+        return float(divergence(answer(model, data), answer(dense, data)))
+
+
+def truncated(model, budget):
+    """Every layer by its own singular value decomposition, at the same fraction."""
+    import copy
+
+    small = copy.deepcopy(model)
+    for name, layer in find_layers(small).items():
+        rank = max(1, int(budget * layer.num_params / sum(layer.shape)))
+        factors = LowRank.fits(layer.weight, Metric()).build(rank, layer.bias, torch.float32)
+        replace(small, name, factors)
+    return small.eval()
+
+
+@pytest.mark.parametrize("budget", [0.25, 0.5, 0.9])
+def test_the_budget_is_kept_and_the_answers_too(llama, budget):
+    model, tokens = llama
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    small = compress(model, budget, data=tokens, seed=0)
+    report = small.report
+    layers = find_layers(model)
+    left = sum(sum(p.numel() for p in small.get_submodule(name).parameters()) for name in layers)
+    assert report.dense_params == sum(layer.num_params for layer in layers.values())
+    assert left == round(report.value * report.dense_params)
+    assert budget - 0.05 <= report.value <= budget
+    assert not small.training
+    assert small.lm_head.weight is small.model.embed_tokens.weight
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert distance(small, model.eval(), tokens) < 0.7 * distance(truncated(model, budget), model, tokens)
+
+
+def test_the_same_seed_gives_the_same_model(llama):
+    model, tokens = llama
+    one, two = (compress(model, 0.5, data=tokens, seed=3).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "own"])
+def test_other_models(kind, dtype):
+    torch.manual_seed(0)
+    data = torch.randint(24, (20, 10))
+    if kind == "gpt2":
+        model = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=24,
+                n_embd=16,
+                n_layer=2,
+                n_head=2,
+                n_positions=16,
+                initializer_range=0.3,
+                bos_token_id=0,
+                eos_token_id=0,
+            )
+        )
+    elif kind == "bert":
+        model = BertModel(
+            BertConfig(
+                vocab_size=24,
+                hidden_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+            )
+        )
+        mask = torch.ones_like(data)
+        mask[:, 7:] = 0
+        data = [
+            {"input_ids": ids, "attention_mask": ones}
+            for ids, ones in zip(data.split(5), mask.split(5), strict=True)
+        ]
+    else:
+        model = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+        data = [(torch.randn(5, 12).to(dtype), torch.zeros(5, dtype=torch.long)) for _ in range(4)]
+    model = model.to(dtype).eval()
+    small = compress(model, 0.6, data=data, seed=0)
+    assert 0.5 < small.report.value <= 0.6
+    factors = [module for module in small.modules() if is_factored(module)]
+    assert factors
+    assert all(parameter.dtype == dtype for parameter in small.parameters())
+    probe = data if torch.is_tensor(data) else data[0]
+    assert distance(small, model, probe) < distance(
+        truncated(model.float(), 0.6).to(dtype), model.to(dtype), probe
+    )
+
+
+def test_a_layer_that_is_skipped_stays(llama):
+    model, tokens = llama
+    small = compress(model, 0.5, data=tokens, skip=["*.q_proj", "model.layers.1.*"], seed=0)
+    assert set(small.report.layers) == {
+        f"model.layers.0.{name}_proj"
+        for name in ("self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down")
+    }
+
+
+def test_a_real_language_model():
+    if "BONDWISE_DATA" not in os.environ:
+        pytest.skip("BONDWISE_DATA, the folder of data sets, is not set")
+    folder = Path(os.environ["BONDWISE_DATA"]) / "lm" / "stories260K"
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    fitted, held = (
+        torch.from_numpy(np.load(folder / f"samples_{part}.npy").astype(np.int64))
+        for part in ("train", "valid")
+    )
+    small = compress(model, 0.8, data=fitted[:32], seed=0)
+    plain = distance(truncated(model, 0.8), model, held[:16])
+    assert distance(small, model, held[:16]) < min(1.2, plain / 2)
+
+
+@pytest.mark.parametrize(
+    ("budget", "more", "message"),
+    [
+        (0, {}, "budget"),
+        (1.5, {}, "budget"),
+        (-0.1, {}, "budget"),
+        (float("nan"), {}, "budget"),
+        (0.01, {}, "budget=0.01 is too small: factors of rank 1 keep 0.111"),
+        (0.5, {"formats": ["lowrnk"]}, "unknown format 'lowrnk'. Did you mean 'lowrank'"),
+        (
+            0.5,
+            {"skip": ["*.qproj"]},
+            r"skip='\*.qproj' fits no linear layer of the model; one is called",
+        ),
+        (0.5, {"skip": ["*"]}, "the model has no layer to compress"),
+        (0.5, {"data": torch.full((4, 5), 24)}, "data holds the token 24, but the model knows 0 to 23"),
+        (0.5, {"data": torch.zeros(0, 5)}, "data is empty"),
+    ],
+)
+def test_wrong_requests(llama, budget, more, message):
+    model, tokens = llama
+    with pytest.raises(UsageError, match=message) as error:
+        compress(model, budget, **({"data": tokens} | more))
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_not_finite_and_models_without_layers(llama):
+    model, tokens = llama
+    with torch.no_grad():
+        model.model.layers[1].self_attn.k_proj.weight[0, 0] = torch.nan
+    with pytest.raises(UsageError, match="weight of model.layers.1.self_attn.k_proj holds NaN"):
+        compress(model, 0.5, data=tokens)
+    with pytest.raises(UsageError, match="no layer to compress"):
+        compress(nn.Sequential(nn.ReLU()), 0.5, data=tokens)
+
+
+def test_a_loss_that_is_too_large(llama):
+    model, tokens = llama
+    with pytest.raises(RunError, match=r"the divergence is .*, above max_loss=0.001; raise budget=0.3"):
+        compress(model, 0.3, data=tokens, max_loss=1e-3, seed=0)

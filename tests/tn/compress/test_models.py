@@ -1,0 +1,141 @@
+"""Compressed models come back from their folder with the same answers; other folders are refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress import compress, load, save
+
+
+@pytest.fixture
+def saved(llama, tmp_path):
+    model, tokens = llama
+    small = compress(model, 0.5, data=tokens, seed=0)
+    return small, save(small, tmp_path / "small"), tokens
+
+
+def test_a_llama_with_grouped_queries_and_a_tied_head(saved):
+    small, folder, tokens = saved
+    again = load(folder)
+    assert type(again) is type(small)
+    assert torch.equal(again(tokens).logits, small(tokens).logits)
+    assert again.lm_head.weight is again.model.embed_tokens.weight
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    numbers = sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+    assert numbers == sum(parameter.numel() for parameter in small.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "model",
+    [
+        GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=24, n_embd=16, n_layer=2, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0
+            )
+        ),
+        BertForMaskedLM(
+            BertConfig(
+                vocab_size=24,
+                hidden_size=16,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=32,
+            )
+        ),
+    ],
+    ids=["gpt2", "bert"],
+)
+def test_other_models_of_transformers(model, dtype, tmp_path):
+    tokens = torch.randint(24, (8, 10), generator=torch.Generator().manual_seed(0))
+    small = compress(model.to(dtype), 0.5, data=tokens, seed=0)
+    again = load(save(small, tmp_path))
+    assert torch.equal(again(tokens).logits, small(tokens).logits)
+    assert {p.dtype for p in again.parameters()} == {dtype}
+
+
+def test_a_module_of_ones_own_needs_one_of_its_shape(tmp_path):
+    model = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 16, bias=False), nn.Linear(16, 3))
+    data = torch.randn(8, 12)
+    small = compress(model, 0.6, data=data, seed=0)
+    folder = save(small, tmp_path)
+    with pytest.raises(
+        UsageError, match=r"names no model of transformers \(None\); give one of the dense shape"
+    ):
+        load(folder)
+    with pytest.raises(UsageError, match="does not fit the model"):
+        load(folder, model=nn.Sequential(nn.Linear(12, 16)))
+    assert torch.equal(load(folder, model=model)(data), small(data))
+
+
+def changed(folder, **entries):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def test_code_of_a_folder_is_not_run(saved):
+    _, folder, _ = saved
+    changed(folder, auto_map={"AutoModelForCausalLM": "evil.Model"})
+    with pytest.raises(UsageError, match=r"code of its own \(auto_map\), which is not run"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"bondwise": None}, "no entry 'bondwise'"),
+        ({"architectures": ["Path"]}, r"names no model of transformers \('Path'\)"),
+        (
+            {"bondwise": {"layers": {"model.nothing": {"format": "lowrank", "rank": 2}}}},
+            "does not fit the model",
+        ),
+        (
+            {"bondwise": {"layers": {"model.norm": {"format": "lowrank", "rank": 2}}}},
+            "does not fit the model",
+        ),
+        ({"bondwise": {"layers": {}}}, "is missing or unexpected"),
+        ({"hidden_size": 32}, "does not fit the model"),
+        ({"hidden_size": "wide"}, "cannot be read"),
+    ],
+)
+def test_other_configurations(saved, entries, message):
+    _, folder, _ = saved
+    changed(folder, **entries)
+    with pytest.raises(UsageError, match=message) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_and_missing_tensors(saved):
+    _, folder, _ = saved
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=r"model.safetensors is missing or damaged"):
+        load(folder)
+    path.write_bytes(whole)
+    tensors = load_file(path)
+    del tensors["model.norm.weight"]
+    save_file(tensors, path)
+    with pytest.raises(UsageError, match=r"'model.norm.weight' is missing or unexpected"):
+        load(folder)
+    path.unlink()
+    with pytest.raises(UsageError, match=r"model.safetensors is missing or damaged"):
+        load(folder)
+
+
+def test_a_killed_save_leaves_the_old_model_or_the_new_one(saved, kill_at):
+    small, folder, tokens = saved
+    old = small(tokens).logits
+    with torch.no_grad():
+        small.model.norm.weight.mul_(2)
+    new = small(tokens).logits
+    for number in range(12):
+        kill_at(number, lambda: save(small, folder))
+        found = load(folder)(tokens).logits
+        assert torch.equal(found, old) or torch.equal(found, new)

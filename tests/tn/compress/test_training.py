@@ -1,0 +1,94 @@
+"""Healing and refinement lower the error that they claim to lower, and touch nothing else."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bondwise.runs import RunError, UsageError
+from bondwise.tn.compress import compress, heal, refine
+from bondwise.tn.compress.batches import answer, divergence
+
+
+def distance(model, dense, data):
+    with torch.no_grad():
+        return float(divergence(answer(model, data), answer(dense, data)))
+
+
+@pytest.fixture
+def compressed(llama):
+    model, tokens = llama
+    model.eval()
+    return compress(model, 0.4, data=tokens, seed=0), model, tokens
+
+
+@pytest.mark.parametrize("train", [heal, refine])
+def test_the_model_comes_closer_and_only_factors_change(compressed, train):
+    small, model, tokens = compressed
+    before, raw = copy.deepcopy(small.state_dict()), distance(small, model, tokens)
+    with torch.no_grad():  # as a user may have turned gradients off
+        found = train(small, model, data=tokens, steps=150, learning_rate=5e-3, seed=0)
+    assert distance(small, model, tokens) < 0.9 * raw
+    changed = {name for name, tensor in small.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.endswith(("left", "right", "bias")) for name in changed)
+    assert all(p.requires_grad and p.grad is None for p in [*small.parameters(), *model.parameters()])
+    assert found.seed == 0
+
+
+def test_the_errors_of_a_refinement_are_those_of_the_blocks(compressed):
+    small, model, tokens = compressed
+    found = refine(small, model, data=tokens, steps=60, batch=32, seed=0)
+    hidden = [m(tokens, output_hidden_states=True).hidden_states[1] for m in (small, model)]
+    error = (hidden[0] - hidden[1]).square().mean() / hidden[1].var()
+    assert found.errors.shape == (2, 2)
+    assert (found.errors[:, 1] < found.errors[:, 0]).all()
+    assert found.errors[0, 1] == pytest.approx(float(error.detach()), rel=0.05)
+
+
+def test_healing_all_parameters(compressed):
+    small, model, tokens = compressed
+    norm = small.model.norm.weight.clone()
+    found = heal(small, model, data=tokens, steps=20, train="all", seed=0)
+    assert not torch.equal(small.model.norm.weight, norm)
+    assert small.lm_head.weight is small.model.embed_tokens.weight
+    assert str(found).startswith("Healing: 20 steps, divergence ")
+    assert "<svg" in found._repr_html_()
+
+
+def test_the_same_seed_gives_the_same_path(compressed):
+    small, model, tokens = compressed
+    losses = [heal(copy.deepcopy(small), model, data=tokens, steps=5, seed=7).losses for _ in range(2)]
+    assert (losses[0] == losses[1]).all()
+
+
+def test_training_that_diverges_says_so(compressed):
+    small, model, tokens = compressed
+    with pytest.raises(RunError, match=r"loss in step \d+ is not finite; lower learning_rate=1e\+20"):
+        heal(small, model, data=tokens, steps=30, learning_rate=1e20, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("train", "more", "message"),
+    [
+        (heal, {"steps": 0}, "steps"),
+        (refine, {"batch": 0}, "batch"),
+        (heal, {"learning_rate": -1}, "learning_rate"),
+        (heal, {"train": "lora"}, "train='lora' must be 'factors' or 'all'"),
+    ],
+)
+def test_wrong_requests(compressed, train, more, message):
+    small, model, tokens = compressed
+    with pytest.raises(UsageError, match=message):
+        train(small, model, data=tokens, **more)
+
+
+def test_models_without_factors_or_blocks(llama):
+    model, tokens = llama
+    with pytest.raises(UsageError, match="no factors to train; give what compress returned"):
+        heal(model, model, data=tokens)
+    chain = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 3))
+    data = torch.randn(8, 12)
+    with pytest.raises(UsageError, match="no factors in a ModuleList of blocks to refine"):
+        refine(compress(chain, 0.6, data=data), chain, data=data)

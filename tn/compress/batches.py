@@ -1,0 +1,135 @@
+"""What calibration data may be, what a model answers to it, and how far two answers are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from bondwise.runs import UsageError
+
+Batch: TypeAlias = Any  # a tensor, a tuple (inputs, labels), or a mapping of a model's arguments
+_ACCEPTED = (
+    "give a tensor of token ids (sequences, length) or of samples (samples, …), or an iterable of batches, "
+    "each such a tensor, a tuple (inputs, labels), or a dict of the model's arguments"
+)
+
+
+class Answer(NamedTuple):
+    """What a model returns for a batch.
+
+    Logits stand for a distribution over K classes or tokens, values for normal ones of variance 1: the
+    difference of two answers is the divergence of these.
+    """
+
+    rows: Tensor  # (N, K)
+    logits: bool
+
+
+def batches_of(data: Any, size: int) -> list[Batch]:
+    """Data as batches in order; a tensor is cut into batches of at most `size` samples.
+
+    Raises:
+        UsageError: If the data is empty or of another kind.
+    """
+    if isinstance(data, Tensor):
+        if data.ndim < 2:
+            raise UsageError(f"data is a tensor of shape {tuple(data.shape)}; {_ACCEPTED}")
+        found: list[Batch] = list(data.split(size))
+    elif isinstance(data, str | bytes | Mapping) or not hasattr(data, "__iter__"):
+        raise UsageError(f"data is a {type(data).__name__}; {_ACCEPTED}")
+    else:
+        found = list(data)
+    found = [batch for batch in found if len(inputs_of(batch))]
+    if not found:
+        raise UsageError(f"data is empty; {_ACCEPTED}")
+    return found
+
+
+def inputs_of(batch: Batch) -> Tensor:
+    """The tensor of a batch that has one row per sample."""
+    if isinstance(batch, Mapping):
+        batch = batch.get("input_ids", next(iter(batch.values()), None))
+    elif isinstance(batch, tuple | list) and batch:
+        batch = batch[0]
+    if not isinstance(batch, Tensor):
+        raise UsageError(f"data holds a {type(batch).__name__}; {_ACCEPTED}")
+    return batch
+
+
+def answer(model: nn.Module, batch: Batch) -> Answer:
+    """Run a model on a batch, on the device of its parameters.
+
+    Raises:
+        UsageError: If the model returns neither a tensor nor an output of transformers, or its answer is not
+            finite.
+    """
+    device = next(model.parameters()).device
+    inputs = inputs_of(batch).to(device)
+    if inputs.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        inputs = inputs.long()  # token ids, as embeddings take them
+    if not inputs.is_floating_point():
+        _require_known(inputs, model)
+    mask = None
+    if isinstance(batch, Mapping):
+        given = {name: value.to(device) for name, value in batch.items() if name != "labels"}
+        found, mask = model(**given), given.get("attention_mask")
+    else:
+        found = model(inputs)
+    logits = hasattr(found, "logits")
+    found = found.logits if logits else getattr(found, "last_hidden_state", found)
+    if not isinstance(found, Tensor):
+        raise UsageError(
+            f"the model returns a {type(found).__name__}; a tensor, or an output of transformers with logits "
+            "or last_hidden_state, is needed"
+        )
+    if mask is not None and mask.shape == found.shape[:2]:
+        found = found[mask.bool()]  # padding says nothing
+    if not logits and isinstance(batch, tuple | list) and len(batch) > 1:
+        logits = not batch[1].is_floating_point()
+    elif not logits:
+        logits = found.ndim == 2 or not inputs.is_floating_point()
+    found = found.reshape(-1, found.shape[-1]) if logits else found.reshape(len(found), -1)
+    return Answer(found.float(), logits)
+
+
+def divergence(found: Answer, wanted: Answer) -> Tensor:
+    """Mean over the rows of the Kullback-Leibler divergence from what is wanted, in nats."""
+    if not found.logits:
+        return 0.5 * (found.rows - wanted.rows).square().sum(-1).mean()
+    target = wanted.rows.log_softmax(-1)
+    return nn.functional.kl_div(found.rows.log_softmax(-1), target, log_target=True, reduction="batchmean")
+
+
+def _require_known(tokens: Tensor, model: nn.Module) -> None:
+    embedding = model.get_input_embeddings() if isinstance(model, PreTrainedModel) else None
+    size = getattr(embedding, "num_embeddings", None)
+    if size is not None and tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < size:
+        wrong = int(tokens.max()) if int(tokens.max()) >= size else int(tokens.min())
+        raise UsageError(
+            f"data holds the token {wrong}, but the model knows 0 to {size - 1}; use the model's tokenizer"
+        )
+
+
+@torch.no_grad()
+def mean_divergence(run: Callable[[int], Answer], wanted: Sequence[Answer]) -> float:
+    """Mean over the rows of all batches; `run` gives the answer to the batch with an index."""
+    losses = [float(divergence(run(index), one)) * len(one.rows) for index, one in enumerate(wanted)]
+    return sum(losses) / sum(len(one.rows) for one in wanted)
+
+
+def score(given: Answer, generator: torch.Generator) -> Tensor:
+    """A sum whose gradient has, over random draws, the curvature of the divergence as its covariance.
+
+    The labels are drawn from the model itself, so that none are needed (Fisher information, not the
+    empirical one: Kunstner, Balles, Hennig, arXiv:1905.12558).
+    """
+    rows = given.rows
+    if not given.logits:
+        return (rows * torch.randn(rows.shape, generator=generator).to(rows.device)).sum()
+    with torch.no_grad():
+        drawn = torch.multinomial(rows.softmax(-1).cpu(), 1, generator=generator).squeeze(-1)
+    return nn.functional.cross_entropy(rows, drawn.to(rows.device), reduction="sum")

@@ -1,0 +1,106 @@
+"""The repeated blocks of a model, and running the model from one of them on.
+
+Layers are fitted and probed one after another, and each time only what comes after the last finished block
+needs to be computed. Its output is remembered for every batch, and the blocks before it are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.tn.compress.batches import Batch, answer
+
+
+class Reached(Exception):  # noqa: N818 (not an error)
+    """Ends a forward pass as soon as what was asked for is known."""
+
+
+class Blocks:
+    """The blocks of a model, and the outputs of the last finished one.
+
+    Args:
+        model: A model that may call the modules of a `ModuleList` one after another, each with the output of
+            the one before as its first argument.
+        names: Names of the layers in question; the list with most of them is taken.
+        batches: What the model will be run on, by index.
+    """
+
+    def __init__(self, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> None:
+        self.model, self.batches = model, batches
+        lists = [
+            (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)
+        ]
+        counted = [(sum(one.startswith(f"{name}.") for one in names), name, module) for name, module in lists]
+        most = max(counted, key=lambda one: one[0], default=(0, "", nn.ModuleList()))
+        self._prefix = f"{most[1]}."
+        self.blocks: list[nn.Module] = list(most[2]) if most[0] else []
+        self._finished = 0
+        self.outputs: list[Any] = [None] * len(batches)  # of the last finished block
+
+    def of(self, name: str) -> int:
+        """Index of the block that a layer is in; the last finished one for a layer outside of all."""
+        if not self.blocks or not name.startswith(self._prefix):
+            return self._finished
+        return int(name.removeprefix(self._prefix).split(".")[0])
+
+    def advance(self, block: int) -> None:
+        """Remember the outputs of all blocks before this one, as the model is now; there is no way back."""
+        while self._finished < block:
+            module = self.blocks[self._finished]
+            with torch.no_grad():
+                self.outputs = [self.output(module, index) for index in range(len(self.batches))]
+            self._finished += 1
+
+    def run(self, index: int) -> Any:
+        """The model's answer to a batch, computed from the last finished block on."""
+        with _skipped(self.blocks[: self._finished], self.outputs[index]):
+            return answer(self.model, self.batches[index])
+
+    def inputs(self, module: nn.Module, index: int) -> Any:
+        """What a module is given for a batch: rows of shape (N, features)."""
+        with torch.no_grad():
+            found = self._until(module.register_forward_pre_hook, lambda _, args: args[0], index)
+        return found.reshape(-1, found.shape[-1])
+
+    def output(self, module: nn.Module, index: int) -> Any:
+        """What a module returns for a batch."""
+        return self._until(module.register_forward_hook, lambda _, args, output: output, index)
+
+    def _until(self, register: Callable[..., Any], look: Callable[..., Any], index: int) -> Any:
+        """What a hook sees in a forward pass, which ends there."""
+        found: list[Any] = []
+
+        def stop(*seen: Any) -> None:
+            found.append(look(*seen))
+            raise Reached
+
+        handle = register(stop)
+        try:
+            self.run(index)
+        except Reached:
+            pass
+        finally:
+            handle.remove()
+        return found[0]
+
+
+def hidden(output: Any) -> Tensor:
+    """The hidden states among what a block returns."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+@contextmanager
+def _skipped(blocks: Sequence[nn.Module], outputs: Any) -> Iterator[None]:
+    """Have blocks return remembered outputs, whatever they are given."""
+    for block in blocks:
+        block.forward = lambda *args, **kwargs: outputs  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward

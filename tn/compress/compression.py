@@ -1,0 +1,162 @@
+"""Compress a model: measure what matters in each layer, share out the budget, and fit factors in order."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from bondwise.runs import (
+    Result,
+    RunError,
+    UsageError,
+    progress_bar,
+    random_generator,
+    real_number,
+    unknown_name,
+)
+from bondwise.runs.text import counted
+from bondwise.tn.compress.allocation import Choice, allocate
+from bondwise.tn.compress.batches import answer, batches_of, mean_divergence
+from bondwise.tn.compress.blocks import Blocks
+from bondwise.tn.compress.fitting import fit_in_order
+from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.layers import find_layers
+from bondwise.tn.compress.moments import frozen, measure_moments
+from bondwise.tn.compress.probes import Probes
+
+_BATCH = 8  # samples at a time
+_HELD_OUT = 16  # every 16th batch is for probes and for the divergence that is reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression(Result):
+    """What `compress` did to a model.
+
+    Attributes:
+        value: Fraction of the parameters of the compressible layers that is left.
+        divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats per token or
+            sample, on calibration data that was not fitted to. Half the squared distance for models that
+            return no logits.
+        layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
+            factors, and the loss that was expected of it.
+        dense_params: Number of parameters in these layers before.
+    """
+
+    divergence: float
+    layers: dict[str, Choice] = field(repr=False)
+    dense_params: int
+
+    def __str__(self) -> str:
+        factors = sum(choice.format != "dense" for choice in self.layers.values())
+        return (
+            f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
+            f"{counted(len(self.layers), 'layer')}, {factors} of them in factors, divergence "
+            f"{self.divergence:.4g}"
+        )
+
+
+def compress(
+    model: nn.Module,
+    budget: float = 0.5,
+    *,
+    data: Any,
+    formats: Iterable[str] = ("lowrank",),
+    skip: Iterable[str] = (),
+    max_loss: float | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+) -> nn.Module:
+    """Replace linear layers of a model by factors that change its answers as little as possible.
+
+    The layers are `torch.nn.Linear` and transformers' `Conv1D`, except the output head of a language model
+    and layers that share their weight with an embedding. Needs no labels: the loss is the divergence from the
+    dense model's own answers.
+
+    Args:
+        model: Any module that returns a tensor or an output of transformers; it stays as it is.
+        budget: Fraction of the parameters of the compressible layers to keep, between 0 and 1.
+        data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
+            batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
+            sequences are plenty.
+        formats: Names of the formats to choose from, layer by layer.
+        skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
+        max_loss: Largest divergence that is accepted.
+        seed: Random seed of the labels that the model's answers are measured with.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A copy of the model with factors in it, in evaluation mode; its `report` is a `Compression`.
+
+    Raises:
+        UsageError: If an argument is out of range, if there is nothing to compress, or if the model or the
+            data hold numbers that are not finite.
+        RunError: If the divergence exceeds `max_loss`.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> small = compress(model, 0.5, data=torch.randn(64, 32), seed=0)
+        >>> print(small.report)
+        Compression: 4...% of 2,688 parameters in 2 layers, ... of them in factors, divergence 0.0...
+    """
+    budget = real_number("budget", budget, below=1)
+    names = [formats] if isinstance(formats, str) else list(formats)
+    for name in names:
+        if name not in FORMATS:
+            raise unknown_name("format", name, FORMATS)
+    if max_loss is not None:
+        max_loss = real_number("max_loss", max_loss)
+    small = copy.deepcopy(model)
+    layers = find_layers(small, skip)
+    batches = batches_of(data, _BATCH)
+    held_out = batches[::_HELD_OUT]
+    fitted_to = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches
+    generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
+    with (
+        frozen(model),
+        frozen(small),
+        progress_bar(len(fitted_to) + 2 * len(layers), "compress", progress) as bar,
+    ):
+        bar.set_postfix_str("calibration")
+        moments = measure_moments(small, layers, _counted(fitted_to, bar), generator)
+        probes = Probes(Blocks(small, layers, held_out))
+        options: dict[str, list[Choice]] = {}
+        for name, layer in layers.items():
+            bar.set_postfix_str(f"probing {name}")
+            options[name] = [Choice("dense", 0, layer.num_params, 0.0)]
+            for kind in names:
+                fits = FORMATS[kind].fits(layer.weight, moments.metrics[name])
+                sizes = [FORMATS[kind].num_params(layer.shape, rank) for rank in fits.ranks]
+                choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
+                options[name] += probes.correct(layer, choices, fits)
+            bar.update()
+        total = sum(layer.num_params for layer in layers.values())
+        least = sum(min(choice.size for choice in choices) for choices in options.values()) / total
+        if budget < least:
+            raise UsageError(f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more")
+        chosen = allocate(options, budget * total)
+        fit_in_order(small, model, layers, chosen, moments, fitted_to, bar)
+        with torch.no_grad():
+            wanted = [answer(model, batch) for batch in held_out]
+            loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
+    if max_loss is not None and not loss <= max_loss:
+        raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise budget={budget:g}")
+    kept = sum(choice.size for choice in chosen.values())
+    small.eval()
+    small.report = Compression(  # type: ignore[assignment]
+        value=kept / total, seed=seed, divergence=loss, layers=chosen, dense_params=total
+    )
+    return small
+
+
+def _counted(batches: list[Any], bar: Any) -> Iterator[Any]:
+    for batch in batches:
+        yield batch
+        bar.update()

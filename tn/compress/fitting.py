@@ -1,0 +1,84 @@
+"""Fit the layers of a model one after another, each to the inputs that it will see.
+
+These are the inputs of the model whose earlier layers are compressed already (AA-SVD, arXiv:2604.02119). For
+an input x of the dense model and x′ of the compressed one, W′ x′ is fitted to W (x + x′)/2, that is to W M x′
+with
+
+    M = ½ (1 + E[x x′ᵀ] E[x′ x′ᵀ]⁻¹).
+
+So half of the earlier layers' error is made up. To make up for all of it, with the target W x, is no better
+than none at low ranks: what a layer cannot repair is fitted at the cost of what it has to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.tn.compress.allocation import Choice
+from bondwise.tn.compress.batches import Batch
+from bondwise.tn.compress.blocks import Blocks
+from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.layers import Layer, replace
+from bondwise.tn.compress.metric import Metric
+from bondwise.tn.compress.moments import Moments
+
+_SHRINKAGE = 1e-4  # of the mean variance of an input, in the inverse of its covariance
+
+
+def fit_in_order(
+    model: nn.Module,
+    dense: nn.Module,
+    layers: Mapping[str, Layer],
+    choices: Mapping[str, Choice],
+    moments: Moments,
+    batches: Sequence[Batch],
+    bar: Any,
+) -> None:
+    """Replace layers of a model by what was chosen for them, in the order of its modules.
+
+    Args:
+        model: A copy of the dense model; changed.
+        dense: The model before; only run.
+        layers: The layers of `model`.
+        choices: What each of them becomes.
+        moments: Of the dense model.
+        batches: Data to fit to.
+        bar: Progress bar that advances by one for every layer.
+    """
+    before, now = Blocks(dense, layers, batches), Blocks(model, layers, batches)
+    leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
+    for name, layer in layers.items():
+        choice = choices[name]
+        if choice.format != "dense":
+            bar.set_postfix_str(f"fitting {name}")
+            if leader != moments.leaders[name]:
+                leader = moments.leaders[name]
+                block = before.of(name)
+                before.advance(block)
+                now.advance(block)
+                original = dense.get_submodule(name)
+                metric_inputs, correction = _shift(before, original, now, layer.module)
+            weight = layer.weight.double() @ correction
+            fits = FORMATS[choice.format].fits(weight, Metric(metric_inputs, moments.metrics[name].gradients))
+            replace(model, name, fits.build(choice.rank, layer.bias, layer.weight.dtype))
+        bar.update()
+
+
+def _shift(before: Blocks, original: nn.Module, now: Blocks, module: nn.Module) -> tuple[Tensor, Tensor]:
+    """E[x′ x′ᵀ] and M of a layer."""
+    seen: Any = 0.0
+    shared: Any = 0.0
+    rows = 0
+    for index in range(len(now.batches)):
+        x = before.inputs(original, index).float()
+        y = now.inputs(module, index).float()
+        seen, shared, rows = seen + (y.T @ y).double(), shared + (x.T @ y).double(), rows + len(x)
+    identity = torch.eye(len(seen), dtype=torch.float64, device=seen.device)
+    # shrunk toward x = x′, so that directions that never occur are left alone
+    shrinkage = _SHRINKAGE * seen.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny) * identity
+    moved = torch.linalg.solve(seen + shrinkage, (shared + shrinkage).T).T
+    return seen / rows, (identity + moved) / 2

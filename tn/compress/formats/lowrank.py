@@ -1,0 +1,98 @@
+"""A linear layer as the product of two smaller ones, fitted by one singular value decomposition.
+
+With the metric of the layer, the best rank-r weight is √G⁻¹ [√G W √C]_r √C⁻¹, where [·]_r keeps the r
+largest singular values (Eckart and Young). With both covariances this is the two-sided fit (IO-SVD,
+arXiv:2605.15626), with the inputs alone the whitened one (SVD-LLM, arXiv:2403.07378).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.tn.compress.metric import Metric
+
+
+class LowRank(nn.Module):
+    """y = left (right x) + bias.
+
+    Args:
+        left: Factor of shape (out_features, rank).
+        right: Factor of shape (rank, in_features).
+        bias: Shape (out_features,), or None.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import LowRank
+        >>> layer = LowRank(torch.ones(3, 1), torch.ones(1, 4))
+        >>> layer(torch.ones(2, 4)).shape, layer.dense().shape
+        (torch.Size([2, 3]), torch.Size([3, 4]))
+    """
+
+    def __init__(self, left: Tensor, right: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(left), nn.Parameter(right)
+        self.bias = None if bias is None else nn.Parameter(bias)
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int], rank: int, bias: bool) -> LowRank:
+        """A layer for a weight of shape (out_features, in_features) whose factors are yet to be loaded."""
+        rows, columns = shape
+        return cls(torch.empty(rows, rank), torch.empty(rank, columns), torch.empty(rows) if bias else None)
+
+    @property
+    def rank(self) -> int:
+        """Number of rows of `right`."""
+        return len(self.right)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to inputs of shape (..., in_features)."""
+        return nn.functional.linear(nn.functional.linear(x, self.right), self.left, self.bias)
+
+    def dense(self) -> Tensor:
+        """The weight, shape (out_features, in_features)."""
+        return self.left @ self.right
+
+    @staticmethod
+    def num_params(shape: tuple[int, int], rank: int) -> int:
+        """Numbers in the factors of a weight of shape (out_features, in_features), without the bias."""
+        return rank * sum(shape)
+
+    @staticmethod
+    def flops(shape: tuple[int, int], rank: int, batch: int) -> int:
+        """Multiplications for a batch of inputs."""
+        return batch * rank * sum(shape)
+
+    @staticmethod
+    def fits(weight: Tensor, metric: Metric) -> LowRankFits:
+        """The best factors of every rank."""
+        return LowRankFits(weight, metric)
+
+
+class LowRankFits:
+    """The best low-rank factors of a weight for every rank, from one decomposition.
+
+    Attributes:
+        ranks: All ranks from 1 that need fewer numbers than the weight.
+        losses: What the metric predicts for each.
+    """
+
+    def __init__(self, weight: Tensor, metric: Metric) -> None:
+        rows, columns = weight.shape
+        most = max(1, (rows * columns - 1) // (rows + columns))
+        left, values, right = torch.linalg.svd(metric.weighted(weight), full_matrices=False)
+        tails = values.square().flip(0).cumsum(0).flip(0)  # of the values from i on
+        self.ranks: Sequence[int] = range(1, most + 1)
+        self.losses: Sequence[float] = (0.5 * torch.cat([tails[1:], tails.new_zeros(1)])[:most]).tolist()
+        self._left = metric.unweighted_columns(left[:, :most]) * values[:most]
+        self._right = metric.unweighted_rows(right[:most])
+
+    def build(self, rank: int, bias: Tensor | None, dtype: torch.dtype) -> LowRank:
+        """The layer of some rank."""
+        left, right = self._left[:, :rank], self._right[:rank]
+        # both factors of each term get the same norm, so that gradient descent moves them alike
+        scales = (left.norm(dim=0) / right.norm(dim=1)).sqrt().nan_to_num(1.0)
+        bias = None if bias is None else bias.detach().clone()
+        return LowRank((left / scales).to(dtype), (right * scales[:, None]).to(dtype), bias)

@@ -1,0 +1,106 @@
+"""Train a compressed model to answer as the dense one does (distillation, Hinton et al., arXiv:1503.02531).
+
+The loss is the divergence from the dense model's answers: no labels are needed, and what the dense model does
+not know is not learnt either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
+from bondwise.runs.result import html_curve
+from bondwise.tn.compress.batches import answer, batches_of, divergence
+from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.moments import frozen
+from bondwise.tn.compress.training import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healing(Result):
+    """How the loss went while a model healed.
+
+    Attributes:
+        value: Mean loss of the last tenth of the steps, in nats per token or sample.
+        losses: Divergence from the dense model in each step, float64 (steps,).
+    """
+
+    losses: np.ndarray = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"Healing: {len(self.losses)} steps, divergence {self.losses[0]:.4g} -> {self.value:.4g}"
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + html_curve("divergence by step", self.losses)
+
+
+def heal(
+    model: nn.Module,
+    teacher: nn.Module,
+    *,
+    data: Any,
+    steps: int = 100,
+    batch: int = 4,
+    learning_rate: float = 1e-3,
+    train: str = "factors",
+    seed: int | None = None,
+    progress: bool = False,
+) -> Healing:
+    """Train a compressed model in place, as a whole.
+
+    Args:
+        model: What `compress` returned.
+        teacher: The dense model; it stays as it is.
+        data: As for `compress`, the more the better.
+        steps: Steps of Adam.
+        batch: Samples per step, if `data` is a tensor.
+        learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
+        train: `factors`, or `all` parameters.
+        seed: Random seed of the order of the batches.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The loss in each step.
+
+    Raises:
+        UsageError: If the model has no factors, or an argument is out of range.
+        RunError: If the training diverges.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, heal
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> small = compress(model, 0.3, data=data, seed=0)
+        >>> healing = heal(small, model, data=data, steps=50, batch=16, seed=0)
+        >>> bool(healing.value < healing.losses[0])
+        True
+    """
+    whole_number("steps", steps)
+    whole_number("batch", batch)
+    learning_rate = real_number("learning_rate", learning_rate)
+    if train not in ("factors", "all"):
+        raise UsageError(f"train={train!r} must be 'factors' or 'all'")
+    modules = [module for module in model.modules() if is_factored(module)] if train == "factors" else [model]
+    if not modules:
+        raise UsageError("the model has no factors to train; give what compress returned, or train='all'")
+    batches = batches_of(data, batch)
+    rng = random_generator(seed)
+    losses = np.empty(steps)
+    with frozen(teacher), frozen(model), progress_bar(steps, "heal", progress) as bar:
+        training = Training(modules, steps, learning_rate)
+        for step in range(steps):
+            drawn = batches[rng.integers(len(batches))]
+            with torch.no_grad():
+                wanted = answer(teacher, drawn)
+            losses[step] = training.step(divergence(answer(model, drawn), wanted))
+            bar.set_postfix_str(f"divergence {losses[step]:.4g}")
+            bar.update()
+        training.end()
+    return Healing(value=float(losses[-max(1, steps // 10) :].mean()), seed=seed, losses=losses)

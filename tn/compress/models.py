@@ -1,0 +1,141 @@
+"""Compressed models as folders: the tensors as safetensors, and a `config.json` that says what they are.
+
+The configuration is that of the dense model, with an entry `bondwise` that lists the layers in factors, so
+that other programs can see what the folder holds. No code named in a folder is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as stored
+from torch import nn
+
+from bondwise.runs import FileSet, UsageError, one_line, read_json
+from bondwise.tn.compress.formats.formats import FORMATS, is_factored
+from bondwise.tn.compress.layers import Layer, replace
+
+_CONFIG, _TENSORS, _ENTRY = "config.json", "model.safetensors", "bondwise"
+
+
+def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
+    """Write a compressed model to a folder, completely or not at all.
+
+    Args:
+        model: What `compress` returned, on any device.
+        folder: Folder, made if needed; other files in it stay.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: If the folder cannot be written; an earlier model in it is untouched.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, load, save
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> small = compress(model, 0.5, data=data, seed=0)
+        >>> again = load(save(small, "small"), model=model)
+        >>> torch.equal(again(data), small(data))
+        True
+    """
+    folder = Path(folder)
+    config: dict[str, Any] = {}
+    if isinstance(model, transformers.PreTrainedModel):
+        config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+    layers = {
+        name: {"format": _name(module), "rank": module.rank}
+        for name, module in model.named_modules()
+        if is_factored(module)
+    }
+    config[_ENTRY] = {"version": 1, "layers": layers}
+    tensors, owners = {}, set()
+    for name, tensor in model.state_dict().items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() and place in owners:
+            continue  # tied to one before
+        owners.add(place)
+        tensors[name] = tensor.detach().cpu().contiguous()
+    contents: dict[Path, bytes | str] = {
+        folder / _TENSORS: stored(tensors, metadata={"format": "pt"}),
+        folder / _CONFIG: json.dumps(config, indent=2, default=str),
+    }
+    FileSet(*contents).write(contents)
+    return folder
+
+
+def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> nn.Module:
+    """Read a compressed model that `save` wrote.
+
+    Args:
+        folder: The folder.
+        model: For modules of your own, one of the dense shape, which is changed; models of transformers are
+            built from the folder.
+
+    Returns:
+        The model in evaluation mode, with the same numbers as the saved one.
+
+    Raises:
+        UsageError: If the folder holds no compressed model, a damaged one, or one with code of its own.
+    """
+    folder = Path(folder)
+    config = read_json(folder / _CONFIG)
+    entry = config.get(_ENTRY) if isinstance(config, dict) else None
+    if not isinstance(entry, dict) or not isinstance(entry.get("layers"), dict):
+        raise UsageError(
+            f"{folder / _CONFIG} has no entry {_ENTRY!r}; give a folder that bondwise.tn.compress.save wrote"
+        )
+    model = _built(config, folder) if model is None else model
+    try:
+        tensors = load_file(folder / _TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{folder / _TENSORS} is missing or damaged ({one_line(error)})") from error
+    try:
+        for name, layer in entry["layers"].items():
+            dense = Layer(name, model.get_submodule(name))
+            factors = FORMATS[layer["format"]].empty(dense.shape, layer["rank"], dense.bias is not None)
+            replace(model, name, factors)
+        missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
+    except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error
+    if isinstance(model, transformers.PreTrainedModel):
+        model.tie_weights()
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    if unexpected or set(missing) - tied:
+        wrong = [*unexpected, *sorted(set(missing) - tied)]
+        raise UsageError(f"{folder / _TENSORS} does not fit the model: {wrong[0]!r} is missing or unexpected")
+    return model.eval()
+
+
+def _name(module: nn.Module) -> str:
+    return next(name for name, kind in FORMATS.items() if type(module) is kind)
+
+
+def _built(config: dict[str, Any], folder: Path) -> nn.Module:
+    """A model of transformers with the configuration of a folder."""
+    if "auto_map" in config:
+        raise UsageError(
+            f"{folder} needs code of its own (auto_map), which is not run; build the model and give it as "
+            "model="
+        )
+    names = config.get("architectures") or [None]
+    kind = getattr(transformers, str(names[0]), None)
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise UsageError(
+            f"{folder / _CONFIG} names no model of transformers ({names[0]!r}); give one of the dense shape "
+            "as model="
+        )
+    try:
+        settings = {name: value for name, value in config.items() if name != _ENTRY}
+        model: nn.Module = kind(kind.config_class.from_dict(settings))  # type: ignore[union-attr]
+    except Exception as error:  # transformers raises all kinds
+        raise UsageError(f"{folder / _CONFIG} cannot be read ({one_line(error)})") from error
+    return model

@@ -1,0 +1,107 @@
+"""Covariances of the inputs and of the output gradients of layers, summed up batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress.batches import Batch, answer, score
+from bondwise.tn.compress.layers import Layer
+from bondwise.tn.compress.metric import Metric
+
+_REMEDY = "load the model in float32 or bfloat16, and check the data"
+
+
+class Moments(NamedTuple):
+    """What one pass over the calibration data says about each layer.
+
+    Attributes:
+        metrics: The metric of each layer by its name.
+        leaders: The first of all layers that are given the same tensor, as query, key and value are.
+    """
+
+    metrics: dict[str, Metric]
+    leaders: dict[str, str]
+
+
+def measure_moments(
+    model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Batch], generator: torch.Generator
+) -> Moments:
+    """Run a model forward and backward on data, without changing it.
+
+    Raises:
+        UsageError: If a layer is never reached, or numbers in it are not finite.
+    """
+    inputs: dict[str, Tensor] = {}
+    gradients: dict[str, Tensor] = {}
+    rows: dict[str, int] = {}
+    leaders: dict[str, str] = {}
+    last: list[Any] = [None, ""]  # the latest input and the layer that was first given it
+
+    def add(sums: dict[str, Tensor], name: str, found: Tensor) -> None:
+        found = found.detach().reshape(-1, found.shape[-1]).float()
+        square = (found.T @ found).double()
+        sums[name] = sums[name] + square if name in sums else square
+
+    def watch(name: str) -> Callable[..., Tensor]:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if last[0] is not args[0]:
+                last[:] = args[0], name
+            leaders.setdefault(name, last[1])
+            if last[1] == name or leaders[name] == name:
+                add(inputs, name, args[0])
+            rows[name] = rows.get(name, 0) + output.numel() // output.shape[-1]
+            if not output.requires_grad:  # the parameters are frozen
+                output.requires_grad_()
+            output.register_hook(lambda gradient: add(gradients, name, gradient))
+            return output
+
+        return hook
+
+    with frozen(model):
+        handles = [layer.module.register_forward_hook(watch(name)) for name, layer in layers.items()]
+        try:
+            for batch in batches:
+                found = answer(model, batch)
+                if not torch.isfinite(found.rows).all():
+                    raise UsageError(f"the model's answers to the calibration data are not finite; {_REMEDY}")
+                score(found, generator).backward()  # type: ignore[no-untyped-call]
+                last[:] = None, ""
+        finally:
+            for handle in handles:
+                handle.remove()
+    metrics = {}
+    for name, layer in layers.items():
+        if name not in rows:
+            raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
+        gradient = gradients.get(name, torch.zeros(layer.shape[0], layer.shape[0], dtype=torch.float64))
+        if not (torch.isfinite(inputs[leaders[name]]).all() and torch.isfinite(gradient).all()):
+            raise UsageError(f"numbers at {name} are not finite on the calibration data; {_REMEDY}")
+        metrics[name] = Metric(inputs[leaders[name]] / rows[name], gradient / rows[name])
+    return Moments(metrics, leaders)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients of parameters; both are as before afterwards.
+
+    Other gradients are recorded, even if the caller has turned that off.
+    """
+    training = {module: module.training for module in model.modules()}
+    needed = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    for parameter in needed:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_()
+        for module, mode in training.items():
+            module.training = mode

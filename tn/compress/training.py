@@ -1,0 +1,57 @@
+"""Adam with the learning rate that healing and refinement share: up over ten steps, then down as a cosine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.runs import RunError
+
+_WARMUP = 10  # steps
+
+
+class Training:
+    """The parameters of some modules in training.
+
+    Args:
+        modules: Their parameters are made to need gradients.
+        steps: Number of steps that will be taken.
+        learning_rate: The largest.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], steps: int, learning_rate: float) -> None:
+        self._parameters = [parameter for module in modules for parameter in module.parameters()]
+        self._needed = [parameter.requires_grad for parameter in self._parameters]
+        for parameter in self._parameters:
+            parameter.requires_grad_()
+        self._optimizer = torch.optim.Adam(self._parameters)
+        self._taken, self._steps, self._rate = 0, steps, learning_rate
+
+    def step(self, loss: Tensor) -> float:
+        """Descend along the gradient of a loss, and return the loss.
+
+        Raises:
+            RunError: If the loss is not finite; the parameters are as before.
+        """
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RunError(
+                f"the loss in step {self._taken + 1} is not finite; lower learning_rate={self._rate:g}"
+            )
+        rate = min(1.0, (self._taken + 1) / _WARMUP) * (1 + math.cos(math.pi * self._taken / self._steps)) / 2
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * rate
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._taken += 1
+        return value
+
+    def end(self) -> None:
+        """Leave the parameters without gradients."""
+        for parameter, needed in zip(self._parameters, self._needed, strict=True):
+            parameter.grad = None
+            parameter.requires_grad_(needed)
