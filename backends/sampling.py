@@ -124,8 +124,9 @@ def sample(
         of a parameter set of a batch, its counts are empty.
 
     Raises:
-        UsageError: If the number of parameters is wrong, angles are not finite, a register to post-select
-            does not exist or has another number of bits, or the backend cannot run the circuit.
+        UsageError: If the number of parameters is wrong, angles are not finite, registers share bits, a
+            register to post-select does not exist or has another number of bits, or the backend cannot run
+            the circuit.
         RunError: If post-selection leaves no shots at all.
 
     Example:
@@ -140,6 +141,11 @@ def sample(
     circuit, order = with_order(circuit)
     angles = as_parameters(order, parameters)
     own = {register.name: register.size for register in circuit.cregs}
+    if sum(own.values()) > len({bit for register in circuit.cregs for bit in register}):
+        raise UsageError(
+            f"the classical registers {', '.join(own)} share bits, which simulators misread; give each "
+            "register bits of its own."
+        )
     circuit, names = readable(circuit)
     sizes = own | {names[register.name]: register.size for register in circuit.cregs}
     asked = {} if post_select is None else _asked(sizes, post_select)

@@ -6,7 +6,6 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.primitives import DataBin
 
 from bondwise.circuits.sources import as_circuit
-from bondwise.runs import UsageError
 
 _MEASURED, _LOOSE = "meas", "c"  # Qiskit's own names
 
@@ -26,9 +25,6 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
         The circuit itself if nothing is missing, otherwise a copy; and a dictionary from the names of its
         registers to the names that the caller knows.
 
-    Raises:
-        UsageError: If registers share bits.
-
     Example:
         >>> from qiskit import QuantumCircuit
         >>> from bondwise.circuits import readable
@@ -41,18 +37,13 @@ def readable(circuit: QuantumCircuit) -> tuple[QuantumCircuit, dict[str, str]]:
         circuit = _all_measured(circuit)
     circuit = in_registers(circuit)
     held = [bit for register in circuit.cregs for bit in register]
-    if len(set(held)) < len(held):
-        raise UsageError(
-            f"the classical registers {', '.join(one.name for one in circuit.cregs)} share bits, which "
-            "simulators misread; give each register bits of its own."
-        )
     names = {register.name: register.name for register in circuit.cregs}
     fresh = {}
     for name in names:
         if name == "self" or hasattr(DataBin, name):
             fresh[name] = _free_name(circuit, f"read_{name.strip('_')}")
     sizes = [register.size for register in circuit.cregs]
-    if not fresh and held == circuit.clbits and (all(sizes) or not any(sizes)):
+    if not fresh and list(dict.fromkeys(held)) == circuit.clbits and (all(sizes) or not any(sizes)):
         return circuit, names
     circuit = _renamed(circuit, fresh)
     back = {new: old for old, new in fresh.items()}
@@ -91,7 +82,7 @@ def _renamed(circuit: QuantumCircuit, names: dict[str, str]) -> QuantumCircuit:
     some = any(register.size for register in circuit.cregs)
     renamed = QuantumCircuit(name=circuit.name, metadata=circuit.metadata)
     renamed.add_bits(circuit.qubits)
-    renamed.add_bits(bit for register in circuit.cregs for bit in register)
+    renamed.add_bits(dict.fromkeys(bit for register in circuit.cregs for bit in register))
     for register in (*circuit.qregs, *circuit.cregs):
         if isinstance(register, ClassicalRegister) and some and not register.size:
             continue

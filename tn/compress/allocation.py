@@ -51,20 +51,6 @@ def allocate(options: Mapping[str, Sequence[Choice]], budget: float) -> dict[str
     return chosen
 
 
-def allocate_evenly(options: Mapping[str, Sequence[Choice]], fraction: float) -> dict[str, Choice]:
-    """The largest option of each layer within the same fraction of its dense size, or else its smallest."""
-    chosen = {}
-    for name, choices in options.items():
-        dense = max(choice.size for choice in choices)
-        fitting = [choice for choice in choices if choice.size <= fraction * dense]
-        chosen[name] = (
-            max(fitting, key=lambda choice: (choice.size, -choice.loss))
-            if fitting
-            else min(choices, key=lambda choice: choice.size)
-        )
-    return chosen
-
-
 def _hull(choices: Sequence[Choice]) -> list[Choice]:
     """Lower convex hull of the points, from the smallest to the one with the least loss."""
     hull: list[Choice] = []

@@ -36,12 +36,8 @@ class Metric:
     inputs: Tensor | None = field(default=None, repr=False)
     gradients: Tensor | None = field(default=None, repr=False)
 
-    def loss(self, change: Tensor) -> float:
-        """½ tr(G ΔW C ΔWᵀ) with the shrunk covariances, for ΔW of shape (out_features, in_features)."""
-        return 0.5 * float(self.weighted(change).square().sum())
-
     def weighted(self, weight: Tensor) -> Tensor:
-        """√G W √C, whose squared norm is the quadratic form."""
+        """√G ΔW √C with the shrunk covariances: half of its squared norm is the loss."""
         weight = weight.detach().double()
         if self._input_roots is not None:
             weight = weight @ self._input_roots[0]

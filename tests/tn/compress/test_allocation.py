@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.allocation import Choice, allocate, allocate_evenly
+from bondwise.tn.compress.allocation import Choice, allocate
 
 points = st.lists(st.tuples(st.integers(1, 30), st.floats(0, 10)), min_size=1, max_size=5)
 models = st.lists(points, min_size=1, max_size=4).map(
@@ -46,14 +46,3 @@ def test_without_a_limit_nothing_is_lost(options):
 def test_a_budget_below_the_smallest_sizes_is_refused():
     with pytest.raises(UsageError, match=r"budget of 5 is below the smallest possible size, 7"):
         allocate({"a": [Choice("lowrank", 1, 7, 1.0)]}, 5)
-
-
-def test_evenly_means_the_same_fraction_of_each_layer():
-    options = {
-        "a": [Choice("lowrank", rank, 10 * rank, 1 / rank) for rank in range(1, 9)]
-        + [Choice("dense", 0, 100, 0)],
-        "b": [Choice("lowrank", 1, 60, 1.0), Choice("dense", 0, 80, 0)],
-    }
-    chosen = allocate_evenly(options, 0.55)
-    assert chosen["a"].rank == 5
-    assert chosen["b"].size == 60  # nothing is small enough

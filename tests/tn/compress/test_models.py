@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress import compress, load, save
@@ -31,38 +30,18 @@ def test_a_llama_with_grouped_queries_and_a_tied_head(saved):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(
-    "model",
-    [
-        GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=24, n_embd=16, n_layer=2, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0
-            )
-        ),
-        BertForMaskedLM(
-            BertConfig(
-                vocab_size=24,
-                hidden_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=32,
-            )
-        ),
-    ],
-    ids=["gpt2", "bert"],
-)
-def test_other_models_of_transformers(model, dtype, tmp_path):
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_other_models_of_transformers(kind, dtype, tmp_path, request):
     tokens = torch.randint(24, (8, 10), generator=torch.Generator().manual_seed(0))
-    small = compress(model.to(dtype), 0.5, data=tokens, seed=0)
+    small = compress(request.getfixturevalue(kind).to(dtype), 0.5, data=tokens, seed=0)
     again = load(save(small, tmp_path))
     assert torch.equal(again(tokens).logits, small(tokens).logits)
     assert {p.dtype for p in again.parameters()} == {dtype}
 
 
-def test_a_module_of_ones_own_needs_one_of_its_shape(tmp_path):
-    model = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 16, bias=False), nn.Linear(16, 3))
+def test_a_module_of_ones_own_needs_one_of_its_shape(chain, tmp_path):
     data = torch.randn(8, 12)
-    small = compress(model, 0.6, data=data, seed=0)
+    small = compress(chain, 0.6, data=data, seed=0)
     folder = save(small, tmp_path)
     with pytest.raises(
         UsageError, match=r"names no model of transformers \(None\); give one of the dense shape"
@@ -70,7 +49,7 @@ def test_a_module_of_ones_own_needs_one_of_its_shape(tmp_path):
         load(folder)
     with pytest.raises(UsageError, match="does not fit the model"):
         load(folder, model=nn.Sequential(nn.Linear(12, 16)))
-    assert torch.equal(load(folder, model=model)(data), small(data))
+    assert torch.equal(load(folder, model=chain)(data), small(data))
 
 
 def changed(folder, **entries):

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 
 from bondwise.runs import RunError, UsageError
 from bondwise.tn.compress import compress, heal, refine
@@ -84,11 +83,10 @@ def test_wrong_requests(compressed, train, more, message):
         train(small, model, data=tokens, **more)
 
 
-def test_models_without_factors_or_blocks(llama):
+def test_models_without_factors_or_blocks(llama, chain):
     model, tokens = llama
     with pytest.raises(UsageError, match="no factors to train; give what compress returned"):
         heal(model, model, data=tokens)
-    chain = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 3))
     data = torch.randn(8, 12)
     with pytest.raises(UsageError, match="no factors in a ModuleList of blocks to refine"):
         refine(compress(chain, 0.6, data=data), chain, data=data)

@@ -39,9 +39,6 @@ class Format(Protocol):
     def num_params(self, shape: tuple[int, int], rank: int) -> int:
         """Numbers in the factors, without the bias."""
 
-    def flops(self, shape: tuple[int, int], rank: int, batch: int) -> int:
-        """Multiplications for a batch of inputs."""
-
 
 FORMATS: dict[str, Format] = {"lowrank": LowRank}
 

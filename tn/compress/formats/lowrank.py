@@ -61,11 +61,6 @@ class LowRank(nn.Module):
         return rank * sum(shape)
 
     @staticmethod
-    def flops(shape: tuple[int, int], rank: int, batch: int) -> int:
-        """Multiplications for a batch of inputs."""
-        return batch * rank * sum(shape)
-
-    @staticmethod
     def fits(weight: Tensor, metric: Metric) -> LowRankFits:
         """The best factors of every rank."""
         return LowRankFits(weight, metric)
