@@ -1,9 +1,10 @@
 from .compression import Compression as Compression
 from .compression import compress as compress
 from .formats.lowrank import LowRank as LowRank
-from .healing import Healing as Healing
-from .healing import heal as heal
+from .layers import register as register
 from .models import load as load
 from .models import save as save
-from .refinement import Refinement as Refinement
-from .refinement import refine as refine
+from .training.healing import Healing as Healing
+from .training.healing import heal as heal
+from .training.refinement import Refinement as Refinement
+from .training.refinement import refine as refine

@@ -21,13 +21,13 @@ from bondwise.runs import (
 )
 from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice, allocate
-from bondwise.tn.compress.batches import answer, batches_of, mean_divergence
-from bondwise.tn.compress.blocks import Blocks
-from bondwise.tn.compress.fitting import fit_in_order
+from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence
+from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.fitting import fit_in_order
+from bondwise.tn.compress.calibration.moments import frozen, measure_moments
+from bondwise.tn.compress.calibration.probes import Probes
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import find_layers
-from bondwise.tn.compress.moments import frozen, measure_moments
-from bondwise.tn.compress.probes import Probes
 
 _BATCH = 8  # samples at a time
 _HELD_OUT = 16  # every 16th batch is for probes and for the divergence that is reported
@@ -114,7 +114,7 @@ def compress(
     if max_loss is not None:
         max_loss = real_number("max_loss", max_loss)
     small = copy.deepcopy(model)
-    layers = find_layers(small, skip)
+    layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     held_out = batches[::_HELD_OUT]
     fitted_to = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches
@@ -132,8 +132,10 @@ def compress(
             bar.set_postfix_str(f"probing {name}")
             options[name] = [Choice("dense", 0, layer.num_params, 0.0)]
             for kind in names:
-                fits = FORMATS[kind].fits(layer.weight, moments.metrics[name])
-                sizes = [FORMATS[kind].num_params(layer.shape, rank) for rank in fits.ranks]
+                if FORMATS[kind].kind != layer.kind:
+                    continue
+                fits = FORMATS[kind].fits(layer, layer.weight, moments.metrics[name])
+                sizes = [FORMATS[kind].num_params(layer, rank) for rank in fits.ranks]
                 choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
                 options[name] += probes.correct(layer, choices, fits)
             bar.update()

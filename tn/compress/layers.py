@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,35 +14,101 @@ from transformers.pytorch_utils import Conv1D
 
 from bondwise.runs import UsageError
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class _Linear(NamedTuple):
+    """How the numbers of a linear layer are read, whatever its class calls them."""
+
+    weight: Callable[[Any], Tensor]  # shape (out_features, in_features)
+    bias: Callable[[Any], Tensor | None]
+
+
+_LINEAR: dict[type[nn.Module], _Linear] = {
+    nn.Linear: _Linear(lambda module: module.weight, lambda module: module.bias),
+    Conv1D: _Linear(lambda module: module.weight.T, lambda module: module.bias),
+}
+
+
+def register(
+    kind: type[nn.Module],
+    *,
+    weight: Callable[[Any], Tensor],
+    bias: Callable[[Any], Tensor | None] = lambda module: None,
+) -> None:
+    """Have linear layers of a class of one's own compressed too.
+
+    Args:
+        kind: The class, for example a subclass of `torch.nn.Linear`; its own subclasses aren't included.
+        weight: Gives the weight of such a module, shape (out_features, in_features), so that the module
+            returns weight · x + bias for inputs of shape (..., in_features).
+        bias: Gives its bias, shape (out_features,), or None.
+
+    Raises:
+        UsageError: If `kind` is not a class of modules.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import register
+        >>> class Scaled(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.matrix = torch.nn.Parameter(torch.randn(8, 8))
+        ...
+        ...     def forward(self, x):
+        ...         return x @ self.matrix
+        >>> register(Scaled, weight=lambda module: module.matrix.T)
+    """
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise UsageError(f"kind is {kind!r}; give a class of torch modules")
+    _LINEAR[kind] = _Linear(weight, bias)
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One linear layer of a model.
+    """One layer of a model.
 
     Attributes:
         name: Path of the module, such as `model.layers.0.mlp.up_proj`.
-        module: A `torch.nn.Linear`, or a `Conv1D` of transformers, whose weight is transposed.
+        module: The dense layer.
     """
 
     name: str
     module: nn.Module = field(repr=False)
 
     @property
+    def kind(self) -> str:
+        """`linear`, `convolution` or `embedding`."""
+        if isinstance(self.module, _CONVOLUTIONS):
+            return "convolution"
+        return "embedding" if isinstance(self.module, nn.Embedding) else "linear"
+
+    @property
     def weight(self) -> Tensor:
-        """Shape (out_features, in_features), detached."""
-        weight = self.module.weight.detach()  # type: ignore[operator,union-attr]
-        return weight.T if isinstance(self.module, Conv1D) else weight  # type: ignore[return-value]
+        """The weight, detached.
+
+        The shape is (out_features, in_features) for linear layers, (num_embeddings, embedding_dim) for
+        embeddings, and (groups, out_channels / groups, in_channels / groups, *kernel_size) for convolutions.
+        """
+        if self.kind == "linear":
+            return _LINEAR[type(self.module)].weight(self.module).detach()
+        weight: Tensor = self.module.weight.detach()  # type: ignore[operator,assignment,union-attr]
+        if self.kind == "convolution":
+            groups: int = self.module.groups  # type: ignore[assignment]
+            weight = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
+        return weight
 
     @property
     def bias(self) -> Tensor | None:
-        """Shape (out_features,)."""
-        return self.module.bias  # type: ignore[return-value]
+        """Shape (out_features,) or (out_channels,); embeddings have none."""
+        if self.kind == "linear":
+            return _LINEAR[type(self.module)].bias(self.module)
+        return getattr(self.module, "bias", None)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of outputs and inputs."""
-        rows, columns = self.weight.shape
-        return rows, columns
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight."""
+        return tuple(self.weight.shape)
 
     @property
     def num_params(self) -> int:
@@ -49,8 +116,10 @@ class Layer:
         return self.weight.numel()
 
 
-def find_layers(model: nn.Module, skip: Iterable[str] = ()) -> dict[str, Layer]:
-    """The linear layers of a model by name, in the order of its modules.
+def find_layers(
+    model: nn.Module, skip: Iterable[str] = (), kinds: Collection[str] = ("linear",)
+) -> dict[str, Layer]:
+    """The layers of a model that can be compressed, by name and in the order of its modules.
 
     Layers whose weight is used elsewhere too, such as an output head tied to the embedding, and the head of a
     model of transformers stay as they are.
@@ -58,6 +127,7 @@ def find_layers(model: nn.Module, skip: Iterable[str] = ()) -> dict[str, Layer]:
     Args:
         model: Any module.
         skip: Names of layers to leave, also with wildcards (`*.q_proj`).
+        kinds: The kinds of layers that there are formats for.
 
     Raises:
         UsageError: If no layer is left, if a name in `skip` fits none, or a weight is not finite.
@@ -68,28 +138,29 @@ def find_layers(model: nn.Module, skip: Iterable[str] = ()) -> dict[str, Layer]:
         for parameter in module.parameters(recurse=False):
             owners[id(parameter)] = owners.get(id(parameter), 0) + 1
     head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and name
-    }
+    # exact classes: the forward pass of a subclass may do anything, and `register` takes those that don't
+    known = (*_LINEAR, *_CONVOLUTIONS, nn.Embedding)
+    present = {name: module for name, module in model.named_modules() if name and type(module) in known}
     for pattern in skip:
-        if not any(fnmatchcase(name, pattern) for name in linear):
-            first = next(iter(linear), None)
-            raise UsageError(f"skip={pattern!r} fits no linear layer of the model; one is called {first!r}")
+        if not any(fnmatchcase(name, pattern) for name in present):
+            first = next((name for name, one in present.items() if Layer(name, one).kind in kinds), None)
+            raise UsageError(f"skip={pattern!r} fits no layer of the model; one is called {first!r}")
     found = {}
-    for name, module in linear.items():
-        if module is head or owners[id(module.weight)] > 1 or any(fnmatchcase(name, one) for one in skip):
-            continue
+    for name, module in present.items():
         layer = Layer(name, module)
+        shared = any(owners[id(parameter)] > 1 for parameter in module.parameters(recurse=False))
+        if layer.kind not in kinds or module is head or shared:
+            continue
+        if any(fnmatchcase(name, pattern) for pattern in skip):
+            continue
         if not torch.isfinite(layer.weight).all():
             raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
-        if min(layer.shape) > 1:
+        if layer.kind == "convolution" or min(layer.shape) > 1:
             found[name] = layer
     if not found:
         raise UsageError(
-            "the model has no layer to compress: linear layers that are neither skipped nor tied to an "
-            "embedding are needed"
+            "the model has no layer to compress: one that is neither skipped nor tied to an embedding is needed "
+            f"({' or '.join(sorted(kinds))})"
         )
     return found
 

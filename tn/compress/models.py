@@ -101,8 +101,7 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
     try:
         for name, layer in entry["layers"].items():
             dense = Layer(name, model.get_submodule(name))
-            factors = FORMATS[layer["format"]].empty(dense.shape, layer["rank"], dense.bias is not None)
-            replace(model, name, factors)
+            replace(model, name, FORMATS[layer["format"]].empty(dense, layer["rank"]))
         missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error

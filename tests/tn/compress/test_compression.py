@@ -10,11 +10,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from bondwise.runs import RunError, UsageError
-from bondwise.tn.compress import LowRank, compress
-from bondwise.tn.compress.batches import answer, divergence
+from bondwise.tn.compress import LowRank, compress, register
+from bondwise.tn.compress.calibration.batches import answer, divergence
+from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.formats import is_factored
 from bondwise.tn.compress.layers import find_layers, replace
-from bondwise.tn.compress.metric import Metric
 
 
 def distance(model, dense, data):
@@ -29,7 +29,7 @@ def truncated(model, budget):
     small = copy.deepcopy(model)
     for name, layer in find_layers(small).items():
         rank = max(1, int(budget * layer.num_params / sum(layer.shape)))
-        factors = LowRank.fits(layer.weight, Metric()).build(rank, layer.bias, torch.float32)
+        factors = LowRank.fits(layer, layer.weight, Metric()).build(rank)
         replace(small, name, factors)
     return small.eval()
 
@@ -116,7 +116,7 @@ def test_a_real_language_model():
         (
             0.5,
             {"skip": ["*.qproj"]},
-            r"skip='\*.qproj' fits no linear layer of the model; one is called",
+            r"skip='\*.qproj' fits no layer of the model; one is called 'model.layers.0",
         ),
         (0.5, {"skip": ["*"]}, "the model has no layer to compress"),
         (0.5, {"data": torch.full((4, 5), 24)}, "data holds the token 24, but the model knows 0 to 23"),
@@ -144,3 +144,31 @@ def test_a_loss_that_is_too_large(llama):
     model, tokens = llama
     with pytest.raises(RunError, match=r"the divergence is .*, above max_loss=0.001; raise budget=0.3"):
         compress(model, 0.3, data=tokens, max_loss=1e-3, seed=0)
+
+
+class Transposed(torch.nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.matrix = torch.nn.Parameter(torch.randn(size, size))
+
+    def forward(self, x):
+        return x @ self.matrix
+
+
+def test_registered_classes_are_compressed_and_subclasses_of_linear_are_not():
+    class Doubled(torch.nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Transposed(12), torch.nn.Tanh(), Doubled(12, 12))
+    with pytest.raises(UsageError, match="no layer to compress"):
+        find_layers(model)
+    register(Transposed, weight=lambda module: module.matrix.T)
+    data = torch.randn(64, 12)
+    small = compress(model, 0.99, data=data, seed=0)
+    assert list(small.report.layers) == ["0"]
+    assert torch.allclose(small[0](data), data @ small[0].dense().T, atol=1e-5)
+    assert (small(data) - model(data)).norm() < 0.5 * model(data).norm()
+    with pytest.raises(UsageError, match="class of torch modules"):
+        register(Transposed(2), weight=lambda module: module.matrix.T)

@@ -7,9 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bondwise.tn.compress import LowRank
-from bondwise.tn.compress.metric import Metric
+from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.layers import Layer
 
 seeds = st.integers(0, 2**16)
+
+
+def layer_of(weight):
+    """The weight as a linear layer."""
+    module = torch.nn.Linear(*reversed(weight.shape), bias=False, dtype=weight.dtype)
+    module.weight = torch.nn.Parameter(weight)
+    return Layer("layer", module)
 
 
 def covariance(size, rank, generator):
@@ -44,13 +52,13 @@ def test_the_loss_is_the_trace_formula(seed):
 def test_factors_lose_what_is_predicted_and_nothing_of_the_same_rank_loses_less(seed):
     weight, inputs, gradients = case(seed)
     metric = Metric(inputs, gradients)
-    fits = LowRank.fits(weight, metric)
+    fits = LowRank.fits(layer_of(weight), weight, metric)
     assert list(fits.ranks) == list(range(1, len(fits.ranks) + 1))
     generator = torch.Generator().manual_seed(seed)
     for rank, loss in zip(fits.ranks, fits.losses, strict=True):
-        layer = fits.build(rank, None, torch.float64)
+        layer = fits.build(rank)
         assert layer.rank == rank
-        assert sum(p.numel() for p in layer.parameters()) == LowRank.num_params(tuple(weight.shape), rank)
+        assert sum(p.numel() for p in layer.parameters()) == LowRank.num_params(layer_of(weight), rank)
         assert loss_of(metric, weight - layer.dense()) == pytest.approx(loss, rel=1e-6, abs=1e-9)
         nudged = layer.dense() + 1e-3 * torch.randn(weight.shape[0], rank, generator=generator).double() @ (
             layer.right.detach()
@@ -63,7 +71,7 @@ def test_factors_lose_what_is_predicted_and_nothing_of_the_same_rank_loses_less(
 def test_without_covariances_it_is_the_truncated_svd(seed):
     weight, _, _ = case(seed)
     left, values, right = np.linalg.svd(weight.numpy(), full_matrices=False)
-    layer = LowRank.fits(weight, Metric()).build(1, None, torch.float64)
+    layer = LowRank.fits(layer_of(weight), weight, Metric()).build(1)
     assert layer.dense().detach().numpy() == pytest.approx(
         values[0] * np.outer(left[:, 0], right[0]), abs=1e-9
     )
@@ -74,7 +82,7 @@ def test_singular_covariances_and_those_that_are_zero():
     generator = torch.Generator().manual_seed(1)
     for inputs in (covariance(5, 1, generator), torch.zeros(5, 5).double()):
         for gradients in (covariance(6, 1, generator), torch.zeros(6, 6).double()):
-            layer = LowRank.fits(weight, Metric(inputs, gradients)).build(2, None, torch.float64)
+            layer = LowRank.fits(layer_of(weight), weight, Metric(inputs, gradients)).build(2)
             assert torch.isfinite(layer.dense()).all()
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.batches import answer, batches_of, divergence
-from bondwise.tn.compress.blocks import Blocks
+from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
+from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.moments import measure_moments
 from bondwise.tn.compress.layers import find_layers
-from bondwise.tn.compress.moments import measure_moments
 
 
 def measured(model, data, seed=0, size=8):

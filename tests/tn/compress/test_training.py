@@ -7,7 +7,7 @@ import torch
 
 from bondwise.runs import RunError, UsageError
 from bondwise.tn.compress import compress, heal, refine
-from bondwise.tn.compress.batches import answer, divergence
+from bondwise.tn.compress.calibration.batches import answer, divergence
 
 
 def distance(model, dense, data):

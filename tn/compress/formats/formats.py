@@ -5,39 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
+from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.lowrank import LowRank
-from bondwise.tn.compress.metric import Metric
+from bondwise.tn.compress.layers import Layer
 
 
 class Fits(Protocol):
     """Factors of one weight, of several ranks.
 
     Attributes:
-        ranks: Ranks, ascending.
+        ranks: Ranks, ascending; one number says the shape of all factors.
         losses: What the metric predicts for each, never rising.
     """
 
     ranks: Sequence[int]
     losses: Sequence[float]
 
-    def build(self, rank: int, bias: Tensor | None, dtype: torch.dtype) -> nn.Module:
-        """The layer with factors of one of the ranks."""
+    def build(self, rank: int) -> nn.Module:
+        """The layer with factors of one of the ranks, with the bias and the dtype of the dense one."""
 
 
 class Format(Protocol):
-    """A way to write a weight of shape (out_features, in_features) as a product of factors."""
+    """A way to write the weight of a layer as a product of factors.
 
-    def fits(self, weight: Tensor, metric: Metric) -> Fits:
-        """Factors that are close to a weight in a metric."""
+    It is a class of modules, each with an attribute `rank` and a method `dense()` that gives the weight in
+    the shape of `Layer.weight`.
+    """
 
-    def empty(self, shape: tuple[int, int], rank: int, bias: bool) -> nn.Module:
-        """A layer with factors that are yet to be loaded."""
+    kind: str  # of the layers that it is for
 
-    def num_params(self, shape: tuple[int, int], rank: int) -> int:
+    def fits(self, layer: Layer, weight: Tensor, metric: Metric) -> Fits:
+        """Factors that are close to a weight, which may differ from that of the layer, in a metric."""
+
+    def empty(self, layer: Layer, rank: int) -> nn.Module:
+        """The layer with factors that are yet to be loaded."""
+
+    def num_params(self, layer: Layer, rank: int) -> int:
         """Numbers in the factors, without the bias."""
+
+    def flops(self, layer: Layer, rank: int) -> int:
+        """Multiplications for one row of the input, or for one position of a convolution's output."""
 
 
 FORMATS: dict[str, Format] = {"lowrank": LowRank}

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bondwise.tn.compress.metric import Metric
+from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.layers import Layer
 
 
 class LowRank(nn.Module):
@@ -31,16 +32,19 @@ class LowRank(nn.Module):
         (torch.Size([2, 3]), torch.Size([3, 4]))
     """
 
+    kind = "linear"
+
     def __init__(self, left: Tensor, right: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
         self.left, self.right = nn.Parameter(left), nn.Parameter(right)
         self.bias = None if bias is None else nn.Parameter(bias)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], rank: int, bias: bool) -> LowRank:
-        """A layer for a weight of shape (out_features, in_features) whose factors are yet to be loaded."""
-        rows, columns = shape
-        return cls(torch.empty(rows, rank), torch.empty(rank, columns), torch.empty(rows) if bias else None)
+    def empty(cls, layer: Layer, rank: int) -> LowRank:
+        """The layer with factors that are yet to be loaded."""
+        rows, columns = layer.shape
+        bias = None if layer.bias is None else torch.empty(rows)
+        return cls(torch.empty(rows, rank), torch.empty(rank, columns), bias)
 
     @property
     def rank(self) -> int:
@@ -56,14 +60,19 @@ class LowRank(nn.Module):
         return self.left @ self.right
 
     @staticmethod
-    def num_params(shape: tuple[int, int], rank: int) -> int:
-        """Numbers in the factors of a weight of shape (out_features, in_features), without the bias."""
-        return rank * sum(shape)
+    def num_params(layer: Layer, rank: int) -> int:
+        """Numbers in the factors, without the bias."""
+        return rank * sum(layer.shape)
 
     @staticmethod
-    def fits(weight: Tensor, metric: Metric) -> LowRankFits:
+    def flops(layer: Layer, rank: int) -> int:
+        """Multiplications for one row of the input."""
+        return rank * sum(layer.shape)
+
+    @staticmethod
+    def fits(layer: Layer, weight: Tensor, metric: Metric) -> LowRankFits:
         """The best factors of every rank."""
-        return LowRankFits(weight, metric)
+        return LowRankFits(layer, weight, metric)
 
 
 class LowRankFits:
@@ -74,7 +83,8 @@ class LowRankFits:
         losses: What the metric predicts for each.
     """
 
-    def __init__(self, weight: Tensor, metric: Metric) -> None:
+    def __init__(self, layer: Layer, weight: Tensor, metric: Metric) -> None:
+        self._layer = layer
         rows, columns = weight.shape
         most = max(1, (rows * columns - 1) // (rows + columns))
         left, values, right = torch.linalg.svd(metric.weighted(weight), full_matrices=False)
@@ -84,10 +94,11 @@ class LowRankFits:
         self._left = metric.unweighted_columns(left[:, :most]) * values[:most]
         self._right = metric.unweighted_rows(right[:most])
 
-    def build(self, rank: int, bias: Tensor | None, dtype: torch.dtype) -> LowRank:
+    def build(self, rank: int) -> LowRank:
         """The layer of some rank."""
         left, right = self._left[:, :rank], self._right[:rank]
         # both factors of each term get the same norm, so that gradient descent moves them alike
         scales = (left.norm(dim=0) / right.norm(dim=1)).sqrt().nan_to_num(1.0)
+        dtype, bias = self._layer.weight.dtype, self._layer.bias
         bias = None if bias is None else bias.detach().clone()
         return LowRank((left / scales).to(dtype), (right * scales[:, None]).to(dtype), bias)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.batches import Batch, answer, score
+from bondwise.tn.compress.calibration.batches import Batch, answer, score
+from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.layers import Layer
-from bondwise.tn.compress.metric import Metric
 
 _REMEDY = "load the model in float32 or bfloat16, and check the data"
 

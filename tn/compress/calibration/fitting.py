@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.batches import Batch
-from bondwise.tn.compress.blocks import Blocks
+from bondwise.tn.compress.calibration.batches import Batch
+from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.calibration.moments import Moments
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import Layer, replace
-from bondwise.tn.compress.metric import Metric
-from bondwise.tn.compress.moments import Moments
 
 _SHRINKAGE = 1e-4  # of the mean variance of an input, in the inverse of its covariance
 
@@ -63,8 +63,9 @@ def fit_in_order(
                 original = dense.get_submodule(name)
                 metric_inputs, correction = _shift(before, original, now, layer.module)
             weight = layer.weight.double() @ correction
-            fits = FORMATS[choice.format].fits(weight, Metric(metric_inputs, moments.metrics[name].gradients))
-            replace(model, name, fits.build(choice.rank, layer.bias, layer.weight.dtype))
+            metric = Metric(metric_inputs, moments.metrics[name].gradients)
+            fits = FORMATS[choice.format].fits(layer, weight, metric)
+            replace(model, name, fits.build(choice.rank))
         bar.update()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bondwise.tn.compress.batches import Batch, answer
+from bondwise.tn.compress.calibration.batches import Batch, answer
 
 
 class Reached(Exception):  # noqa: N818 (not an error)

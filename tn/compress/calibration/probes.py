@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.batches import mean_divergence
-from bondwise.tn.compress.blocks import Blocks
+from bondwise.tn.compress.calibration.batches import mean_divergence
+from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.formats.formats import Fits
 from bondwise.tn.compress.layers import Layer, replace
 
@@ -45,8 +45,7 @@ class Probes:
         for fraction in _FRACTIONS:
             choice = min(choices, key=lambda one: abs(one.size - fraction * layer.num_params))
             if choice.size not in probed:
-                factors = fits.build(choice.rank, layer.bias, layer.weight.dtype)
-                replace(self._blocks.model, layer.name, factors)
+                replace(self._blocks.model, layer.name, fits.build(choice.rank))
                 measured = max(mean_divergence(self._blocks.run, self._wanted), _LEAST)
                 replace(self._blocks.model, layer.name, layer.module)
                 probed[choice.size] = np.log(measured / max(choice.loss, _LEAST))

@@ -15,10 +15,10 @@ from torch import nn
 
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
 from bondwise.runs.result import html_curve
-from bondwise.tn.compress.batches import answer, batches_of, divergence
+from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
+from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.moments import frozen
-from bondwise.tn.compress.training import Training
+from bondwise.tn.compress.training.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.compress.batches import batches_of
-from bondwise.tn.compress.blocks import Blocks, hidden
+from bondwise.tn.compress.calibration.batches import batches_of
+from bondwise.tn.compress.calibration.blocks import Blocks, hidden
+from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.moments import frozen
-from bondwise.tn.compress.training import Training
+from bondwise.tn.compress.training.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
