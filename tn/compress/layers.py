@@ -159,8 +159,8 @@ def find_layers(
             found[name] = layer
     if not found:
         raise UsageError(
-            "the model has no layer to compress: one that is neither skipped nor tied to an embedding is needed "
-            f"({' or '.join(sorted(kinds))})"
+            "the model has no layer to compress: one that is neither skipped nor tied to an embedding "
+            f"is needed ({' or '.join(sorted(kinds))})"
         )
     return found
 

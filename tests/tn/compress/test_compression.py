@@ -149,7 +149,7 @@ def test_a_loss_that_is_too_large(llama):
 class Transposed(torch.nn.Module):
     def __init__(self, size):
         super().__init__()
-        self.matrix = torch.nn.Parameter(torch.randn(size, size))
+        self.matrix = torch.nn.Parameter(torch.randn(size, 3) @ torch.randn(3, size))
 
     def forward(self, x):
         return x @ self.matrix
@@ -168,7 +168,6 @@ def test_registered_classes_are_compressed_and_subclasses_of_linear_are_not():
     data = torch.randn(64, 12)
     small = compress(model, 0.99, data=data, seed=0)
     assert list(small.report.layers) == ["0"]
-    assert torch.allclose(small[0](data), data @ small[0].dense().T, atol=1e-5)
-    assert (small(data) - model(data)).norm() < 0.5 * model(data).norm()
+    assert torch.allclose(small(data), model(data), atol=1e-3)
     with pytest.raises(UsageError, match="class of torch modules"):
         register(Transposed(2), weight=lambda module: module.matrix.T)
