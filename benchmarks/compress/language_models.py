@@ -5,7 +5,7 @@ fraction: truncated singular value decomposition, and the one whitened by the in
 arXiv:2403.07378). `compress` shares the budget out; then the factors are refined block by block, or healed by
 some steps of 1,024 tokens, or both.
 
-    BONDWISE_DATA=DIR python benchmarks/compress/language_models.py [--model dickens-1M] [--budgets 0.8 0.5 0.3] [--seeds 3]
+    BONDWISE_DATA=DIR python benchmarks/compress/language_models.py --budgets 0.8 0.5 0.3 --seeds 3
 """
 
 import argparse
