@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,14 +13,14 @@ from torch import nn
 from bondwise.runs import (
     Result,
     RunError,
-    UsageError,
     progress_bar,
     random_generator,
     real_number,
     unknown_name,
 )
 from bondwise.runs.text import counted
-from bondwise.tn.compress.allocation import Choice, allocate
+from bondwise.tn.compress.allocation import Choice
+from bondwise.tn.compress.budgets import read_budget, share_out
 from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import fit_in_order
@@ -62,7 +62,7 @@ class Compression(Result):
 
 def compress(
     model: nn.Module,
-    budget: float = 0.5,
+    budget: float | Mapping[str, float] = 0.5,
     *,
     data: Any,
     formats: Iterable[str] = ("lowrank",),
@@ -79,7 +79,10 @@ def compress(
 
     Args:
         model: Any module that returns a tensor or an output of transformers; it stays as it is.
-        budget: Fraction of the parameters of the compressible layers to keep, between 0 and 1.
+        budget: Fraction of the parameters of the compressible layers to keep, between 0 and 1; or a limit for
+            the whole model: `{"params": N}` parameters, `{"flops": N}` floating-point operations for one
+            sample as long as those of the data (two for a multiplication), or `{"latency_ms": t, "batch": b}`
+            milliseconds of wall time for a batch of b samples of the data, as measured here and now.
         data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
             batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
             sequences are plenty.
@@ -106,7 +109,7 @@ def compress(
         >>> print(small.report)
         Compression: 4...% of 2,688 parameters in 2 layers, ... of them in factors, divergence 0.0...
     """
-    budget = real_number("budget", budget, below=1)
+    limit = read_budget(budget)
     names = [formats] if isinstance(formats, str) else list(formats)
     for name in names:
         if name not in FORMATS:
@@ -139,17 +142,14 @@ def compress(
                 choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
                 options[name] += probes.correct(layer, choices, fits)
             bar.update()
-        total = sum(layer.num_params for layer in layers.values())
-        least = sum(min(choice.size for choice in choices) for choices in options.values()) / total
-        if budget < least:
-            raise UsageError(f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more")
-        chosen = allocate(options, budget * total)
+        chosen = share_out(limit, options, small, layers, batches)
         fit_in_order(small, model, layers, chosen, moments, fitted_to, bar)
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
             loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
     if max_loss is not None and not loss <= max_loss:
-        raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise budget={budget:g}")
+        raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
+    total = sum(layer.num_params for layer in layers.values())
     kept = sum(choice.size for choice in chosen.values())
     small.eval()
     small.report = Compression(  # type: ignore[assignment]

@@ -111,7 +111,7 @@ def test_a_real_language_model():
         (1.5, {}, "budget"),
         (-0.1, {}, "budget"),
         (float("nan"), {}, "budget"),
-        (0.01, {}, "budget=0.01 is too small: factors of rank 1 keep 0.111"),
+        (0.01, {}, "budget=0.01 is too small: the smallest factors keep 0.111"),
         (0.5, {"formats": ["lowrnk"]}, "unknown format 'lowrnk'. Did you mean 'lowrank'"),
         (
             0.5,

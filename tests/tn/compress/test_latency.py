@@ -1,0 +1,84 @@
+"""A model is as fast as asked, by the clock; the search is also tested with a clock of its own."""
+
+import pytest
+import torch
+from torch import nn
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress import compress, latency
+from bondwise.tn.compress.allocation import Choice
+from bondwise.tn.compress.costs import latency_of
+from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.layers import find_layers
+
+DATA = torch.randn(8, 64)
+
+
+def wide(width=64, depth=4):
+    torch.manual_seed(0)
+    return nn.Sequential(*(nn.Linear(width, width) for _ in range(depth))).eval()
+
+
+def options(model):
+    return {
+        name: [Choice("dense", 0, layer.num_params, 0.0)]
+        + [Choice("lowrank", rank, rank * sum(layer.shape), (1 - rank / 32) ** 2) for rank in range(1, 32)]
+        for name, layer in find_layers(model).items()
+    }
+
+
+@pytest.mark.parametrize("overhead", [0.7, 1.0, 1.4, 2.0])
+@pytest.mark.parametrize("wanted", [8.0, 12.0])
+def test_the_measured_time_decides(monkeypatch, overhead, wanted):
+    model = wide()
+
+    def whole(model, batch):
+        numbers = sum(parameter.numel() for parameter in model.parameters())
+        return 1e-3 * numbers * (overhead if any(map(is_factored, model.modules())) else 1) + 2.0
+
+    def timed(options, model, layers, batch):
+        return {
+            name: {one._replace(size=1e-3 * one.size): one for one in choices}
+            for name, choices in options.items()
+        }
+
+    monkeypatch.setattr(latency, "latency_of", whole)
+    monkeypatch.setattr(latency, "_timed", timed)
+    layers = find_layers(model)
+    found = latency.choose_within(wanted, options(model), model, layers, DATA, "budget")
+    assert all(type(module) is nn.Linear for module in model)
+    with latency._exchanged(model, layers, found):
+        assert 0.9 * wanted <= whole(model, DATA) <= wanted
+    with pytest.raises(UsageError, match=r"budget is too small: with the fastest factors .* takes \d"):
+        latency.choose_within(2.1, options(model), model, layers, DATA, "budget")
+    kept = latency.choose_within(30.0, options(model), model, layers, DATA, "budget")
+    assert {choice.format for choice in kept.values()} == {"dense"}
+
+
+def test_layers_of_one_shape_are_timed_once_and_ranks_between_interpolated(monkeypatch):
+    model = wide()
+    calls = []
+    monkeypatch.setattr(
+        latency, "milliseconds", lambda work, device: calls.append(work()) or float(len(calls))
+    )
+    timed = latency._timed(options(model), model, find_layers(model), DATA)
+    assert len(calls) == 1 + 6
+    assert all(call.shape == DATA.shape for call in calls)
+    sizes = [choice.size for choice in timed["3"]]
+    assert sizes[0] == 1
+    assert sizes[1:] == sorted(sizes[1:])
+    assert (sizes[1], sizes[2], sizes[-1]) == (2.0, pytest.approx(2 + 1 / 6), 7.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 64])
+def test_by_the_clock(batch):
+    model, data = wide(768, 6), torch.randn(64, 768)
+    dense = latency_of(model, data[:batch])
+    small = compress(model, {"latency_ms": 0.6 * dense, "batch": batch}, data=data, seed=0)
+    # a machine that does something else too: the fastest of some medians
+    again = min(latency_of(small, data[:batch]) for _ in range(5))
+    assert again <= 1.1 * 0.6 * dense
+    assert small.report.value > 0.1
+    with pytest.raises(UsageError, match="is too small: with the fastest factors the model takes"):
+        compress(model, {"latency_ms": 1e-3 * dense, "batch": batch}, data=data, seed=0)

@@ -1,0 +1,154 @@
+"""What a budget counts, and sharing it out between the layers.
+
+A fraction is one of the parameters of the compressible layers. Numbers are of the whole model, so that what
+the other layers need is taken off first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from bondwise.runs import UsageError, real_number, whole_number
+from bondwise.tn.compress.allocation import Choice, allocate
+from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.costs import flops_of, take
+from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.latency import choose_within
+from bondwise.tn.compress.layers import Layer
+
+_UNITS = {"params": "parameters", "flops": "floating-point operations for a sample", "latency_ms": "ms"}
+_ACCEPTED = (
+    "give a fraction such as 0.5, {'params': N}, {'flops': N}, or {'latency_ms': t, 'batch': b}, with "
+    "numbers for the whole model"
+)
+
+
+class Budget(NamedTuple):
+    """An upper limit.
+
+    Attributes:
+        unit: `fraction`, `params`, `flops` or `latency_ms`.
+        amount: The limit in this unit.
+        batch: Samples that the latency is for.
+    """
+
+    unit: str
+    amount: float
+    batch: int = 1
+
+    def __str__(self) -> str:
+        if self.unit == "fraction":
+            return f"budget={self.amount:g}"
+        batch = f", 'batch': {self.batch}" if self.unit == "latency_ms" else ""
+        return f"budget={{'{self.unit}': {self.amount:.12g}{batch}}}"
+
+    def size(self, layer: Layer, choice: Choice, rows: float) -> float:
+        """What a choice for a layer takes of the budget.
+
+        Args:
+            layer: The dense layer.
+            choice: One whose own size is the number of its parameters.
+            rows: Rows of the layer's input, or positions of a convolution's output, for one sample.
+        """
+        if self.unit != "flops":
+            return choice.size
+        if choice.format != "dense":
+            return 2 * rows * FORMATS[choice.format].flops(layer, choice.rank)
+        return 0.0 if layer.kind == "embedding" else 2 * rows * layer.num_params
+
+
+def read_budget(given: Any) -> Budget:
+    """A budget as callers give it.
+
+    Raises:
+        UsageError: If it is none, or out of range.
+    """
+    if not isinstance(given, Mapping):
+        return Budget("fraction", real_number("budget", given, below=1))
+    units = [unit for unit in given if unit != "batch"]
+    if len(units) != 1 or units[0] not in _UNITS or ("batch" in given) != (units[0] == "latency_ms"):
+        raise UsageError(f"budget is {dict(given)!r}; {_ACCEPTED}")
+    unit, amount = units[0], given[units[0]]
+    if unit == "latency_ms":
+        batch = whole_number("the batch of the budget", given["batch"])
+        return Budget(unit, real_number("the latency_ms of the budget", amount), batch)
+    if isinstance(amount, float) and amount.is_integer():  # 1e6
+        amount = int(amount)
+    return Budget(unit, whole_number(f"the number of {unit} in the budget", amount))
+
+
+def share_out(
+    budget: Budget,
+    options: Mapping[str, Sequence[Choice]],
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    batches: Sequence[Batch],
+) -> dict[str, Choice]:
+    """Choose one option for each layer, so that the model keeps to the budget.
+
+    Args:
+        budget: The budget.
+        options: For each layer, with the number of their parameters as size.
+        model: The dense model; layers are exchanged to measure latencies, and put back.
+        layers: Its layers.
+        batches: What the model is run on.
+
+    Raises:
+        UsageError: If the smallest options exceed the budget.
+    """
+    if budget.unit == "latency_ms":
+        sample = take(batches, budget.batch)
+        return choose_within(budget.amount, options, model, layers, sample, str(budget))
+    dense = sum(layer.num_params for layer in layers.values())
+    rows, available, whole = dict.fromkeys(layers, 0.0), budget.amount, 0.0
+    if budget.unit == "fraction":
+        available *= dense
+    elif budget.unit == "params":
+        whole = sum(parameter.numel() for parameter in model.parameters()) - dense
+    else:
+        sample = take(batches, 1)
+        rows = _rows(model, layers, sample)
+        whole = flops_of(model, sample) - sum(
+            budget.size(layer, Choice("dense", 0, layer.num_params, 0.0), rows[name])
+            for name, layer in layers.items()
+        )
+    sized = {
+        name: {
+            choice._replace(size=budget.size(layers[name], choice, rows[name])): choice for choice in choices
+        }
+        for name, choices in options.items()
+    }
+    least = sum(min(choice.size for choice in choices) for choices in sized.values())
+    if available - whole < least:
+        keep = (
+            f"{least / dense:.3g}"
+            if budget.unit == "fraction"
+            else f"{least + whole:,.0f} {_UNITS[budget.unit]}"
+        )
+        raise UsageError(f"{budget} is too small: the smallest factors keep {keep}; give more")
+    chosen = allocate({name: list(choices) for name, choices in sized.items()}, available - whole)
+    return {name: sized[name][choice] for name, choice in chosen.items()}
+
+
+def _rows(model: nn.Module, layers: Mapping[str, Layer], sample: Batch) -> dict[str, float]:
+    """Rows of the output of each layer, or positions of that of a convolution."""
+    rows = dict.fromkeys(layers, 0.0)
+
+    def watch(name: str) -> Any:
+        channels = layers[name].module.out_channels if layers[name].kind == "convolution" else None
+
+        def hook(_: nn.Module, args: Any, output: Any) -> None:
+            rows[name] += output.numel() / (channels or output.shape[-1])
+
+        return hook
+
+    handles = [layer.module.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        answer(model, sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows

@@ -1,0 +1,70 @@
+"""What running a model costs: floating-point operations, and wall time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of
+
+_WARM_UP, _RUNS = 2, 9
+_SHORT = 0.01  # seconds: shorter calls are timed several at a time
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    """Of the scores and of their product with the values, given the shapes; masks save nothing."""
+    batch, heads, length, width = query
+    return 2 * batch * heads * length * key[-2] * (width + value[-1])
+
+
+_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}  # not torch's
+
+
+def take(batches: Sequence[Batch], number: int) -> Batch:
+    """A batch of some number of samples from the first one, which are repeated if they are fewer."""
+    first = batches[0]
+    samples = len(inputs_of(first))
+    index = torch.arange(number) % samples
+
+    def chosen(value: Any) -> Any:
+        return value[index.to(value.device)] if torch.is_tensor(value) and len(value) == samples else value
+
+    if isinstance(first, Mapping):
+        return {name: chosen(value) for name, value in first.items()}
+    return tuple(map(chosen, first)) if isinstance(first, tuple | list) else chosen(first)
+
+
+def flops_of(model: nn.Module, batch: Batch) -> int:
+    """Floating-point operations of a batch's matrix products and convolutions, two for a multiplication."""
+    counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
+    with torch.no_grad(), counter:
+        answer(model, batch)
+    return int(counter.get_total_flops())
+
+
+def latency_of(model: nn.Module, batch: Batch) -> float:
+    """Wall time of a model for a batch, the median of several runs, in milliseconds."""
+    return milliseconds(lambda: answer(model, batch), next(model.parameters()).device)
+
+
+@torch.no_grad()
+def milliseconds(work: Callable[[], Any], device: torch.device) -> float:
+    """Wall time of a function, the median of several runs after two others."""
+
+    def seconds(repeats: int) -> float:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - start) / repeats
+
+    once = min(seconds(1) for _ in range(_WARM_UP))
+    repeats = max(1, round(_SHORT / max(once, 1e-6)))
+    return 1e3 * statistics.median(seconds(repeats) for _ in range(_RUNS))

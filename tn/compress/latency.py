@@ -1,0 +1,185 @@
+"""Which factors each layer gets, so that the whole model is as fast as asked.
+
+The time of each layer is measured for some ranks of each format and interpolated between them. The sum of
+these times is not that of the model, which does other things too and finds its caches in another state. So
+the model is built with factors of the chosen shapes, measured as a whole, and the budget of the sum is
+corrected by the ratio, until the measured time is within 10 % below the one asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress.allocation import Choice, allocate
+from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.costs import latency_of, milliseconds
+from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.layers import Layer, replace
+
+_RANKS = 6  # at which a format is measured
+_ROUNDS = 8
+_LEAST, _AIM = 0.9, 0.96  # of the latency asked for
+
+
+def choose_within(
+    wanted: float,
+    options: Mapping[str, Sequence[Choice]],
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    batch: Batch,
+    budget: str,
+) -> dict[str, Choice]:
+    """Choose one option for each layer.
+
+    Args:
+        wanted: Largest wall time of the model for the batch, in milliseconds.
+        options: For each layer, with the number of their parameters as size.
+        model: The dense model, on the device where it will run; it is as before afterwards.
+        layers: Its layers.
+        batch: The batch.
+        budget: How the caller wrote the budget, for the message.
+
+    Raises:
+        UsageError: If even the fastest options take longer.
+    """
+    dense = latency_of(model, batch)
+    if dense <= wanted:
+        return {
+            name: next(one for one in choices if one.format == "dense") for name, choices in options.items()
+        }
+    timed = _timed(options, model, layers, batch)
+    whole = dense - sum(next(iter(choices)).size for choices in timed.values())  # the first one is dense
+    least = sum(min(choice.size for choice in choices) for choices in timed.values())
+    sized = {name: list(choices) for name, choices in timed.items()}
+
+    def chosen(target: float) -> tuple[dict[str, Choice], float]:
+        found = allocate(sized, max(target - whole, least) * (1 + 1e-9))
+        picked = {name: timed[name][choice] for name, choice in found.items()}
+        with _exchanged(model, layers, picked):
+            return picked, latency_of(model, batch)
+
+    target, low, high = _AIM * wanted, whole + least, dense
+    best: tuple[float, dict[str, Choice]] | None = None
+    fastest = float("inf")
+    for _ in range(_ROUNDS):
+        picked, measured = chosen(target)
+        fastest = min(fastest, measured)
+        if measured <= wanted:
+            if best is None or measured > best[0]:
+                best = measured, picked
+            if measured >= _LEAST * wanted:
+                break
+            low = max(low, target)
+        elif target <= whole + least:
+            break
+        else:
+            high = min(high, target)
+        corrected = target * _AIM * wanted / measured
+        # where the ratio leads out of what is known, the middle
+        target = corrected if low < corrected < high else (low + high) / 2
+    if best is None:
+        best = _fastest(chosen, whole + least, wanted, budget, fastest)
+    return best[1]
+
+
+def _fastest(
+    chosen: Any, target: float, wanted: float, budget: str, seen: float
+) -> tuple[float, dict[str, Choice]]:
+    picked, measured = chosen(target)
+    if measured > wanted:
+        raise UsageError(
+            f"{budget} is too small: with the fastest factors the model takes {min(seen, measured):.3g} ms; "
+            "give more, or a smaller batch"
+        )
+    return measured, picked
+
+
+def _timed(
+    options: Mapping[str, Sequence[Choice]], model: nn.Module, layers: Mapping[str, Layer], batch: Batch
+) -> dict[str, dict[Choice, Choice]]:
+    """For each layer the options with milliseconds as size, and what they are; the dense one comes first."""
+    inputs = _inputs(model, layers, batch)
+    known: dict[Any, float] = {}
+
+    def time_of(layer: Layer, choice: Choice) -> float:
+        x = inputs[layer.name]
+        dense = layer.module
+        key = (
+            type(dense),
+            layer.shape,
+            layer.bias is None,
+            x.shape,
+            str(x.dtype),
+            choice.format,
+            choice.rank,
+        )
+        if layer.kind == "convolution":
+            key = (*key, dense.stride, dense.padding, dense.dilation)  # type: ignore[assignment]
+        if key not in known:
+            module = _random(layer, choice)
+            known[key] = milliseconds(lambda: module(x), x.device)
+        return known[key]
+
+    timed: dict[str, dict[Choice, Choice]] = {}
+    for name, choices in options.items():
+        dense = next(one for one in choices if one.format == "dense")
+        timed[name] = {dense._replace(size=time_of(layers[name], dense)): dense}
+        for kind in dict.fromkeys(one.format for one in choices if one.format != "dense"):
+            ours = sorted((one for one in choices if one.format == kind), key=lambda one: one.rank)
+            places = np.unique(np.linspace(0, len(ours) - 1, _RANKS).round().astype(int))
+            times = [time_of(layers[name], ours[place]) for place in places]
+            for place, choice in enumerate(ours):
+                timed[name][choice._replace(size=float(np.interp(place, places, times)))] = choice
+    return timed
+
+
+def _inputs(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict[str, Tensor]:
+    """What each layer is given for a batch."""
+    found: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Any:
+        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            found[name] = args[0].detach()
+
+        return hook
+
+    handles = [layer.module.register_forward_pre_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        with torch.no_grad():
+            answer(model, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _random(layer: Layer, choice: Choice) -> nn.Module:
+    """A layer of the shape of a choice; how long it takes does not depend on its numbers."""
+    if choice.format == "dense":
+        return layer.module
+    weight = layer.weight
+    module = FORMATS[choice.format].empty(layer, choice.rank).to(weight.device, weight.dtype)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.02)  # the numbers in empty tensors may be slow ones
+    return module.requires_grad_(False).eval()
+
+
+@contextmanager
+def _exchanged(
+    model: nn.Module, layers: Mapping[str, Layer], choices: Mapping[str, Choice]
+) -> Iterator[None]:
+    """The model with layers of the chosen shapes."""
+    try:
+        for name, choice in choices.items():
+            replace(model, name, _random(layers[name], choice))
+        yield
+    finally:
+        for name, layer in layers.items():
+            replace(model, name, layer.module)
