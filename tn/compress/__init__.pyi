@@ -1,9 +1,14 @@
 from .compression import Compression as Compression
 from .compression import compress as compress
+from .dense import to_dense as to_dense
 from .formats.lowrank import LowRank as LowRank
 from .layers import register as register
 from .models import load as load
 from .models import save as save
+from .profiling import Profile as Profile
+from .profiling import profile as profile
+from .reporting import Report as Report
+from .reporting import report as report
 from .training.healing import Healing as Healing
 from .training.healing import heal as heal
 from .training.refinement import Refinement as Refinement

@@ -21,7 +21,7 @@ from bondwise.runs import (
 from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.budgets import read_budget, share_out
-from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence
+from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import fit_in_order
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
@@ -30,7 +30,6 @@ from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import find_layers
 
 _BATCH = 8  # samples at a time
-_HELD_OUT = 16  # every 16th batch is for probes and for the divergence that is reported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,11 @@ class Compression(Result):
     divergence: float
     layers: dict[str, Choice] = field(repr=False)
     dense_params: int
+
+    def __post_init__(self) -> None:
+        # a result that is loaded has plain tuples
+        choices = {name: Choice(*choice) for name, choice in self.layers.items()}
+        object.__setattr__(self, "layers", choices)
 
     def __str__(self) -> str:
         factors = sum(choice.format != "dense" for choice in self.layers.values())
@@ -119,8 +123,7 @@ def compress(
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
-    held_out = batches[::_HELD_OUT]
-    fitted_to = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches
+    fitted_to, held_out = parts_of(batches)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
         frozen(model),

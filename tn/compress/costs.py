@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of
 
-_WARM_UP, _RUNS = 2, 9
-_SHORT = 0.01  # seconds: shorter calls are timed several at a time
+_WARM_UP, _RUNS, _FEW = 2, 9, 3
+_SHORT, _LONG = 0.01, 1.0  # seconds: shorter calls are timed several at a time, longer ones fewer times
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -67,4 +67,5 @@ def milliseconds(work: Callable[[], Any], device: torch.device) -> float:
 
     once = min(seconds(1) for _ in range(_WARM_UP))
     repeats = max(1, round(_SHORT / max(once, 1e-6)))
-    return 1e3 * statistics.median(seconds(repeats) for _ in range(_RUNS))
+    runs = _FEW if once > _LONG else _RUNS
+    return 1e3 * statistics.median(seconds(repeats) for _ in range(runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -166,6 +167,32 @@ def find_layers(
 
 
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of the one with this name."""
+    """Put a module in the place of the one with this name; factors remember what they are in the place of."""
     parent, _, last = name.rpartition(".")
+    before = model.get_submodule(name)
+    if type(module) not in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding):
+        # beside the attributes that `nn.Module` takes for parts of the layer
+        module.__dict__["original"] = before.__dict__.get("original") or _without_numbers(before)
     setattr(model.get_submodule(parent), last, module)
+
+
+def original_of(factors: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A layer as the one that factors are in the place of, with parameters that are yet to be set."""
+    original: nn.Module = factors.__dict__["original"]
+    empty = {
+        id(parameter): nn.Parameter(torch.empty(parameter.shape, dtype=dtype, device=device))
+        for parameter in original.parameters()
+    }
+    return copy.deepcopy(original, empty).to(device)
+
+
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy of a layer that takes no memory for parameters."""
+    numberless = {
+        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"))
+        for parameter in module.parameters()
+    }
+    made = copy.deepcopy(module, numberless)
+    made._forward_hooks.clear()
+    made._forward_pre_hooks.clear()
+    return made

@@ -15,7 +15,7 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as stored
-from torch import nn
+from torch import Tensor, nn
 
 from bondwise.runs import FileSet, UsageError, one_line, read_json
 from bondwise.tn.compress.formats.formats import FORMATS, is_factored
@@ -57,6 +57,16 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         if is_factored(module)
     }
     config[_ENTRY] = {"version": 1, "layers": layers}
+    contents: dict[Path, bytes | str] = {
+        folder / _TENSORS: stored(stored_tensors(model), metadata={"format": "pt"}),
+        folder / _CONFIG: json.dumps(config, indent=2, default=str),
+    }
+    FileSet(*contents).write(contents)
+    return folder
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model as they are written to disk, those that are tied once."""
     tensors, owners = {}, set()
     for name, tensor in model.state_dict().items():
         place = (tensor.data_ptr(), tensor.shape, tensor.stride())
@@ -64,12 +74,7 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
             continue  # tied to one before
         owners.add(place)
         tensors[name] = tensor.detach().cpu().contiguous()
-    contents: dict[Path, bytes | str] = {
-        folder / _TENSORS: stored(tensors, metadata={"format": "pt"}),
-        folder / _CONFIG: json.dumps(config, indent=2, default=str),
-    }
-    FileSet(*contents).write(contents)
-    return folder
+    return tensors
 
 
 def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> nn.Module:

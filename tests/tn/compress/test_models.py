@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, load, save
+from bondwise.tn.compress import compress, load, register, save, to_dense
 
 
 @pytest.fixture
@@ -118,3 +118,53 @@ def test_a_killed_save_leaves_the_old_model_or_the_new_one(saved, kill_at):
         kill_at(number, lambda: save(small, folder))
         found = load(folder)(tokens).logits
         assert torch.equal(found, old) or torch.equal(found, new)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "bert"])
+def test_an_ordinary_checkpoint_of_a_compressed_model(kind, tmp_path, request):
+    model = request.getfixturevalue(kind)
+    model = model[0] if kind == "llama" else model
+    tokens = torch.randint(24, (8, 10), generator=torch.Generator().manual_seed(0))
+    small = compress(model, 0.5, data=tokens, seed=0)
+    before = [(name, type(module)) for name, module in small.named_modules()]
+    dense = to_dense(load(save(small, tmp_path / "small")))
+    assert [(name, type(module)) for name, module in small.named_modules()] == before
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    assert {name: parameter.shape for name, parameter in dense.named_parameters()} == shapes
+    classes = [(name, type(module)) for name, module in model.named_modules()]
+    assert [(name, type(module)) for name, module in dense.named_modules()] == classes
+    assert all(parameter.requires_grad for parameter in dense.parameters())
+    dense.save_pretrained(tmp_path / "dense")
+    again = type(model).from_pretrained(tmp_path / "dense").eval()
+    torch.testing.assert_close(again(tokens).logits, small(tokens).logits, atol=1e-5, rtol=1e-4)
+    if kind != "gpt2":
+        head, embedding = dense.get_output_embeddings(), dense.get_input_embeddings()
+        assert head.weight is embedding.weight
+    with torch.no_grad():
+        assert not torch.allclose(again(tokens).logits, model(tokens).logits, atol=1e-2)
+
+
+def test_registered_layers_become_dense_again_if_their_weight_can_be_set():
+    class Squared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.root = nn.Parameter(torch.randn(12, 12))
+            self.register_buffer("scale", torch.tensor(2.0))
+
+        def forward(self, x):
+            return x @ self.root.T * self.scale
+
+    torch.manual_seed(0)
+    model, data = nn.Sequential(Squared(), nn.Linear(12, 4)), torch.randn(64, 12)
+    register(Squared, weight=lambda module: module.root * module.scale)
+    with pytest.raises(UsageError, match="weight of 0, a Squared, cannot be set"):
+        to_dense(compress(model, 0.5, data=data, seed=0))
+    with torch.no_grad():
+        model[0].scale.fill_(1)
+    register(Squared, weight=lambda module: module.root)
+    small = compress(model.bfloat16(), 0.5, data=data.bfloat16(), seed=0)
+    dense = to_dense(small)
+    assert type(dense[0]) is Squared
+    assert dense[0].scale == 1
+    assert dense[0].root.dtype == torch.bfloat16
+    torch.testing.assert_close(dense(data.bfloat16()), small(data.bfloat16()), atol=0.05, rtol=0.05)

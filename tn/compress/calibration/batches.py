@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from bondwise.runs import UsageError
 
 Batch: TypeAlias = Any  # a tensor, a tuple (inputs, labels), or a mapping of a model's arguments
+_HELD_OUT = 16  # every 16th batch is not fitted to
 _ACCEPTED = (
     "give a tensor of token ids (sequences, length) or of samples (samples, …), or an iterable of batches, "
     "each such a tensor, a tuple (inputs, labels), or a dict of the model's arguments"
@@ -47,6 +48,12 @@ def batches_of(data: Any, size: int) -> list[Batch]:
     if not found:
         raise UsageError(f"data is empty; {_ACCEPTED}")
     return found
+
+
+def parts_of(batches: list[Batch]) -> tuple[list[Batch], list[Batch]]:
+    """Batches to fit to, and others to measure the divergence on; the same if there is only one."""
+    fitted_to = [batch for index, batch in enumerate(batches) if index % _HELD_OUT]
+    return fitted_to or batches, batches[::_HELD_OUT]
 
 
 def inputs_of(batch: Batch) -> Tensor:

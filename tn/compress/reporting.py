@@ -1,0 +1,178 @@
+"""What a compressed model costs and what it has lost, beside the dense one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save as stored
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from bondwise.runs import Result, whole_number
+from bondwise.runs.result import html_table
+from bondwise.tn.compress.calibration.batches import (
+    Answer,
+    Batch,
+    answer,
+    batches_of,
+    divergence,
+    inputs_of,
+)
+from bondwise.tn.compress.calibration.moments import frozen
+from bondwise.tn.compress.costs import flops_of, latency_of, take
+from bondwise.tn.compress.models import stored_tensors
+
+_BATCH = 8  # samples at a time
+
+
+class Row(NamedTuple):
+    """One model of a report.
+
+    Attributes:
+        name: What it is.
+        params: Numbers in its parameters.
+        bytes: Size of its tensors on disk.
+        flops: Floating-point operations for a sample, two for each multiplication, as it was run.
+        perplexity: Of the next token; None if it is no language model.
+        divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats.
+        latency: Milliseconds of wall time for a batch of each size.
+    """
+
+    name: str
+    params: int
+    bytes: int
+    flops: int
+    perplexity: float | None
+    divergence: float
+    latency: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Result):
+    """A compressed model beside the dense one.
+
+    Attributes:
+        value: Mean divergence of the compressed model, in nats per token or sample.
+        rows: The dense model, the compressed one, and the dense one in few bits.
+        batch: Sizes of the batches that latencies are for.
+    """
+
+    rows: tuple[Row, ...] = field(repr=False)
+    batch: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        # a result that is loaded has plain tuples
+        object.__setattr__(self, "rows", tuple(Row(*row) for row in self.rows))
+
+    def table(self) -> list[list[str]]:
+        """The cells of a table, the headings first."""
+        speaks = any(row.perplexity is not None for row in self.rows)
+        head = ["model", "parameters", "bytes", "flops"]
+        head += ["perplexity"] * speaks + ["divergence"] + [f"ms, batch {batch}" for batch in self.batch]
+        return [head] + [_cells(row, self.rows[0], speaks) for row in self.rows]
+
+    def __str__(self) -> str:
+        table = self.table()
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in table
+        ]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        return html_table("Report", self.table())
+
+
+def _cells(row: Row, dense: Row, speaks: bool) -> list[str]:
+    cells = [
+        row.name,
+        f"{row.params:,}",
+        f"{row.bytes:,} ({row.bytes / dense.bytes:.1%})",
+        f"{row.flops:.3g}",
+    ]
+    cells += ["" if row.perplexity is None else f"{row.perplexity:.2f}"] * speaks + [f"{row.divergence:.4f}"]
+    speeds = zip(row.latency, dense.latency, strict=True)
+    return cells + [f"{own:.3g} ({other / own:.2f}x)" for own, other in speeds]
+
+
+def report(
+    model: nn.Module, *, reference: nn.Module, data: Any, batch: int | Iterable[int] = (1, 64)
+) -> Report:
+    """Measure a compressed model and the dense one on the same data and machine.
+
+    Args:
+        model: What `compress` returned.
+        reference: The dense model.
+        data: As for `compress`, but other data than that was given.
+        batch: Samples for which wall time is measured; fewer are repeated.
+
+    Returns:
+        The rows of a table, which `print` shows. Times are medians of several runs.
+
+    Raises:
+        UsageError: If an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, report
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> small = compress(model, 0.5, data=torch.randn(64, 32), seed=0)
+        >>> print(report(small, reference=model, data=torch.randn(64, 32), batch=8))
+        model       parameters           bytes     flops  divergence  ms, batch 8
+        dense            2,762 11,... (100.0%)  5.38e+03      0.0000  ... (1.00x)
+        compressed       1,... ... (...%)  ...      0.0...  ...x)
+    """
+    sizes = tuple(whole_number("batch", one) for one in ([batch] if isinstance(batch, int) else batch))
+    batches = batches_of(data, _BATCH)
+    rows = [
+        measure(name, one, reference, batches, sizes)
+        for name, one in (("dense", reference), ("compressed", model))
+    ]
+    return Report(value=rows[1].divergence, rows=tuple(rows), batch=sizes)
+
+
+def measure(
+    name: str, model: nn.Module, reference: nn.Module, batches: Sequence[Batch], sizes: Sequence[int]
+) -> Row:
+    """The row of one model; the reference is the dense one."""
+    lost, rows, entropy, tokens = 0.0, 0, 0.0, 0
+    with frozen(model), frozen(reference), torch.no_grad():
+        for one in batches:
+            found = answer(model, one)
+            lost += float(divergence(found, answer(reference, one))) * len(found.rows)
+            rows += len(found.rows)
+            if _speaks(model):
+                total, count = _cross_entropy(found, one)
+                entropy, tokens = entropy + total, tokens + count
+        flops = flops_of(model, take(batches, 1))
+        latency = tuple(latency_of(model, take(batches, size)) for size in sizes)
+    return Row(
+        name=name,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        bytes=len(stored(stored_tensors(model), metadata={"format": "pt"})),
+        flops=flops,
+        perplexity=math.exp(entropy / tokens) if tokens else None,
+        divergence=lost / rows,
+        latency=latency,
+    )
+
+
+def _speaks(model: nn.Module) -> bool:
+    """Whether a model predicts the next token."""
+    return isinstance(model, PreTrainedModel) and model.can_generate() and not model.config.is_encoder_decoder
+
+
+def _cross_entropy(found: Answer, batch: Batch) -> tuple[float, int]:
+    """Sum of the negative log-likelihoods of the next tokens, and their number."""
+    ids = inputs_of(batch).to(found.rows.device).long()
+    mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
+    known: Tensor = torch.ones_like(ids) if mask is None else mask.to(ids.device)
+    sequence, tokens = known.nonzero()[:, 0], ids[known.bool()]
+    follows = sequence[1:] == sequence[:-1]
+    total = nn.functional.cross_entropy(found.rows[:-1][follows], tokens[1:][follows], reduction="sum")
+    return float(total), int(follows.sum())
