@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import fit_in_order
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.calibration.probes import Probes
+from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import find_layers
 
@@ -65,7 +67,7 @@ class Compression(Result):
 
 
 def compress(
-    model: nn.Module,
+    model: nn.Module | str | os.PathLike[str],
     budget: float | Mapping[str, float] = 0.5,
     *,
     data: Any,
@@ -82,7 +84,8 @@ def compress(
     dense model's own answers.
 
     Args:
-        model: Any module that returns a tensor or an output of transformers; it stays as it is.
+        model: Any module that returns a tensor or an output of transformers; it stays as it is. Or a folder
+            with a model of transformers as safetensors, which is loaded; code in it is not run.
         budget: Fraction of the parameters of the compressible layers to keep, between 0 and 1; or a limit for
             the whole model: `{"params": N}` parameters, `{"flops": N}` floating-point operations for one
             sample as long as those of the data (two for a multiplication), or `{"latency_ms": t, "batch": b}`
@@ -100,8 +103,8 @@ def compress(
         A copy of the model with factors in it, in evaluation mode; its `report` is a `Compression`.
 
     Raises:
-        UsageError: If an argument is out of range, if there is nothing to compress, or if the model or the
-            data hold numbers that are not finite.
+        UsageError: If an argument is out of range, if there is nothing to compress, if the model or the data
+            hold numbers that are not finite, or if a folder holds no whole model.
         RunError: If the divergence exceeds `max_loss`.
 
     Example:
@@ -120,6 +123,8 @@ def compress(
             raise unknown_name("format", name, FORMATS)
     if max_loss is not None:
         max_loss = real_number("max_loss", max_loss)
+    if not isinstance(model, nn.Module):
+        model = load_checkpoint(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)

@@ -18,10 +18,12 @@ from safetensors.torch import save as stored
 from torch import Tensor, nn
 
 from bondwise.runs import FileSet, UsageError, one_line, read_json
+from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
+from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
+from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
+from bondwise.tn.compress.checkpoints import model_class
 from bondwise.tn.compress.formats.formats import FORMATS, is_factored
 from bondwise.tn.compress.layers import Layer, replace
-
-_CONFIG, _TENSORS, _ENTRY = "config.json", "model.safetensors", "bondwise"
 
 
 def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
@@ -125,18 +127,7 @@ def _name(module: nn.Module) -> str:
 
 def _built(config: dict[str, Any], folder: Path) -> nn.Module:
     """A model of transformers with the configuration of a folder."""
-    if "auto_map" in config:
-        raise UsageError(
-            f"{folder} needs code of its own (auto_map), which is not run; build the model and give it as "
-            "model="
-        )
-    names = config.get("architectures") or [None]
-    kind = getattr(transformers, str(names[0]), None)
-    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
-        raise UsageError(
-            f"{folder / _CONFIG} names no model of transformers ({names[0]!r}); give one of the dense shape "
-            "as model="
-        )
+    kind = model_class(config, folder)
     try:
         settings = {name: value for name, value in config.items() if name != _ENTRY}
         model: nn.Module = kind(kind.config_class.from_dict(settings))  # type: ignore[union-attr]

@@ -171,3 +171,19 @@ def test_registered_classes_are_compressed_and_subclasses_of_linear_are_not():
     assert torch.allclose(small(data), model(data), atol=1e-3)
     with pytest.raises(UsageError, match="class of torch modules"):
         register(Transposed(2), weight=lambda module: module.matrix.T)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"), [(200.0, "answers to the cal|numbers at .* not finite"), (1e30, "finite")]
+)
+def test_numbers_that_overflow_in_calibration(llama, scale, message):
+    model, tokens = llama
+    model = model.half() if scale < 1e4 else model
+    with torch.no_grad():
+        for block in model.model.layers:
+            block.mlp.up_proj.weight.mul_(scale)
+            block.mlp.down_proj.weight.mul_(scale)
+    with pytest.raises(UsageError, match=message) as error:
+        compress(model, 0.5, data=tokens, seed=0)
+    assert "load the model in float32 or bfloat16, and check the data" in str(error.value)
+    assert "\n" not in str(error.value)
