@@ -1,7 +1,10 @@
 from .compression import Compression as Compression
 from .compression import compress as compress
 from .dense import to_dense as to_dense
+from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
+from .formats.separable import Separable as Separable
+from .formats.tucker2 import Tucker2 as Tucker2
 from .layers import register as register
 from .models import load as load
 from .models import save as save

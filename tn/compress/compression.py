@@ -71,17 +71,17 @@ def compress(
     budget: float | Mapping[str, float] = 0.5,
     *,
     data: Any,
-    formats: Iterable[str] = ("lowrank",),
+    formats: Iterable[str] = ("lowrank", "separable"),
     skip: Iterable[str] = (),
     max_loss: float | None = None,
     seed: int | None = None,
     progress: bool = False,
 ) -> nn.Module:
-    """Replace linear layers of a model by factors that change its answers as little as possible.
+    """Replace layers of a model by factors that change its answers as little as possible.
 
-    The layers are `torch.nn.Linear` and transformers' `Conv1D`, except the output head of a language model
-    and layers that share their weight with an embedding. Needs no labels: the loss is the divergence from the
-    dense model's own answers.
+    The layers are `torch.nn.Linear`, `Conv1d`, `Conv2d`, `Conv3d` and transformers' `Conv1D`, except the
+    output head of a language model and layers that share their weight with an embedding. Needs no labels: the
+    loss is the divergence from the dense model's own answers.
 
     Args:
         model: Any module that returns a tensor or an output of transformers; it stays as it is. Or a folder
@@ -93,7 +93,8 @@ def compress(
         data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
             batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
             sequences are plenty.
-        formats: Names of the formats to choose from, layer by layer.
+        formats: Names of the formats to choose from, layer by layer: `lowrank` for linear layers,
+            `separable`, `tucker2` and `cp` for convolutions. Layers that none of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
         max_loss: Largest divergence that is accepted.
         seed: Random seed of the labels that the model's answers are measured with.

@@ -62,10 +62,9 @@ class Blocks:
             return answer(self.model, self.batches[index])
 
     def inputs(self, module: nn.Module, index: int) -> Any:
-        """What a module is given for a batch: rows of shape (N, features)."""
+        """What a module is given for a batch."""
         with torch.no_grad():
-            found = self._until(module.register_forward_pre_hook, lambda _, args: args[0], index)
-        return found.reshape(-1, found.shape[-1])
+            return self._until(module.register_forward_pre_hook, lambda _, args: args[0], index)
 
     def output(self, module: nn.Module, index: int) -> Any:
         """What a module returns for a batch."""

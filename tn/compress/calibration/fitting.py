@@ -23,6 +23,7 @@ from bondwise.tn.compress.calibration.batches import Batch
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import Moments
+from bondwise.tn.compress.calibration.patches import input_rows
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import Layer, replace
 
@@ -61,25 +62,29 @@ def fit_in_order(
                 before.advance(block)
                 now.advance(block)
                 original = dense.get_submodule(name)
-                metric_inputs, correction = _shift(before, original, now, layer.module)
-            weight = layer.weight.double() @ correction
+                metric_inputs, correction = _shift(before, original, now, layer)
+            matrix = layer.weight.double()
+            matrix = matrix if layer.kind == "linear" else matrix.flatten(2)
+            weight = (matrix @ correction).reshape(layer.shape)
             metric = Metric(metric_inputs, moments.metrics[name].gradients)
             fits = FORMATS[choice.format].fits(layer, weight, metric)
             replace(model, name, fits.build(choice.rank))
         bar.update()
 
 
-def _shift(before: Blocks, original: nn.Module, now: Blocks, module: nn.Module) -> tuple[Tensor, Tensor]:
+def _shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tuple[Tensor, Tensor]:
     """E[x′ x′ᵀ] and M of a layer."""
     seen: Any = 0.0
     shared: Any = 0.0
     rows = 0
     for index in range(len(now.batches)):
-        x = before.inputs(original, index).float()
-        y = now.inputs(module, index).float()
-        seen, shared, rows = seen + (y.T @ y).double(), shared + (x.T @ y).double(), rows + len(x)
-    identity = torch.eye(len(seen), dtype=torch.float64, device=seen.device)
+        x = input_rows(layer, before.inputs(original, index)).float()
+        y = input_rows(layer, now.inputs(layer.module, index)).float()
+        seen, shared = seen + (y.mT @ y).double(), shared + (x.mT @ y).double()
+        rows += x.shape[-2]
+    identity = torch.eye(seen.shape[-1], dtype=torch.float64, device=seen.device)
     # shrunk toward x = x′, so that directions that never occur are left alone
-    shrinkage = _SHRINKAGE * seen.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny) * identity
-    moved = torch.linalg.solve(seen + shrinkage, (shared + shrinkage).T).T
+    mean = seen.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+    shrinkage = _SHRINKAGE * mean.clamp_min(torch.finfo(torch.float64).tiny) * identity
+    moved = torch.linalg.solve(seen + shrinkage, (shared + shrinkage).mT).mT
     return seen / rows, (identity + moved) / 2

@@ -4,10 +4,10 @@ To second order, a change ΔW of the weight raises the loss of a model by
 
     ½ tr(G ΔW C ΔWᵀ),    C = E[x xᵀ],    G = E[g gᵀ],
 
-where x is the layer's input and g the gradient of the loss by its output: the curvature in Kronecker
-factors (Martens, Grosse, arXiv:1503.05671). With G = 1 it is the error of the layer's output, which whitened
-SVD minimizes (SVD-LLM, arXiv:2403.07378); with C = 1 as well, it is the plain distance that CompactifAI
-(arXiv:2401.14109) minimizes.
+where x is the layer's input, or the patch of it that a convolution sees, and g the gradient of the loss by
+the layer's output: the curvature in Kronecker factors (Martens, Grosse, arXiv:1503.05671). With G = 1 it is
+the error of the layer's output, which whitened SVD minimizes (SVD-LLM, arXiv:2403.07378); with C = 1 as well,
+it is the plain distance that CompactifAI (arXiv:2401.14109) minimizes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ _SMALLEST = 1e-9  # eigenvalue of a covariance whose diagonal has mean 1
 class Metric:
     """The quadratic form of one layer, in float64.
 
+    The weight of a convolution counts as one matrix per group, of shape (groups, out_channels / groups,
+    in_channels / groups · kernel), and so do the covariances.
+
     Attributes:
         inputs: C, shape (in_features, in_features); None stands for the identity.
         gradients: G, shape (out_features, out_features); None stands for the identity.
@@ -43,6 +46,12 @@ class Metric:
             weight = weight @ self._input_roots[0]
         return weight if self._gradient_roots is None else self._gradient_roots[0] @ weight
 
+    def pulled(self, weight: Tensor) -> Tensor:
+        """G ΔW C with the shrunk covariances, the gradient of the loss; half of its product with ΔW."""
+        weight = weight.detach().double()
+        weight = weight if self._shrunk_inputs is None else weight @ self._shrunk_inputs
+        return weight if self._shrunk_gradients is None else self._shrunk_gradients @ weight
+
     def unweighted_rows(self, rows: Tensor) -> Tensor:
         """R √C⁻¹ for R of shape (..., in_features)."""
         return rows if self._input_roots is None else rows @ self._input_roots[1]
@@ -50,6 +59,14 @@ class Metric:
     def unweighted_columns(self, columns: Tensor) -> Tensor:
         """√G⁻¹ L for L of shape (out_features, ...)."""
         return columns if self._gradient_roots is None else self._gradient_roots[1] @ columns
+
+    @cached_property
+    def _shrunk_inputs(self) -> Tensor | None:
+        return None if self.inputs is None else _shrunk(self.inputs, _INPUT_SHRINKAGE)
+
+    @cached_property
+    def _shrunk_gradients(self) -> Tensor | None:
+        return None if self.gradients is None else _shrunk(self.gradients, _GRADIENT_SHRINKAGE)
 
     @cached_property
     def _input_roots(self) -> tuple[Tensor, Tensor] | None:
@@ -60,12 +77,21 @@ class Metric:
         return None if self.gradients is None else _roots(self.gradients, _GRADIENT_SHRINKAGE)
 
 
+def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
+    """A covariance with a fraction of its mean variance in all directions; the identity for one that is zero.
+
+    It is zero if the layer was never reached, or if nothing depends on it.
+    """
+    covariance = covariance.double()
+    identity = torch.eye(covariance.shape[-1], dtype=torch.float64, device=covariance.device)
+    mean = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+    return torch.where(mean > 0, covariance + shrinkage * mean * identity, identity)
+
+
 def _roots(covariance: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
     """Symmetric square root of a shrunk covariance, and its inverse; singular ones have both."""
-    mean = covariance.diagonal().mean()
-    if not mean > 0:  # the layer was never reached, or nothing depends on it
-        identity = torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
-        return identity, identity
-    values, vectors = torch.linalg.eigh(covariance.double() / mean)
-    values = (values.clamp_min(0) + shrinkage).clamp_min(_SMALLEST) * mean
-    return (vectors * values.sqrt()) @ vectors.T, (vectors * values.rsqrt()) @ vectors.T
+    shrunk = _shrunk(covariance, shrinkage)
+    mean = shrunk.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+    values, vectors = torch.linalg.eigh(shrunk / mean)
+    values = (values.clamp_min(_SMALLEST) * mean[..., 0])[..., None, :]
+    return (vectors * values.sqrt()) @ vectors.mT, (vectors * values.rsqrt()) @ vectors.mT

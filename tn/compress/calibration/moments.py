@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.batches import Batch, answer, score
 from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.calibration.patches import gradient_rows, input_rows
 from bondwise.tn.compress.layers import Layer
 
 _REMEDY = "load the model in float32 or bfloat16, and check the data"
@@ -22,7 +24,7 @@ class Moments(NamedTuple):
 
     Attributes:
         metrics: The metric of each layer by its name.
-        leaders: The first of all layers that are given the same tensor, as query, key and value are.
+        leaders: The first of all linear layers that are given the same tensor, as query, key and value are.
     """
 
     metrics: dict[str, Metric]
@@ -41,35 +43,40 @@ def measure_moments(
     gradients: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
     leaders: dict[str, str] = {}
+    answers = 0
     last: list[Any] = [None, ""]  # the latest input and the layer that was first given it
 
     def add(sums: dict[str, Tensor], name: str, found: Tensor) -> None:
-        found = found.detach().reshape(-1, found.shape[-1]).float()
-        square = (found.T @ found).double()
+        found = found.detach().float()
+        square = (found.mT @ found).double()
         sums[name] = sums[name] + square if name in sums else square
 
-    def watch(name: str) -> Callable[..., Tensor]:
+    def watch(name: str, layer: Layer) -> Callable[..., Tensor]:
+        linear = layer.kind == "linear"
+        features = math.prod(layer.shape[: 1 if linear else 2])
+
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if last[0] is not args[0]:
-                last[:] = args[0], name
+            if last[0] is not args[0] or not linear:
+                last[:] = args[0] if linear else None, name
             leaders.setdefault(name, last[1])
             if last[1] == name or leaders[name] == name:
-                add(inputs, name, args[0])
-            rows[name] = rows.get(name, 0) + output.numel() // output.shape[-1]
+                add(inputs, name, input_rows(layer, args[0]))
+            rows[name] = rows.get(name, 0) + output.numel() // features
             if not output.requires_grad:  # the parameters are frozen
                 output.requires_grad_()
-            output.register_hook(lambda gradient: add(gradients, name, gradient))
+            output.register_hook(lambda gradient: add(gradients, name, gradient_rows(layer, gradient)))
             return output
 
         return hook
 
     with frozen(model):
-        handles = [layer.module.register_forward_hook(watch(name)) for name, layer in layers.items()]
+        handles = [layer.module.register_forward_hook(watch(name, layer)) for name, layer in layers.items()]
         try:
             for batch in batches:
                 found = answer(model, batch)
                 if not torch.isfinite(found.rows).all():
                     raise UsageError(f"the model's answers to the calibration data are not finite; {_REMEDY}")
+                answers += len(found.rows)
                 score(found, generator).backward()  # type: ignore[no-untyped-call]
                 last[:] = None, ""
         finally:
@@ -79,10 +86,11 @@ def measure_moments(
     for name, layer in layers.items():
         if name not in rows:
             raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
-        gradient = gradients.get(name, torch.zeros(layer.shape[0], layer.shape[0], dtype=torch.float64))
+        shape = layer.shape[:1] if layer.kind == "linear" else layer.shape[:2]
+        gradient = gradients.get(name, torch.zeros(*shape, shape[-1], dtype=torch.float64))
         if not (torch.isfinite(inputs[leaders[name]]).all() and torch.isfinite(gradient).all()):
             raise UsageError(f"numbers at {name} are not finite on the calibration data; {_REMEDY}")
-        metrics[name] = Metric(inputs[leaders[name]] / rows[name], gradient / rows[name])
+        metrics[name] = Metric(inputs[leaders[name]] / rows[name], gradient / answers)
     return Moments(metrics, leaders)
 
 

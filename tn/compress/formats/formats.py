@@ -8,20 +8,23 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.formats.cp import CP
 from bondwise.tn.compress.formats.lowrank import LowRank
+from bondwise.tn.compress.formats.separable import Separable
+from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
 
 
 class Fits(Protocol):
-    """Factors of one weight, of several ranks.
+    """Factors of one weight, of several ranks."""
 
-    Attributes:
-        ranks: Ranks, ascending; one number says the shape of all factors.
-        losses: What the metric predicts for each, never rising.
-    """
+    @property
+    def ranks(self) -> Sequence[int]:
+        """Ranks, ascending; one number says the shape of all factors."""
 
-    ranks: Sequence[int]
-    losses: Sequence[float]
+    @property
+    def losses(self) -> Sequence[float]:
+        """What the metric predicts for each rank, never rising."""
 
     def build(self, rank: int) -> nn.Module:
         """The layer with factors of one of the ranks, with the bias and the dtype of the dense one."""
@@ -49,7 +52,12 @@ class Format(Protocol):
         """Multiplications for one row of the input, or for one position of a convolution's output."""
 
 
-FORMATS: dict[str, Format] = {"lowrank": LowRank}
+FORMATS: dict[str, Format] = {
+    "lowrank": LowRank,
+    "tucker2": Tucker2,
+    "separable": Separable,
+    "cp": CP,
+}
 
 
 def is_factored(module: nn.Module) -> bool:
