@@ -120,3 +120,9 @@ def test_mutated_checkpoints_are_read_or_refused_in_one_line(assert_robust, tmp_
     samples = [path.read_bytes(), save_checkpoint(path, [1], run="r").read_bytes()]
     path.unlink()
     assert_robust(lambda path: load_checkpoint(path, run="r"), samples, "c.bin", count=count, seed=seed)
+
+
+def test_bfloat16_comes_back(tmp_path):
+    state = {"weight": torch.randn(3, 4).bfloat16(), "none": torch.zeros(0, 2).bfloat16()}
+    again = load_checkpoint(save_checkpoint(tmp_path / "a", state, run="r"), run="r")
+    assert all(torch.equal(again[key], state[key]) and again[key].dtype == torch.bfloat16 for key in state)

@@ -25,11 +25,14 @@ from bondwise.tn.compress.budgets import read_budget, share_out
 from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import fit_in_order
+from bondwise.tn.compress.calibration.kept import packed_moments, unpacked_moments
+from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.calibration.probes import Probes
 from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
-from bondwise.tn.compress.layers import find_layers
+from bondwise.tn.compress.journal import Journal
+from bondwise.tn.compress.layers import Layer, find_layers
 
 _BATCH = 8  # samples at a time
 
@@ -76,6 +79,7 @@ def compress(
     max_loss: float | None = None,
     seed: int | None = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> nn.Module:
     """Replace layers of a model by factors that change its answers as little as possible.
 
@@ -99,6 +103,8 @@ def compress(
         max_loss: Largest divergence that is accepted.
         seed: Random seed of the labels that the model's answers are measured with.
         progress: Whether to show a progress bar.
+        checkpoint: Folder for what is finished, from which the same call continues after it was killed. It
+            is not needed once the call has returned.
 
     Returns:
         A copy of the model with factors in it, in evaluation mode; its `report` is a `Compression`.
@@ -130,6 +136,7 @@ def compress(
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     fitted_to, held_out = parts_of(batches)
+    journal = Journal(checkpoint, model, batches, limit, names, list(layers), seed)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
         frozen(model),
@@ -137,34 +144,52 @@ def compress(
         progress_bar(len(fitted_to) + 2 * len(layers), "compress", progress) as bar,
     ):
         bar.set_postfix_str("calibration")
-        moments = measure_moments(small, layers, _counted(fitted_to, bar), generator)
+        kept = journal.get("moments")
+        if kept is None:
+            moments = measure_moments(small, layers, _counted(fitted_to, bar), generator)
+            journal.put("moments", packed_moments(moments))
+        else:
+            moments = unpacked_moments(kept)
+            bar.update(len(fitted_to))
         probes = Probes(Blocks(small, layers, held_out))
         options: dict[str, list[Choice]] = {}
-        for name, layer in layers.items():
+        for index, (name, layer) in enumerate(layers.items()):
             bar.set_postfix_str(f"probing {name}")
-            options[name] = [Choice("dense", 0, layer.num_params, 0.0)]
-            for kind in names:
-                if FORMATS[kind].kind != layer.kind:
-                    continue
-                fits = FORMATS[kind].fits(layer, layer.weight, moments.metrics[name])
-                sizes = [FORMATS[kind].num_params(layer, rank) for rank in fits.ranks]
-                choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
-                options[name] += probes.correct(layer, choices, fits)
+            found = journal.get(f"probed-{index}")
+            if found is None:
+                found = journal.put(f"probed-{index}", _options(layer, names, moments.metrics[name], probes))
+            options[name] = [Choice(*one) for one in found]
             bar.update()
-        chosen = share_out(limit, options, small, layers, batches)
-        fit_in_order(small, model, layers, chosen, moments, fitted_to, bar)
+        picked = journal.get("chosen")
+        if picked is None:
+            picked = journal.put("chosen", share_out(limit, options, small, layers, batches))
+        chosen = {name: Choice(*one) for name, one in picked.items()}
+        fit_in_order(small, model, layers, chosen, moments, fitted_to, bar, journal)
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
             loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
     if max_loss is not None and not loss <= max_loss:
         raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
     total = sum(layer.num_params for layer in layers.values())
-    kept = sum(choice.size for choice in chosen.values())
+    left = sum(choice.size for choice in chosen.values())
     small.eval()
     small.report = Compression(  # type: ignore[assignment]
-        value=kept / total, seed=seed, divergence=loss, layers=chosen, dense_params=total
+        value=left / total, seed=seed, divergence=loss, layers=chosen, dense_params=total
     )
     return small
+
+
+def _options(layer: Layer, names: list[str], metric: Metric, probes: Probes) -> list[Choice]:
+    """All ways to store a layer, with the losses to expect."""
+    options = [Choice("dense", 0, layer.num_params, 0.0)]
+    for kind in names:
+        if FORMATS[kind].kind != layer.kind:
+            continue
+        fits = FORMATS[kind].fits(layer, layer.weight, metric)
+        sizes = [FORMATS[kind].num_params(layer, rank) for rank in fits.ranks]
+        choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
+        options += probes.correct(layer, choices, fits)
+    return options
 
 
 def _counted(batches: list[Any], bar: Any) -> Iterator[Any]:

@@ -25,6 +25,7 @@ from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import Moments
 from bondwise.tn.compress.calibration.patches import input_rows
 from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, replace
 
 _SHRINKAGE = 1e-4  # of the mean variance of an input, in the inverse of its covariance
@@ -38,6 +39,7 @@ def fit_in_order(
     moments: Moments,
     batches: Sequence[Batch],
     bar: Any,
+    journal: Journal,
 ) -> None:
     """Replace layers of a model by what was chosen for them, in the order of its modules.
 
@@ -49,12 +51,18 @@ def fit_in_order(
         moments: Of the dense model.
         batches: Data to fit to.
         bar: Progress bar that advances by one for every layer.
+        journal: Where the factors of each layer are kept, and taken from if they are there.
     """
     before, now = Blocks(dense, layers, batches), Blocks(model, layers, batches)
     leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
-    for name, layer in layers.items():
+    for index, (name, layer) in enumerate(layers.items()):
         choice = choices[name]
-        if choice.format != "dense":
+        kept = journal.get(f"fitted-{index}")
+        if kept is not None:
+            factors = FORMATS[choice.format].empty(layer, choice.rank)
+            factors.load_state_dict(kept, assign=True)
+            replace(model, name, factors)
+        elif choice.format != "dense":
             bar.set_postfix_str(f"fitting {name}")
             if leader != moments.leaders[name]:
                 leader = moments.leaders[name]
@@ -68,7 +76,9 @@ def fit_in_order(
             weight = (matrix @ correction).reshape(layer.shape)
             metric = Metric(metric_inputs, moments.metrics[name].gradients)
             fits = FORMATS[choice.format].fits(layer, weight, metric)
-            replace(model, name, fits.build(choice.rank))
+            factors = fits.build(choice.rank)
+            journal.put(f"fitted-{index}", dict(factors.state_dict()))
+            replace(model, name, factors)
         bar.update()
 
 
