@@ -10,6 +10,9 @@ from .models import load as load
 from .models import save as save
 from .profiling import Profile as Profile
 from .profiling import profile as profile
+from .quantization.dequantization import dequantize as dequantize
+from .quantization.quantization import Quantization as Quantization
+from .quantization.quantization import quantize as quantize
 from .reporting import Report as Report
 from .reporting import report as report
 from .training.healing import Healing as Healing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def flops_of(model: nn.Module, batch: Batch) -> int:
 
 def latency_of(model: nn.Module, batch: Batch) -> float:
     """Wall time of a model for a batch, the median of several runs, in milliseconds."""
-    return milliseconds(lambda: answer(model, batch), next(model.parameters()).device)
+    return milliseconds(lambda: answer(model, batch), next(chain(model.parameters(), model.buffers())).device)
 
 
 @torch.no_grad()

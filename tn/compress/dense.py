@@ -10,6 +10,7 @@ from torch import nn
 from bondwise.runs import UsageError
 from bondwise.tn.compress.formats.formats import is_factored
 from bondwise.tn.compress.layers import Layer, original_of, replace
+from bondwise.tn.compress.quantization.packed import unpack_parameters
 
 
 def to_dense(model: nn.Module) -> nn.Module:
@@ -18,7 +19,7 @@ def to_dense(model: nn.Module) -> nn.Module:
     The result is as large as the model was before `compress`, and answers as the compressed one does.
 
     Args:
-        model: What `compress` or `load` returned; it stays as it is.
+        model: What `compress`, `quantize` or `load` returned; it stays as it is.
 
     Returns:
         A copy in evaluation mode whose layers are of the classes they were of before. A model of transformers
@@ -39,6 +40,7 @@ def to_dense(model: nn.Module) -> nn.Module:
         (Linear(in_features=32, out_features=64, bias=True), True)
     """
     dense = copy.deepcopy(model)
+    unpack_parameters(dense)
     factored = {name: module for name, module in dense.named_modules() if is_factored(module)}
     for name, module in factored.items():
         replace(dense, name, _multiplied_out(name, module))

@@ -65,6 +65,32 @@ def register(
     _LINEAR[kind] = _Linear(weight, bias)
 
 
+def is_dense(module: nn.Module) -> bool:
+    """Whether a module is a layer of a kind that can be compressed, of exactly that class."""
+    # exact classes: the forward pass of a subclass may do anything, and `register` takes those that don't
+    return type(module) in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a dense linear layer, of a known or a registered class."""
+    return type(module) in _LINEAR
+
+
+def weight_parameter(module: nn.Module) -> tuple[str, int]:
+    """Name of the parameter that is the weight of a linear layer, and its axis of the inputs.
+
+    Raises:
+        UsageError: If the weight is computed from parameters.
+    """
+    weight = _LINEAR[type(module)].weight(module)
+    for name, parameter in module.named_parameters():
+        if parameter.data_ptr() == weight.data_ptr() and parameter.numel() == weight.numel():
+            return name, int(parameter.stride() == weight.stride())
+    raise UsageError(
+        f"the weight of {type(module).__name__} is none of its parameters; add its layers to skip"
+    )
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of a model.
@@ -139,9 +165,7 @@ def find_layers(
         for parameter in module.parameters(recurse=False):
             owners[id(parameter)] = owners.get(id(parameter), 0) + 1
     head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
-    # exact classes: the forward pass of a subclass may do anything, and `register` takes those that don't
-    known = (*_LINEAR, *_CONVOLUTIONS, nn.Embedding)
-    present = {name: module for name, module in model.named_modules() if name and type(module) in known}
+    present = {name: module for name, module in model.named_modules() if name and is_dense(module)}
     for pattern in skip:
         if not any(fnmatchcase(name, pattern) for name in present):
             first = next((name for name, one in present.items() if Layer(name, one).kind in kinds), None)

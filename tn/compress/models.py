@@ -11,26 +11,29 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as stored
-from torch import Tensor, nn
+from torch import nn
 
 from bondwise.runs import FileSet, UsageError, one_line, read_json
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
 from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
 from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
 from bondwise.tn.compress.checkpoints import model_class
+from bondwise.tn.compress.files import METADATA, stored_tensors
 from bondwise.tn.compress.formats.formats import FORMATS, is_factored
 from bondwise.tn.compress.layers import Layer, replace
+from bondwise.tn.compress.quantization.packed import Layout, Packed, packed_parameters, plain_type, put
 
 
 def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     """Write a compressed model to a folder, completely or not at all.
 
     Args:
-        model: What `compress` returned, on any device.
+        model: What `compress` or `quantize` returned, on any device.
         folder: Folder, made if needed; other files in it stay.
 
     Returns:
@@ -58,25 +61,15 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         for name, module in model.named_modules()
         if is_factored(module)
     }
-    config[_ENTRY] = {"version": 1, "layers": layers}
+    tensors, ties = stored_tensors(model)
+    config[_ENTRY] = {"version": 1, "layers": layers, "packed": _packed(model), "tied": ties}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     contents: dict[Path, bytes | str] = {
-        folder / _TENSORS: stored(stored_tensors(model), metadata={"format": "pt"}),
+        folder / _TENSORS: stored(tensors, metadata=METADATA),
         folder / _CONFIG: json.dumps(config, indent=2, default=str),
     }
     FileSet(*contents).write(contents)
     return folder
-
-
-def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a model as they are written to disk, those that are tied once."""
-    tensors, owners = {}, set()
-    for name, tensor in model.state_dict().items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if tensor.numel() and place in owners:
-            continue  # tied to one before
-        owners.add(place)
-        tensors[name] = tensor.detach().cpu().contiguous()
-    return tensors
 
 
 def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> nn.Module:
@@ -109,20 +102,48 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         for name, layer in entry["layers"].items():
             dense = Layer(name, model.get_submodule(name))
             replace(model, name, FORMATS[layer["format"]].empty(dense, layer["rank"]))
+        for one in entry.get("packed", ()):
+            _put_empty(model, **one)
         missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
+        packed = {f"{name}.packed" for name, _ in packed_parameters(model)}  # shared as a whole
+        for name, kept in entry.get("tied", {}).items():
+            if name not in packed:
+                _tie(model, name, kept)
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error
-    if isinstance(model, transformers.PreTrainedModel):
-        model.tie_weights()
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        wrong = [*unexpected, *sorted(set(missing) - tied)]
+    wrong = [*unexpected, *sorted(set(missing) - set(entry.get("tied", {})))]
+    if wrong:
         raise UsageError(f"{folder / _TENSORS} does not fit the model: {wrong[0]!r} is missing or unexpected")
     return model.eval()
 
 
 def _name(module: nn.Module) -> str:
-    return next(name for name, kind in FORMATS.items() if type(module) is kind)
+    return next(name for name, kind in FORMATS.items() if plain_type(module) is kind)
+
+
+def _packed(model: nn.Module) -> list[dict[str, Any]]:
+    """The layout of each packed parameter, with all names that it goes by."""
+    names: dict[Packed, list[str]] = {}
+    for name, packed in packed_parameters(model):
+        names.setdefault(packed, []).append(name)
+    return [
+        {"names": found, "dtype": str(packed.like.dtype).removeprefix("torch."), **packed.layout._asdict()}
+        for packed, found in names.items()
+    ]
+
+
+def _put_empty(model: nn.Module, *, names: list[str], dtype: str, shape: list[int], **others: Any) -> None:
+    """Have modules read a parameter from bytes that are yet to be loaded."""
+    layout = Layout(shape=tuple(shape), **others)
+    packed = Packed(layout, torch.empty(layout.num_bytes, dtype=torch.uint8), getattr(torch, dtype))
+    for name in names:
+        put(model, name, packed)
+
+
+def _tie(model: nn.Module, name: str, kept: str) -> None:
+    """Have a module use the parameter that goes by another name."""
+    (path, _, last), (source, _, origin) = name.rpartition("."), kept.rpartition(".")
+    setattr(model.get_submodule(path), last, getattr(model.get_submodule(source), origin))
 
 
 def _built(config: dict[str, Any], folder: Path) -> nn.Module:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save as stored
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -24,7 +23,8 @@ from bondwise.tn.compress.calibration.batches import (
 )
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.costs import flops_of, latency_of, take
-from bondwise.tn.compress.models import stored_tensors
+from bondwise.tn.compress.files import entries_of, file_size
+from bondwise.tn.compress.quantization.packed import count_numbers
 
 _BATCH = 8  # samples at a time
 
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     Attributes:
         name: What it is.
-        params: Numbers in its parameters.
+        params: Numbers in its parameters, packed or not.
         bytes: Size of its tensors on disk.
         flops: Floating-point operations for a sample, two for each multiplication, as it was run.
         perplexity: Of the next token; None if it is no language model.
@@ -153,8 +153,8 @@ def measure(
         latency = tuple(latency_of(model, take(batches, size)) for size in sizes)
     return Row(
         name=name,
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        bytes=len(stored(stored_tensors(model), metadata={"format": "pt"})),
+        params=count_numbers(model),
+        bytes=file_size(entries_of(model)),
         flops=flops,
         perplexity=math.exp(entropy / tokens) if tokens else None,
         divergence=lost / rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -74,7 +75,7 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         UsageError: If the model returns neither a tensor nor an output of transformers, or its answer is not
             finite.
     """
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device
     inputs = inputs_of(batch).to(device)
     if inputs.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
         inputs = inputs.long()  # token ids, as embeddings take them

@@ -70,7 +70,7 @@ def fit_in_order(
                 before.advance(block)
                 now.advance(block)
                 original = dense.get_submodule(name)
-                metric_inputs, correction = _shift(before, original, now, layer)
+                metric_inputs, correction = shift(before, original, now, layer)
             matrix = layer.weight.double()
             matrix = matrix if layer.kind == "linear" else matrix.flatten(2)
             weight = (matrix @ correction).reshape(layer.shape)
@@ -82,7 +82,7 @@ def fit_in_order(
         bar.update()
 
 
-def _shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tuple[Tensor, Tensor]:
+def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tuple[Tensor, Tensor]:
     """E[x′ x′ᵀ] and M of a layer."""
     seen: Any = 0.0
     shared: Any = 0.0

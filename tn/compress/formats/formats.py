@@ -13,6 +13,7 @@ from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.formats.separable import Separable
 from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
+from bondwise.tn.compress.quantization.packed import plain_type
 
 
 class Fits(Protocol):
@@ -62,4 +63,4 @@ FORMATS: dict[str, Format] = {
 
 def is_factored(module: nn.Module) -> bool:
     """Whether a module is a layer in factors."""
-    return type(module) in FORMATS.values()
+    return plain_type(module) in FORMATS.values()

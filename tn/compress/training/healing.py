@@ -18,7 +18,7 @@ from bondwise.runs.result import html_curve
 from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.training.training import Training
+from bondwise.tn.compress.training.training import Training, refuse_quantized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def heal(
         The loss in each step.
 
     Raises:
-        UsageError: If the model has no factors, or an argument is out of range.
+        UsageError: If the model has no factors, if they are quantized, or an argument is out of range.
         RunError: If the training diverges.
 
     Example:
@@ -88,6 +88,7 @@ def heal(
     if train not in ("factors", "all"):
         raise UsageError(f"train={train!r} must be 'factors' or 'all'")
     modules = [module for module in model.modules() if is_factored(module)] if train == "factors" else [model]
+    refuse_quantized(model)
     if not modules:
         raise UsageError("the model has no factors to train; give what compress returned, or train='all'")
     batches = batches_of(data, batch)

@@ -19,7 +19,7 @@ from bondwise.tn.compress.calibration.batches import batches_of
 from bondwise.tn.compress.calibration.blocks import Blocks, hidden
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.training.training import Training
+from bondwise.tn.compress.training.training import Training, refuse_quantized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ def refine(
         The errors before and after.
 
     Raises:
-        UsageError: If the model has no blocks, or no factors in them, or an argument is out of range.
+        UsageError: If the model has no blocks, or no factors in them, if they are quantized, or an argument
+            is out of range.
         RunError: If the training diverges.
 
     Example:
@@ -89,6 +90,7 @@ def refine(
     whole_number("steps", steps)
     whole_number("batch", batch)
     learning_rate = real_number("learning_rate", learning_rate)
+    refuse_quantized(model)
     factored = {name: module for name, module in model.named_modules() if is_factored(module)}
     batches = batches_of(data, batch)
     before, now = Blocks(teacher, factored, batches), Blocks(model, factored, batches)

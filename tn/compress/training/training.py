@@ -8,9 +8,23 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from bondwise.runs import RunError
+from bondwise.runs import RunError, UsageError
+from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _WARMUP = 10  # steps
+
+
+def refuse_quantized(model: nn.Module) -> None:
+    """Packed numbers take no small steps.
+
+    Raises:
+        UsageError: If the model has any.
+    """
+    packed = next(packed_parameters(model), None)
+    if packed is not None:
+        raise UsageError(
+            f"{packed[0]} is quantized and cannot be trained; train dequantize(model), and quantize it then"
+        )
 
 
 class Training:

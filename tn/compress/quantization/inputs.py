@@ -1,0 +1,87 @@
+"""What layers are given while those before them are quantized one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.fitting import shift
+from bondwise.tn.compress.formats.lowrank import LowRank
+from bondwise.tn.compress.layers import Layer, is_linear, weight_parameter
+
+
+class InputsInOrder:
+    """Covariances of the inputs of layers while these are quantized one after another.
+
+    Args:
+        dense: The model before.
+        model: Its copy, whose layers are changed in the order of their names.
+        names: Of these layers.
+        batches: What both are run on.
+    """
+
+    def __init__(
+        self, dense: nn.Module, model: nn.Module, names: Sequence[str], batches: Sequence[Batch]
+    ) -> None:
+        self._dense, self._model = dense, model
+        self._before, self._now = (Blocks(one, dict.fromkeys(names), batches) for one in (dense, model))
+        uses: dict[int, int] = {}
+        for module in model.modules():
+            for parameter in module.parameters(recurse=False):
+                uses[id(parameter)] = uses.get(id(parameter), 0) + 1
+        self._names = [name for name in names if self._is_linear(model.get_submodule(name), uses)]
+        self._leaders = _leaders(dense, self._names, batches[0])
+        self._leader, self._moments = "", (torch.empty(0), torch.empty(0))
+
+    @staticmethod
+    def _is_linear(module: nn.Module, uses: Mapping[int, int]) -> bool:
+        linear = is_linear(module) or type(module) is LowRank
+        return linear and all(uses[id(parameter)] == 1 for parameter in module.parameters())
+
+    def corrected(self, name: str) -> Tensor | None:
+        """Let a layer make up for earlier ones, and return E[x xᵀ] of its inputs, if it is linear."""
+        if name not in self._names or self._leaders.get(name) is None:
+            return None
+        module = self._model.get_submodule(name)
+        if self._leader != self._leaders[name]:
+            self._leader = self._leaders[name]
+            block = self._before.of(name)
+            self._before.advance(block)
+            self._now.advance(block)
+            original = self._dense.get_submodule(name)
+            self._moments = shift(self._before, original, self._now, Layer(name, module))
+        covariance, correction = self._moments
+        parameter, axis = ("right", 1) if type(module) is LowRank else weight_parameter(module)
+        weight = module.get_parameter(parameter)
+        with torch.no_grad():
+            moved = weight.movedim(axis, -1).double() @ correction
+            weight.copy_(moved.movedim(-1, axis))
+        return covariance
+
+
+def _leaders(model: nn.Module, names: Sequence[str], batch: Batch) -> dict[str, str]:
+    """For every layer that is used, the first of those that are given the same tensor."""
+    leaders: dict[str, str] = {}
+    last: list[Any] = [None, ""]
+
+    def watch(name: str) -> Any:
+        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if last[0] is not args[0]:
+                last[:] = args[0], name
+            leaders.setdefault(name, last[1])
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_pre_hook(watch(name)) for name in names]
+    try:
+        with torch.no_grad():
+            answer(model, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return leaders

@@ -1,0 +1,190 @@
+"""Store the numbers of a model in few bits, layer by layer in the order of the model.
+
+With data, each layer is rounded for the inputs that it will see, those of the model whose earlier layers are
+rounded already, and makes up for half of their error, as `calibration.fitting` describes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from bondwise.runs import Result, UsageError, progress_bar, unknown_name, whole_number
+from bondwise.runs.text import counted
+from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence
+from bondwise.tn.compress.calibration.moments import frozen
+from bondwise.tn.compress.files import entries_of, file_size
+from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.layers import is_dense
+from bondwise.tn.compress.quantization.inputs import InputsInOrder
+from bondwise.tn.compress.quantization.modules import GROUP, quantize_module
+from bondwise.tn.compress.quantization.packed import packed_parameters, put
+
+BITS = {"int8": 8, "int4": 4, "int3": 3, "int2": 2}
+_EMBEDDINGS = "int8"  # what embeddings and output heads get at least, unless they are named
+_BATCH = 8  # samples at a time
+_HELD_OUT = 16  # every 16th batch is for the divergence that is reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization(Result):
+    """What `quantize` did to a model.
+
+    Attributes:
+        value: Bytes of the file `model.safetensors` that `save` would write.
+        dense_bytes: The same for the model before.
+        divergence: Mean Kullback-Leibler divergence from the answers of the model before, in nats per token
+            or sample, on data that was not used; None without data.
+        layers: What each layer is stored as.
+    """
+
+    dense_bytes: int
+    divergence: float | None
+    layers: dict[str, str] = field(repr=False)
+
+    def __str__(self) -> str:
+        lost = "" if self.divergence is None else f", divergence {self.divergence:.4g}"
+        return (
+            f"Quantization: {self.value:,} of {self.dense_bytes:,} bytes, "
+            f"{counted(len(self.layers), 'layer')}{lost}"
+        )
+
+
+def quantize(
+    model: nn.Module,
+    bits: str | Mapping[str, str] = "int4",
+    *,
+    data: Any = None,
+    method: str = "gptq",
+    group: int = GROUP,
+    skip: Iterable[str] = (),
+    progress: bool = False,
+) -> nn.Module:
+    """Store the weights and the factors of a model in few bits.
+
+    They stay packed in memory and in files, and are unpacked whenever a layer runs: this saves memory, not
+    time. Groups of numbers share a scale (float16) and a zero. Biases and norms stay as they are. Factors
+    cannot be trained any more, so that `refine` and `heal` come before.
+
+    Args:
+        model: A dense model, or one with factors; it stays as it is.
+        bits: `int8`, `int4`, `int3` or `int2`, for all layers except embeddings and the output head of a
+            language model, which are stored as `int8`; or names of layers with what each is stored as, also
+            with wildcards, of which the first that fits counts: `{"*.down_proj": "int4", "*": "int3"}`.
+        data: Calibration data, as for `compress`; 100 to 200 sequences are plenty.
+        method: `gptq`, which moves the numbers that are not rounded yet to make up for those that are
+            (arXiv:2210.17323), for linear layers and low-rank factors; or `round`, to the nearest, which
+            needs no data and is what all other layers get.
+        group: Most numbers that share a scale.
+        skip: Names of layers that stay as they are, also with wildcards.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A copy of the model in evaluation mode; its `report` is a `Quantization`.
+
+    Raises:
+        UsageError: If an argument is out of range, if there is nothing to quantize, or if the model is
+            quantized already.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import quantize
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.ReLU(), torch.nn.Linear(96, 10))
+        >>> small = quantize(model, "int4", data=torch.randn(64, 64))
+        >>> print(small.report)
+        Quantization: 4,... of 29,... bytes, 2 layers, divergence 0.00...
+    """
+    if method not in ("gptq", "round"):
+        raise unknown_name("method", method, ("gptq", "round"))
+    if method == "gptq" and data is None:
+        raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
+    whole_number("group", group)
+    small = copy.deepcopy(model)
+    widths = _widths(small, bits, [skip] if isinstance(skip, str) else list(skip))
+    batches = [] if data is None else batches_of(data, _BATCH)
+    held_out = batches[::_HELD_OUT]
+    used = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches
+    loss = None
+    with frozen(model), frozen(small), progress_bar(len(widths), "quantize", progress) as bar:
+        ordered = InputsInOrder(model, small, list(widths), used) if method == "gptq" else None
+        for name, width in widths.items():
+            bar.set_postfix_str(name)
+            covariance = None if ordered is None else ordered.corrected(name)
+            _quantize(small, small.get_submodule(name), BITS[width], covariance, group)
+            bar.update()
+        if held_out:
+            with torch.no_grad():
+                wanted = [answer(model, batch) for batch in held_out]
+                loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
+    small.eval()
+    small.report = Quantization(  # type: ignore[assignment]
+        value=file_size(entries_of(small)),
+        dense_bytes=file_size(entries_of(model)),
+        divergence=loss,
+        layers=widths,
+    )
+    return small
+
+
+def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]) -> dict[str, str]:
+    """What each layer is to be stored as, in the order of the model; tied ones by the name of the first."""
+    patterns = {"*": bits} if isinstance(bits, str) else dict(bits)
+    for width in patterns.values():
+        if width not in BITS:
+            raise unknown_name("number of bits", width, BITS)
+    packed = next(packed_parameters(model), None)
+    if packed is not None:
+        raise UsageError(f"{packed[0]} is quantized already; give the model before, or dequantize(model)")
+    present = {
+        name: one for name, one in model.named_modules() if name and (is_factored(one) or is_dense(one))
+    }
+    for pattern in (*patterns, *skip):
+        if pattern != "*" and not any(fnmatchcase(name, pattern) for name in present):
+            raise UsageError(
+                f"{pattern!r} fits no layer of the model; one is called {next(iter(present), None)!r}"
+            )
+    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    found: dict[str, str] = {}
+    seen: set[int] = set()
+    for name, module in present.items():
+        widths = [width for pattern, width in patterns.items() if fnmatchcase(name, pattern)]
+        if not widths or any(fnmatchcase(name, pattern) for pattern in skip):
+            continue
+        apart = isinstance(bits, str) and (module is head or isinstance(module, nn.Embedding))
+        weights = {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
+        if not weights & seen:
+            found[name] = _EMBEDDINGS if apart else widths[0]
+        seen |= weights
+        if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
+            raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
+    if not found:
+        raise UsageError("the model has no layer to quantize: one that is not skipped is needed")
+    return found
+
+
+def _quantize(model: nn.Module, module: nn.Module, bits: int, covariance: Tensor | None, group: int) -> None:
+    """Pack a layer, and let those that are tied to it read from there too."""
+    shared = {name: parameter for name, parameter in module.named_parameters() if parameter.ndim > 1}
+    owners = {
+        name: [
+            (owner, one)
+            for owner in model.modules()
+            for one, other in owner.named_parameters(recurse=False)
+            if other is parameter
+        ]
+        for name, parameter in shared.items()
+    }
+    quantize_module(module, bits, covariance, group)
+    packed = dict(packed_parameters(module))
+    for name, places in owners.items():
+        for owner, one in places:
+            if one in owner._parameters:
+                put(owner, one, packed[name])
