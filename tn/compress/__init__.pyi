@@ -1,6 +1,8 @@
 from .compression import Compression as Compression
 from .compression import compress as compress
 from .dense import to_dense as to_dense
+from .factorized import FactorizedConv2d as FactorizedConv2d
+from .factorized import FactorizedLinear as FactorizedLinear
 from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
 from .formats.separable import Separable as Separable
@@ -17,5 +19,6 @@ from .reporting import Report as Report
 from .reporting import report as report
 from .training.healing import Healing as Healing
 from .training.healing import heal as heal
+from .training.rates import parameter_groups as parameter_groups
 from .training.refinement import Refinement as Refinement
 from .training.refinement import refine as refine

@@ -77,8 +77,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
 
     Args:
         folder: The folder.
-        model: For modules of your own, one of the dense shape, which is changed; models of transformers are
-            built from the folder.
+        model: For modules of your own, one with dense layers or the same factors, which is changed; models of
+            transformers are built from the folder.
 
     Returns:
         The model in evaluation mode, with the same numbers as the saved one.
@@ -100,7 +100,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         raise UsageError(f"{folder / _TENSORS} is missing or damaged ({one_line(error)})") from error
     try:
         for name, layer in entry["layers"].items():
-            dense = Layer(name, model.get_submodule(name))
+            module = model.get_submodule(name)  # dense, or in factors from the start
+            dense = Layer(name, module.__dict__.get("original", module))
             replace(model, name, FORMATS[layer["format"]].empty(dense, layer["rank"]))
         for one in entry.get("packed", ()):
             _put_empty(model, **one)
