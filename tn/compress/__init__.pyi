@@ -3,8 +3,10 @@ from .compression import compress as compress
 from .dense import to_dense as to_dense
 from .factorized import FactorizedConv2d as FactorizedConv2d
 from .factorized import FactorizedLinear as FactorizedLinear
+from .formats.btt import BlockTensorTrain as BlockTensorTrain
 from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
+from .formats.mpo import MatrixProductOperator as MatrixProductOperator
 from .formats.separable import Separable as Separable
 from .formats.tucker2 import Tucker2 as Tucker2
 from .layers import register as register

@@ -60,6 +60,13 @@ class Metric:
         """√G⁻¹ L for L of shape (out_features, ...)."""
         return columns if self._gradient_roots is None else self._gradient_roots[1] @ columns
 
+    def covariances(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The shrunk G and C for a weight of this shape."""
+        identities = (torch.eye(size, dtype=torch.float64, device=weight.device) for size in weight.shape)
+        known = self._shrunk_gradients, self._shrunk_inputs
+        rows, columns = (one if two is None else two for one, two in zip(identities, known, strict=True))
+        return rows, columns
+
     @cached_property
     def _shrunk_inputs(self) -> Tensor | None:
         return None if self.inputs is None else _shrunk(self.inputs, _INPUT_SHRINKAGE)
@@ -70,11 +77,11 @@ class Metric:
 
     @cached_property
     def _input_roots(self) -> tuple[Tensor, Tensor] | None:
-        return None if self.inputs is None else _roots(self.inputs, _INPUT_SHRINKAGE)
+        return None if self.inputs is None else roots(self.inputs, _INPUT_SHRINKAGE)
 
     @cached_property
     def _gradient_roots(self) -> tuple[Tensor, Tensor] | None:
-        return None if self.gradients is None else _roots(self.gradients, _GRADIENT_SHRINKAGE)
+        return None if self.gradients is None else roots(self.gradients, _GRADIENT_SHRINKAGE)
 
 
 def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
@@ -88,7 +95,7 @@ def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
     return torch.where(mean > 0, covariance + shrinkage * mean * identity, identity)
 
 
-def _roots(covariance: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+def roots(covariance: Tensor, shrinkage: float = 0.0) -> tuple[Tensor, Tensor]:
     """Symmetric square root of a shrunk covariance, and its inverse; singular ones have both."""
     shrunk = _shrunk(covariance, shrinkage)
     mean = shrunk.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]

@@ -8,8 +8,14 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.formats.btt import BlockTensorTrain
 from bondwise.tn.compress.formats.cp import CP
 from bondwise.tn.compress.formats.lowrank import LowRank
+from bondwise.tn.compress.formats.mpo import (
+    MatrixProductOperator,
+    MatrixProductOperator3,
+    MatrixProductOperator4,
+)
 from bondwise.tn.compress.formats.separable import Separable
 from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
@@ -58,6 +64,10 @@ FORMATS: dict[str, Format] = {
     "tucker2": Tucker2,
     "separable": Separable,
     "cp": CP,
+    "btt": BlockTensorTrain,
+    "mpo": MatrixProductOperator,
+    "mpo3": MatrixProductOperator3,
+    "mpo4": MatrixProductOperator4,
 }
 
 

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.formats.factored import Cost, Factored
 from bondwise.tn.compress.layers import Layer
 
+_CALLS = 2.5  # two products, as measured
 
-class LowRank(nn.Module):
+
+class LowRank(Factored):
     """y = left (right x) + bias.
 
     Args:
@@ -33,11 +37,14 @@ class LowRank(nn.Module):
     """
 
     kind = "linear"
+    left: nn.Parameter
+    right: nn.Parameter
 
     def __init__(self, left: Tensor, right: Tensor, bias: Tensor | None = None) -> None:
-        super().__init__()
-        self.left, self.right = nn.Parameter(left), nn.Parameter(right)
-        self.bias = None if bias is None else nn.Parameter(bias)
+        rows, columns, rank = len(left), right.shape[1], len(right)
+        numbers = rank * (rows + columns)
+        cost = Cost(_CALLS, numbers, numbers, rank * rows * columns)
+        super().__init__(bias, (rows, columns), cost, left=left, right=right)
 
     @classmethod
     def empty(cls, layer: Layer, rank: int) -> LowRank:
@@ -51,9 +58,9 @@ class LowRank(nn.Module):
         """Number of rows of `right`."""
         return len(self.right)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to inputs of shape (..., in_features)."""
-        return nn.functional.linear(nn.functional.linear(x, self.right), self.left, self.bias)
+    def multiply(self, x: Tensor) -> Tensor:
+        """Apply the layer to inputs of shape (..., in_features) by its factors."""
+        return linear(linear(x, self.right), self.left, self.bias)
 
     def dense(self) -> Tensor:
         """The weight, shape (out_features, in_features)."""

@@ -1,0 +1,149 @@
+"""Linear layers in factors that are no slower than the dense layer.
+
+To multiply by the factors pays if it takes few multiplications and few calls of kernels; otherwise the input
+is multiplied by the weight. The shapes alone decide, with times of kernels that were measured on one core.
+
+The weight is computed anew in each call while gradients of the factors are asked for, or a compiler traces
+the layer. Otherwise a copy is kept beside the factors, which costs the memory of the dense layer, and is not
+saved. It is dropped whenever the factors may have changed: PyTorch counts changes of a parameter in place,
+except for those of fused optimizers, whose steps are counted here, and those through `Tensor.data`, after
+which `train` or `eval` is to be called.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+# microseconds for a call of a kernel, for a number that is read, and for a multiplication in a large product
+_CALL, _NUMBER, _MULTIPLICATION = 5.0, 2e-4, 2.8e-5
+_steps = [0]  # of all optimizers
+
+
+def _count(*_: Any) -> None:
+    _steps[0] += 1
+
+
+register_optimizer_step_post_hook(_count)
+
+
+class Cost(NamedTuple):
+    """What it takes to multiply by factors.
+
+    Attributes:
+        calls: Kernels that are called, in units of a matrix product.
+        numbers: In the factors, in units of those in a matrix.
+        multiplications: For each row of the input, in units of those in large products.
+        rebuild: Multiplications that give the weight.
+    """
+
+    calls: float
+    numbers: float
+    multiplications: float
+    rebuild: float
+
+
+class _Copy(NamedTuple):
+    """The weight, and what it was computed of."""
+
+    weight: Tensor
+    steps: int
+    factors: list[tuple[str, nn.Parameter, int, int]]  # name, version and address of each
+    memory: list[Tensor]  # at the addresses: while it is kept, no other numbers are put there
+
+
+class Factored(nn.Module, ABC):
+    """A linear layer whose weight is a product of factors.
+
+    Args:
+        bias: Shape (out_features,), or None.
+        shape: Of the weight.
+        cost: Of a multiplication by the factors.
+        **factors: By the names that they get as parameters.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, bias: Tensor | None, shape: tuple[int, int], cost: Cost, **factors: Tensor) -> None:
+        super().__init__()
+        self._names = tuple(factors)
+        for name, factor in factors.items():
+            self.register_parameter(name, nn.Parameter(factor))
+        self.bias = None if bias is None else nn.Parameter(bias)
+        numbers = shape[0] * shape[1]
+        self._slope = _MULTIPLICATION * (cost.multiplications - numbers)
+        self._offset = _CALL * (cost.calls - 1) + _NUMBER * (cost.numbers - numbers)
+        self._rebuild = _CALL + _MULTIPLICATION * cost.rebuild + _NUMBER * numbers
+        self._copy: _Copy | None = None
+
+    @abstractmethod
+    def multiply(self, x: Tensor) -> Tensor:
+        """Apply the layer to inputs of shape (..., in_features) by its factors."""
+
+    @abstractmethod
+    def dense(self) -> Tensor:
+        """The weight, shape (out_features, in_features)."""
+
+    @property
+    def factors(self) -> list[Tensor]:
+        """All parameters except for the bias; their product is the weight."""
+        return [getattr(self, name) for name in self._names]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to inputs of shape (..., in_features), whichever way is faster."""
+        excess = self._offset + self._slope * (x.numel() // x.size(-1))  # time that the factors take longer
+        if excess <= 0:
+            return self.multiply(x)
+        if torch.compiler.is_compiling() or (
+            torch.is_grad_enabled() and any(factor.requires_grad for factor in self.factors)
+        ):
+            self._copy = None
+            return self.multiply(x) if excess <= self._rebuild else linear(x, self.dense(), self.bias)
+        return linear(x, self._weight(), self.bias)
+
+    def _weight(self) -> Tensor:
+        """The weight without gradients, from the copy if it's still good."""
+        copy = self._copy
+        if copy is not None and copy.steps == _steps[0]:
+            present = self._parameters
+            for name, factor, version, address in copy.factors:
+                if (
+                    present.get(name) is not factor
+                    or factor._version != version
+                    or factor.data_ptr() != address
+                ):
+                    break
+            else:
+                return copy.weight
+        self._copy = None
+        with torch.inference_mode(False), torch.no_grad():  # for a tensor that autograd may use later
+            steps = _steps[0]
+            known, memory = [], []
+            for name, one in zip(self._names, self.factors, strict=True):
+                # of other tensors nobody knows whether they will be the same tomorrow
+                if type(one) is not nn.Parameter or one.is_inference():
+                    return self.dense()
+                known.append((name, one, one._version, one.data_ptr()))
+                memory.append(one.detach())
+            with torch.autocast(memory[0].device.type, enabled=False):
+                weight = self.dense()
+        self._copy = _Copy(weight, steps, known, memory)
+        return weight
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and forget the copy of the weight."""
+        self._copy = None
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        self._copy = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copy": None}
