@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of
+from bondwise.tn.compress.formats.factored import fewest_multiplications
 
 _WARM_UP, _RUNS, _FEW = 2, 9, 3
 _SHORT, _LONG = 0.01, 1.0  # seconds: shorter calls are timed several at a time, longer ones fewer times
@@ -42,10 +43,15 @@ def take(batches: Sequence[Batch], number: int) -> Batch:
 
 
 def flops_of(model: nn.Module, batch: Batch) -> int:
-    """Floating-point operations of a batch's matrix products and convolutions, two for a multiplication."""
+    """Floating-point operations of a batch's matrix products and convolutions, two for a multiplication.
+
+    Factored layers count as if they multiplied by the factors wherever these need fewer.
+    """
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
-    with torch.no_grad(), counter:
-        answer(model, batch)
+    with torch.no_grad(), fewest_multiplications(model):
+        answer(model, batch)  # what is computed once does not count
+        with counter:
+            answer(model, batch)
     return int(counter.get_total_flops())
 
 

@@ -52,7 +52,7 @@ class BlockTensorTrain(Factored):
         rows, columns = left.shape[0] * left.shape[3], right.shape[0] * right.shape[3]
         numbers, (q, p, rank, _) = left.numel() + right.numel(), right.shape
         work = _SLOWER * numbers + _MOVE * (p * q * rank + rows)
-        cost = Cost(_CALLS, _SLOWER * numbers, work, rank * rows * columns)
+        cost = Cost(_CALLS, _SLOWER * numbers, numbers, work, rank * rows * columns)
         super().__init__(bias, (rows, columns), cost, left=left, right=right)
 
     @classmethod

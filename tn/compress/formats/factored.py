@@ -13,7 +13,8 @@ which `train` or `eval` is to be called.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -39,13 +40,15 @@ class Cost(NamedTuple):
     Attributes:
         calls: Kernels that are called, in units of a matrix product.
         numbers: In the factors, in units of those in a matrix.
-        multiplications: For each row of the input, in units of those in large products.
+        multiplications: For each row of the input.
+        work: The same in units of those in large products.
         rebuild: Multiplications that give the weight.
     """
 
     calls: float
     numbers: float
-    multiplications: float
+    multiplications: int
+    work: float
     rebuild: float
 
 
@@ -77,9 +80,10 @@ class Factored(nn.Module, ABC):
             self.register_parameter(name, nn.Parameter(factor))
         self.bias = None if bias is None else nn.Parameter(bias)
         numbers = shape[0] * shape[1]
-        self._slope = _MULTIPLICATION * (cost.multiplications - numbers)
+        self._slope = _MULTIPLICATION * (cost.work - numbers)
         self._offset = _CALL * (cost.calls - 1) + _NUMBER * (cost.numbers - numbers)
         self._rebuild = _CALL + _MULTIPLICATION * cost.rebuild + _NUMBER * numbers
+        self._more = cost.multiplications - numbers  # for each row, than by the weight
         self._copy: _Copy | None = None
 
     @abstractmethod
@@ -147,3 +151,17 @@ class Factored(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
+
+
+@contextmanager
+def fewest_multiplications(model: nn.Module) -> Iterator[None]:
+    """Have all factored layers of a model take what needs fewer multiplications, even if it is slower."""
+    layers = [module for module in model.modules() if isinstance(module, Factored)]
+    known = [(layer._offset, layer._slope) for layer in layers]
+    for layer in layers:
+        layer._offset, layer._slope = 0.0, float(layer._more)
+    try:
+        yield
+    finally:
+        for layer, (offset, slope) in zip(layers, known, strict=True):
+            layer._offset, layer._slope = offset, slope

@@ -43,7 +43,7 @@ class LowRank(Factored):
     def __init__(self, left: Tensor, right: Tensor, bias: Tensor | None = None) -> None:
         rows, columns, rank = len(left), right.shape[1], len(right)
         numbers = rank * (rows + columns)
-        cost = Cost(_CALLS, numbers, numbers, rank * rows * columns)
+        cost = Cost(_CALLS, numbers, numbers, numbers, rank * rows * columns)
         super().__init__(bias, (rows, columns), cost, left=left, right=right)
 
     @classmethod

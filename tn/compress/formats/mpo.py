@@ -65,7 +65,7 @@ class MatrixProductOperator(Factored):
             work += done * core.numel() * prod(inputs[index + 1 :])
             rebuild += done * core.numel() * prod(inputs[:index]) if index else 0
         numbers = sum(core.numel() for core in cores)
-        cost = Cost(_CALLS * len(cores), numbers, _SLOWER * work, rebuild)
+        cost = Cost(_CALLS * len(cores), numbers, work, _SLOWER * work, rebuild)
         names = {f"core{number}": core for number, core in enumerate(cores, 1)}
         super().__init__(bias, (prod(outputs), prod(inputs)), cost, **names)
 
@@ -119,10 +119,11 @@ class MatrixProductOperator(Factored):
 
     @classmethod
     def flops(cls, layer: Layer, rank: int) -> int:
-        """Multiplications for one row of the input, by the cores."""
+        """Multiplications for one row of the input: by the cores, or by the weight if that takes fewer."""
         (outputs, inputs), bonds = cls._sizes(layer), cls._bonds(layer, rank)
         steps = range(cls.number)
-        return sum(bonds[i] * bonds[i + 1] * prod(outputs[: i + 1]) * prod(inputs[i:]) for i in steps)
+        by_cores = sum(bonds[i] * bonds[i + 1] * prod(outputs[: i + 1]) * prod(inputs[i:]) for i in steps)
+        return min(by_cores, layer.num_params)
 
     @classmethod
     def fits(cls, layer: Layer, weight: Tensor, metric: Metric) -> TrainFits:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from bondwise.tn.compress.costs import flops_of
 from bondwise.tn.compress.formats.factored import Cost, Factored
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import Layer
@@ -240,14 +241,14 @@ class Counted(Factored):
 
 
 def test_the_faster_way_is_taken():
-    cheap = Counted(Cost(1, 8, 8, 512))
-    dear = Counted(Cost(9, 999, 999, 512))
+    cheap = Counted(Cost(1, 8, 8, 8, 512))
+    dear = Counted(Cost(9, 999, 999, 999, 512))
     for layer, ways in ((cheap, ["factors"] * 2), (dear, ["weight"])):
         with torch.no_grad():
             layer(torch.ones(5, 8))
             layer(torch.ones(5, 8))
         assert layer.taken == ways
-    slow_to_rebuild = Counted(Cost(2, 64, 64, 10**9))
+    slow_to_rebuild = Counted(Cost(2, 64, 64, 64, 10**9))
     slow_to_rebuild(torch.ones(5, 8))
     assert slow_to_rebuild.taken == ["factors"]  # while it trains
     with torch.no_grad():
@@ -261,3 +262,11 @@ def test_more_rows_take_the_factors_of_a_large_layer():
     with torch.no_grad():
         layer(x)
     assert layer._copy is None
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_counted_operations_are_those_that_the_format_tells(name):
+    layer = Layer("layer", nn.Linear(16, 24))
+    for rank in (1, 2):
+        model = nn.Sequential(module_of(name, rank=rank))
+        assert flops_of(model, torch.randn(7, 16)) == 2 * 7 * FORMATS[name].flops(layer, rank)
