@@ -104,39 +104,43 @@ class Factored(nn.Module, ABC):
         excess = self._offset + self._slope * (x.numel() // x.size(-1))  # time that the factors take longer
         if excess <= 0:
             return self.multiply(x)
-        if torch.compiler.is_compiling() or (
-            torch.is_grad_enabled() and any(factor.requires_grad for factor in self.factors)
-        ):
-            self._copy = None
+        weight = self._kept()
+        if weight is None:
             return self.multiply(x) if excess <= self._rebuild else linear(x, self.dense(), self.bias)
-        return linear(x, self._weight(), self.bias)
+        return linear(x, weight, self.bias)
 
-    def _weight(self) -> Tensor:
-        """The weight without gradients, from the copy if it's still good."""
-        copy = self._copy
+    def _kept(self) -> Tensor | None:
+        """The weight from a copy that is still good or a new one, or None if none may be kept."""
+        if torch.compiler.is_compiling():
+            return None
+        copy, present, graded = self._copy, self._parameters, torch.is_grad_enabled()
         if copy is not None and copy.steps == _steps[0]:
-            present = self._parameters
             for name, factor, version, address in copy.factors:
                 if (
                     present.get(name) is not factor
                     or factor._version != version
                     or factor.data_ptr() != address
+                    or (graded and factor.requires_grad)
                 ):
                     break
             else:
                 return copy.weight
         self._copy = None
-        with torch.inference_mode(False), torch.no_grad():  # for a tensor that autograd may use later
-            steps = _steps[0]
-            known, memory = [], []
-            for name, one in zip(self._names, self.factors, strict=True):
-                # of other tensors nobody knows whether they will be the same tomorrow
-                if type(one) is not nn.Parameter or one.is_inference():
-                    return self.dense()
-                known.append((name, one, one._version, one.data_ptr()))
-                memory.append(one.detach())
-            with torch.autocast(memory[0].device.type, enabled=False):
-                weight = self.dense()
+        steps, known, memory = _steps[0], [], []
+        for name in self._names:
+            one = present.get(name)
+            # of other tensors nobody knows whether they will be the same in the next call
+            if type(one) is not nn.Parameter or one.is_inference() or (graded and one.requires_grad):
+                return None
+            known.append((name, one, one._version, one.data_ptr()))
+            memory.append(one.detach())
+        # not in inference mode, for a tensor that autograd may use later, and in full precision
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            torch.autocast(memory[0].device.type, enabled=False),
+        ):
+            weight = self.dense()
         self._copy = _Copy(weight, steps, known, memory)
         return weight
 
