@@ -14,12 +14,16 @@ from bondwise.runs import UsageError
 
 
 class Choice(NamedTuple):
-    """One way to store a layer; the format `dense`, of rank 0, leaves it as it is."""
+    """One way to store a layer; the format `dense`, of rank 0, leaves it as it is.
+
+    Its numbers are of so many bits; 0 stands for those of the dense layer.
+    """
 
     format: str
     rank: int
     size: float
     loss: float
+    bits: int = 0
 
 
 def allocate(options: Mapping[str, Sequence[Choice]], budget: float) -> dict[str, Choice]:

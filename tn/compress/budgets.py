@@ -18,11 +18,17 @@ from bondwise.tn.compress.costs import flops_of, take
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.latency import choose_within
 from bondwise.tn.compress.layers import Layer
+from bondwise.tn.compress.quantization.sizes import rest_size, stored_size
 
-_UNITS = {"params": "parameters", "flops": "floating-point operations for a sample", "latency_ms": "ms"}
+_UNITS = {
+    "params": "parameters",
+    "bytes": "bytes",
+    "flops": "floating-point operations for a sample",
+    "latency_ms": "ms",
+}
 _ACCEPTED = (
-    "give a fraction such as 0.5, {'params': N}, {'flops': N}, or {'latency_ms': t, 'batch': b}, with "
-    "numbers for the whole model"
+    "give a fraction such as 0.5, {'params': N}, {'bytes': N}, {'flops': N}, or {'latency_ms': t, "
+    "'batch': b}, with numbers for the whole model"
 )
 
 
@@ -30,7 +36,7 @@ class Budget(NamedTuple):
     """An upper limit.
 
     Attributes:
-        unit: `fraction`, `params`, `flops` or `latency_ms`.
+        unit: `fraction`, `params`, `bytes`, `flops` or `latency_ms`.
         amount: The limit in this unit.
         batch: Samples that the latency is for.
     """
@@ -53,6 +59,8 @@ class Budget(NamedTuple):
             choice: One whose own size is the number of its parameters.
             rows: Rows of the layer's input, or positions of a convolution's output, for one sample.
         """
+        if self.unit == "bytes":
+            return stored_size(layer, choice, int(self.amount))
         if self.unit != "flops":
             return choice.size
         if choice.format != "dense":
@@ -108,6 +116,8 @@ def share_out(
         available *= dense
     elif budget.unit == "params":
         whole = sum(parameter.numel() for parameter in model.parameters()) - dense
+    elif budget.unit == "bytes":
+        whole = rest_size(model, layers)
     else:
         sample = take(batches, 1)
         rows = _rows(model, layers, sample)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,13 @@ from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, find_layers
+from bondwise.tn.compress.quantization.modules import BITS, quantize_tied
+from bondwise.tn.compress.quantization.options import (
+    dense_options,
+    factored_options,
+    read_bits,
+    table_options,
+)
 
 _BATCH = 8  # samples at a time
 
@@ -47,7 +54,8 @@ class Compression(Result):
             sample, on calibration data that was not fitted to. Half the squared distance for models that
             return no logits.
         layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
-            factors, and the loss that was expected of it.
+            factors, the loss that was expected of it, and the bits of a number (0 for those of the dense
+            layer). With `quantize`, embeddings and output heads are among them.
         dense_params: Number of parameters in these layers before.
     """
 
@@ -76,6 +84,7 @@ def compress(
     data: Any,
     formats: Iterable[str] = ("lowrank", "separable"),
     skip: Iterable[str] = (),
+    quantize: str | Iterable[str] | None = None,
     max_loss: float | None = None,
     seed: int | None = None,
     progress: bool = False,
@@ -93,13 +102,18 @@ def compress(
         budget: Fraction of the parameters of the compressible layers to keep, between 0 and 1; or a limit for
             the whole model: `{"params": N}` parameters, `{"flops": N}` floating-point operations for one
             sample as long as those of the data (two for a multiplication), or `{"latency_ms": t, "batch": b}`
-            milliseconds of wall time for a batch of b samples of the data, as measured here and now.
+            milliseconds of wall time for a batch of b samples of the data, as measured here and now, or
+            `{"bytes": N}` for the file `model.safetensors` that `save` writes.
         data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
             batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
             sequences are plenty.
         formats: Names of the formats to choose from, layer by layer: `lowrank` for linear layers,
             `separable`, `tucker2` and `cp` for convolutions. Layers that none of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
+        quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
+            embeddings and the output head as `int8`; several of them to choose from for each of these, if the
+            budget is in bytes; None to store all numbers as they are. See `quantize`, which is for later:
+            quantized factors cannot be trained.
         max_loss: Largest divergence that is accepted.
         seed: Random seed of the labels that the model's answers are measured with.
         progress: Whether to show a progress bar.
@@ -128,6 +142,10 @@ def compress(
     for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
+    bits = read_bits(quantize)
+    tables = bits if len(bits) > 1 else bits and (BITS["int8"],)
+    if limit.unit != "bytes":  # nothing else gets smaller with fewer bits
+        bits, tables = bits[:1], tables[:1]
     if max_loss is not None:
         max_loss = real_number("max_loss", max_loss)
     if not isinstance(model, nn.Module):
@@ -136,7 +154,7 @@ def compress(
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     fitted_to, held_out = parts_of(batches)
-    journal = Journal(checkpoint, model, batches, limit, names, list(layers), seed)
+    journal = Journal(checkpoint, model, batches, limit, names, list(layers), seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
         frozen(model),
@@ -157,13 +175,21 @@ def compress(
             bar.set_postfix_str(f"probing {name}")
             found = journal.get(f"probed-{index}")
             if found is None:
-                found = journal.put(f"probed-{index}", _options(layer, names, moments.metrics[name], probes))
+                found = _options(layer, names, bits, moments.metrics[name], probes)
+                journal.put(f"probed-{index}", found)
             options[name] = [Choice(*one) for one in found]
             bar.update()
+        spared = table_options(small, tables, held_out, skip)
+        every = layers | {name: Layer(name, small.get_submodule(name)) for name in spared}
         picked = journal.get("chosen")
         if picked is None:
-            picked = journal.put("chosen", share_out(limit, options, small, layers, batches))
+            searched = options | spared if limit.unit == "bytes" else options
+            found = {name: every[name] for name in searched}
+            picked = journal.put("chosen", share_out(limit, searched, small, found, batches))
         chosen = {name: Choice(*one) for name, one in picked.items()}
+        for name, choices in spared.items():
+            chosen.setdefault(name, choices[0])
+            quantize_tied(small, every[name].module, chosen[name].bits)
         fit_in_order(small, model, layers, chosen, moments, fitted_to, bar, journal)
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
@@ -171,7 +197,7 @@ def compress(
     if max_loss is not None and not loss <= max_loss:
         raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
     total = sum(layer.num_params for layer in layers.values())
-    left = sum(choice.size for choice in chosen.values())
+    left = sum(chosen[name].size for name in layers)
     small.eval()
     small.report = Compression(  # type: ignore[assignment]
         value=left / total, seed=seed, divergence=loss, layers=chosen, dense_params=total
@@ -179,16 +205,23 @@ def compress(
     return small
 
 
-def _options(layer: Layer, names: list[str], metric: Metric, probes: Probes) -> list[Choice]:
+def _options(
+    layer: Layer, names: list[str], bits: Sequence[int], metric: Metric, probes: Probes
+) -> list[Choice]:
     """All ways to store a layer, with the losses to expect."""
     options = [Choice("dense", 0, layer.num_params, 0.0)]
+    if bits:
+        options = dense_options(layer, bits, metric, probes)
     for kind in names:
         if FORMATS[kind].kind != layer.kind:
             continue
         fits = FORMATS[kind].fits(layer, layer.weight, metric)
         sizes = [FORMATS[kind].num_params(layer, rank) for rank in fits.ranks]
         choices = [Choice(kind, *point) for point in zip(fits.ranks, sizes, fits.losses, strict=True)]
-        options += probes.correct(layer, choices, fits)
+        corrected = probes.correct(layer, choices, fits)
+        if bits:
+            corrected = factored_options(layer, choices, corrected, fits, bits, metric, probes)
+        options += corrected
     return options
 
 

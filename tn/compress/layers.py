@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from bondwise.runs import UsageError
+from bondwise.tn.compress.quantization.packed import plain_type
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -118,7 +119,7 @@ class Layer:
         embeddings, and (groups, out_channels / groups, in_channels / groups, *kernel_size) for convolutions.
         """
         if self.kind == "linear":
-            return _LINEAR[type(self.module)].weight(self.module).detach()
+            return _LINEAR[plain_type(self.module)].weight(self.module).detach()
         weight: Tensor = self.module.weight.detach()  # type: ignore[operator,assignment,union-attr]
         if self.kind == "convolution":
             groups: int = self.module.groups  # type: ignore[assignment]
@@ -129,7 +130,7 @@ class Layer:
     def bias(self) -> Tensor | None:
         """Shape (out_features,) or (out_channels,); embeddings have none."""
         if self.kind == "linear":
-            return _LINEAR[type(self.module)].bias(self.module)
+            return _LINEAR[plain_type(self.module)].bias(self.module)
         return getattr(self.module, "bias", None)
 
     @property
@@ -190,11 +191,25 @@ def find_layers(
     return found
 
 
+def tables_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Embeddings, and the output head of a model of transformers; of tied ones the first."""
+    head: Any = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    tables: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        if name and is_dense(module) and (module is head or type(module) is nn.Embedding):
+            weights = {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
+            if not weights & seen:
+                tables[name] = module
+            seen |= weights
+    return tables
+
+
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of the one with this name; factors remember what they are in the place of."""
     parent, _, last = name.rpartition(".")
     before = model.get_submodule(name)
-    if type(module) not in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding):
+    if plain_type(module) not in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding):
         # beside the attributes that `nn.Module` takes for parts of the layer
         module.__dict__["original"] = before.__dict__.get("original") or _without_numbers(before)
     setattr(model.get_submodule(parent), last, module)

@@ -136,7 +136,7 @@ def _packed(model: nn.Module) -> list[dict[str, Any]]:
 def _put_empty(model: nn.Module, *, names: list[str], dtype: str, shape: list[int], **others: Any) -> None:
     """Have modules read a parameter from bytes that are yet to be loaded."""
     layout = Layout(shape=tuple(shape), **others)
-    packed = Packed(layout, torch.empty(layout.num_bytes, dtype=torch.uint8), getattr(torch, dtype))
+    packed = Packed.empty(layout, getattr(torch, dtype))
     for name in names:
         put(model, name, packed)
 

@@ -12,6 +12,7 @@ than none at low ranks: what a layer cannot repair is fitted at the cost of what
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from bondwise.tn.compress.calibration.patches import input_rows
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, replace
+from bondwise.tn.compress.quantization.modules import empty_module, quantize_module
 
 _SHRINKAGE = 1e-4  # of the mean variance of an input, in the inverse of its covariance
 
@@ -59,10 +61,10 @@ def fit_in_order(
         choice = choices[name]
         kept = journal.get(f"fitted-{index}")
         if kept is not None:
-            factors = FORMATS[choice.format].empty(layer, choice.rank)
-            factors.load_state_dict(kept, assign=True)
-            replace(model, name, factors)
-        elif choice.format != "dense":
+            module = empty_module(layer, choice)
+            module.load_state_dict(kept, assign=True)
+            replace(model, name, module)
+        elif choice.format != "dense" or choice.bits:
             bar.set_postfix_str(f"fitting {name}")
             if leader != moments.leaders[name]:
                 leader = moments.leaders[name]
@@ -75,11 +77,23 @@ def fit_in_order(
             matrix = matrix if layer.kind == "linear" else matrix.flatten(2)
             weight = (matrix @ correction).reshape(layer.shape)
             metric = Metric(metric_inputs, moments.metrics[name].gradients)
-            fits = FORMATS[choice.format].fits(layer, weight, metric)
-            factors = fits.build(choice.rank)
-            journal.put(f"fitted-{index}", dict(factors.state_dict()))
-            replace(model, name, factors)
+            module = _stored(layer, choice, weight, metric)
+            journal.put(f"fitted-{index}", dict(module.state_dict()))
+            replace(model, name, module)
         bar.update()
+
+
+def _stored(layer: Layer, choice: Choice, weight: Tensor, metric: Metric) -> nn.Module:
+    """A layer as it was chosen to be, with a weight or close to one."""
+    if choice.format == "dense":
+        module = copy.deepcopy(layer.module)
+        with torch.no_grad():
+            Layer(layer.name, module).weight.copy_(weight)
+    else:
+        module = FORMATS[choice.format].fits(layer, weight, metric).build(choice.rank)
+    if choice.bits:
+        quantize_module(module, choice.bits, metric.inputs if layer.kind == "linear" else None)
+    return module
 
 
 def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
+from bondwise.tn.compress.allocation import Choice
+from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.formats.lowrank import LowRank
-from bondwise.tn.compress.layers import is_linear, weight_parameter
+from bondwise.tn.compress.layers import Layer, is_linear, weight_parameter
 from bondwise.tn.compress.quantization.gptq import gptq
-from bondwise.tn.compress.quantization.packed import Layout, Packed, plain_type, put
+from bondwise.tn.compress.quantization.packed import Layout, Packed, packed_parameters, plain_type, put
 from bondwise.tn.compress.quantization.rounding import fit_grid
 
+BITS = {"int8": 8, "int4": 4, "int3": 3, "int2": 2}
 GROUP = 64  # numbers that share a scale
 
 
@@ -42,6 +47,36 @@ def quantize_module(
             put(module, name, rounded(parameter, layout, covariance, weight_parameter(module)[1]))
         else:
             put(module, name, rounded(parameter, layout))
+    return module
+
+
+def quantize_tied(
+    model: nn.Module, module: nn.Module, bits: int, covariance: Tensor | None = None, group: int = GROUP
+) -> None:
+    """Pack the parameters of a layer, and let the modules that share them read from there too."""
+    shared = {id(one): name for name, one in module.named_parameters() if one.ndim > 1}
+    places = [
+        (owner, name, shared[id(one)])
+        for owner in model.modules()
+        for name, one in owner.named_parameters(recurse=False)
+        if id(one) in shared
+    ]
+    quantize_module(module, bits, covariance, group)
+    packed = dict(packed_parameters(module))
+    for owner, name, source in places:
+        if name in owner._parameters:
+            put(owner, name, packed[source])
+
+
+def empty_module(layer: Layer, choice: Choice) -> nn.Module:
+    """A layer as it was chosen to be, with numbers that are yet to be loaded."""
+    if choice.format == "dense":
+        module = copy.deepcopy(layer.module)
+    else:
+        module = FORMATS[choice.format].empty(layer, choice.rank)
+    if choice.bits:
+        for name, layout in packed_layouts(module, choice.bits).items():
+            put(module, name, Packed.empty(layout, layer.weight.dtype))
     return module
 
 

@@ -69,7 +69,7 @@ class Layout(NamedTuple):
         if self.axis is None:
             return matrix.view(self.shape)
         rest = [size for axis, size in enumerate(self.shape) if axis != self.axis]
-        return matrix.view(*rest, self.shape[self.axis]).movedim(-1, self.axis)
+        return matrix.view(*rest, self.shape[self.axis]).movedim(-1, self.axis).contiguous()
 
 
 class Packed(nn.Module):
@@ -89,6 +89,11 @@ class Packed(nn.Module):
         self.layout = layout
         self.register_buffer("packed", packed)
         self.register_buffer("like", torch.empty(0, dtype=dtype, device=packed.device), persistent=False)
+
+    @classmethod
+    def empty(cls, layout: Layout, dtype: torch.dtype) -> Packed:
+        """Bytes that are yet to be loaded."""
+        return cls(layout, torch.empty(layout.num_bytes, dtype=torch.uint8), dtype)
 
     @classmethod
     def of(cls, layout: Layout, codes: Tensor, grid: Grid, dtype: torch.dtype) -> Packed:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from bondwise.runs import Result, UsageError, progress_bar, unknown_name, whole_number
@@ -24,10 +24,9 @@ from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
 from bondwise.tn.compress.layers import is_dense
 from bondwise.tn.compress.quantization.inputs import InputsInOrder
-from bondwise.tn.compress.quantization.modules import GROUP, quantize_module
-from bondwise.tn.compress.quantization.packed import packed_parameters, put
+from bondwise.tn.compress.quantization.modules import BITS, GROUP, quantize_tied
+from bondwise.tn.compress.quantization.packed import packed_parameters
 
-BITS = {"int8": 8, "int4": 4, "int3": 3, "int2": 2}
 _EMBEDDINGS = "int8"  # what embeddings and output heads get at least, unless they are named
 _BATCH = 8  # samples at a time
 _HELD_OUT = 16  # every 16th batch is for the divergence that is reported
@@ -118,7 +117,7 @@ def quantize(
         for name, width in widths.items():
             bar.set_postfix_str(name)
             covariance = None if ordered is None else ordered.corrected(name)
-            _quantize(small, small.get_submodule(name), BITS[width], covariance, group)
+            quantize_tied(small, small.get_submodule(name), BITS[width], covariance, group)
             bar.update()
         if held_out:
             with torch.no_grad():
@@ -168,23 +167,3 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
     if not found:
         raise UsageError("the model has no layer to quantize: one that is not skipped is needed")
     return found
-
-
-def _quantize(model: nn.Module, module: nn.Module, bits: int, covariance: Tensor | None, group: int) -> None:
-    """Pack a layer, and let those that are tied to it read from there too."""
-    shared = {name: parameter for name, parameter in module.named_parameters() if parameter.ndim > 1}
-    owners = {
-        name: [
-            (owner, one)
-            for owner in model.modules()
-            for one, other in owner.named_parameters(recurse=False)
-            if other is parameter
-        ]
-        for name, parameter in shared.items()
-    }
-    quantize_module(module, bits, covariance, group)
-    packed = dict(packed_parameters(module))
-    for name, places in owners.items():
-        for owner, one in places:
-            if one in owner._parameters:
-                put(owner, one, packed[name])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_AT_ONCE = 2**18  # numbers
 _SMALLEST, _LARGEST = 2.0**-24, 65504.0  # scales in float16
 # of the range, the least that clipping leaves, and how many steps there are; at 2 bits for each end by itself
 _CLIPPING = {2: (0.3, 8), 3: (0.5, 10), 4: (0.7, 10), 8: (1.0, 1)}
@@ -77,14 +78,17 @@ def fit_grid(matrix: Tensor, bits: int, group: int) -> Grid:
     low, high = matrix.amin(-1, keepdim=True).clamp(max=0), matrix.amax(-1, keepdim=True).clamp(min=0)
     best = matrix.new_full((rows, groups, 1), torch.inf)
     scales, zeros = torch.ones_like(best), torch.zeros_like(best)
-    for lower, upper in _clippings(bits):
+    clippings = torch.tensor(list(_clippings(bits)), device=matrix.device)
+    for part in clippings.split(max(1, _AT_ONCE // matrix.numel())):
+        lower, upper = part.T[..., None, None, None]
         scale = ((high * upper - low * lower) / most).clamp(_SMALLEST, _LARGEST).half().float()
         zero = (-low * lower / scale).round().clamp(0, most)
         found = scale * (nearest(matrix, scale, zero, bits) - zero)
-        error = ((found - matrix).square() * counted).sum(-1, keepdim=True)
+        error, at = ((found - matrix).square() * counted).sum(-1, keepdim=True).min(0)
         better = error < best
         best = torch.where(better, error, best)
-        scales, zeros = torch.where(better, scale, scales), torch.where(better, zero, zeros)
+        scales = torch.where(better, scale.gather(0, at[None])[0], scales)
+        zeros = torch.where(better, zero.gather(0, at[None])[0], zeros)
     return Grid(bits, group, scales.squeeze(-1).half(), zeros.squeeze(-1).to(torch.uint8))
 
 

@@ -1,0 +1,172 @@
+"""The ways to store a layer in few bits, with the losses to expect.
+
+The loss of factors in few bits is that of the factors and, measured at a few ranks and interpolated in
+between, what rounding adds to it in the metric. What the metric says of 2 or 3 bits is corrected by true
+losses, as it is for ranks; 4 bits and more change too little to need that.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bondwise.runs import UsageError, unknown_name
+from bondwise.tn.compress.allocation import Choice
+from bondwise.tn.compress.calibration.batches import Answer, Batch, answer, mean_divergence
+from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.calibration.probes import Probes
+from bondwise.tn.compress.formats.formats import Fits
+from bondwise.tn.compress.layers import Layer, tables_of
+from bondwise.tn.compress.quantization.modules import BITS, quantize_module, quantize_tied
+
+_CORRECTED = 3  # bits, and fewer
+_RANKS = 4  # at which the error of rounding is measured
+_LEAST = 1e-12
+
+
+def read_bits(quantize: Any) -> tuple[int, ...]:
+    """Numbers of bits, the most first, as callers give them; none for None."""
+    names = [] if quantize is None else [quantize] if isinstance(quantize, str) else list(quantize)
+    for name in names:
+        if name not in BITS:
+            raise unknown_name("number of bits", name, BITS)
+    if quantize is not None and not names:
+        raise UsageError("quantize is empty; give None to store numbers as they are, or names such as 'int4'")
+    return tuple(sorted({BITS[name] for name in names}, reverse=True))
+
+
+def dense_options(layer: Layer, bits: Iterable[int], metric: Metric, probes: Probes) -> list[Choice]:
+    """The layer itself in few bits."""
+    options = []
+    for width in bits:
+        fits = _Rounded(_Dense(layer), layer, width, metric)
+        choice = Choice("dense", 0, layer.num_params, fits.added(0, 0.0), width)
+        options += probes.correct(layer, [choice], fits) if width <= _CORRECTED else [choice]
+    return options
+
+
+def factored_options(
+    layer: Layer,
+    choices: Sequence[Choice],
+    corrected: Sequence[Choice],
+    fits: Fits,
+    bits: Iterable[int],
+    metric: Metric,
+    probes: Probes,
+) -> list[Choice]:
+    """The factors of one format in few bits.
+
+    Args:
+        layer: The dense layer.
+        choices: The factors as they are, with what the metric predicts.
+        corrected: The same, as they would be measured.
+        fits: The factors.
+        bits: Of a number.
+        metric: Of the layer.
+        probes: What corrects the losses.
+    """
+    ranks = np.array([choice.rank for choice in choices])
+    places = np.unique(np.geomspace(1, len(ranks), _RANKS).round().astype(int)) - 1
+    options: list[Choice] = []
+    for width in bits:
+        rounded = _Rounded(fits, layer, width, metric)
+        measured = [np.log(rounded.added(choices[at].rank, choices[at].loss)) for at in places]
+        added = np.exp(np.interp(ranks, ranks[places], measured))
+        found = [
+            choice._replace(loss=choice.loss + float(more), bits=width)
+            for choice, more in zip(choices, added, strict=True)
+        ]
+        if width <= _CORRECTED:
+            options += probes.correct(layer, found, rounded)
+        else:
+            pairs = zip(choices, corrected, strict=True)
+            ratios = [after.loss / max(before.loss, _LEAST) for before, after in pairs]
+            options += [one._replace(loss=one.loss * ratio) for one, ratio in zip(found, ratios, strict=True)]
+    return options
+
+
+def table_options(
+    model: nn.Module, bits: Sequence[int], batches: Sequence[Batch], skip: Iterable[str]
+) -> dict[str, list[Choice]]:
+    """Embeddings and output heads in few bits, with the losses that they have when nothing else changes.
+
+    Args:
+        model: The dense model.
+        bits: Of a number.
+        batches: What losses are measured on.
+        skip: Names of layers that stay as they are, also with wildcards.
+    """
+    skip = [skip] if isinstance(skip, str) else list(skip)
+    options: dict[str, list[Choice]] = {}
+    with torch.no_grad():
+        wanted = [answer(model, batch) for batch in batches]
+        for name, module in tables_of(model).items():
+            if not bits or any(fnmatchcase(name, pattern) for pattern in skip):
+                continue
+            numbers = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
+            options[name] = []
+            for width in bits:
+                rounded = copy.deepcopy(model)
+                quantize_tied(rounded, rounded.get_submodule(name), width)
+                loss = mean_divergence(_runner(rounded, batches), wanted)
+                options[name].append(Choice("dense", 0, numbers, loss, width))
+    return options
+
+
+def _runner(model: nn.Module, batches: Sequence[Batch]) -> Callable[[int], Answer]:
+    return lambda index: answer(model, batches[index])
+
+
+class _Dense:
+    """A layer as the one way to build it."""
+
+    ranks: Sequence[int] = (0,)
+    losses: Sequence[float] = (0.0,)
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def build(self, rank: int) -> nn.Module:
+        """A copy of the layer."""
+        return copy.deepcopy(self._layer.module)
+
+
+class _Rounded:
+    """Factors in few bits, kept by rank.
+
+    Args:
+        fits: The factors.
+        layer: The dense layer.
+        bits: Of a number.
+        metric: Of the layer.
+    """
+
+    def __init__(self, fits: Fits | _Dense, layer: Layer, bits: int, metric: Metric) -> None:
+        self._fits, self._layer, self._bits, self._metric = fits, layer, bits, metric
+        self.ranks, self.losses = fits.ranks, fits.losses
+        self._factored = not isinstance(fits, _Dense)
+        self._built: dict[int, nn.Module] = {}
+
+    def build(self, rank: int) -> nn.Module:
+        """The layer of some rank."""
+        if rank not in self._built:
+            covariance = self._metric.inputs if self._layer.kind == "linear" else None
+            self._built[rank] = quantize_module(self._fits.build(rank), self._bits, covariance)
+        return self._built[rank]
+
+    def added(self, rank: int, loss: float) -> float:
+        """What rounding adds to the loss of factors, in the metric."""
+        module = self.build(rank)
+        with torch.no_grad():
+            found = module.dense() if self._factored else Layer("", module).weight  # type: ignore[operator]
+            difference = found.double() - self._layer.weight.double()
+            if self._layer.kind == "convolution":
+                difference = difference.flatten(2)
+            whole = 0.5 * float(self._metric.weighted(difference).square().sum())
+        return max(whole - loss, _LEAST)
