@@ -20,14 +20,22 @@ def test_curvature_of_a_softmax_and_of_values():
     torch.manual_seed(0)
     x = torch.randn(20_000, 3)
     classes = nn.Sequential(nn.Linear(3, 4))
-    metric = measured(classes, x, size=4000).metrics["0"]
+    metric = measured(classes, x, size=20_000).metrics["0"]
     assert torch.allclose(metric.inputs, (x.T @ x / len(x)).double(), atol=1e-4)
     p = classes(x).softmax(-1).detach()
     fisher = torch.diag(p.mean(0)) - p.T @ p / len(p)
     assert torch.allclose(metric.gradients, fisher.double(), atol=0.01)
 
     values = nn.Sequential(nn.Linear(3, 4), nn.Unflatten(-1, (2, 2)))  # rows are no logits then
-    assert torch.allclose(measured(values, x).metrics["0"].gradients, torch.eye(4).double(), atol=0.05)
+    metric = measured(values, x, size=20_000).metrics["0"]
+    assert torch.allclose(metric.gradients, torch.eye(4).double(), atol=0.05)
+
+
+def test_data_beyond_what_the_largest_covariance_needs_are_left_out():
+    model, batches = nn.Sequential(nn.Linear(3, 5)), iter(torch.randn(9, 100, 3))
+    moments = measure_moments(model, find_layers(model), batches, torch.Generator())
+    assert len(list(batches)) == 5  # 64 rows for each of 5 outputs are in four batches
+    assert moments.metrics["0"].inputs.shape == (3, 3)
 
 
 def test_layers_with_the_same_input_have_a_leader(llama):

@@ -23,7 +23,7 @@ from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.calibration.batches import Batch
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.metric import Metric
-from bondwise.tn.compress.calibration.moments import Moments
+from bondwise.tn.compress.calibration.moments import ROWS, Moments
 from bondwise.tn.compress.calibration.patches import input_rows
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
@@ -106,6 +106,8 @@ def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tup
         y = input_rows(layer, now.inputs(layer.module, index)).float()
         seen, shared = seen + (y.mT @ y).double(), shared + (x.mT @ y).double()
         rows += x.shape[-2]
+        if layer.kind == "linear" and rows >= 2 * ROWS * seen.shape[-1]:
+            break  # after twice as many, as these are what the factors are fitted to
     identity = torch.eye(seen.shape[-1], dtype=torch.float64, device=seen.device)
     # shrunk toward x = x′, so that directions that never occur are left alone
     mean = seen.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]

@@ -16,6 +16,7 @@ from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.patches import gradient_rows, input_rows
 from bondwise.tn.compress.layers import Layer
 
+ROWS = 64  # that are enough for each dimension of a covariance
 _REMEDY = "load the model in float32 or bfloat16, and check the data"
 
 
@@ -35,6 +36,8 @@ def measure_moments(
     model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Batch], generator: torch.Generator
 ) -> Moments:
     """Run a model forward and backward on data, without changing it.
+
+    Data beyond 64 answers for each dimension of the largest covariance are left out.
 
     Raises:
         UsageError: If a layer is never reached, or numbers in it are not finite.
@@ -79,6 +82,8 @@ def measure_moments(
                 answers += len(found.rows)
                 score(found, generator).backward()  # type: ignore[no-untyped-call]
                 last[:] = None, ""
+                if answers >= ROWS * max(one.shape[-1] for one in [*inputs.values(), *gradients.values()]):
+                    break
         finally:
             for handle in handles:
                 handle.remove()

@@ -18,7 +18,7 @@ from bondwise.runs.result import html_curve
 from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.training.training import Training, refuse_quantized
+from bondwise.tn.compress.training.training import Training, refuse_quantized, shuffled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,8 @@ def heal(
     losses = np.empty(steps)
     with frozen(teacher), frozen(model), progress_bar(steps, "heal", progress) as bar:
         training = Training(modules, steps, learning_rate)
-        for step in range(steps):
-            drawn = batches[rng.integers(len(batches))]
+        for step, index in zip(range(steps), shuffled(len(batches), rng), strict=False):
+            drawn = batches[index]
             with torch.no_grad():
                 wanted = answer(teacher, drawn)
             losses[step] = training.step(divergence(answer(model, drawn), wanted))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,12 @@ def refuse_quantized(model: nn.Module) -> None:
         raise UsageError(
             f"{packed[0]} is quantized and cannot be trained; train dequantize(model), and quantize it then"
         )
+
+
+def shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """Indices below a number for ever, each once before any comes again."""
+    while True:
+        yield from map(int, rng.permutation(count))
 
 
 class Training:
