@@ -8,6 +8,7 @@ import torch
 from bondwise.runs import RunError, UsageError
 from bondwise.tn.compress import compress, heal, refine
 from bondwise.tn.compress.calibration.batches import answer, divergence
+from bondwise.tn.compress.formats.formats import is_factored
 
 
 def distance(model, dense, data):
@@ -60,6 +61,23 @@ def test_healing_all_parameters(compressed):
     assert "<svg" in found._repr_html_()
 
 
+def test_additions_of_low_rank_end_up_in_the_matrices(compressed):
+    small, model, tokens = compressed
+    before, raw = copy.deepcopy(small.state_dict()), distance(small, model, tokens)
+    heal(small, model, data=tokens, steps=100, train="lora", learning_rate=1e-2, seed=0)
+    assert distance(small, model, tokens) < 0.9 * raw
+    after = small.state_dict()
+    assert list(after) == list(before)
+    changes = {
+        name: after[name] - before[name] for name in after if not torch.equal(after[name], before[name])
+    }
+    assert set(changes) == {name for name in before if name.endswith(("left", "right", "_proj.weight"))}
+    assert all(torch.linalg.matrix_rank(change) <= 8 for change in changes.values())
+    assert any(torch.linalg.matrix_rank(change) == 8 < min(change.shape) for change in changes.values())
+    assert sum(is_factored(module) for module in small.modules()) > 0
+    assert all(p.requires_grad and p.grad is None for p in small.parameters())
+
+
 def test_the_same_seed_gives_the_same_path(compressed):
     small, model, tokens = compressed
     losses = [heal(copy.deepcopy(small), model, data=tokens, steps=5, seed=7).losses for _ in range(2)]
@@ -78,7 +96,7 @@ def test_training_that_diverges_says_so(compressed):
         (heal, {"steps": 0}, "steps"),
         (refine, {"batch": 0}, "batch"),
         (heal, {"learning_rate": -1}, "learning_rate"),
-        (heal, {"train": "lora"}, "train='lora' must be 'factors' or 'all'"),
+        (heal, {"train": "none"}, "train='none' must be 'factors', 'all' or 'lora'"),
     ],
 )
 def test_wrong_requests(compressed, train, more, message):

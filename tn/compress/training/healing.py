@@ -6,6 +6,7 @@ not know is not learnt either.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from bondwise.runs.result import html_curve
 from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.training.lora import additions
 from bondwise.tn.compress.training.training import Training, refuse_quantized, shuffled
 
 
@@ -60,7 +62,8 @@ def heal(
         steps: Steps of Adam.
         batch: Samples per step, if `data` is a tensor.
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
-        train: `factors`, or `all` parameters.
+        train: `factors`, `all` parameters, or `lora`: additions of rank 8 to all matrices except embeddings,
+            which are part of the matrices afterwards.
         seed: Random seed of the order of the batches.
         progress: Whether to show a progress bar.
 
@@ -85,8 +88,8 @@ def heal(
     whole_number("steps", steps)
     whole_number("batch", batch)
     learning_rate = real_number("learning_rate", learning_rate)
-    if train not in ("factors", "all"):
-        raise UsageError(f"train={train!r} must be 'factors' or 'all'")
+    if train not in ("factors", "all", "lora"):
+        raise UsageError(f"train={train!r} must be 'factors', 'all' or 'lora'")
     modules = [module for module in model.modules() if is_factored(module)] if train == "factors" else [model]
     refuse_quantized(model)
     if not modules:
@@ -94,8 +97,13 @@ def heal(
     batches = batches_of(data, batch)
     rng = random_generator(seed)
     losses = np.empty(steps)
-    with frozen(teacher), frozen(model), progress_bar(steps, "heal", progress) as bar:
-        training = Training(modules, steps, learning_rate)
+    with (
+        frozen(teacher),
+        frozen(model),
+        additions(model, rng) if train == "lora" else nullcontext(modules) as trained,
+        progress_bar(steps, "heal", progress) as bar,
+    ):
+        training = Training(trained, steps, learning_rate)
         for step, index in zip(range(steps), shuffled(len(batches), rng), strict=False):
             drawn = batches[index]
             with torch.no_grad():
