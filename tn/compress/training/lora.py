@@ -35,7 +35,7 @@ def additions(model: nn.Module, rng: np.random.Generator) -> Iterator[list[nn.Mo
 
     Matrices of embeddings, and those that several modules share, have none.
     """
-    owners: dict[Tensor, list[tuple[nn.Module, str]]] = {}
+    owners: dict[nn.Parameter, list[tuple[nn.Module, str]]] = {}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             owners.setdefault(parameter, []).append((module, name))
