@@ -25,7 +25,6 @@ from bondwise.tn.compress.budgets import read_budget, share_out
 from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import fit_in_order
-from bondwise.tn.compress.calibration.kept import packed_moments, unpacked_moments
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.calibration.probes import Probes
@@ -162,13 +161,8 @@ def compress(
         progress_bar(len(fitted_to) + 2 * len(layers), "compress", progress) as bar,
     ):
         bar.set_postfix_str("calibration")
-        kept = journal.get("moments")
-        if kept is None:
-            moments = measure_moments(small, layers, _counted(fitted_to, bar), generator)
-            journal.put("moments", packed_moments(moments))
-        else:
-            moments = unpacked_moments(kept)
-            bar.update(len(fitted_to))
+        moments = journal.moments(lambda: measure_moments(small, layers, _counted(fitted_to, bar), generator))
+        bar.update(len(fitted_to) - bar.n)
         probes = Probes(Blocks(small, layers, held_out))
         options: dict[str, list[Choice]] = {}
         for index, (name, layer) in enumerate(layers.items()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from bondwise.runs import limit, load_checkpoint, save_checkpoint
+from bondwise.tn.compress.calibration.kept import packed_moments, unpacked_moments
+from bondwise.tn.compress.calibration.moments import Moments
 
 
 class Journal:
@@ -48,6 +50,15 @@ class Journal:
         if self._folder is not None and _size(part) < limit("array_bytes"):
             save_checkpoint(self._path(name), part, run=self._run)
         return part
+
+    def moments(self, measure: Callable[[], Moments]) -> Moments:
+        """Those that are kept, or measured ones, which are then kept."""
+        kept = self.get("moments")
+        if kept is not None:
+            return unpacked_moments(kept)
+        moments = measure()
+        self.put("moments", packed_moments(moments))
+        return moments
 
     def remove(self) -> None:
         """Remove the folder."""

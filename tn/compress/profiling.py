@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,13 @@ from bondwise.runs import (
     unknown_name,
 )
 from bondwise.runs.text import counted
-from bondwise.tn.compress.calibration.batches import batches_of, mean_divergence, parts_of
+from bondwise.tn.compress.calibration.batches import Answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
-from bondwise.tn.compress.formats.formats import FORMATS, Fits
+from bondwise.tn.compress.checkpoints import load_checkpoint
+from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, find_layers, replace
 
 if TYPE_CHECKING:
@@ -97,7 +101,7 @@ class Profile(Result):
 
 
 def profile(
-    model: nn.Module,
+    model: nn.Module | str | os.PathLike[str],
     *,
     data: Any,
     formats: Iterable[str] = ("lowrank",),
@@ -105,17 +109,19 @@ def profile(
     skip: Iterable[str] = (),
     seed: int | None = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Profile:
     """Compress one layer of a model at a time, and measure what that does to its answers.
 
     Args:
-        model: As for `compress`; it stays as it is.
+        model: As for `compress`, also a folder; it stays as it is.
         data: As for `compress`; a sixteenth is kept to measure the divergence on.
         formats: Names of formats.
         fractions: Fractions of the parameters of a layer to keep, between 0 and 1.
         skip: Names of layers to leave out, with wildcards.
         seed: Random seed of the labels that the model's answers are measured with.
         progress: Whether to show a progress bar.
+        checkpoint: Folder for what is finished, from which the same call continues after it was killed.
 
     Raises:
         UsageError: As for `compress`.
@@ -138,37 +144,33 @@ def profile(
     if not (names and wanted):
         raise UsageError("formats or fractions is empty; leave it out, or give at least one")
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
+    if not isinstance(model, nn.Module):
+        model = load_checkpoint(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
-    fitted_to, held_out = parts_of(batches_of(data, _BATCH))
-    losses = np.full((len(names), len(layers), len(wanted)), np.nan)
-    kept = losses.copy()
+    batches = batches_of(data, _BATCH)
+    fitted_to, held_out = parts_of(batches)
+    journal = Journal(checkpoint, small, batches, names, wanted, list(layers), seed)
+    found = np.empty((len(layers), 2, len(names), len(wanted)))
     with frozen(small), progress_bar(len(layers), "profile", progress) as bar:
         bar.set_postfix_str("calibration")
-        moments = measure_moments(small, layers, fitted_to, generator)
+        moments = journal.moments(lambda: measure_moments(small, layers, fitted_to, generator))
         blocks = Blocks(small, layers, held_out)
         with torch.no_grad():
             answers = [blocks.run(index) for index in range(len(held_out))]
         for row, layer in enumerate(layers.values()):
             bar.set_postfix_str(layer.name)
-            blocks.advance(blocks.of(layer.name))
-            for place, name in enumerate(names):
-                if FORMATS[name].kind != layer.kind:
-                    continue
-                fits = FORMATS[name].fits(layer, layer.weight, moments.metrics[layer.name])
-                for column, fraction in enumerate(wanted):
-                    rank, size = _largest(name, layer, fits, fraction)
-                    if rank is None:
-                        continue
-                    replace(small, layer.name, fits.build(rank))
-                    losses[place, row, column] = mean_divergence(blocks.run, answers)
-                    kept[place, row, column] = size
-                    replace(small, layer.name, layer.module)
+            kept = journal.get(f"profiled-{row}")
+            if kept is None:
+                kept = _losses(layer, names, wanted, moments.metrics[layer.name], blocks, answers)
+                journal.put(f"profiled-{row}", kept)
+            found[row] = kept
             bar.update()
+    losses, sizes = found.transpose(1, 2, 0, 3)
     return Profile(
         value=losses,
         seed=seed,
-        kept=kept,
+        kept=sizes,
         formats=tuple(names),
         layers=tuple(layers),
         fractions=tuple(wanted),
@@ -176,8 +178,27 @@ def profile(
     )
 
 
-def _largest(name: str, layer: Layer, fits: Fits, fraction: float) -> tuple[int | None, float]:
-    """The largest rank that keeps at most a fraction of a layer, and the fraction that it keeps."""
-    sizes = {FORMATS[name].num_params(layer, rank) / layer.num_params: rank for rank in fits.ranks}
-    size = max((size for size in sizes if size <= fraction), default=np.nan)
-    return sizes.get(size), size
+def _losses(
+    layer: Layer,
+    names: Sequence[str],
+    fractions: Sequence[float],
+    metric: Metric,
+    blocks: Blocks,
+    answers: Sequence[Answer],
+) -> np.ndarray:
+    """What the model loses with a layer in factors, and what these keep, of shape (2, formats, fractions)."""
+    found = np.full((2, len(names), len(fractions)), np.nan)
+    blocks.advance(blocks.of(layer.name))
+    for row, name in enumerate(names):
+        if FORMATS[name].kind != layer.kind:
+            continue
+        fits = FORMATS[name].fits(layer, layer.weight, metric)
+        sizes = {FORMATS[name].num_params(layer, rank) / layer.num_params: rank for rank in fits.ranks}
+        for column, fraction in enumerate(fractions):
+            size = max((size for size in sizes if size <= fraction), default=None)
+            if size is None:
+                continue
+            replace(blocks.model, layer.name, fits.build(sizes[size]))
+            found[:, row, column] = mean_divergence(blocks.run, answers), size
+            replace(blocks.model, layer.name, layer.module)
+    return found
