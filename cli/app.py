@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import flags
-from bondwise.cli.commands import backends, decompose, run, vqe, warmup
+from bondwise.cli.commands import backends, compress, compress_profile, decompose, run, vqe, warmup
 from bondwise.cli.protein import app as protein
 
 app = typer.Typer(
@@ -37,6 +37,8 @@ def _app(
 app.command("vqe", cls=flags.Command)(vqe.command)
 app.command("decompose", cls=flags.Command)(decompose.command)
 app.command("run", cls=flags.Command)(run.command)
+app.command("compress", cls=flags.Command)(compress.command)
+app.command("compress profile", cls=flags.Command)(compress_profile.command)
 app.add_typer(protein.app, name="protein")
 app.command("backends", cls=flags.Command)(backends.command)
 app.command("warmup", cls=flags.Command)(warmup.command)

@@ -21,6 +21,13 @@ class Group(TyperGroup):
         """The arguments and flags."""
         return _flags_without_type(super().get_params(ctx))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first words name, which may be two, as `compress profile` is."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.commands:
+            return both, self.commands[both], args[2:]
+        return super().resolve_command(ctx, args)
+
 
 class Command(TyperCommand):
     """A command. Resuming, it takes the flags that are not given from the earlier run."""

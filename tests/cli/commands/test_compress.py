@@ -1,0 +1,203 @@
+"""`bondwise compress`: a model in a folder becomes a smaller one in another, also after kills."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from bondwise.cli.main import main
+from bondwise.tn.compress import Compression, Profile, Report, costs, load
+from bondwise.tn.compress.journal import Journal
+
+LETTERS = "abcdefghijklmnopqrstuvwx"
+FILES = {
+    *(".bondwise", "settings.json", "config.json", "model.safetensors", "tokenizer.json"),
+    *("tokenizer_config.json", "generation_config.json", "compression.json", "profile.json"),
+    *("profile.safetensors", "report.json", "report.html", "result.json"),
+}
+
+
+@pytest.fixture(autouse=True)
+def dense(tmp_path, monkeypatch):
+    """A folder `dense` with a model and its tokenizer, and a text."""
+    monkeypatch.setattr(costs, "_RUNS", 1)
+    monkeypatch.setattr(costs, "_SHORT", 0.0)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=24,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=16,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "dense")
+    tokenizer = Tokenizer(
+        models.WordLevel({letter: index for index, letter in enumerate(LETTERS)}, LETTERS[0])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path / "dense")
+    letters = np.random.default_rng(0).choice(list(LETTERS), 16 * 40 + 5)
+    (tmp_path / "text.txt").write_text("".join(letters))
+    return tmp_path / "dense"
+
+
+WORDS = ("compress", "dense", "--calibration", "text.txt", "--quiet", "--out", "small")
+
+
+def test_a_model_in_a_folder(bondwise, tmp_path, dense):
+    more = ("--budget", 0.6, "--heal-steps", 20, "--refine-steps", 10, "--skip", "*.v_proj", "--json")
+    done = bondwise(*WORDS, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    folder, result = tmp_path / "small", json.loads(done.stdout)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert 0.5 < result["kept"] <= 0.6
+    assert not any("v_proj" in name for name in result["layers"])
+    names = [row["name"] for row in result["models"]]
+    assert names[:4] == ["dense", "compressed", "plain SVD", names[3]]
+    assert len(result["models"][0]["latency"]) == 2
+    small, ours = load(folder), result["models"][1]
+    assert ours["params"] == sum(parameter.numel() for parameter in small.parameters())
+    assert ours["bytes"] == (folder / "model.safetensors").stat().st_size
+    ids = torch.tensor([LETTERS.index(letter) for letter in (tmp_path / "text.txt").read_text()])
+    held = ids[: 16 * 40].view(40, 16)[-4:]
+    with torch.no_grad():
+        assert ours["perplexity"] == pytest.approx(float(small(held, labels=held).loss.exp()), rel=1e-5)
+    compression = Compression.load(folder / "compression")
+    assert compression.value == result["kept"]
+    assert Report.load(folder / "report").value == ours["divergence"]
+    assert Profile.load(folder / "profile").layers == tuple(compression.layers)
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 5
+    for word in ("Sensitivity", "Allocation", "Quality and size", "batch 16", "whitened SVD"):
+        assert word in page
+    assert any("Healing: 20 steps" in note for note in result["notes"])
+
+
+def test_the_table_is_shown(bondwise):
+    done = bondwise(*(word for word in WORDS if word != "--quiet"))
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.strip()][:4] == ["dense", "model", "─" * 76, "dense"]
+    assert any(line.startswith("Measured on 4 sequences of 16 tokens of text.txt") for line in lines)
+    assert "probing model.layers.0.mlp.up_proj" in done.stderr
+
+
+def killed(words, after):
+    """Run a command in a process that is killed when it has kept some parts."""
+    child = os.fork()
+    if not child:
+        left, put = after, Journal.put
+
+        def counting(self, name, part):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return put(self, name, part)
+
+        try:
+            Journal.put = counting
+            main([str(word) for word in words])
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_killed_run_continues(bondwise, tmp_path):
+    words = (*WORDS, "--budget", 0.5, "--refine-steps", 5, "--heal-steps", 5)
+    assert bondwise(*words, "--out", "whole").returncode == 0
+    assert killed(words, 5) == -signal.SIGKILL
+    done = bondwise(*words)
+    assert done.returncode == 2
+    assert (
+        "small holds an earlier run; give --overwrite to replace it, --resume to continue it" in done.stderr
+    )
+    kept = [len(list((tmp_path / "small" / "checkpoint").rglob("*.safetensors")))]
+    for after in (15, 22, 2):
+        assert killed((*words, "--resume"), after) == -signal.SIGKILL
+        kept.append(len(list((tmp_path / "small" / "checkpoint").rglob("*.safetensors"))))
+    assert kept == [5, 20, 42, 44]
+    assert bondwise(*words, "--resume").returncode == 0
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "small"))
+    assert one == two
+    done = bondwise(*WORDS, "--budget", 0.4, "--resume")
+    assert done.returncode == 2
+    assert "small was run with --budget 0.5, not 0.4" in done.stderr
+    (tmp_path / "text.txt").write_text("abc" * 100)
+    assert "the file that --calibration names has changed" in bondwise(*words, "--resume").stderr
+
+
+def test_a_profile(bondwise, tmp_path):
+    words = (
+        "compress",
+        "profile",
+        "dense",
+        "--calibration",
+        "text.txt",
+        "--fractions",
+        "0.3,0.6",
+        "--out",
+        "found",
+    )
+    done = bondwise(*words)
+    assert done.returncode == 0
+    assert "model.layers.1.mlp.down_proj" in done.stdout
+    result = json.loads((tmp_path / "found" / "result.json").read_text())
+    assert np.shape(result["divergence"]) == (1, 14, 2)
+    assert np.array_equal(Profile.load(tmp_path / "found" / "profile").value, result["divergence"])
+    assert (tmp_path / "found" / "report.html").read_text().count("<svg") == 1
+    assert not (tmp_path / "found" / "checkpoint").exists()
+    assert bondwise(*words, "--resume").returncode == 0
+
+
+def test_a_folder_called_profile(bondwise, dense):
+    dense.rename(dense.parent / "profile")
+    done = bondwise("compress", "./profile", *WORDS[2:], "--budget", 0)
+    assert "budget is 0" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", "half"), "--budget half is no budget; write 0.5, params=1e6"),
+        (("--budget", "1.5"), "--budget is 1.5; give a positive number below 1."),
+        (("--budget", "params=10"), "--budget {'params': 10} is too small: the smallest factors keep"),
+        (("--quantize", "int5"), "unknown --quantize 'int5'. Did you mean 'int8'? Known: int2, int3"),
+        (("--formats", "lowrnk"), "unknown format 'lowrnk'. Did you mean 'lowrank'?"),
+        (("--skip", "*.nothing"), "'*.nothing' fits no layer of the model"),
+        (("--heal-steps", "-1"), "--heal-steps is -1"),
+        (("--max-loss", "0"), "--max-loss is 0"),
+        (("--calibration", "missing.txt"), "missing.txt cannot be read"),
+        (("--calibration", "short.txt"), "short.txt holds 1 sequence of 16 tokens; give at least 2"),
+        (("--calibration", "floats.npy"), "floats.npy holds float64 of shape (20,); token ids are"),
+        (("--calibration", "other.npy"), "data holds the token 99, but the model knows 0 to 23"),
+    ],
+)
+def test_wrong_usage(bondwise, tmp_path, words, message):
+    (tmp_path / "short.txt").write_text(LETTERS)
+    np.save(tmp_path / "floats.npy", np.zeros(20))
+    np.save(tmp_path / "other.npy", np.full((5, 16), 99))
+    done = bondwise(*WORDS, *words)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert message in done.stderr
+    assert not (tmp_path / "small").exists()
+
+
+def test_models_that_cannot_be_read(bondwise, tmp_path, dense):
+    assert "nowhere is no folder" in bondwise("compress", "nowhere", *WORDS[2:]).stderr
+    (dense / "tokenizer.json").unlink()
+    assert "dense has no tokenizer that can be read" in bondwise(*WORDS).stderr
+    ids = np.random.default_rng(0).integers(24, size=200)
+    np.save(tmp_path / "ids.npy", ids)
+    assert bondwise(*WORDS, "--calibration", "ids.npy").returncode == 0
