@@ -50,6 +50,6 @@ def rivals(
             if format in FORMATS:
                 found[f"plain {name}{ending}"] = partial(even, format, None)
         found[f"whitened SVD{ending}"] = partial(even, "lowrank", data)
-    for width in WIDTHS if hasattr(room, "quantize") else ():
+    for width in WIDTHS:
         found[f"dense in {width}"] = partial(packed, dense, width)
     return found

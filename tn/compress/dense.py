@@ -16,7 +16,8 @@ from bondwise.tn.compress.quantization.packed import unpack_parameters
 def to_dense(model: nn.Module) -> nn.Module:
     """Multiply the factors of a compressed model out, for programs that know ordinary layers only.
 
-    The result is as large as the model was before `compress`, and answers as the compressed one does.
+    Numbers in few bits are unpacked as well. The result is as large as the model was before `compress`, and
+    answers as the compressed one does.
 
     Args:
         model: What `compress`, `quantize` or `load` returned; it stays as it is.
@@ -40,6 +41,7 @@ def to_dense(model: nn.Module) -> nn.Module:
         (Linear(in_features=32, out_features=64, bias=True), True)
     """
     dense = copy.deepcopy(model)
+    unpack_parameters(dense)
     unpack_parameters(dense)
     factored = {name: module for name, module in dense.named_modules() if is_factored(module)}
     for name, module in factored.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from bondwise.runs import Result, whole_number
+from bondwise.runs import Result, progress_bar, whole_number
 from bondwise.runs.result import html_table
 from bondwise.tn.compress.calibration.batches import (
     Answer,
@@ -25,6 +25,7 @@ from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.costs import flops_of, latency_of, take
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.quantization.packed import count_numbers
+from bondwise.tn.compress.quantization.quantization import BITS, quantize
 
 _BATCH = 8  # samples at a time
 
@@ -100,15 +101,23 @@ def _cells(row: Row, dense: Row, speaks: bool) -> list[str]:
 
 
 def report(
-    model: nn.Module, *, reference: nn.Module, data: Any, batch: int | Iterable[int] = (1, 64)
+    model: nn.Module,
+    *,
+    reference: nn.Module,
+    data: Any,
+    calibration: Any = None,
+    batch: int | Iterable[int] = (1, 64),
+    progress: bool = False,
 ) -> Report:
-    """Measure a compressed model and the dense one on the same data and machine.
+    """Measure a compressed model, the dense one, and the dense one in few bits, on the same data and machine.
 
     Args:
-        model: What `compress` returned.
+        model: What `compress` or `quantize` returned.
         reference: The dense model.
         data: As for `compress`, but other data than that was given.
+        calibration: Data that the dense model is quantized for (GPTQ); None to round to the nearest.
         batch: Samples for which wall time is measured; fewer are repeated.
+        progress: Whether to show a progress bar.
 
     Returns:
         The rows of a table, which `print` shows. Times are medians of several runs.
@@ -123,16 +132,23 @@ def report(
         >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
         >>> small = compress(model, 0.5, data=torch.randn(64, 32), seed=0)
         >>> print(report(small, reference=model, data=torch.randn(64, 32), batch=8))
-        model       parameters           bytes     flops  divergence  ms, batch 8
-        dense            2,762 11,... (100.0%)  5.38e+03      0.0000  ... (1.00x)
-        compressed       1,... ... (...%)  ...      0.0...  ...x)
+        model            parameters           bytes     flops  divergence  ms, batch 8
+        dense                 2,762 11,... (100.0%)  5.38e+03      0.0000  ... (1.00x)
+        compressed            1,... ... (...%)  ...      0.0...  ...x)
+        dense, int8 (rounded)  ...
     """
     sizes = tuple(whole_number("batch", one) for one in ([batch] if isinstance(batch, int) else batch))
     batches = batches_of(data, _BATCH)
-    rows = [
-        measure(name, one, reference, batches, sizes)
-        for name, one in (("dense", reference), ("compressed", model))
-    ]
+    rows = []
+    with progress_bar(2 + len(BITS), "report", progress) as bar:
+        for name, one in (("dense", reference), ("compressed", model)):
+            rows.append(measure(name, one, reference, batches, sizes))
+            bar.update()
+        for width in BITS:
+            method, how = ("round", "rounded") if calibration is None else ("gptq", "GPTQ")
+            packed = quantize(reference, width, method=method, data=calibration)
+            rows.append(measure(f"dense, {width} ({how})", packed, reference, batches, sizes))
+            bar.update()
     return Report(value=rows[1].divergence, rows=tuple(rows), batch=sizes)
 
 

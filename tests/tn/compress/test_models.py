@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, load, register, save, to_dense
+from bondwise.tn.compress import compress, load, quantize, register, save, to_dense
 
 
 @pytest.fixture
@@ -142,6 +142,14 @@ def test_an_ordinary_checkpoint_of_a_compressed_model(kind, tmp_path, request):
         assert head.weight is embedding.weight
     with torch.no_grad():
         assert not torch.allclose(again(tokens).logits, model(tokens).logits, atol=1e-2)
+
+
+def test_packed_numbers_become_ordinary_too(llama):
+    model, tokens = llama
+    small = quantize(compress(model, 0.5, data=tokens, seed=0), "int4", data=tokens)
+    dense = to_dense(small)
+    assert [type(module) for module in dense.modules()] == [type(module) for module in model.modules()]
+    torch.testing.assert_close(dense(tokens).logits, small(tokens).logits, atol=1e-5, rtol=1e-4)
 
 
 def test_registered_layers_become_dense_again_if_their_weight_can_be_set():

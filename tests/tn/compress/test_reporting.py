@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from bondwise.runs import UsageError, new_figure
-from bondwise.tn.compress import Compression, Profile, Report, compress, profile, report, save
+from bondwise.tn.compress import Compression, Profile, Report, compress, profile, quantize, report, save
 from bondwise.tn.compress.calibration.batches import answer, divergence
 from bondwise.tn.compress.calibration.moments import measure_moments
 from bondwise.tn.compress.costs import flops_of
@@ -103,14 +103,21 @@ def test_a_report_of_a_language_model(llama, tmp_path):
     data = [
         {"input_ids": tokens[part], "attention_mask": mask[part]} for part in (slice(16, 24), slice(24, 32))
     ]
-    found = report(small, reference=model, data=data, batch=(1, 4))
-    dense, compressed = found.rows
+    found = report(small, reference=model, data=data, calibration=tokens[:24], batch=(1, 4))
+    dense, compressed, *quantized = found.rows
     for row, one in ((dense, model), (compressed, small)):
         assert row.params == sum(parameter.numel() for parameter in one.parameters())
         assert row.perplexity == pytest.approx(perplexity(one, tokens[16:], mask[16:]), rel=1e-5)
         assert row.flops == flops_of(one, tokens[:1])
         assert row.bytes == (save(one, tmp_path) / "model.safetensors").stat().st_size
         assert min(row.latency) > 0
+    assert [row.name for row in quantized] == [f"dense, int{bits} (GPTQ)" for bits in (8, 4, 3, 2)]
+    assert {row.params for row in quantized} == {dense.params}
+    assert [row.bytes for row in quantized] == sorted((row.bytes for row in quantized), reverse=True)
+    assert [row.divergence for row in quantized] == sorted(row.divergence for row in quantized)
+    assert quantized[1].divergence < compressed.divergence
+    packed = quantize(model, "int4", data=tokens[:24])
+    assert quantized[1].bytes == (save(packed, tmp_path) / "model.safetensors").stat().st_size
     assert dense.divergence == 0 < compressed.divergence == found.value
     assert len(load_file(tmp_path / "model.safetensors"))
     lines = str(found).splitlines()
@@ -131,7 +138,7 @@ def test_other_models_have_no_perplexity(kind, request):
     model = request.getfixturevalue(kind)
     data = torch.randn(16, 12) if kind == "chain" else torch.randint(24, (16, 10))
     found = report(compress(model, 0.6, data=data, seed=0), reference=model, data=data, batch=2)
-    assert [row.perplexity for row in found.rows] == [None, None]
+    assert [row.perplexity for row in found.rows] == [None] * 6
     assert "perplexity" not in str(found)
     assert "<table>" in found._repr_html_()
     with pytest.raises(UsageError, match="batch is 0"):
