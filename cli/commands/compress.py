@@ -23,7 +23,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.model_files import digest_of, model_digest, read_tokens, tokenizer_files
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, Stopped, real_number, unknown_name, whole_number
+from bondwise.runs import RunFolder, Stopped, UsageError, real_number, unknown_name, whole_number
 from bondwise.tn import compress as room
 
 if TYPE_CHECKING:
@@ -47,13 +47,17 @@ def command(
         typer.Option(
             "--budget",
             help="Fraction of the layers' parameters to keep, or limits for the whole model: params=1e6, "
-            "flops=1e9, latency_ms=20,batch=8.",
+            "bytes=4e5, flops=1e9, latency_ms=20,batch=8.",
             metavar="NUMBER|LIST",
         ),
     ] = "0.5",
     quantize: Annotated[
         str | None,
-        typer.Option("--quantize", help="Store the result as int8, int4, int3 or int2.", metavar="NAME"),
+        typer.Option(
+            "--quantize",
+            help="Store numbers as int8, int4, int3 or int2; several, with commas, for a budget in bytes.",
+            metavar="NAME",
+        ),
     ] = None,
     refine_steps: Annotated[
         int, typer.Option("--refine-steps", help="Training steps for each block; 300 are good.")
@@ -84,12 +88,23 @@ def command(
     whole_number("heal_steps", heal_steps, least=0)
     if max_loss is not None:
         real_number("max_loss", max_loss)
-    if quantize is not None and quantize not in WIDTHS:
-        raise unknown_name("--quantize", quantize, WIDTHS)
+    widths = listed(quantize)
+    for width in widths or ():
+        if width not in WIDTHS:
+            raise unknown_name("--quantize", width, WIDTHS)
+    # factors that are stored in few bits cannot be trained any more
+    search = isinstance(limit, dict) and "bytes" in limit
+    if widths and search and (refine_steps or heal_steps):
+        raise UsageError(
+            "--refine-steps and --heal-steps are for factors that are not quantized yet; leave them out, or "
+            "give the budget as a fraction or as params=N."
+        )
+    at_once = widths if search or not (refine_steps or heal_steps) else None
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             from bondwise.tn.compress.checkpoints import load_checkpoint
             from bondwise.tn.compress.journal import Journal
+            from bondwise.tn.compress.layers import Layer
 
             dense = load_checkpoint(model)
             fitted, train, held = _split(read_tokens(calibration, model, dense.config), seed)
@@ -106,7 +121,7 @@ def command(
             shared: dict[str, Any] = {"data": fitted, "skip": skip or [], "seed": seed, "progress": not quiet}
             shared |= {} if names is None else {"formats": names}
             small: Any = room.compress(
-                dense, limit, max_loss=max_loss, checkpoint=kept / "compress", **shared
+                dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
             )
             folder.keep()
             compression = small.report
@@ -122,14 +137,19 @@ def command(
                 if steps:
                     work = partial(train_by, small, dense, steps=steps, **training)
                     notes.append(_trained(journal, name, small, work))
-            if quantize is not None:
-                small = room.quantize(small, quantize, data=fitted, progress=not quiet)
+            if widths and not at_once:
+                small = room.quantize(small, widths[0], data=fitted, progress=not quiet)
                 notes.append(str(small.report))
             room.save(small, folder.path)
             for name, content in tokenizer_files(model).items():
                 folder.write(name, content)
             models = {"dense": lambda: dense, "compressed": lambda: small} | rivals(
-                dense, compression.value, data=fitted, skip=skip or [], quantize=quantize, progress=not quiet
+                dense,
+                compression.value,
+                data=fitted,
+                skip=skip or [],
+                width=widths[0] if widths else None,
+                progress=not quiet,
             )
             found = _measured(journal, dense, held, models, progress=not quiet)
             notes.append(
@@ -148,7 +168,7 @@ def command(
             compression.save(folder.path / "compression")
             profile.save(folder.path / "profile")
             found.save(folder.path / "report")
-            sizes = dict(zip(profile.layers, profile.sizes, strict=True))
+            sizes = {name: Layer(name, dense.get_submodule(name)).num_params for name in compression.layers}
             folder.write("report.html", render_compression(result, found, compression, profile, sizes))
             folder.write_json("result.json", result)
             Journal(kept).remove()

@@ -51,7 +51,8 @@ def budget_of(text: str) -> float | dict[str, float]:
         return {name.strip(): _number(number) for name, number in parts.items()}
     except ValueError:
         raise UsageError(
-            f"--budget {text} is no budget; write 0.5, params=1e6, flops=1e9 or latency_ms=20,batch=8."
+            f"--budget {text} is no budget; write 0.5, params=1e6, bytes=4e5, flops=1e9 or "
+            "latency_ms=20,batch=8."
         ) from None
 
 

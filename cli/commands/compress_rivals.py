@@ -21,7 +21,7 @@ def rivals(
     *,
     data: Tensor,
     skip: list[str],
-    quantize: str | None,
+    width: str | None,
     progress: bool,
 ) -> dict[str, Callable[[], nn.Module]]:
     """Functions that make the models, by their names.
@@ -31,25 +31,25 @@ def rivals(
         fraction: Of the parameters of its layers, that the compressed model keeps.
         data: What it was calibrated with.
         skip: Layers that stayed dense.
-        quantize: What its numbers are stored as, or None.
+        width: What its numbers are stored as, or None.
         progress: Whether to show progress bars.
     """
     from bondwise.tn.compress.formats.formats import FORMATS
 
     def even(format: str, data: Tensor | None) -> nn.Module:
         model = room.compress_evenly(dense, fraction, format=format, data=data, skip=skip)
-        return model if quantize is None else packed(model, quantize)
+        return model if width is None else packed(model, width)
 
-    def packed(model: nn.Module, width: str) -> nn.Module:
-        return room.quantize(model, width, data=data, progress=progress)
+    def packed(model: nn.Module, bits: str) -> nn.Module:
+        return room.quantize(model, bits, data=data, progress=progress)
 
     found: dict[str, Callable[[], nn.Module]] = {}
-    ending = "" if quantize is None else f" in {quantize}"
+    ending = "" if width is None else f" in {width}"
     if 0 < fraction < 1:
         for format, name in _EVEN.items():
             if format in FORMATS:
                 found[f"plain {name}{ending}"] = partial(even, format, None)
         found[f"whitened SVD{ending}"] = partial(even, "lowrank", data)
-    for width in WIDTHS:
-        found[f"dense in {width}"] = partial(packed, dense, width)
+    for bits in WIDTHS:
+        found[f"dense in {bits}"] = partial(packed, dense, bits)
     return found

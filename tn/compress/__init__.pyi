@@ -1,10 +1,10 @@
 from .compression import Compression as Compression
 from .compression import compress as compress
 from .dense import to_dense as to_dense
+from .evenly import compress_evenly as compress_evenly
 from .factorized import FactorizedConv2d as FactorizedConv2d
 from .factorized import FactorizedLinear as FactorizedLinear
 from .formats.btt import BlockTensorTrain as BlockTensorTrain
-from .evenly import compress_evenly as compress_evenly
 from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
 from .formats.mpo import MatrixProductOperator as MatrixProductOperator

@@ -93,6 +93,28 @@ def test_the_table_is_shown(bondwise):
     assert "probing model.layers.0.mlp.up_proj" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--budget", 0.6, "--quantize", "int8"),
+        ("--budget", 0.6, "--quantize", "int4", "--heal-steps", 2),
+        ("--budget", "bytes=8000", "--quantize", "int8,int4"),
+    ],
+)
+def test_numbers_in_few_bits(bondwise, tmp_path, more):
+    done = bondwise(*WORDS, "--json", *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    dense, compressed, *others = json.loads(done.stdout)["models"]
+    size = (tmp_path / "small" / "model.safetensors").stat().st_size
+    assert compressed["bytes"] == size < 0.5 * dense["bytes"]
+    assert load(tmp_path / "small")(torch.zeros(1, 3, dtype=torch.long)).logits.isfinite().all()
+    assert [row["name"] for row in others][-4:] == [f"dense in int{bits}" for bits in (8, 4, 3, 2)]
+    if "bytes=8000" in more:
+        assert size <= 8000
+    else:
+        assert any(row["name"] in ("plain SVD in int8", "plain SVD in int4") for row in others)
+
+
 def killed(words, after):
     """Run a command in a process that is killed when it has kept some parts."""
     child = os.fork()
@@ -170,10 +192,14 @@ def test_a_folder_called_profile(bondwise, dense):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--budget", "half"), "--budget half is no budget; write 0.5, params=1e6"),
+        (("--budget", "half"), "--budget half is no budget; write 0.5, params=1e6, bytes=4e5"),
         (("--budget", "1.5"), "--budget is 1.5; give a positive number below 1."),
         (("--budget", "params=10"), "--budget {'params': 10} is too small: the smallest factors keep"),
         (("--quantize", "int5"), "unknown --quantize 'int5'. Did you mean 'int8'? Known: int2, int3"),
+        (
+            ("--quantize", "int4", "--budget", "bytes=8000", "--heal-steps", "5"),
+            "--heal-steps are for factors that are not quantized yet",
+        ),
         (("--formats", "lowrnk"), "unknown format 'lowrnk'. Did you mean 'lowrank'?"),
         (("--skip", "*.nothing"), "'*.nothing' fits no layer of the model"),
         (("--heal-steps", "-1"), "--heal-steps is -1"),
