@@ -96,10 +96,12 @@ def test_steps_change_the_output_as_those_of_a_dense_layer_do():
     assert changes[1] == pytest.approx(changes[0], rel=0.5)
 
 
-def test_learning_rates_follow_the_fan_in():
+def test_learning_rates_follow_the_input_channels():
     model = nn.Sequential(FactorizedConv2d(4, 6, 3, rank=2), nn.BatchNorm2d(6))
     groups = parameter_groups(model, 1e-3)
-    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-3 * 36 / 12, 1e-3 * 36 / 6])
+    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-3, 2e-3])
+    several = parameter_groups(FactorizedConv2d(8, 6, 3, rank=2, groups=2, format="cp", bias=False), 1e-3)
+    assert [group["lr"] for group in several[1:]] == pytest.approx([1e-3, 1e-3, 1e-3, 2e-3])
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     assert {id(p) for p in groups[0]["params"]} == {id(p) for p in [model[0].bias, *model[1].parameters()]}
 

@@ -1,14 +1,14 @@
-"""Learning rates of factors: each in inverse proportion to its own fan-in.
+"""Learning rates of factors: each in inverse proportion to the number of its input channels.
 
 In maximal update parametrization, Adam's step of a matrix is to fall with its fan-in, for the change of its
 output to stay as large whatever its width (Yang et al., arXiv:2203.03466), and for layers in factors this
-holds for each factor (Qiu et al., arXiv:2406.06248). So a factor whose fan-in is half of that of the dense
-layer takes steps twice as large as the dense layer would.
+holds for each factor (Qiu et al., arXiv:2406.06248). So a factor with half of the input channels of the dense
+layer takes steps twice as large as the dense layer would. Kernel sizes do not grow with the width and do not
+count, so that depthwise filters learn like the dense layer.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch import nn
@@ -34,7 +34,7 @@ def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, A
         >>> from bondwise.tn.compress import FactorizedLinear, parameter_groups
         >>> layer = FactorizedLinear(64, 32, rank=8)
         >>> groups = parameter_groups(layer, 1e-3)
-        >>> [group["lr"] for group in groups]  # bias, left of fan-in 8, right of fan-in 64
+        >>> [group["lr"] for group in groups]  # bias, left with 8 inputs, right with 64
         [0.001, 0.008, 0.001]
         >>> optimizer = torch.optim.Adam(groups)
     """
@@ -44,12 +44,16 @@ def parameter_groups(model: nn.Module, learning_rate: float) -> list[dict[str, A
     for module in model.modules():
         if not isinstance(module, FactoredConvolution | LowRank):
             continue
-        convolution = isinstance(module, FactoredConvolution)
-        fan_in = math.prod(module.dense().shape[2 if convolution else 1 :])
-        for name, factor in module.named_parameters():
-            if name != "bias":
-                taken.add(id(factor))
-                rate = learning_rate * fan_in / math.prod(factor.shape[1:])
-                groups.append({"params": [factor], "lr": rate})
+        factors = [parameter for name, parameter in module.named_parameters() if name != "bias"]
+        depthwise = [False] * len(factors)
+        if isinstance(module, FactoredConvolution):
+            depthwise = [stage.depthwise for stage in module.stages(module.kernel_size)]
+            channels = module.in_channels // module.groups
+        else:
+            channels = module.right.shape[1]
+        for factor, alone in zip(factors, depthwise, strict=True):
+            taken.add(id(factor))
+            rate = learning_rate * (1 if alone else channels / factor.shape[1])
+            groups.append({"params": [factor], "lr": rate})
     others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
     return [{"params": others, "lr": learning_rate}, *groups]
