@@ -9,6 +9,7 @@ from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
 from .formats.mpo import MatrixProductOperator as MatrixProductOperator
 from .formats.separable import Separable as Separable
+from .formats.tt_embedding import TTEmbedding as TTEmbedding
 from .formats.tucker2 import Tucker2 as Tucker2
 from .layers import register as register
 from .models import load as load

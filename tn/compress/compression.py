@@ -107,7 +107,8 @@ def compress(
             batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
             sequences are plenty.
         formats: Names of the formats to choose from, layer by layer: `lowrank` for linear layers,
-            `separable`, `tucker2` and `cp` for convolutions. Layers that none of them is for stay dense.
+            `separable`, `tucker2` and `cp` for convolutions, `tt_embedding` for embeddings. Layers that none
+            of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
         quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
             embeddings and the output head as `int8`; several of them to choose from for each of these, if the

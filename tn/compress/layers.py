@@ -177,6 +177,8 @@ def find_layers(
         shared = any(owners[id(parameter)] > 1 for parameter in module.parameters(recurse=False))
         if layer.kind not in kinds or module is head or shared:
             continue
+        if getattr(module, "max_norm", None) is not None:
+            continue  # looking its rows up changes them
         if any(fnmatchcase(name, pattern) for pattern in skip):
             continue
         if not torch.isfinite(layer.weight).all():

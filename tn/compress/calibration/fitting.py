@@ -72,11 +72,13 @@ def fit_in_order(
                 before.advance(block)
                 now.advance(block)
                 original = dense.get_submodule(name)
-                metric_inputs, correction = shift(before, original, now, layer)
-            matrix = layer.weight.double()
-            matrix = matrix if layer.kind == "linear" else matrix.flatten(2)
-            weight = (matrix @ correction).reshape(layer.shape)
-            metric = Metric(metric_inputs, moments.metrics[name].gradients)
+                if layer.kind != "embedding":
+                    metric_inputs, correction = shift(before, original, now, layer)
+            weight, metric = layer.weight.double(), moments.metrics[name]
+            if layer.kind != "embedding":  # whose inputs are the tokens, before and after
+                matrix = weight if layer.kind == "linear" else weight.flatten(2)
+                weight = (matrix @ correction).reshape(layer.shape)
+                metric = Metric(metric_inputs, metric.gradients)
             module = _stored(layer, choice, weight, metric)
             journal.put(f"fitted-{index}", dict(module.state_dict()))
             replace(model, name, module)

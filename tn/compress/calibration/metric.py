@@ -31,6 +31,8 @@ class Metric:
     The weight of a convolution counts as one matrix per group, of shape (groups, out_channels / groups,
     in_channels / groups · kernel), and so do the covariances.
 
+    The input of an embedding is a row of the identity, so that C is diagonal, and of shape (num_embeddings,).
+
     Attributes:
         inputs: C, shape (in_features, in_features); None stands for the identity.
         gradients: G, shape (out_features, out_features); None stands for the identity.
@@ -49,7 +51,9 @@ class Metric:
     def pulled(self, weight: Tensor) -> Tensor:
         """G ΔW C with the shrunk covariances, the gradient of the loss; half of its product with ΔW."""
         weight = weight.detach().double()
-        weight = weight if self._shrunk_inputs is None else weight @ self._shrunk_inputs
+        if self._shrunk_inputs is not None:
+            diagonal = self._shrunk_inputs.ndim == 1
+            weight = weight * self._shrunk_inputs if diagonal else weight @ self._shrunk_inputs
         return weight if self._shrunk_gradients is None else self._shrunk_gradients @ weight
 
     def unweighted_rows(self, rows: Tensor) -> Tensor:
@@ -85,11 +89,13 @@ class Metric:
 
 
 def _shrunk(covariance: Tensor, shrinkage: float) -> Tensor:
-    """A covariance with a fraction of its mean variance in all directions; the identity for one that is zero.
+    """A covariance, or its diagonal, with a fraction of its mean variance in all directions.
 
-    It is zero if the layer was never reached, or if nothing depends on it.
+    The identity for one that is zero, because the layer was never reached, or nothing depends on it.
     """
     covariance = covariance.double()
+    if covariance.ndim == 1:
+        return covariance + shrinkage * covariance.mean() if covariance.any() else torch.ones_like(covariance)
     identity = torch.eye(covariance.shape[-1], dtype=torch.float64, device=covariance.device)
     mean = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     return torch.where(mean > 0, covariance + shrinkage * mean * identity, identity)

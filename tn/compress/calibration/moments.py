@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.batches import Batch, answer, score
 from bondwise.tn.compress.calibration.metric import Metric
-from bondwise.tn.compress.calibration.patches import gradient_rows, input_rows
+from bondwise.tn.compress.calibration.patches import covariance, gradient_rows
 from bondwise.tn.compress.layers import Layer
 
 ROWS = 64  # that are enough for each dimension of a covariance
@@ -50,24 +50,26 @@ def measure_moments(
     last: list[Any] = [None, ""]  # the latest input and the layer that was first given it
 
     def add(sums: dict[str, Tensor], name: str, found: Tensor) -> None:
-        found = found.detach().float()
-        square = (found.mT @ found).double()
-        sums[name] = sums[name] + square if name in sums else square
+        sums[name] = sums[name] + found if name in sums else found
+
+    def add_gradient(name: str, layer: Layer, gradient: Tensor) -> None:
+        rows = gradient_rows(layer, gradient).float()
+        add(gradients, name, (rows.mT @ rows).double())
 
     def watch(name: str, layer: Layer) -> Callable[..., Tensor]:
         linear = layer.kind == "linear"
-        features = math.prod(layer.shape[: 1 if linear else 2])
+        features = _features(layer)
 
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if last[0] is not args[0] or not linear:
                 last[:] = args[0] if linear else None, name
             leaders.setdefault(name, last[1])
             if last[1] == name or leaders[name] == name:
-                add(inputs, name, input_rows(layer, args[0]))
+                add(inputs, name, covariance(layer, args[0]))
             rows[name] = rows.get(name, 0) + output.numel() // features
             if not output.requires_grad:  # the parameters are frozen
                 output.requires_grad_()
-            output.register_hook(lambda gradient: add(gradients, name, gradient_rows(layer, gradient)))
+            output.register_hook(lambda gradient: add_gradient(name, layer, gradient))
             return output
 
         return hook
@@ -91,12 +93,22 @@ def measure_moments(
     for name, layer in layers.items():
         if name not in rows:
             raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
-        shape = layer.shape[:1] if layer.kind == "linear" else layer.shape[:2]
-        gradient = gradients.get(name, torch.zeros(*shape, shape[-1], dtype=torch.float64))
+        if name not in gradients:
+            groups = layer.shape[:1] if layer.kind == "convolution" else ()
+            size = _features(layer) // math.prod(groups)
+            gradients[name] = torch.zeros(*groups, size, size, dtype=torch.float64)
+        gradient = gradients[name]
         if not (torch.isfinite(inputs[leaders[name]]).all() and torch.isfinite(gradient).all()):
             raise UsageError(f"numbers at {name} are not finite on the calibration data; {_REMEDY}")
         metrics[name] = Metric(inputs[leaders[name]] / rows[name], gradient / answers)
     return Moments(metrics, leaders)
+
+
+def _features(layer: Layer) -> int:
+    """Numbers in a row of the output."""
+    if layer.kind == "convolution":
+        return math.prod(layer.shape[:2])
+    return layer.shape[1 if layer.kind == "embedding" else 0]
 
 
 @contextmanager

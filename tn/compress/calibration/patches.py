@@ -52,13 +52,21 @@ def input_rows(layer: Layer, x: Tensor) -> Tensor:
     return scale * seen.movedim(1, 0)
 
 
+def covariance(layer: Layer, x: Tensor) -> Tensor:
+    """The sum of x xᵀ over the rows of an input, float64; how often each token occurs for an embedding."""
+    if layer.kind == "embedding":
+        return torch.bincount(x.flatten(), minlength=len(layer.weight)).double()
+    rows = input_rows(layer, x.detach()).float()
+    return (rows.mT @ rows).double()
+
+
 def gradient_rows(layer: Layer, gradient: Tensor) -> Tensor:
     """The rows of a gradient by the output of a layer, shape (..., out_features) or (N, out_channels, *size).
 
     Returns:
         Shape (rows, out_features), or (groups, rows, out_channels / groups).
     """
-    if layer.kind == "linear":
+    if layer.kind != "convolution":
         return gradient.reshape(-1, gradient.shape[-1])
     groups, per_group = layer.shape[:2]
     axes = len(layer.shape) - 3

@@ -8,14 +8,18 @@ rises, whatever the factors are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.metric import Metric
+from bondwise.tn.compress.layers import Layer
 
 _SWEEPS, _STEPS = 10, 5  # over all factors, and of conjugate gradients in each
 _ENOUGH = 1e-2  # a sweep that lowers the loss by a smaller part ends the alternation
+_FITTED = 5  # ranks that are fitted; the losses of those between are interpolated
 _EXACT = 1e-24  # of the loss without factors: only rounding is left
 
 
@@ -89,3 +93,50 @@ def _descend(
         direction = residual + square / before * direction
     factors[index] = factor
     return 0.5 * float((change * pulled).sum())
+
+
+class AlternatingFits:
+    """Factors of one weight for all ranks, each fitted when it is asked for.
+
+    Args:
+        layer: What they will stand for.
+        num_params: Numbers in the factors of a rank.
+        fit: Gives factors of a rank in float64, and their loss.
+        make: Makes the layer of a rank of factors in the dtype of its weight.
+
+    Attributes:
+        ranks: All ranks from 1 that need fewer numbers than the weight.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        num_params: Callable[[Layer, int], int],
+        fit: Callable[[int], tuple[list[Tensor], float]],
+        make: Callable[[int, list[Tensor]], nn.Module],
+    ) -> None:
+        self._layer, self._fit, self._make = layer, fit, make
+        self._known: dict[int, tuple[list[Tensor], float]] = {}
+        most = 1
+        while num_params(layer, most) < num_params(layer, most + 1) < layer.num_params:
+            most += 1
+        self.ranks: Sequence[int] = range(1, most + 1)
+
+    @cached_property
+    def losses(self) -> Sequence[float]:
+        """What the metric predicts for each rank, never rising, interpolated between some that are fitted."""
+        most = self.ranks[-1]
+        fitted = sorted({round(most ** (step / (_FITTED - 1))) for step in range(_FITTED)})
+        logs = [np.log(max(self._fitted(rank)[1], 1e-300)) for rank in fitted]
+        losses: list[float] = np.minimum.accumulate(np.exp(np.interp(self.ranks, fitted, logs))).tolist()
+        return losses
+
+    def build(self, rank: int) -> nn.Module:
+        """The layer of some rank."""
+        dtype = self._layer.weight.dtype
+        return self._make(rank, [factor.to(dtype) for factor in self._fitted(rank)[0]])
+
+    def _fitted(self, rank: int) -> tuple[list[Tensor], float]:
+        if rank not in self._known:
+            self._known[rank] = self._fit(rank)
+        return self._known[rank]

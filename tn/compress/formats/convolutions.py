@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.patches import padding_of
-from bondwise.tn.compress.formats.alternating import alternate
+from bondwise.tn.compress.formats.alternating import AlternatingFits, alternate
 from bondwise.tn.compress.layers import Layer
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {
@@ -26,7 +24,6 @@ _CONVOLVE: dict[int, Callable[..., Tensor]] = {
     2: nn.functional.conv2d,
     3: nn.functional.conv3d,
 }
-_FITTED = 5  # ranks that are fitted; the losses of those between are interpolated
 
 
 class Stage(NamedTuple):
@@ -132,55 +129,23 @@ class FactoredConvolution(nn.Module):
         return total
 
     @classmethod
-    def fits(cls, layer: Layer, weight: Tensor, metric: Metric) -> ConvolutionFits:
+    def fits(cls, layer: Layer, weight: Tensor, metric: Metric) -> AlternatingFits:
         """Factors by alternating least squares."""
-        return ConvolutionFits(cls, layer, weight, metric)
+        weight = weight.detach().double()
+        start, stages, groups = cls.start(weight, metric), cls.stages(layer.shape[3:]), len(weight)
 
+        def product(factors: Sequence[Tensor]) -> Tensor:
+            return composed(factors, stages, groups).flatten(2)
 
-class ConvolutionFits:
-    """Chains that are close to a kernel, by alternating least squares.
+        def fit(rank: int) -> tuple[list[Tensor], float]:
+            factors, loss = alternate(start(rank), product, weight.flatten(2), metric)
+            return _balanced(factors, stages, groups), loss
 
-    Attributes:
-        ranks: All ranks from 1 that need fewer numbers than the kernel.
-        losses: What the metric predicts for each, interpolated between a few that are fitted.
-    """
+        def make(rank: int, factors: list[Tensor]) -> FactoredConvolution:
+            bias = None if layer.bias is None else layer.bias.detach().clone()
+            return cls(factors, bias, layer.module, rank)
 
-    def __init__(self, kind: type[FactoredConvolution], layer: Layer, weight: Tensor, metric: Metric) -> None:
-        self._kind, self._layer, self._metric = kind, layer, metric
-        self._weight = weight.detach().double()
-        self._start = kind.start(self._weight, metric)
-        self._known: dict[int, tuple[list[Tensor], float]] = {}
-        most = 1
-        while kind.num_params(layer, most + 1) < layer.num_params:
-            most += 1
-        self.ranks: Sequence[int] = range(1, most + 1)
-
-    @cached_property
-    def losses(self) -> Sequence[float]:
-        """For each rank, never rising."""
-        most = self.ranks[-1]
-        fitted = sorted({round(most ** (step / (_FITTED - 1))) for step in range(_FITTED)})
-        logs = [math.log(max(self._fit(rank)[1], 1e-300)) for rank in fitted]
-        return np.minimum.accumulate(np.exp(np.interp(self.ranks, fitted, logs))).tolist()
-
-    def build(self, rank: int) -> FactoredConvolution:
-        """The layer of some rank."""
-        dtype, bias = self._layer.weight.dtype, self._layer.bias
-        bias = None if bias is None else bias.detach().clone()
-        factors = [factor.to(dtype) for factor in self._fit(rank)[0]]
-        return self._kind(factors, bias, self._layer.module, rank)
-
-    def _fit(self, rank: int) -> tuple[list[Tensor], float]:
-        if rank not in self._known:
-            stages, groups = self._kind.stages(self._weight.shape[3:]), len(self._weight)
-            factors, loss = alternate(
-                self._start(rank),
-                lambda factors: composed(factors, stages, groups).flatten(2),
-                self._weight.flatten(2),
-                self._metric,
-            )
-            self._known[rank] = _balanced(factors, stages, groups), loss
-        return self._known[rank]
+        return AlternatingFits(layer, cls.num_params, fit, make)
 
 
 def composed(factors: Sequence[Tensor], stages: Sequence[Stage], groups: int) -> Tensor:

@@ -17,6 +17,7 @@ from bondwise.tn.compress.formats.mpo import (
     MatrixProductOperator4,
 )
 from bondwise.tn.compress.formats.separable import Separable
+from bondwise.tn.compress.formats.tt_embedding import TTEmbedding
 from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
 from bondwise.tn.compress.quantization.packed import plain_type
@@ -68,6 +69,7 @@ FORMATS: dict[str, Format] = {
     "mpo": MatrixProductOperator,
     "mpo3": MatrixProductOperator3,
     "mpo4": MatrixProductOperator4,
+    "tt_embedding": TTEmbedding,
 }
 
 
