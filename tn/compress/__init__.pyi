@@ -21,6 +21,7 @@ from .quantization.quantization import Quantization as Quantization
 from .quantization.quantization import quantize as quantize
 from .reporting import Report as Report
 from .reporting import report as report
+from .streaming.streaming import compress_folder as compress_folder
 from .training.healing import Healing as Healing
 from .training.healing import heal as heal
 from .training.rates import parameter_groups as parameter_groups

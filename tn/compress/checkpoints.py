@@ -95,7 +95,7 @@ def shards_of(folder: Path) -> dict[str, list[str]]:
     Raises:
         UsageError: If one is missing or damaged.
     """
-    if not (folder / _INDEX).is_file():
+    if (folder / TENSORS).is_file() or not (folder / _INDEX).is_file():
         if not (folder / TENSORS).is_file():
             raise UsageError(
                 f"{folder} has neither {TENSORS} nor {_INDEX}; write the model again with save_pretrained"

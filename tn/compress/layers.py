@@ -181,7 +181,7 @@ def find_layers(
             continue  # looking its rows up changes them
         if any(fnmatchcase(name, pattern) for pattern in skip):
             continue
-        if not torch.isfinite(layer.weight).all():
+        if not layer.weight.is_meta and not torch.isfinite(layer.weight).all():
             raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
         if layer.kind == "convolution" or min(layer.shape) > 1:
             found[name] = layer

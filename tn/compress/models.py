@@ -22,11 +22,12 @@ from bondwise.runs import FileSet, UsageError, one_line, read_json
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
 from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
 from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
-from bondwise.tn.compress.checkpoints import model_class
+from bondwise.tn.compress.checkpoints import model_class, shards_of
 from bondwise.tn.compress.files import METADATA, stored_tensors
 from bondwise.tn.compress.formats.formats import FORMATS, is_factored
 from bondwise.tn.compress.layers import Layer, replace
 from bondwise.tn.compress.quantization.packed import Layout, Packed, packed_parameters, plain_type, put
+from bondwise.tn.compress.streaming.skeleton import skeleton
 
 
 def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
@@ -93,11 +94,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         raise UsageError(
             f"{folder / _CONFIG} has no entry {_ENTRY!r}; give a folder that bondwise.tn.compress.save wrote"
         )
-    model = _built(config, folder) if model is None else model
-    try:
-        tensors = load_file(folder / _TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{folder / _TENSORS} is missing or damaged ({one_line(error)})") from error
+    model = skeleton(model_class(config, folder), config, folder) if model is None else model
+    tensors = _read(folder)
     try:
         for name, layer in entry["layers"].items():
             module = model.get_submodule(name)  # dense, or in factors from the start
@@ -114,7 +112,7 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error
     wrong = [*unexpected, *sorted(set(missing) - set(entry.get("tied", {})))]
     if wrong:
-        raise UsageError(f"{folder / _TENSORS} does not fit the model: {wrong[0]!r} is missing or unexpected")
+        raise UsageError(f"{folder} does not fit the model: {wrong[0]!r} is missing or unexpected")
     return model.eval()
 
 
@@ -147,12 +145,12 @@ def _tie(model: nn.Module, name: str, kept: str) -> None:
     setattr(model.get_submodule(path), last, getattr(model.get_submodule(source), origin))
 
 
-def _built(config: dict[str, Any], folder: Path) -> nn.Module:
-    """A model of transformers with the configuration of a folder."""
-    kind = model_class(config, folder)
-    try:
-        settings = {name: value for name, value in config.items() if name != _ENTRY}
-        model: nn.Module = kind(kind.config_class.from_dict(settings))  # type: ignore[union-attr]
-    except Exception as error:  # transformers raises all kinds
-        raise UsageError(f"{folder / _CONFIG} cannot be read ({one_line(error)})") from error
-    return model
+def _read(folder: Path) -> dict[str, Tensor]:
+    """The tensors in a folder, from one file or from several."""
+    tensors: dict[str, Tensor] = {}
+    for shard in shards_of(folder):
+        try:
+            tensors |= load_file(folder / shard)
+        except (SafetensorError, OSError) as error:
+            raise UsageError(f"{folder / shard} is damaged ({one_line(error)})") from error
+    return tensors

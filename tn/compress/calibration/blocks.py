@@ -37,16 +37,16 @@ class Blocks:
         ]
         counted = [(sum(one.startswith(f"{name}.") for one in names), name, module) for name, module in lists]
         most = max(counted, key=lambda one: one[0], default=(0, "", nn.ModuleList()))
-        self._prefix = f"{most[1]}."
+        self.prefix = f"{most[1]}."
         self.blocks: list[nn.Module] = list(most[2]) if most[0] else []
         self._finished = 0
         self.outputs: list[Any] = [None] * len(batches)  # of the last finished block
 
     def of(self, name: str) -> int:
         """Index of the block that a layer is in; the last finished one for a layer outside of all."""
-        if not self.blocks or not name.startswith(self._prefix):
+        if not self.blocks or not name.startswith(self.prefix):
             return self._finished
-        return int(name.removeprefix(self._prefix).split(".")[0])
+        return int(name.removeprefix(self.prefix).split(".")[0])
 
     def advance(self, block: int) -> None:
         """Remember the outputs of all blocks before this one, as the model is now; there is no way back."""

@@ -1,0 +1,140 @@
+"""Compress a model that does not fit into memory: its blocks are read, fitted and written one by one.
+
+The calibration data flows through the blocks twice. First through the dense ones, to measure what each layer
+loses at each rank, so that the budget can be shared out. Then through the dense and the compressed ones side
+by side: each layer is fitted to what the compressed layers before it give (AA-SVD, arXiv:2604.02119). One
+block, the second moments of its inputs, and the hidden states of the data are in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bondwise.runs import UsageError, progress_bar, real_number
+from bondwise.tn.compress.allocation import allocate
+from bondwise.tn.compress.calibration.batches import Batch, batches_of
+from bondwise.tn.compress.checkpoints import ENTRY
+from bondwise.tn.compress.compression import Compression
+from bondwise.tn.compress.streaming.passes import Stream
+from bondwise.tn.compress.streaming.reading import Source
+from bondwise.tn.compress.streaming.unfinished import Unfinished, parts_of
+
+_TOKENS = 1024  # in a batch
+_HELD_OUT = 16  # every 16th sequence is for probes and for the divergence that is reported
+
+
+def compress_folder(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    budget: float = 0.5,
+    *,
+    data: Any,
+    skip: Iterable[str] = (),
+    progress: bool = False,
+) -> Compression:
+    """Compress a model of transformers from folder to folder, one block at a time.
+
+    The linear layers in its blocks become low-rank factors in the dtype of the weights. Computations are in
+    float32. If the process is killed, the same call goes on after the last finished block.
+
+    Args:
+        folder: Folder with a `config.json` and safetensors, in one file or in several with an index, as
+            `save_pretrained` writes them. Code in it is not run.
+        out: A new folder for the result; `load` reads it, one file per block.
+        budget: Fraction of the parameters of the layers to keep, between 0 and 1.
+        data: Calibration data: token ids, int64 (sequences, length), or batches as for `compress`. Their
+            hidden states are kept in memory, twice (tokens, hidden size) in float32.
+        skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        What was done; the expected losses of layers are relative squared errors of their block's output.
+
+    Raises:
+        UsageError: If an argument is out of range, if the folder holds no whole model of transformers with
+            blocks, if numbers are not finite, or if `out` holds something else.
+        RunError: If `out` cannot be written.
+
+    Example:
+        >>> import torch
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> from bondwise.tn.compress import compress_folder, load
+        >>> _ = torch.manual_seed(0)
+        >>> config = LlamaConfig(
+        ...     vocab_size=20,
+        ...     hidden_size=16,
+        ...     intermediate_size=32,
+        ...     num_hidden_layers=2,
+        ...     num_attention_heads=2,
+        ... )
+        >>> tokens = torch.randint(20, (32, 10))
+        >>> LlamaForCausalLM(config).save_pretrained("dense")
+        >>> print(compress_folder("dense", "small", 0.5, data=tokens))
+        Compression: ...% of 5,120 parameters in 14 layers, ... of them in factors, divergence ...
+        >>> load("small")(tokens).logits.shape
+        torch.Size([32, 10, 20])
+    """
+    budget = real_number("budget", budget, below=1)
+    stream = Stream(Source(Path(folder)), skip, *_split(data))
+    rest = parts_of({name: tensor.nbytes for name, tensor in stream.fill_rest().items()})
+    run = _fingerprint(stream.source, [*stream.fitted_to, *stream.held_out], [budget, *stream.layers])
+    work = Unfinished(Path(out), run, len(stream.blocks) + len(rest))
+    try:
+        with torch.no_grad(), progress_bar(2 * len(stream.layers), "compress", progress) as bar:
+            options, leaders = stream.measure(work, bar)
+            total = sum(layer.num_params for layer in stream.layers.values())
+            least = sum(min(choice.size for choice in choices) for choices in options.values()) / total
+            if budget < least:
+                raise UsageError(
+                    f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more"
+                )
+            chosen = allocate(options, budget * total)
+            stored, loss = stream.fit(work, chosen, leaders, bar)
+            for part, names in enumerate(rest, len(stream.blocks)):
+                tensors = stream.source.read(stream.dense, names)
+                work.write(part, tensors)
+                stored[part] = {name: tensor.nbytes for name, tensor in tensors.items()}
+        factored = {name: one for name, one in chosen.items() if one.format != "dense"}
+        layers = {name: {"format": one.format, "rank": one.rank} for name, one in factored.items()}
+        entry = {"version": 1, "layers": layers, "packed": [], "tied": stream.ties()}
+        work.finish(
+            stored, {**stream.source.config, ENTRY: entry}, stream.source.folder
+        )
+    finally:
+        work.close()
+    kept = sum(choice.size for choice in chosen.values())
+    return Compression(value=kept / total, divergence=loss, layers=chosen, dense_params=total)
+
+
+def _split(data: Any) -> tuple[list[Batch], list[Batch]]:
+    """Batches to fit to, and others to measure losses on; the same if there is only one sequence or batch."""
+    if not isinstance(data, Tensor) or data.ndim < 2:
+        batches = batches_of(data, 1)
+        return [one for index, one in enumerate(batches) if index % _HELD_OUT] or batches, batches[
+            ::_HELD_OUT
+        ]
+    size = max(1, _TOKENS // max(1, data.shape[1]))
+    fitted_to = data[torch.arange(len(data)) % _HELD_OUT > 0]
+    return batches_of(fitted_to if len(fitted_to) else data, size), batches_of(data[::_HELD_OUT], size)
+
+
+def _fingerprint(source: Source, batches: Sequence[Batch], settings: Sequence[Any]) -> str:
+    """Of everything that decides what is written."""
+    files = [(shard, (source.folder / shard).stat()) for shard in source.shards]
+    said = [source.config, settings, [(shard, status.st_size, status.st_mtime_ns) for shard, status in files]]
+    digest = hashlib.sha256(json.dumps(said, default=str).encode())
+    for batch in batches:
+        parts = (
+            batch.values() if isinstance(batch, Mapping) else [batch] if isinstance(batch, Tensor) else batch
+        )
+        for part in parts:
+            digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
