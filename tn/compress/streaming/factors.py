@@ -10,30 +10,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bondwise.runs import UsageError
 from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.streaming.inputs import Inputs
 
+_REMEDY = "check the data and the weights up to there"
 _DOUBLE = 1024  # larger eigenvalue problems are solved in float32
 
 
 class Factors:
     """Low-rank factors of a weight for every rank that needs fewer numbers than the weight.
 
+    Args:
+        name: Of the layer, for errors.
+        weight: Shape (out_features, in_features), float32.
+        inputs: What the layer is given.
+
     Attributes:
         losses: For ranks from 1 on, the mean squared error of the output that is expected, half of it.
+
+    Raises:
+        UsageError: If numbers overflow.
     """
 
-    def __init__(self, weight: Tensor, inputs: Inputs) -> None:
+    def __init__(self, name: str, weight: Tensor, inputs: Inputs) -> None:
+        if not inputs.finite:
+            raise UsageError(
+                f"{name} is given numbers that are not finite on the calibration data; {_REMEDY}"
+            )
         rows, columns = weight.shape
         most = max(1, (rows * columns - 1) // (rows + columns))
         if rows <= columns:
-            energies, basis = _principal(inputs.gram(weight))
+            energies, basis = _principal(inputs.gram(weight), name)
             self._left = basis[:, :most]
             self._right = self._left.T @ weight
         else:
             root = inputs.root()
             mixed = weight @ root.to(weight.dtype)
-            energies, basis = _principal(mixed.T @ mixed)
+            energies, basis = _principal(mixed.T @ mixed, name)
             basis = basis[:, :most]
             self._left = mixed @ basis
             unmixed = torch.linalg.solve_triangular(root, basis.T.double(), upper=False, left=False)
@@ -49,8 +63,12 @@ class Factors:
         return LowRank(left / scales, right * scales[:, None], bias)
 
 
-def _principal(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def _principal(matrix: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Eigenvalues in falling order, and the eigenvectors as columns."""
+    if not torch.isfinite(matrix).all():
+        raise UsageError(
+            f"the outputs of {name} are too large for float32 on the calibration data; {_REMEDY}"
+        )
     dtype = torch.float64 if len(matrix) <= _DOUBLE else torch.float32
     values, vectors = torch.linalg.eigh(matrix.to(dtype))
     return values.flip(0), vectors.flip(1).to(matrix.dtype)

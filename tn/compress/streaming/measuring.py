@@ -63,12 +63,7 @@ def measure_block(
     for name, layer in layers.items():
         if name not in leaders:
             raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
-        if not inputs[leaders[name]].finite:
-            raise UsageError(
-                f"{name} is given numbers that are not finite on the calibration data; check the data and "
-                "the weights before it"
-            )
-        factors = Factors(layer.weight, inputs[leaders[name]])
+        factors = Factors(name, layer.weight, inputs[leaders[name]])
         most = len(factors.losses)
         logarithms: dict[int, float] = {}
         for fraction in _FRACTIONS:

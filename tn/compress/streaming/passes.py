@@ -147,9 +147,9 @@ class Stream:
                     leader, inputs = leaders[name], Inputs()
                     original = self.dense.get_submodule(name)
                     for batch in range(len(self.fitted_to)):
-                        given = now.inputs(layer.module, batch)
-                        inputs.add(given, before.inputs(original, batch) - given)
-                factors = Factors(inputs.shifted(layer.weight), inputs)
+                        given = now.inputs(layer.module, batch).flatten(0, -2)
+                        inputs.add(given, before.inputs(original, batch).flatten(0, -2) - given)
+                factors = Factors(name, inputs.shifted(layer.weight), inputs)
                 replace(self.small, name, factors.build(chosen[name].rank, layer.bias))
             bar.update()
 
@@ -172,7 +172,7 @@ class Stream:
             else:
                 layer = name.rpartition(".")[0] + "."
                 dtype = next(one.dtype for stored, one in raw.items() if stored.startswith(layer))
-                cast[name] = tensor.to(dtype)
+                cast[name] = tensor.to(dtype).contiguous()
         return cast
 
     def _require_finite(self, blocks: Blocks, index: int) -> None:

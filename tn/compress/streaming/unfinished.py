@@ -87,8 +87,7 @@ class Unfinished:
 
     def write(self, part: int, tensors: Mapping[str, Tensor]) -> None:
         """Write the tensors of a part, completely or not at all."""
-        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.out / self._name(part), save(whole, metadata={"format": "pt"}))
+        write_atomically(self.out / self._name(part), save(dict(tensors), metadata={"format": "pt"}))
 
     def finish(
         self, stored: Mapping[int, Mapping[str, int]], config: Mapping[str, Any], source: Path
@@ -102,7 +101,9 @@ class Unfinished:
         """
         index = {
             "metadata": {"total_size": sum(sum(sizes.values()) for sizes in stored.values())},
-            "weight_map": {name: self._name(part) for part, sizes in stored.items() for name in sizes},
+            "weight_map": {
+                name: self._name(part) for part, sizes in stored.items() for name in sorted(sizes)
+            },
         }
         for pattern in ("*token*.json", "vocab.*", "merges.txt", "tokenizer.model", "generation_config.json"):
             for path in source.glob(pattern):
