@@ -16,7 +16,7 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as stored
-from torch import nn
+from torch import Tensor, nn
 
 from bondwise.runs import FileSet, UsageError, one_line, read_json
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG

@@ -105,9 +105,7 @@ def compress_folder(
         factored = {name: one for name, one in chosen.items() if one.format != "dense"}
         layers = {name: {"format": one.format, "rank": one.rank} for name, one in factored.items()}
         entry = {"version": 1, "layers": layers, "packed": [], "tied": stream.ties()}
-        work.finish(
-            stored, {**stream.source.config, ENTRY: entry}, stream.source.folder
-        )
+        work.finish(stored, {**stream.source.config, ENTRY: entry}, stream.source.folder)
     finally:
         work.close()
     kept = sum(choice.size for choice in chosen.values())
