@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bondwise.tn.compress.calibration.batches import Batch, answer
 
@@ -28,6 +28,10 @@ class Blocks:
             the one before as its first argument.
         names: Names of the layers in question; the list with most of them is taken.
         batches: What the model will be run on, by index.
+
+    Attributes:
+        blocks: The modules of that list; none if there is no list.
+        prefix: What the names of all modules in the blocks start with, such as `model.layers.`.
     """
 
     def __init__(self, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> None:
@@ -86,11 +90,6 @@ class Blocks:
         finally:
             handle.remove()
         return found[0]
-
-
-def hidden(output: Any) -> Tensor:
-    """The hidden states among what a block returns."""
-    return output[0] if isinstance(output, tuple | list) else output
 
 
 @contextmanager
