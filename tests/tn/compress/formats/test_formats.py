@@ -219,6 +219,6 @@ def test_models_with_each_format_are_saved_and_trained(formats, llama, tmp_path)
         type(again.get_submodule(name)) is type(small.get_submodule(name)) for name in small.report.layers
     )
     refined = refine(small, model, data=tokens, steps=30, learning_rate=5e-3, seed=0)
-    assert refined.errors[0, 1] < refined.errors[0, 0]
+    assert refined.losses[0, 1] < refined.losses[0, 0]
     healed = heal(small, model, data=tokens, steps=30, learning_rate=5e-3, seed=0)
     assert healed.value < healed.losses[:3].mean()
