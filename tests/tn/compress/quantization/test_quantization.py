@@ -150,3 +150,28 @@ def test_models_that_cannot_be_quantized(llama):
         model.model.layers[1].self_attn.k_proj.weight[0, 0] = torch.nan
     with pytest.raises(UsageError, match="weight of model.layers.1.self_attn.k_proj holds NaN"):
         quantize(model, data=tokens)
+
+
+class Twice(nn.Module):
+    """A module of one's own that uses a weight twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.last(self.second(torch.tanh(self.first(x))))
+
+
+@pytest.mark.parametrize("bits", ["int4", {"last": "int4"}])
+def test_weights_that_a_module_of_ones_own_shares(bits, tmp_path):
+    torch.manual_seed(0)
+    model, data = Twice(), torch.randn(20, 6)
+    small = quantize(model, bits, data=data)
+    assert set(small.report.layers) == ({"last"} if isinstance(bits, dict) else {"first", "last"})
+    torch.manual_seed(1)
+    again = load(save(small, tmp_path), model=Twice())
+    assert torch.equal(again(data), small(data))
+    loose = dequantize(again)
+    assert loose.second.weight is loose.first.weight
