@@ -139,6 +139,7 @@ def compress(
     """
     limit = read_budget(budget)
     names = [formats] if isinstance(formats, str) else list(formats)
+    skip = [skip] if isinstance(skip, str) else list(skip)
     for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
@@ -174,7 +175,7 @@ def compress(
                 journal.put(f"probed-{index}", found)
             options[name] = [Choice(*one) for one in found]
             bar.update()
-        spared = table_options(small, tables, held_out, skip)
+        spared = table_options(small, tables, held_out, [*skip, *layers])
         every = layers | {name: Layer(name, small.get_submodule(name)) for name in spared}
         picked = journal.get("chosen")
         if picked is None:

@@ -92,7 +92,7 @@ def factored_options(
 
 
 def table_options(
-    model: nn.Module, bits: Sequence[int], batches: Sequence[Batch], skip: Iterable[str]
+    model: nn.Module, bits: Sequence[int], batches: Sequence[Batch], skip: Sequence[str]
 ) -> dict[str, list[Choice]]:
     """Embeddings and output heads in few bits, with the losses that they have when nothing else changes.
 
@@ -102,7 +102,6 @@ def table_options(
         batches: What losses are measured on.
         skip: Names of layers that stay as they are, also with wildcards.
     """
-    skip = [skip] if isinstance(skip, str) else list(skip)
     options: dict[str, list[Choice]] = {}
     with torch.no_grad():
         wanted = [answer(model, batch) for batch in batches]
