@@ -109,7 +109,7 @@ def main() -> None:
         print(f"{params:,} parameters in {options.blocks} blocks, {SEQUENCES} sequences of {LENGTH} tokens")
         command = [sys.executable, __file__, "--folder", str(folder), "--blocks", str(options.blocks)]
         command += ["--threads", str(options.threads)]
-        ran = subprocess.run(command, check=True, capture_output=True, text=True)
+        ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         row = json.loads(ran.stdout.splitlines()[-1])
         said = "within" if row["peak"] <= BAR else "ABOVE"
         print(f"kept {row['kept']:.3f} of the layers; peak memory {row['peak']:.2f} GB, {said} {BAR:g} GB")
