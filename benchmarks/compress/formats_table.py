@@ -2,7 +2,8 @@
 
 Evenly means that every layer gets the largest rank within the same fraction of its parameters; the fit is the
 same for both, layer by layer to the inputs that it will see. The matrix product operators of CompactifAI
-(arXiv:2401.14109), which know no data, are cut from the dense weights evenly.
+(arXiv:2401.14109), which know no data, are cut from the dense weights evenly. In the end every layer may have
+any of the formats.
 
     BONDWISE_DATA=DIR python benchmarks/compress/formats_table.py [--formats lowrank] [--budgets 0.8 0.5 0.3]
 """
@@ -11,7 +12,8 @@ import argparse
 import copy
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ from bondwise.tn.compress.calibration import batches, blocks, fitting, metric, m
 from bondwise.tn.compress.formats import formats
 
 CALIBRATION = 96  # sequences
-Options = Mapping[str, list[allocation.Choice]]
 
 
 class Experiment:
@@ -60,11 +61,12 @@ class Experiment:
             for name, choices in self.options.items()
         }
 
-    def shared_out(self, budget: float) -> dict[str, allocation.Choice]:
-        """What `compress` chooses."""
+    def shared_out(self, budget: float, others: Sequence["Experiment"] = ()) -> dict[str, allocation.Choice]:
+        """What `compress` chooses, from the formats of other experiments too."""
         options = {
-            name: [allocation.Choice("dense", 0, self.layers[name].num_params, 0.0), *choices]
-            for name, choices in self.options.items()
+            name: [allocation.Choice("dense", 0, layer.num_params, 0.0)]
+            + [choice for one in (self, *others) for choice in one.options[name]]
+            for name, layer in self.layers.items()
         }
         return allocation.allocate(options, budget * self.total)
 
@@ -115,19 +117,32 @@ def main() -> None:
     print(f"dense {dense:.3f}")
     print(f"{'format':<9}{'budget':>7}  {'method':<12}{'kept':>6}{'ratio':>9}{'CPU s':>7}")
     results: list[dict[str, Any]] = []
+
+    def record(kind: str, budget: float, name: str, small: nn.Module, kept: float, start: float) -> None:
+        ratio = perplexity(small, valid) / dense
+        seconds = time.process_time() - start
+        print(f"{kind:<9}{budget:>7}  {name:<12}{kept:>6.3f}{ratio:>9.3f}{seconds:>7.0f}", flush=True)
+        row = {"format": kind, "budget": budget, "method": name, "kept": round(kept, 4)}
+        results.append(row | {"ratio": round(ratio, 4)})
+
+    experiments = []
     for kind in arguments.formats:
         start = time.process_time()
         experiment = Experiment(model, train[:CALIBRATION], kind, arguments.seed)
-        print(f"{kind:<9}{'':>7}  {'calibration':<12}{'':>15}{time.process_time() - start:>7.0f}", flush=True)
+        experiments.append(experiment)
+        seconds = time.process_time() - start
+        print(f"{kind:<9}{'':>7}  {'calibration':<12}{'':>15}{seconds:>7.0f}", flush=True)
         for budget in arguments.budgets:
             start = time.process_time()
             for name, small, kept in experiment.models(budget):
-                ratio = perplexity(small, valid) / dense
-                seconds = time.process_time() - start
-                print(f"{kind:<9}{budget:>7}  {name:<12}{kept:>6.3f}{ratio:>9.3f}{seconds:>7.0f}", flush=True)
-                row = {"format": kind, "budget": budget, "method": name}
-                results.append(row | {"kept": round(kept, 4), "ratio": round(ratio, 4)})
+                record(kind, budget, name, small, kept, start)
                 start = time.process_time()
+    for budget in arguments.budgets if len(experiments) > 1 else ():
+        start = time.process_time()
+        chosen = experiment.shared_out(budget, experiments[:-1])
+        kept = sum(choice.size for choice in chosen.values()) / experiment.total
+        record("any", budget, "compress", experiment.fitted(chosen), kept, start)
+        print(dict(Counter(choice.format for choice in chosen.values())))
     save(arguments.out, {"dense_perplexity": round(dense, 4), "rows": results})
 
 

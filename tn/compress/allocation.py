@@ -8,7 +8,7 @@ of what they save per number spent: the Lagrangian solution, filled up to the bu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bondwise.runs import UsageError
 
@@ -26,38 +26,83 @@ class Choice(NamedTuple):
     bits: int = 0
 
 
-def allocate(options: Mapping[str, Sequence[Choice]], budget: float) -> dict[str, Choice]:
+_Point = TypeVar("_Point", "Choice", "_Bundle")
+
+
+class _Bundle(NamedTuple):
+    """Choices for some layers."""
+
+    size: float
+    loss: float
+    choices: Mapping[str, Choice]
+
+
+def allocate(
+    options: Mapping[str, Sequence[Choice]], budget: float, joint: Sequence[Mapping[str, Choice]] = ()
+) -> dict[str, Choice]:
     """Choose one option per layer.
 
     Args:
         options: At least one per layer, in any order.
         budget: Largest sum of the sizes.
+        joint: Choices for several layers that are to be made together or not at all. No layer is in two
+            different groups of layers.
 
     Raises:
         UsageError: If the smallest options exceed the budget.
     """
-    hulls = {name: _hull(choices) for name, choices in options.items()}
-    chosen = {name: hull[0] for name, hull in hulls.items()}
-    room = budget - sum(choice.size for choice in chosen.values())
+    groups: dict[tuple[str, ...], list[_Bundle]] = {}
+    for choices in joint:
+        groups.setdefault(tuple(choices), []).append(_bundle(choices))
+    grouped = {name for names in groups for name in names}
+    groups |= {(name,): [] for name in options if name not in grouped}
+    for names, bundles in groups.items():
+        bundles += _apart({name: options[name] for name in names})
+    hulls = {names: _hull(bundles) for names, bundles in groups.items()}
+    chosen = {names: hull[0] for names, hull in hulls.items()}
+    room = budget - sum(bundle.size for bundle in chosen.values())
     if room < 0:
         smallest = budget - room
         raise UsageError(f"the budget of {budget:,.0f} is below the smallest possible size, {smallest:,.0f}")
+    for names, before, after in _steps(hulls):
+        # a step that no longer fits ends the walk along its hull, while smaller steps of others may fit
+        if chosen[names] is before and after.size - before.size <= room:
+            chosen[names] = after
+            room -= after.size - before.size
+    found = {name: choice for bundle in chosen.values() for name, choice in bundle.choices.items()}
+    return {name: found[name] for name in options}
+
+
+def _bundle(choices: Mapping[str, Choice]) -> _Bundle:
+    found = choices.values()
+    return _Bundle(sum(one.size for one in found), sum(one.loss for one in found), choices)
+
+
+def _apart(options: Mapping[str, Sequence[Choice]]) -> list[_Bundle]:
+    """The best bundles of choices that are made for each layer on its own."""
+    hulls = {name: _hull(choices) for name, choices in options.items()}
+    now = {name: hull[0] for name, hull in hulls.items()}
+    found = [_bundle(now)]
+    for name, before, after in _steps(hulls):
+        if now[name] is before:
+            now = {**now, name: after}
+            found.append(_bundle(now))
+    return found
+
+
+def _steps(hulls: Mapping[Any, Sequence[_Point]]) -> list[tuple[Any, _Point, _Point]]:
+    """Steps along all hulls, the one that saves most for its size first."""
     steps = [
         ((before.loss - after.loss) / (after.size - before.size), name, before, after)
         for name, hull in hulls.items()
         for before, after in zip(hull, hull[1:], strict=False)
     ]
-    for _, name, before, after in sorted(steps, key=lambda step: -step[0]):
-        # a step that no longer fits ends the walk along its hull, while smaller steps of others may fit
-        if chosen[name] == before and after.size - before.size <= room:
-            chosen[name] = after
-            room -= after.size - before.size
-    return chosen
+    return [step[1:] for step in sorted(steps, key=lambda step: -step[0])]
 
 
-def _hull(choices: Sequence[Choice]) -> list[Choice]:
+def _hull(choices: Sequence[_Point]) -> list[_Point]:
     """Lower convex hull of the points, from the smallest to the one with the least loss."""
-    hull: list[Choice] = []
+    hull: list[_Point] = []
     for choice in sorted(choices, key=lambda choice: (choice.size, choice.loss)):
         if hull and choice.loss >= hull[-1].loss:
             continue  # no smaller, and no better
@@ -67,7 +112,7 @@ def _hull(choices: Sequence[Choice]) -> list[Choice]:
     return hull
 
 
-def _above(left: Choice, middle: Choice, right: Choice) -> bool:
+def _above(left: _Point, middle: _Point, right: _Point) -> bool:
     """Whether the middle point is not below the line through the others."""
     return (middle.loss - left.loss) * (right.size - left.size) >= (right.loss - left.loss) * (
         middle.size - left.size

@@ -94,6 +94,7 @@ def share_out(
     model: nn.Module,
     layers: Mapping[str, Layer],
     batches: Sequence[Batch],
+    joint: Sequence[Mapping[str, Choice]] = (),
 ) -> dict[str, Choice]:
     """Choose one option for each layer, so that the model keeps to the budget.
 
@@ -103,6 +104,7 @@ def share_out(
         model: The dense model; layers are exchanged to measure latencies, and put back.
         layers: Its layers.
         batches: What the model is run on.
+        joint: Choices for several layers at once, which save no time.
 
     Raises:
         UsageError: If the smallest options exceed the budget.
@@ -139,7 +141,18 @@ def share_out(
             else f"{least + whole:,.0f} {_UNITS[budget.unit]}"
         )
         raise UsageError(f"{budget} is too small: the smallest factors keep {keep}; give more")
-    chosen = allocate({name: list(choices) for name, choices in sized.items()}, available - whole)
+    separate = {name: list(choices) for name, choices in sized.items()}
+    together = []
+    for choices in joint:
+        together.append(
+            {
+                name: choice._replace(size=budget.size(layers[name], choice, rows[name]))
+                for name, choice in choices.items()
+            }
+        )
+        for name, choice in together[-1].items():
+            sized[name][choice] = choices[name]
+    chosen = allocate(separate, available - whole, together)
     return {name: sized[name][choice] for name, choice in chosen.items()}
 
 

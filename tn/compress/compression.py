@@ -28,6 +28,7 @@ from bondwise.tn.compress.calibration.fitting import fit_in_order
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.calibration.probes import Probes
+from bondwise.tn.compress.calibration.sharing import joint_options
 from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
@@ -106,9 +107,11 @@ def compress(
         data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
             batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
             sequences are plenty.
-        formats: Names of the formats to choose from, layer by layer: `lowrank` for linear layers,
-            `separable`, `tucker2` and `cp` for convolutions, `tt_embedding` for embeddings. Layers that none
-            of them is for stay dense.
+        formats: Names of the formats to choose from, layer by layer: `lowrank`, `shared` (a low rank with one
+            factor for all layers with the same input; not for budgets in bytes or ms, nor with `quantize`,
+            where it is `lowrank`), `btt` (block tensor train), `mpo`, `mpo3` and `mpo4` (matrix product
+            operators of 2, 3 and 4 cores) for linear layers, `separable`, `tucker2` and `cp` for
+            convolutions, `tt_embedding` for embeddings. Layers that none of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
         quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
             embeddings and the output head as `int8`; several of them to choose from for each of these, if the
@@ -147,6 +150,9 @@ def compress(
     tables = bits if len(bits) > 1 else bits and (BITS["int8"],)
     if limit.unit != "bytes":  # nothing else gets smaller with fewer bits
         bits, tables = bits[:1], tables[:1]
+    shared = "shared" in names and not bits and limit.unit not in ("bytes", "latency_ms")
+    # layers that share nothing are of low rank too
+    names = list(dict.fromkeys("lowrank" if name == "shared" else name for name in names))
     if max_loss is not None:
         max_loss = real_number("max_loss", max_loss)
     if not isinstance(model, nn.Module):
@@ -155,7 +161,7 @@ def compress(
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     fitted_to, held_out = parts_of(batches)
-    journal = Journal(checkpoint, model, batches, limit, names, list(layers), seed, bits)
+    journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
         frozen(model),
@@ -181,7 +187,8 @@ def compress(
         if picked is None:
             searched = options | spared if limit.unit == "bytes" else options
             found = {name: every[name] for name in searched}
-            picked = journal.put("chosen", share_out(limit, searched, small, found, batches))
+            joint = joint_options(layers, moments, options) if shared else []
+            picked = journal.put("chosen", share_out(limit, searched, small, found, batches, joint))
         chosen = {name: Choice(*one) for name, one in picked.items()}
         for name, choices in spared.items():
             chosen.setdefault(name, choices[0])

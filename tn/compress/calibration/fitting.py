@@ -26,6 +26,7 @@ from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import ROWS, Moments
 from bondwise.tn.compress.calibration.patches import input_rows
 from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.formats.shared import SharedFits
 from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, replace
 from bondwise.tn.compress.quantization.modules import empty_module, quantize_module
@@ -57,6 +58,7 @@ def fit_in_order(
     """
     before, now = Blocks(dense, layers, batches), Blocks(model, layers, batches)
     leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
+    ready: dict[str, nn.Module] = {}  # layers that were fitted together with an earlier one
     for index, (name, layer) in enumerate(layers.items()):
         choice = choices[name]
         kept = journal.get(f"fitted-{index}")
@@ -74,15 +76,42 @@ def fit_in_order(
                 original = dense.get_submodule(name)
                 if layer.kind != "embedding":
                     metric_inputs, correction = shift(before, original, now, layer)
-            weight, metric = layer.weight.double(), moments.metrics[name]
-            if layer.kind != "embedding":  # whose inputs are the tokens, before and after
-                matrix = weight if layer.kind == "linear" else weight.flatten(2)
-                weight = (matrix @ correction).reshape(layer.shape)
-                metric = Metric(metric_inputs, metric.gradients)
-            module = _stored(layer, choice, weight, metric)
+            if name not in ready:
+                members = _members(name, layers, choices, moments)
+                weights, metrics = [one.weight.double() for one in members], []
+                for place, one in enumerate(members):
+                    metric = moments.metrics[one.name]
+                    if one.kind != "embedding":  # whose inputs are the tokens, before and after
+                        matrix = weights[place] if one.kind == "linear" else weights[place].flatten(2)
+                        weights[place] = (matrix @ correction).reshape(one.shape)
+                        metric = Metric(metric_inputs, metric.gradients)
+                    metrics.append(metric)
+                if choice.format == "shared":
+                    built: list[nn.Module] = [*SharedFits(members, weights, metrics).build(choice.rank)]
+                else:
+                    built = [_stored(layer, choice, weights[0], metrics[0])]
+                ready |= {one.name: module for one, module in zip(members, built, strict=True)}
+            module = ready.pop(name)
             journal.put(f"fitted-{index}", dict(module.state_dict()))
             replace(model, name, module)
+        if choice.format == "shared":
+            first = _members(name, layers, choices, moments)[0].name
+            model.get_submodule(name).right = model.get_submodule(first).right
         bar.update()
+
+
+def _members(
+    name: str, layers: Mapping[str, Layer], choices: Mapping[str, Choice], moments: Moments
+) -> list[Layer]:
+    """The layers that are fitted together with one: those that share a factor with it."""
+    if choices[name].format != "shared":
+        return [layers[name]]
+    leader = moments.leaders[name]
+    return [
+        layer
+        for other, layer in layers.items()
+        if moments.leaders[other] == leader and choices[other].format == "shared"
+    ]
 
 
 def _stored(layer: Layer, choice: Choice, weight: Tensor, metric: Metric) -> nn.Module:

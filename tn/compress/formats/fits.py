@@ -12,7 +12,7 @@ from bondwise.tn.compress.formats.trains import Cores, Trains, split
 from bondwise.tn.compress.layers import Layer
 
 _SWEEPS = 4  # over all cores; more gain a few percent of the loss
-_FRACTIONS = (0.1, 0.25, 0.5, 0.8)  # of the dense size, at which ranks are fitted
+_FRACTIONS = (0.1, 0.3, 0.7)  # of the dense size, at which ranks are fitted
 _LEAST = 1e-12  # of the estimates, relative to the largest
 
 

@@ -17,6 +17,7 @@ from bondwise.tn.compress.formats.mpo import (
     MatrixProductOperator4,
 )
 from bondwise.tn.compress.formats.separable import Separable
+from bondwise.tn.compress.formats.shared import SharedLowRank
 from bondwise.tn.compress.formats.tt_embedding import TTEmbedding
 from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
@@ -62,6 +63,7 @@ class Format(Protocol):
 
 FORMATS: dict[str, Format] = {
     "lowrank": LowRank,
+    "shared": SharedLowRank,
     "tucker2": Tucker2,
     "separable": Separable,
     "cp": CP,

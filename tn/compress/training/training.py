@@ -44,7 +44,9 @@ class Training:
     """
 
     def __init__(self, modules: Iterable[nn.Module], steps: int, learning_rate: float) -> None:
-        self._parameters = [parameter for module in modules for parameter in module.parameters()]
+        self._parameters = list(
+            dict.fromkeys(parameter for module in modules for parameter in module.parameters())
+        )
         self._needed = [parameter.requires_grad for parameter in self._parameters]
         for parameter in self._parameters:
             parameter.requires_grad_()
