@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.batches import Batch, answer
 
@@ -90,6 +90,11 @@ class Blocks:
         finally:
             handle.remove()
         return found[0]
+
+
+def hidden(output: Any) -> Tensor:
+    """The hidden states among what a block returns."""
+    return output[0] if isinstance(output, tuple | list) else output
 
 
 @contextmanager
