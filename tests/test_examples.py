@@ -57,11 +57,24 @@ def classifiers_learn_and_measure(printed):
     assert numbers(r"(\d+)% of 5 calls as without noise", printed)[0] >= 60
 
 
+def compression_costs_less_than_plain_methods(printed):
+    rows = dict(re.findall(r"(?m)^(.*\S) +[\d,]+ +(\d+\.\d+)$", printed))
+    found = {name: float(perplexity) for name, perplexity in rows.items()}
+    assert len(found) == 8
+    assert (
+        found["compress"] - found["dense"]
+        < (found["plain SVD, the same for every layer"] - found["dense"]) / 3
+    )
+    assert found["compress, healed"] < 1.01 * found["dense"]
+    assert "the model gives the same logits: True" in printed
+
+
 RESULTS = {
     "01_run_on_a_simulator": gradients_are_exact,
     "02_tn_start_for_vqe": mps_start_is_near_the_ground_state,
     "03_born_machine_from_data": samples_look_like_the_data,
     "04_protein_sentences": classifiers_learn_and_measure,
+    "05_compress_a_language_model": compression_costs_less_than_plain_methods,
 }
 
 
