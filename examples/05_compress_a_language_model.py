@@ -33,7 +33,7 @@ def sequences(ids):
 
 def trained(data):
     """A small Llama that reads bytes."""
-    width, depth, steps = (64, 1, 80) if options.quick else (128, 4, 1000)
+    width, depth, steps = (64, 1, 80) if options.quick else (96, 3, 800)
     config = LlamaConfig(
         vocab_size=256,
         hidden_size=width,
@@ -53,7 +53,7 @@ def trained(data):
         if done >= 1:
             break
         optimizer.param_groups[0]["lr"] = RATE * min(1, step / 10) * (1 + math.cos(math.pi * done)) / 2
-        batch = data[torch.randint(len(data), (16,))]
+        batch = data[torch.randint(len(data), (8,))]
         loss = model(batch, labels=batch).loss
         optimizer.zero_grad()
         loss.backward()
