@@ -20,8 +20,9 @@ from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.batches import Batch, answer
 from bondwise.tn.compress.costs import latency_of, milliseconds
-from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.layers import Layer, replace
+from bondwise.tn.compress.quantization.modules import empty_module
+from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _RANKS = 6  # at which a format is measured
 _ROUNDS = 8
@@ -49,11 +50,13 @@ def choose_within(
     Raises:
         UsageError: If even the fastest options take longer.
     """
-    dense = latency_of(model, batch)
+    unchanged = {
+        name: next(one for one in choices if one.format == "dense") for name, choices in options.items()
+    }
+    with _exchanged(model, layers, unchanged):
+        dense = latency_of(model, batch)
     if dense <= wanted:
-        return {
-            name: next(one for one in choices if one.format == "dense") for name, choices in options.items()
-        }
+        return unchanged
     timed = _timed(options, model, layers, batch)
     whole = dense - sum(next(iter(choices)).size for choices in timed.values())  # the first one is dense
     least = sum(min(choice.size for choice in choices) for choices in timed.values())
@@ -119,6 +122,7 @@ def _timed(
             str(x.dtype),
             choice.format,
             choice.rank,
+            choice.bits,
         )
         if layer.kind == "convolution":
             key = (*key, dense.stride, dense.padding, dense.dilation)  # type: ignore[assignment]
@@ -162,12 +166,14 @@ def _inputs(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict
 
 def _random(layer: Layer, choice: Choice) -> nn.Module:
     """A layer of the shape of a choice; how long it takes does not depend on its numbers."""
-    if choice.format == "dense":
+    if choice.format == "dense" and not choice.bits:
         return layer.module
     weight = layer.weight
-    module = FORMATS[choice.format].empty(layer, choice.rank).to(weight.device, weight.dtype)
+    module = empty_module(layer, choice).to(weight.device, weight.dtype)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.02)  # the numbers in empty tensors may be slow ones
+    for _, packed in packed_parameters(module):
+        packed.packed.zero_()
     return module.requires_grad_(False).eval()
 
 

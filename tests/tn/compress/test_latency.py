@@ -10,6 +10,7 @@ from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.costs import latency_of
 from bondwise.tn.compress.formats.formats import is_factored
 from bondwise.tn.compress.layers import find_layers
+from bondwise.tn.compress.quantization.packed import packed_parameters
 
 DATA = torch.randn(8, 64)
 
@@ -82,3 +83,12 @@ def test_by_the_clock(batch):
     assert small.report.value > 0.1
     with pytest.raises(UsageError, match="is too small: with the fastest factors the model takes"):
         compress(model, {"latency_ms": 1e-3 * dense, "batch": batch}, data=data, seed=0)
+
+
+@pytest.mark.parametrize("choice", [Choice("dense", 0, 1.0, 0.0, 4), Choice("lowrank", 3, 1.0, 0.0, 4)])
+def test_layers_in_few_bits_are_timed_as_such(choice):
+    (layer, *_) = find_layers(wide()).values()
+    module = latency._random(layer, choice)
+    assert [packed.layout.bits for _, packed in packed_parameters(module)] in ([4], [4, 4])
+    assert module(DATA).isfinite().all()
+    assert not list(packed_parameters(layer.module))
