@@ -136,6 +136,8 @@ def command(
             for name, (steps, train_by) in trainings.items():
                 if steps:
                     work = partial(train_by, small, dense, steps=steps, **training)
+                    if name == "refine":
+                        work = partial(work, checkpoint=kept / "refine")
                     notes.append(_trained(journal, name, small, work))
             if widths and not at_once:
                 small = room.quantize(small, widths[0], data=fitted, progress=not quiet)

@@ -212,8 +212,9 @@ def replace(model: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, last = name.rpartition(".")
     before = model.get_submodule(name)
     if plain_type(module) not in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding):
-        # beside the attributes that `nn.Module` takes for parts of the layer
-        module.__dict__["original"] = before.__dict__.get("original") or _without_numbers(before)
+        original = _without_numbers(before) if is_dense(before) else before.__dict__.get("original")
+        if original is not None:
+            module.__dict__["original"] = original  # beside what `nn.Module` takes for parts of the layer
     setattr(model.get_submodule(parent), last, module)
 
 

@@ -1,13 +1,15 @@
 """A compression that is killed continues where it was, and comes to the same model."""
 
+import copy
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress
+from bondwise.tn.compress import compress, refine
 from bondwise.tn.compress.journal import Journal
 
 
@@ -61,6 +63,22 @@ def test_a_killed_compression_continues(kind, tmp_path, monkeypatch, request):
         next(model.parameters())[0, 0] += 1
     with pytest.raises(UsageError, match="belongs to another run"):
         work()
+
+
+def test_a_killed_refinement_continues(llama, tmp_path, monkeypatch):
+    model, tokens = llama
+    small = compress(model, 0.5, data=tokens, seed=0)
+    whole, parts = copy.deepcopy(small), copy.deepcopy(small)
+    expected = refine(whole, model, data=tokens, steps=9, seed=0)
+
+    def work():
+        return refine(parts, model, data=tokens, steps=9, seed=0, checkpoint=tmp_path / "kept")
+
+    killed_in(work, monkeypatch, Journal, "put", 1)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["refined-0.safetensors"]
+    assert np.array_equal(work().losses, expected.losses)
+    assert all(torch.equal(tensor, parts.state_dict()[name]) for name, tensor in whole.state_dict().items())
+    assert all("original" not in block.__dict__ for block in (*model.model.layers, *parts.model.layers))
 
 
 def test_parts_that_are_too_large_are_not_kept(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ models are refined that could not be trained as a whole.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from bondwise.tn.compress.calibration.batches import batches_of, divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import replace
 from bondwise.tn.compress.training.training import Training, refuse_quantized, shuffled
 
@@ -54,6 +56,7 @@ def refine(
     learning_rate: float = 2e-3,
     seed: int | None = None,
     progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Refinement:
     """Train a compressed model in place, block by block.
 
@@ -69,6 +72,7 @@ def refine(
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
         seed: Random seed of the order of the batches.
         progress: Whether to show a progress bar.
+        checkpoint: Folder for what is finished, from which the same call continues after it was killed.
 
     Returns:
         The losses before and after.
@@ -108,6 +112,7 @@ def refine(
             "the model has no factors in a ModuleList of blocks to refine; give what compress returned, or "
             "train it as a whole with heal"
         )
+    journal = Journal(checkpoint, model, teacher, batches, steps, learning_rate, seed)
     rng = random_generator(seed)
     losses = np.zeros((len(now.blocks), 2))
     with frozen(teacher), frozen(model), progress_bar(steps * len(now.blocks), "refine", progress) as bar:
@@ -116,10 +121,17 @@ def refine(
             now.advance(index)
             if not any(is_factored(module) for module in block.modules()):
                 continue
+            order = [drawn for _, drawn in zip(range(steps), shuffled(len(batches), rng), strict=False)]
+            kept = journal.get(f"refined-{index}")
+            if kept is not None:
+                block.load_state_dict(kept["state"])
+                losses[index] = kept["losses"]
+                bar.update(steps)
+                continue
             training = Training([block], steps, learning_rate)
             found = np.empty(steps)
             with _in_place_of(now, before, index + 1):
-                for step, drawn in zip(range(steps), shuffled(len(batches), rng), strict=False):
+                for step, drawn in enumerate(order):
                     with torch.no_grad():
                         wanted = before.run(drawn)
                     found[step] = training.step(divergence(now.run(drawn), wanted))
@@ -128,6 +140,7 @@ def refine(
             training.end()
             tenth = max(1, steps // 10)
             losses[index] = found[:tenth].mean(), found[-tenth:].mean()
+            journal.put(f"refined-{index}", {"state": dict(block.state_dict()), "losses": losses[index]})
     return Refinement(value=float(losses[losses.any(1)][-1, 1]), seed=seed, losses=losses)
 
 
