@@ -81,7 +81,7 @@ def heal(
         >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
         >>> data = torch.randn(64, 32)
         >>> small = compress(model, 0.3, data=data, seed=0)
-        >>> healing = heal(small, model, data=data, steps=50, batch=16, seed=0)
+        >>> healing = heal(small, model, data=data, steps=50, batch=64, seed=0)
         >>> bool(healing.value < healing.losses[0])
         True
     """

@@ -93,10 +93,11 @@ def refine(
         ...     intermediate_size=32,
         ...     num_hidden_layers=2,
         ...     num_attention_heads=2,
+        ...     initializer_range=0.3,
         ... )
         >>> model, tokens = LlamaForCausalLM(config), torch.randint(20, (32, 10))
         >>> small = compress(model, 0.5, data=tokens, seed=0)
-        >>> refined = refine(small, model, data=tokens, steps=20, seed=0)
+        >>> refined = refine(small, model, data=tokens, steps=20, batch=32, seed=0)
         >>> bool((refined.losses[:, 1] < refined.losses[:, 0]).all())
         True
     """
