@@ -159,7 +159,7 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
             continue
         apart = isinstance(bits, str) and (module is head or isinstance(module, nn.Embedding))
         weights = {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
-        if not weights & seen:
+        if weights - seen:
             found[name] = _EMBEDDINGS if apart else widths[0]
         seen |= weights
         if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):

@@ -175,3 +175,16 @@ def test_weights_that_a_module_of_ones_own_shares(bits, tmp_path):
     assert torch.equal(again(data), small(data))
     loose = dequantize(again)
     assert loose.second.weight is loose.first.weight
+
+
+def test_factors_that_layers_share_are_packed_once(llama, tmp_path):
+    model, tokens = llama
+    small = compress(model, 0.4, data=tokens, formats=["shared"], seed=0)
+    shared = [name for name, choice in small.report.layers.items() if choice.format == "shared"]
+    assert shared
+    found = quantize(small, "int8", data=tokens)
+    assert {f"{name}.left" for name in shared} <= {name for name, _ in packed_parameters(found)}
+    again = load(save(found, tmp_path))
+    assert torch.equal(again(tokens).logits, found(tokens).logits)
+    assert len({id(again.get_submodule(name)._modules["right"]) for name in shared}) < len(shared)
+    assert distance(found, small, tokens) < 0.01
