@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM
 
 from bondwise.tn.compress import allocation, journal, layers
-from bondwise.tn.compress.calibration import batches, blocks, fitting, metric, moments, probes
+from bondwise.tn.compress.calibration import batches, blocks, calls, fitting, metric, moments, probes
 from bondwise.tn.compress.formats import formats
 
 CALIBRATION = 96  # sequences
@@ -40,7 +40,8 @@ class Experiment:
         self.fitted_to, held_out = batches.parts_of(batches.batches_of(calibration, 8))
         generator = torch.Generator().manual_seed(seed)
         with moments.frozen(model):
-            self.moments = moments.measure_moments(model, self.layers, self.fitted_to, generator)
+            leaders = calls.leaders_of(model, self.layers, self.fitted_to[0])
+            self.moments = moments.measure_moments(model, self.layers, leaders, self.fitted_to, generator)
             measured = probes.Probes(blocks.Blocks(model, self.layers, held_out))
             self.options: dict[str, list[allocation.Choice]] = {}
             for name, layer in self.layers.items():

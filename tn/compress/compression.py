@@ -24,6 +24,7 @@ from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.budgets import read_budget, share_out
 from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.calls import in_order, leaders_of
 from bondwise.tn.compress.calibration.fitting import fit_in_order
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
@@ -161,6 +162,9 @@ def compress(
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     fitted_to, held_out = parts_of(batches)
+    with frozen(small):
+        leaders = leaders_of(small, layers, fitted_to[0])
+    layers = in_order(layers, leaders)
     journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
@@ -169,9 +173,11 @@ def compress(
         progress_bar(len(fitted_to) + 2 * len(layers), "compress", progress) as bar,
     ):
         bar.set_postfix_str("calibration")
-        moments = journal.moments(lambda: measure_moments(small, layers, _counted(fitted_to, bar), generator))
+        moments = journal.moments(
+            lambda: measure_moments(small, layers, leaders, _counted(fitted_to, bar), generator)
+        )
         bar.update(len(fitted_to) - bar.n)
-        probes = Probes(Blocks(small, layers, held_out))
+        probes = Probes(Blocks.found_in(small, layers, held_out))
         options: dict[str, list[Choice]] = {}
         for index, (name, layer) in enumerate(layers.items()):
             bar.set_postfix_str(f"probing {name}")

@@ -42,7 +42,6 @@ def to_dense(model: nn.Module) -> nn.Module:
     """
     dense = copy.deepcopy(model)
     unpack_parameters(dense)
-    unpack_parameters(dense)
     factored = {name: module for name, module in dense.named_modules() if is_factored(module)}
     for name, module in factored.items():
         replace(dense, name, _multiplied_out(name, module))

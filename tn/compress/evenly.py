@@ -11,6 +11,7 @@ from torch import nn
 
 from bondwise.runs import real_number, unknown_name
 from bondwise.tn.compress.calibration.batches import batches_of
+from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.formats.formats import FORMATS
@@ -56,8 +57,10 @@ def compress_evenly(
     layers = find_layers(small, skip, {kind.kind})
     metrics = dict.fromkeys(layers, Metric())
     if data is not None:
+        batches = batches_of(data, _BATCH)
         with frozen(small):
-            moments = measure_moments(small, layers, batches_of(data, _BATCH), torch.Generator())
+            leaders = leaders_of(small, layers, batches[0])
+            moments = measure_moments(small, layers, leaders, batches, torch.Generator())
         metrics = {name: Metric(moments.metrics[name].inputs) for name in layers}
     for name, layer in layers.items():
         fits = kind.fits(layer, layer.weight, metrics[name])

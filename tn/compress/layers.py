@@ -208,14 +208,16 @@ def tables_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of the one with this name; factors remember what they are in the place of."""
-    parent, _, last = name.rpartition(".")
+    """Put a module wherever the one with this name is; factors remember what they are in the place of."""
     before = model.get_submodule(name)
     if plain_type(module) not in (*_LINEAR, *_CONVOLUTIONS, nn.Embedding):
         original = _without_numbers(before) if is_dense(before) else before.__dict__.get("original")
         if original is not None:
             module.__dict__["original"] = original  # beside what `nn.Module` takes for parts of the layer
-    setattr(model.get_submodule(parent), last, module)
+    for parent in list(model.modules()):
+        for last, child in parent._modules.items():
+            if child is before:
+                parent._modules[last] = module
 
 
 def original_of(factors: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:

@@ -25,6 +25,7 @@ from bondwise.runs import (
 from bondwise.runs.text import counted
 from bondwise.tn.compress.calibration.batches import Answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.calls import in_order, leaders_of
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.checkpoints import load_checkpoint
@@ -150,12 +151,15 @@ def profile(
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)
     fitted_to, held_out = parts_of(batches)
+    with frozen(small):
+        leaders = leaders_of(small, layers, fitted_to[0])
+    layers = in_order(layers, leaders)
     journal = Journal(checkpoint, small, batches, names, wanted, list(layers), seed)
     found = np.empty((len(layers), 2, len(names), len(wanted)))
     with frozen(small), progress_bar(len(layers), "profile", progress) as bar:
         bar.set_postfix_str("calibration")
-        moments = journal.moments(lambda: measure_moments(small, layers, fitted_to, generator))
-        blocks = Blocks(small, layers, held_out)
+        moments = journal.moments(lambda: measure_moments(small, layers, leaders, fitted_to, generator))
+        blocks = Blocks.found_in(small, layers, held_out)
         with torch.no_grad():
             answers = [blocks.run(index) for index in range(len(held_out))]
         for row, layer in enumerate(layers.values()):

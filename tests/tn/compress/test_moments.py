@@ -7,13 +7,15 @@ from torch import nn
 from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.moments import measure_moments
 from bondwise.tn.compress.layers import find_layers
 
 
 def measured(model, data, seed=0, size=8):
     generator = torch.Generator().manual_seed(seed)
-    return measure_moments(model, find_layers(model), batches_of(data, size), generator)
+    layers, batches = find_layers(model), batches_of(data, size)
+    return measure_moments(model, layers, leaders_of(model, layers, batches[0]), batches, generator)
 
 
 def test_curvature_of_a_softmax_and_of_values():
@@ -33,7 +35,7 @@ def test_curvature_of_a_softmax_and_of_values():
 
 def test_data_beyond_what_the_largest_covariance_needs_are_left_out():
     model, batches = nn.Sequential(nn.Linear(3, 5)), iter(torch.randn(9, 100, 3))
-    moments = measure_moments(model, find_layers(model), batches, torch.Generator())
+    moments = measure_moments(model, find_layers(model), {}, batches, torch.Generator())
     assert len(list(batches)) == 5  # 64 rows for each of 5 outputs are in four batches
     assert moments.metrics["0"].inputs.shape == (3, 3)
 

@@ -35,7 +35,7 @@ def test_each_number_is_the_loss_of_one_layer_alone(llama, found):
     assert (found.value[0, :, 1] > found.value[0, :, 2]).all()
     assert np.isnan(found.value[0, 1, 0])  # k_proj, 8 x 16, where rank 1 keeps 0.1875
     generator = torch.Generator().manual_seed(int(np.random.default_rng(0).integers(2**31)))
-    moments = measure_moments(model, layers, tokens[8:].split(8), generator)
+    moments = measure_moments(model, layers, {}, tokens[8:].split(8), generator)
     for row in (0, 7, 11):
         name, small = found.layers[row], copy.deepcopy(model)
         layer = layers[name]

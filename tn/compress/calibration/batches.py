@@ -24,7 +24,8 @@ class Answer(NamedTuple):
     """What a model returns for a batch.
 
     Logits stand for a distribution over K classes or tokens, values for normal ones of variance 1: the
-    difference of two answers is the divergence of these.
+    difference of two answers is the divergence of these. Hidden states, and what has one class only, are
+    values.
     """
 
     rows: Tensor  # (N, K)
@@ -81,27 +82,45 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         inputs = inputs.long()  # token ids, as embeddings take them
     if not inputs.is_floating_point():
         _require_known(inputs, model)
-    mask = None
+    mask = labels = None
     if isinstance(batch, Mapping):
-        given = {name: value.to(device) for name, value in batch.items() if name != "labels"}
-        found, mask = model(**given), given.get("attention_mask")
+        given = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+            if name != "labels"
+        }
+        output = model(**given)
+        decodes = getattr(output, "encoder_last_hidden_state", None) is not None
+        mask = given.get("decoder_attention_mask" if decodes else "attention_mask")
     else:
-        found = model(inputs)
-    logits = hasattr(found, "logits")
-    found = found.logits if logits else getattr(found, "last_hidden_state", found)
+        output = model(inputs)
+        labels = batch[1] if isinstance(batch, tuple | list) and len(batch) > 1 else None
+    found = getattr(output, "logits", getattr(output, "last_hidden_state", output))
     if not isinstance(found, Tensor):
         raise UsageError(
             f"the model returns a {type(found).__name__}; a tensor, or an output of transformers with logits "
             "or last_hidden_state, is needed"
         )
+    if hasattr(output, "logits"):
+        logits = True
+    elif isinstance(labels, Tensor):
+        logits = not labels.is_floating_point()
+    else:
+        logits = output is found and (found.ndim == 2 or not inputs.is_floating_point())
+    if logits and _classes_second(found, labels, inputs):
+        found = found.movedim(1, -1)
     if mask is not None and mask.shape == found.shape[:2]:
         found = found[mask.bool()]  # padding says nothing
-    if not logits and isinstance(batch, tuple | list) and len(batch) > 1:
-        logits = not batch[1].is_floating_point()
-    elif not logits:
-        logits = found.ndim == 2 or not inputs.is_floating_point()
+    logits = logits and found.ndim > 1 and found.shape[-1] > 1  # one class has nothing to be distributed over
     found = found.reshape(-1, found.shape[-1]) if logits else found.reshape(len(found), -1)
     return Answer(found.float(), logits)
+
+
+def _classes_second(found: Tensor, labels: Any, inputs: Tensor) -> bool:
+    """Whether the second axis of logits is that of the classes, as for every point of an image."""
+    if isinstance(labels, Tensor):
+        return labels.shape != found.shape[:-1] and labels.shape[1:] == found.shape[2:]
+    return found.ndim > 3 and inputs.is_floating_point()
 
 
 def divergence(found: Answer, wanted: Answer) -> Tensor:

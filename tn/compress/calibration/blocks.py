@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.calibration.moments import frozen
 
 
 class Reached(Exception):  # noqa: N818 (not an error)
@@ -24,8 +25,8 @@ class Blocks:
     """The blocks of a model, and the outputs of the last finished one.
 
     Args:
-        model: A model that may call the modules of a `ModuleList` one after another, each with the output of
-            the one before as its first argument.
+        model: A model that may call the modules of a `ModuleList` one after another, so that nothing but the
+            output of one is needed for the next.
         names: Names of the layers in question; the list with most of them is taken.
         batches: What the model will be run on, by index.
 
@@ -45,6 +46,33 @@ class Blocks:
         self.blocks: list[nn.Module] = list(most[2]) if most[0] else []
         self._finished = 0
         self.outputs: list[Any] = [None] * len(batches)  # of the last finished block
+
+    @classmethod
+    def found_in(cls, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> Blocks:
+        """Blocks that can be skipped; none if they are branches, are called twice, or are looked back at."""
+        found = cls(model, names, batches)
+        if len(found.blocks) > 1 and not found._follow():
+            found.blocks = []
+        return found
+
+    def _follow(self) -> bool:
+        """Whether the answer stays as it is if all blocks but the last are skipped."""
+        *skipped, last = self.blocks
+        seen: list[Any] = []
+        handle = skipped[-1].register_forward_hook(lambda _, args, output: seen.append(_copied(output)))
+        calls: list[Any] = []
+        counter = last.register_forward_pre_hook(lambda _, args: calls.append(len(seen)))
+        try:
+            with frozen(self.model), torch.no_grad():
+                wanted = answer(self.model, self.batches[0])
+                if len(seen) != 1 or calls != [1]:
+                    return False
+                with _skipped(skipped, seen[0]):
+                    found = answer(self.model, self.batches[0])
+        finally:
+            handle.remove()
+            counter.remove()
+        return torch.allclose(found.rows, wanted.rows, rtol=1e-4, atol=1e-6)
 
     def of(self, name: str) -> int:
         """Index of the block that a layer is in; the last finished one for a layer outside of all."""
@@ -100,10 +128,21 @@ def hidden(output: Any) -> Tensor:
 @contextmanager
 def _skipped(blocks: Sequence[nn.Module], outputs: Any) -> Iterator[None]:
     """Have blocks return remembered outputs, whatever they are given."""
+    own = [block.__dict__.get("forward") for block in blocks]
     for block in blocks:
-        block.forward = lambda *args, **kwargs: outputs  # type: ignore[method-assign]
+        block.forward = lambda *args, **kwargs: _copied(outputs)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for block in blocks:
+        for block, forward in zip(blocks, own, strict=True):
             del block.forward
+            if forward is not None:
+                block.forward = forward
+
+
+def _copied(outputs: Any) -> Any:
+    """The same numbers, which what comes next may change in place."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs.clone()
+    # named tuples and outputs of transformers are handed on as they are
+    return type(outputs)(map(_copied, outputs)) if type(outputs) in (tuple, list) else outputs

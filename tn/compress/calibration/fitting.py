@@ -56,7 +56,7 @@ def fit_in_order(
         bar: Progress bar that advances by one for every layer.
         journal: Where the factors of each layer are kept, and taken from if they are there.
     """
-    before, now = Blocks(dense, layers, batches), Blocks(model, layers, batches)
+    before, now = Blocks.found_in(dense, layers, batches), Blocks.found_in(model, layers, batches)
     leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
     ready: dict[str, nn.Module] = {}  # layers that were fitted together with an earlier one
     for index, (name, layer) in enumerate(layers.items()):

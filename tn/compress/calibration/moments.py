@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,22 @@ class Moments(NamedTuple):
 
 
 def measure_moments(
-    model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Batch], generator: torch.Generator
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    leaders: Mapping[str, str],
+    batches: Iterable[Batch],
+    generator: torch.Generator,
 ) -> Moments:
     """Run a model forward and backward on data, without changing it.
 
     Data beyond 64 answers for each dimension of the largest covariance are left out.
+
+    Args:
+        model: The model.
+        layers: Layers of it.
+        leaders: As `leaders_of` gives them; what is not in there leads itself.
+        batches: The data.
+        generator: For the labels that answers are measured with.
 
     Raises:
         UsageError: If a layer is never reached, or numbers in it are not finite.
@@ -45,9 +56,8 @@ def measure_moments(
     inputs: dict[str, Tensor] = {}
     gradients: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
-    leaders: dict[str, str] = {}
+    leaders = {name: leaders.get(name, name) for name in layers}
     answers = 0
-    last: list[Any] = [None, ""]  # the latest input and the layer that was first given it
 
     def add(sums: dict[str, Tensor], name: str, found: Tensor) -> None:
         sums[name] = sums[name] + found if name in sums else found
@@ -57,20 +67,17 @@ def measure_moments(
         add(gradients, name, (rows.mT @ rows).double())
 
     def watch(name: str, layer: Layer) -> Callable[..., Tensor]:
-        linear = layer.kind == "linear"
         features = _features(layer)
 
         def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if last[0] is not args[0] or not linear:
-                last[:] = args[0] if linear else None, name
-            leaders.setdefault(name, last[1])
-            if last[1] == name or leaders[name] == name:
+            if leaders[name] == name:
                 add(inputs, name, covariance(layer, args[0]))
             rows[name] = rows.get(name, 0) + output.numel() // features
-            if not output.requires_grad:  # the parameters are frozen
+            leaf = not output.requires_grad  # the parameters are frozen
+            if leaf:
                 output.requires_grad_()
             output.register_hook(lambda gradient: add_gradient(name, layer, gradient))
-            return output
+            return output.clone() if leaf else output  # the next module may change it in place
 
         return hook
 
@@ -83,7 +90,6 @@ def measure_moments(
                     raise UsageError(f"the model's answers to the calibration data are not finite; {_REMEDY}")
                 answers += len(found.rows)
                 score(found, generator).backward()  # type: ignore[no-untyped-call]
-                last[:] = None, ""
                 if answers >= ROWS * max(one.shape[-1] for one in [*inputs.values(), *gradients.values()]):
                     break
         finally:

@@ -113,6 +113,11 @@ class FactoredConvolution(nn.Module):
         """The weight, shape (groups, out_channels / groups, in_channels / groups, *kernel_size)."""
         return composed(list(self.factors), self.stages(self.kernel_size), self.groups)
 
+    @property
+    def weight(self) -> Tensor:
+        """The weight as torch's convolutions have it, for models that look at that of a layer."""
+        return self.dense().flatten(0, 1)
+
     @classmethod
     def num_params(cls, layer: Layer, rank: int) -> int:
         """Numbers in the factors, without the bias."""

@@ -99,6 +99,12 @@ class Factored(nn.Module, ABC):
         """All parameters except for the bias; their product is the weight."""
         return [getattr(self, name) for name in self._names]
 
+    @property
+    def weight(self) -> Tensor:
+        """The weight, for models that look at that of a layer, shape (out_features, in_features)."""
+        weight = self._kept()
+        return self.dense() if weight is None else weight
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to inputs of shape (..., in_features), whichever way is faster."""
         excess = self._offset + self._slope * (x.numel() // x.size(-1))  # time that the factors take longer

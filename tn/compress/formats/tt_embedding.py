@@ -93,6 +93,11 @@ class TTEmbedding(nn.Module):
         tokens = torch.arange(self.num_embeddings, device=table.device)
         return torch.where(tokens.eq(self.padding_idx)[:, None], self.padding, table)
 
+    @property
+    def weight(self) -> Tensor:
+        """The table, for models that look at that of an embedding."""
+        return self.dense()
+
     @staticmethod
     def num_params(layer: Layer, rank: int) -> int:
         """Numbers in the cores."""

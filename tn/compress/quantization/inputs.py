@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.calibration.batches import Batch
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.fitting import shift
 from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.layers import Layer, is_linear, weight_parameter
@@ -29,13 +29,16 @@ class InputsInOrder:
         self, dense: nn.Module, model: nn.Module, names: Sequence[str], batches: Sequence[Batch]
     ) -> None:
         self._dense, self._model = dense, model
-        self._before, self._now = (Blocks(one, dict.fromkeys(names), batches) for one in (dense, model))
+        self._before, self._now = (
+            Blocks.found_in(one, dict.fromkeys(names), batches) for one in (dense, model)
+        )
         uses: dict[int, int] = {}
         for module in model.modules():
             for parameter in module.parameters(recurse=False):
                 uses[id(parameter)] = uses.get(id(parameter), 0) + 1
         self._names = [name for name in names if self._is_linear(model.get_submodule(name), uses)]
-        self._leaders = _leaders(dense, self._names, batches[0])
+        layers = {name: Layer(name, dense.get_submodule(name)) for name in self._names}
+        self._leaders = leaders_of(dense, layers, batches[0])
         self._leader, self._moments = "", (torch.empty(0), torch.empty(0))
 
     @staticmethod
@@ -62,26 +65,3 @@ class InputsInOrder:
             moved = weight.movedim(axis, -1).double() @ correction
             weight.copy_(moved.movedim(-1, axis))
         return covariance
-
-
-def _leaders(model: nn.Module, names: Sequence[str], batch: Batch) -> dict[str, str]:
-    """For every layer that is used, the first of those that are given the same tensor."""
-    leaders: dict[str, str] = {}
-    last: list[Any] = [None, ""]
-
-    def watch(name: str) -> Any:
-        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if last[0] is not args[0]:
-                last[:] = args[0], name
-            leaders.setdefault(name, last[1])
-
-        return hook
-
-    handles = [model.get_submodule(name).register_forward_pre_hook(watch(name)) for name in names]
-    try:
-        with torch.no_grad():
-            answer(model, batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return leaders

@@ -25,7 +25,6 @@ from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.formats.formats import is_factored
 from bondwise.tn.compress.journal import Journal
-from bondwise.tn.compress.layers import replace
 from bondwise.tn.compress.training.training import Training, refuse_quantized, shuffled
 
 
@@ -107,7 +106,7 @@ def refine(
     refuse_quantized(model)
     factored = {name: module for name, module in model.named_modules() if is_factored(module)}
     batches = batches_of(data, batch)
-    before, now = Blocks(teacher, factored, batches), Blocks(model, factored, batches)
+    before, now = Blocks.found_in(teacher, factored, batches), Blocks.found_in(model, factored, batches)
     if not now.blocks:
         raise UsageError(
             "the model has no factors in a ModuleList of blocks to refine; give what compress returned, or "
@@ -148,10 +147,11 @@ def refine(
 @contextmanager
 def _in_place_of(now: Blocks, before: Blocks, first: int) -> Iterator[None]:
     """Have a model run the dense blocks in the place of its own, from one of them on."""
+    own: Any = now.model.get_submodule(now.prefix.removesuffix("."))
     for index, block in enumerate(before.blocks[first:], first):
-        replace(now.model, f"{now.prefix}{index}", block)
+        own[index] = block
     try:
         yield
     finally:
         for index, block in enumerate(now.blocks[first:], first):
-            replace(now.model, f"{now.prefix}{index}", block)
+            own[index] = block

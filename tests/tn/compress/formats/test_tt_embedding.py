@@ -92,7 +92,7 @@ def test_calibration_counts_the_tokens(gpt2):
     tokens = torch.randint(24, (16, 10), generator=torch.Generator().manual_seed(0))
     layers = find_layers(gpt2, kinds={"embedding"})
     assert list(layers) == ["transformer.wpe"]  # the table of the tokens is the head too
-    metric = measure_moments(gpt2, layers, [tokens], torch.Generator().manual_seed(0)).metrics[
+    metric = measure_moments(gpt2, layers, {}, [tokens], torch.Generator().manual_seed(0)).metrics[
         "transformer.wpe"
     ]
     assert torch.allclose(metric.inputs[:10], torch.full((10,), 0.1).double())

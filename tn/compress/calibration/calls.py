@@ -1,0 +1,52 @@
+"""In what order a model calls its layers, and which of them are given the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.layers import Layer
+
+
+def leaders_of(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict[str, str]:
+    """For every layer that is called, in the order of first calls, the leader of its group.
+
+    A group is of linear layers that are given the same tensors in all calls, as query, key and value are.
+    """
+    given: dict[str, list[int]] = {}  # numbers of the tensors
+    last: list[Any] = [None, 0, 0]  # the latest tensor, its version and its number
+
+    def watch(name: str, linear: bool) -> Any:
+        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if not (linear and last[0] is args[0] and last[1] == args[0]._version):
+                last[:] = args[0] if linear else None, args[0]._version, last[2] + 1
+            given.setdefault(name, []).append(last[2])
+
+        return hook
+
+    handles = [
+        layer.module.register_forward_pre_hook(watch(name, layer.kind == "linear"))
+        for name, layer in layers.items()
+    ]
+    try:
+        with torch.no_grad():
+            answer(model, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    first: dict[tuple[int, ...], str] = {}
+    return {name: first.setdefault(tuple(numbers), name) for name, numbers in given.items()}
+
+
+def in_order(layers: Mapping[str, Layer], leaders: Mapping[str, str]) -> dict[str, Layer]:
+    """Layers in the order of their first calls; those that are not called keep their predecessor."""
+    places = {name: place for place, name in enumerate(leaders)}
+    keys, place = {}, -1
+    for name in layers:
+        place = places.get(name, place)
+        keys[name] = place
+    return {name: layers[name] for name in sorted(layers, key=lambda name: keys[name])}
