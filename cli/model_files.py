@@ -56,7 +56,8 @@ def read_tokens(path: Path, folder: Path, config: Any) -> Tensor:
     """
     import torch
 
-    length = min(_LENGTH, int(getattr(config, "max_position_embeddings", None) or _LENGTH))
+    most = getattr(config, "max_position_embeddings", None)
+    length = min(_LENGTH, int(most or _LENGTH))
     if path.suffix.lower() == ".npy":
         ids = read_arrays(path)["vector"]
         if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
@@ -67,6 +68,12 @@ def read_tokens(path: Path, folder: Path, config: Any) -> Tensor:
         found = torch.from_numpy(ids.astype("int64"))
     else:
         found = torch.tensor(_tokenized(read_text(path), folder), dtype=torch.long)
+    if found.ndim == 2 and not 2 <= found.shape[1] <= (most or found.shape[1]):
+        raise UsageError(
+            f"{path} holds sequences of {counted(found.shape[1], 'token')}; the model takes 2 to {most}."
+            if most
+            else f"{path} holds sequences of {counted(found.shape[1], 'token')}; give at least 2."
+        )
     if found.ndim == 1:
         found = found[: len(found) // length * length].view(-1, length)
     if len(found) < 2:

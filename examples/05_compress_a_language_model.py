@@ -78,7 +78,7 @@ else:
     train, held = data[: -len(data) // 10], data[-len(data) // 10 :][:64]
     model = trained(train)
 calibration = train[torch.randperm(len(train))[: 32 if options.quick else 192]]
-print(f"{sum(one.numel() for one in model.parameters()):,} parameters, trained on {train.numel():,} tokens")
+print(f"{sum(one.numel() for one in model.parameters()):,} parameters, {train.numel():,} tokens to train on")
 
 # factors of the ranks that cost the model least, then some steps of training toward its own answers
 small = compress(model, BUDGET, data=calibration, seed=0)

@@ -94,6 +94,11 @@ def command(
             raise unknown_name("--quantize", width, WIDTHS)
     # factors that are stored in few bits cannot be trained any more
     search = isinstance(limit, dict) and "bytes" in limit
+    if widths and len(widths) > 1 and not search:
+        raise UsageError(
+            f"--quantize {quantize} is a choice, which only a budget in bytes makes; give one of them, or "
+            "--budget bytes=N."
+        )
     if widths and search and (refine_steps or heal_steps):
         raise UsageError(
             "--refine-steps and --heal-steps are for factors that are not quantized yet; leave them out, or "

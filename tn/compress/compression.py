@@ -165,7 +165,7 @@ def compress(
     with frozen(small):
         leaders = leaders_of(small, layers, fitted_to[0])
     layers = in_order(layers, leaders)
-    journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), seed, bits)
+    journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), skip, seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
         frozen(model),

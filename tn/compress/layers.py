@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -86,7 +86,8 @@ def weight_parameter(module: nn.Module) -> tuple[str, int]:
     weight = _LINEAR[type(module)].weight(module)
     for name, parameter in module.named_parameters():
         if parameter.data_ptr() == weight.data_ptr() and parameter.numel() == weight.numel():
-            return name, int(parameter.stride() == weight.stride())
+            same = parameter.shape == weight.shape and parameter.stride() == weight.stride()
+            return name, int(same)
     raise UsageError(
         f"the weight of {type(module).__name__} is none of its parameters; add its layers to skip"
     )
@@ -193,18 +194,35 @@ def find_layers(
     return found
 
 
-def tables_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Embeddings, and the output head of a model of transformers; of tied ones the first."""
+def tables_of(model: nn.Module, skip: Iterable[str]) -> dict[str, nn.Module]:
+    """Embeddings, and the output head of a model of transformers; of tied ones the first.
+
+    Those that are skipped, or tied to one that is, are left out.
+    """
     head: Any = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    present = {
+        name: module
+        for name, module in model.named_modules()
+        if name and is_dense(module) and (module is head or type(module) is nn.Embedding)
+    }
     tables: dict[str, nn.Module] = {}
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        if name and is_dense(module) and (module is head or type(module) is nn.Embedding):
-            weights = {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
-            if not weights & seen:
-                tables[name] = module
-            seen |= weights
+    seen = weights_of(matching(present, skip))
+    for name, module in present.items():
+        if not weights_of([module]) & seen:
+            tables[name] = module
+        seen |= weights_of([module])
     return tables
+
+
+def matching(modules: Mapping[str, nn.Module], patterns: Iterable[str]) -> list[nn.Module]:
+    """Modules whose name fits one of some patterns."""
+    patterns = list(patterns)
+    return [one for name, one in modules.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def weights_of(modules: Iterable[nn.Module]) -> set[int]:
+    """Identities of the parameters of modules that have at least two axes."""
+    return {id(parameter) for module in modules for parameter in module.parameters() if parameter.ndim > 1}
 
 
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:

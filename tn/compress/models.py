@@ -57,6 +57,7 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     config: dict[str, Any] = {}
     if isinstance(model, transformers.PreTrainedModel):
         config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+        config.pop("_name_or_path", None)  # perhaps a folder of this machine
     layers = {
         name: {"format": _name(module), "rank": module.rank}
         for name, module in model.named_modules()

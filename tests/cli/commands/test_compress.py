@@ -200,6 +200,7 @@ def test_a_folder_called_profile(bondwise, dense):
             ("--quantize", "int4", "--budget", "bytes=8000", "--heal-steps", "5"),
             "--heal-steps are for factors that are not quantized yet",
         ),
+        (("--quantize", "int4,int8"), "--quantize int4,int8 is a choice, which only a budget in bytes makes"),
         (("--formats", "lowrnk"), "unknown format 'lowrnk'. Did you mean 'lowrank'?"),
         (("--skip", "*.nothing"), "'*.nothing' fits no layer of the model"),
         (("--heal-steps", "-1"), "--heal-steps is -1"),
@@ -207,6 +208,8 @@ def test_a_folder_called_profile(bondwise, dense):
         (("--calibration", "missing.txt"), "missing.txt cannot be read"),
         (("--calibration", "short.txt"), "short.txt holds 1 sequence of 16 tokens; give at least 2"),
         (("--calibration", "floats.npy"), "floats.npy holds float64 of shape (20,); token ids are"),
+        (("--calibration", "long.npy"), "long.npy holds sequences of 20 tokens; the model takes 2 to 16."),
+        (("--calibration", "empty.npy"), "empty.npy holds sequences of 0 tokens; the model takes 2 to 16."),
         (("--calibration", "other.npy"), "data holds the token 99, but the model knows 0 to 23"),
     ],
 )
@@ -214,6 +217,8 @@ def test_wrong_usage(bondwise, tmp_path, words, message):
     (tmp_path / "short.txt").write_text(LETTERS)
     np.save(tmp_path / "floats.npy", np.zeros(20))
     np.save(tmp_path / "other.npy", np.full((5, 16), 99))
+    np.save(tmp_path / "long.npy", np.zeros((5, 20), dtype=int))
+    np.save(tmp_path / "empty.npy", np.zeros((5, 0), dtype=int))
     done = bondwise(*WORDS, *words)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert message in done.stderr

@@ -29,6 +29,12 @@ def test_a_llama_with_grouped_queries_and_a_tied_head(saved):
     assert numbers == sum(parameter.numel() for parameter in small.parameters())
 
 
+def test_a_folder_does_not_say_where_the_dense_model_was(llama, tmp_path):
+    model, _ = llama
+    model.config._name_or_path = "/home/someone/dense"
+    assert "someone" not in (save(model, tmp_path / "small") / "config.json").read_text()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])
 def test_other_models_of_transformers(kind, dtype, tmp_path, request):

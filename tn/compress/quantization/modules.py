@@ -117,6 +117,8 @@ def _quantize_factors(module: nn.Module, covariance: Tensor, layouts: dict[str, 
     put(module, "right", rounded(right, layouts["right"], covariance))
     found: Tensor = module.right.double()  # type: ignore[operator,assignment,union-attr]
     covariance = covariance.double()
+    if not covariance.diagonal().mean() > 0:  # zero if the layer is only given zeros
+        covariance = torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
     inner = found @ covariance @ found.T
     shared = right.double() @ covariance @ found.T
     ridge = 1e-6 * inner.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)

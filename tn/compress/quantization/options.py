@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -105,9 +104,7 @@ def table_options(
     options: dict[str, list[Choice]] = {}
     with torch.no_grad():
         wanted = [answer(model, batch) for batch in batches]
-        for name, module in tables_of(model).items():
-            if not bits or any(fnmatchcase(name, pattern) for pattern in skip):
-                continue
+        for name, module in tables_of(model, skip).items() if bits else ():
             numbers = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
             options[name] = []
             for width in bits:

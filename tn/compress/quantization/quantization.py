@@ -22,7 +22,7 @@ from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_di
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.layers import is_dense
+from bondwise.tn.compress.layers import is_dense, matching, weights_of
 from bondwise.tn.compress.quantization.inputs import InputsInOrder
 from bondwise.tn.compress.quantization.modules import BITS, GROUP, quantize_tied
 from bondwise.tn.compress.quantization.packed import packed_parameters
@@ -152,13 +152,13 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
             )
     head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
     found: dict[str, str] = {}
-    seen: set[int] = set()
+    left, seen = weights_of(matching(present, skip)), set[int]()
     for name, module in present.items():
         widths = [width for pattern, width in patterns.items() if fnmatchcase(name, pattern)]
-        if not widths or any(fnmatchcase(name, pattern) for pattern in skip):
+        weights = weights_of([module])
+        if not widths or weights & left:  # skipped, or tied to one that is
             continue
         apart = isinstance(bits, str) and (module is head or isinstance(module, nn.Embedding))
-        weights = {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
         if weights - seen:
             found[name] = _EMBEDDINGS if apart else widths[0]
         seen |= weights

@@ -69,7 +69,8 @@ class Source:
         for stored in (name, name.removeprefix(prefix), prefix + name):
             if stored in self._places:
                 return stored
-        if name in (getattr(model, "_tied_weights_keys", None) or ()):
+        tied = getattr(model.config, "tie_word_embeddings", True)
+        if tied and name in (getattr(model, "_tied_weights_keys", None) or ()):
             return None
         raise UsageError(f"{self.folder} lacks the tensor {name}, which its {CONFIG} asks for")
 

@@ -50,15 +50,19 @@ class Unfinished:
         if lock is None:
             raise RunError(f"another process is writing to {out}; wait for it, or give another folder")
         self._lock = lock
-        require_room(self._notes)
-        known = self.note("run")
-        if known is None:
-            self.write_note("run", run)
-        elif known != run:
+        try:
+            require_room(self._notes)
+            known = self.note("run")
+            if known is None:
+                self.write_note("run", run)
+            elif known != run:
+                raise UsageError(
+                    f"{out} holds the unfinished work of a run with other arguments; repeat that, or delete "
+                    f"{out}"
+                )
+        except BaseException:
             self.close()
-            raise UsageError(
-                f"{out} holds the unfinished work of a run with other arguments; repeat that, or delete {out}"
-            )
+            raise
 
     def close(self) -> None:
         """Let other processes write to the folder."""

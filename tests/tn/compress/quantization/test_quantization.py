@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress import LowRank, compress, dequantize, heal, load, quantize, refine, save
 from bondwise.tn.compress.calibration.batches import answer, divergence
+from bondwise.tn.compress.quantization.modules import quantize_module
 from bondwise.tn.compress.quantization.packed import packed_parameters
 
 
@@ -188,3 +190,30 @@ def test_factors_that_layers_share_are_packed_once(llama, tmp_path):
     assert torch.equal(again(tokens).logits, found(tokens).logits)
     assert len({id(again.get_submodule(name)._modules["right"]) for name in shared}) < len(shared)
     assert distance(found, small, tokens) < 0.01
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_factors_that_are_only_given_zeros_keep_their_values(rank):
+    torch.manual_seed(0)
+    layer = LowRank(torch.randn(32, rank), torch.randn(rank, 64))
+    weight = layer.dense().detach()
+    found = quantize_module(layer, 8, torch.zeros(64, 64)).dense()
+    assert float((found - weight).norm() / weight.norm()) < 0.02
+
+
+def test_a_transposed_weight_with_one_output():
+    torch.manual_seed(0)
+    model = nn.Sequential(Conv1D(1, 64))
+    small = quantize(model, "int4", data=torch.randn(64, 64))
+    assert dict(packed_parameters(small))["0.weight"].layout.axis == 0
+    assert float((small[0].weight - model[0].weight).norm() / model[0].weight.norm()) < 0.2
+
+
+@pytest.mark.parametrize("skipped", ["lm_head", "model.embed_tokens"])
+def test_what_is_tied_to_a_skipped_layer_is_skipped_too(llama, skipped):
+    model, tokens = llama
+    small = quantize(model, "int4", method="round", skip=[skipped])
+    factors = compress(model, 0.7, data=tokens, quantize="int4", skip=[skipped], seed=0)
+    for one in (small, factors):
+        assert torch.equal(one.lm_head.weight, model.lm_head.weight)
+        assert not {"lm_head", "model.embed_tokens"} & set(one.report.layers)

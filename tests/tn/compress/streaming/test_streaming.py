@@ -25,7 +25,7 @@ from bondwise.tn.compress.calibration.batches import answer, divergence
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.lowrank import LowRankFits
 from bondwise.tn.compress.layers import Layer, replace
-from bondwise.tn.compress.streaming import passes
+from bondwise.tn.compress.streaming import passes, unfinished
 from bondwise.tn.compress.streaming.unfinished import Unfinished
 
 GROUPS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
@@ -297,3 +297,21 @@ def test_models_without_blocks(tmp_path):
     model.save_pretrained(tmp_path / "dense")
     with pytest.raises(UsageError, match="is a model without a list of blocks"):
         compress_folder(tmp_path / "dense", tmp_path / "small", data=torch.zeros(4, 4, dtype=torch.long))
+
+
+def test_a_head_that_is_neither_stored_nor_tied_is_missing(llama, folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    with pytest.raises(UsageError, match=r"lacks the tensor lm_head\.weight"):
+        compress_folder(folder, tmp_path / "small", 0.6, data=llama[1])
+
+
+def test_a_folder_is_free_again_after_an_error(tmp_path, monkeypatch):
+    def full(_):
+        raise RunError("the disk is full")
+
+    with monkeypatch.context() as context:
+        context.setattr(unfinished, "require_room", full)
+        with pytest.raises(RunError, match="full"):
+            Unfinished(tmp_path / "small", "run", 1)
+    Unfinished(tmp_path / "small", "run", 1).close()
