@@ -7,6 +7,7 @@ from .factorized import FactorizedLinear as FactorizedLinear
 from .formats.btt import BlockTensorTrain as BlockTensorTrain
 from .formats.cp import CP as CP
 from .formats.lowrank import LowRank as LowRank
+from .formats.lowrank_sparse import LowRankSparse as LowRankSparse
 from .formats.mpo import MatrixProductOperator as MatrixProductOperator
 from .formats.separable import Separable as Separable
 from .formats.tt_embedding import TTEmbedding as TTEmbedding

@@ -110,9 +110,10 @@ def compress(
             sequences are plenty.
         formats: Names of the formats to choose from, layer by layer: `lowrank`, `shared` (a low rank with one
             factor for all layers with the same input; not for budgets in bytes or ms, nor with `quantize`,
-            where it is `lowrank`), `btt` (block tensor train), `mpo`, `mpo3` and `mpo4` (matrix product
-            operators of 2, 3 and 4 cores) for linear layers, `separable`, `tucker2` and `cp` for
-            convolutions, `tt_embedding` for embeddings. Layers that none of them is for stay dense.
+            where it is `lowrank`), `lowrank_sparse` (a low rank and single entries), `btt` (block tensor
+            train), `mpo`, `mpo3` and `mpo4` (matrix product operators of 2, 3 and 4 cores) for linear layers,
+            `separable`, `tucker2` and `cp` for convolutions, `tt_embedding` for embeddings. Layers that none
+            of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
         quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
             embeddings and the output head as `int8`; several of them to choose from for each of these, if the

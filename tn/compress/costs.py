@@ -25,7 +25,16 @@ def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any
     return 2 * batch * heads * length * key[-2] * (width + value[-1])
 
 
-_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}  # not torch's
+def _sparse_flops(weight: Any, indices: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    """Of the entries of a sparse matrix, given the shapes of what they are multiplied by and of them."""
+    return 2 * indices[0] * weight[1]
+
+
+_MORE = {  # than torch counts
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten._embedding_bag: _sparse_flops,
+    torch.ops.aten._embedding_bag_forward_only: _sparse_flops,
+}
 
 
 def take(batches: Sequence[Batch], number: int) -> Batch:
@@ -47,7 +56,7 @@ def flops_of(model: nn.Module, batch: Batch) -> int:
 
     Factored layers count as if they multiplied by the factors wherever these need fewer.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
+    counter = FlopCounterMode(display=False, custom_mapping=_MORE)
     with torch.no_grad(), fewest_multiplications(model):
         answer(model, batch)  # what is computed once does not count
         with counter:

@@ -145,7 +145,8 @@ def _factorized(dense: nn.Module, name: str, rank: int | None, budget: float | N
 @torch.no_grad()
 def _initialize(module: Any, layer: Layer) -> None:
     """Random factors whose product has the variance of the dense layer's weight."""
-    factors = [parameter for name, parameter in module.named_parameters() if name != "bias"]
+    # single entries stay zero, so that the product alone decides
+    factors = [parameter for name, parameter in module.named_parameters() if name not in ("bias", "values")]
     for factor in factors:
         factor.normal_(std=1 / math.sqrt(max(1, math.prod(factor.shape[1:]))))
     product = module.dense()

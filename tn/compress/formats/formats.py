@@ -11,6 +11,7 @@ from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.btt import BlockTensorTrain
 from bondwise.tn.compress.formats.cp import CP
 from bondwise.tn.compress.formats.lowrank import LowRank
+from bondwise.tn.compress.formats.lowrank_sparse import LowRankSparse
 from bondwise.tn.compress.formats.mpo import (
     MatrixProductOperator,
     MatrixProductOperator3,
@@ -64,6 +65,7 @@ class Format(Protocol):
 FORMATS: dict[str, Format] = {
     "lowrank": LowRank,
     "shared": SharedLowRank,
+    "lowrank_sparse": LowRankSparse,
     "tucker2": Tucker2,
     "separable": Separable,
     "cp": CP,

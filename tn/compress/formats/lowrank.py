@@ -101,11 +101,17 @@ class LowRankFits:
         self._left = metric.unweighted_columns(left[:, :most]) * values[:most]
         self._right = metric.unweighted_rows(right[:most])
 
-    def build(self, rank: int) -> LowRank:
-        """The layer of some rank."""
+    def factors(self, rank: int) -> tuple[Tensor, Tensor]:
+        """Left and right factor of some rank, in float64."""
         left, right = self._left[:, :rank], self._right[:rank]
         # both factors of each term get the same norm, so that gradient descent moves them alike
-        scales = (left.norm(dim=0) / right.norm(dim=1)).sqrt().nan_to_num(1.0)
+        scales = (left.norm(dim=0) / right.norm(dim=1)).sqrt()
+        scales = torch.where(scales.isfinite() & (scales > 0), scales, 1.0)
+        return left / scales, right * scales[:, None]
+
+    def build(self, rank: int) -> LowRank:
+        """The layer of some rank."""
         dtype, bias = self._layer.weight.dtype, self._layer.bias
         bias = None if bias is None else bias.detach().clone()
-        return LowRank((left / scales).to(dtype), (right * scales[:, None]).to(dtype), bias)
+        left, right = self.factors(rank)
+        return LowRank(left.to(dtype), right.to(dtype), bias)

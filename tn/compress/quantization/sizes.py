@@ -42,6 +42,8 @@ def stored_size(layer: Layer, choice: Choice, largest: int) -> int:
             for name, parameter in module.named_parameters()
             if parameter.ndim > 1
         }
+    if choice.format != "dense":
+        entries |= {name: Entry(buffer.dtype, tuple(buffer.shape)) for name, buffer in module.named_buffers()}
     return sum(
         entry.num_bytes + _said(f"{layer.name}.{name}", entry, largest) for name, entry in entries.items()
     )

@@ -134,8 +134,9 @@ def test_copies_of_the_module(copied):
 
 def test_the_copy_is_neither_saved_nor_a_buffer(copied):
     module, _ = copied
-    assert set(module.state_dict()) == {"bias", *module._names}
-    assert not list(module.buffers())
+    places = {"index"} if hasattr(module, "index") else set()
+    assert set(module.state_dict()) == {"bias", *module._names} | places
+    assert {name for name, _ in module.named_buffers()} == places
 
 
 def test_numbers_that_stand_in_for_parameters_are_used_and_not_kept(copied):
@@ -144,7 +145,7 @@ def test_numbers_that_stand_in_for_parameters_are_used_and_not_kept(copied):
     with torch.no_grad():
         found = torch.func.functional_call(module, others, (x,))
         expected = copy.deepcopy(module)
-        expected.load_state_dict(others)
+        expected.load_state_dict(others, strict=False)
         assert torch.allclose(found, by_factors(expected, x), atol=1e-5)
     assert_fresh(module, x)
     with torch.no_grad():

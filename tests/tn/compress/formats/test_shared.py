@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import load_file
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, heal, load, save, to_dense
+from bondwise.tn.compress import compress, dequantize, heal, load, quantize, save, to_dense
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.formats.shared import SharedFits, SharedLowRank
 from bondwise.tn.compress.layers import Layer
+from bondwise.tn.compress.quantization.packed import count_numbers, packed_parameters
 
 
 def layer_of(weight):
@@ -139,3 +140,30 @@ def test_layers_that_share_nothing_are_of_low_rank(chain):
     small = compress(chain, 0.6, data=data, formats="shared", seed=0)
     assert {type(module) for module in small} >= {LowRank}
     assert not groups_of(small)
+
+
+@pytest.mark.parametrize("method", ["gptq", "round"])
+def test_in_few_bits_the_shared_factor_is_packed_once_and_stays_tied(compressed, method, tmp_path):
+    """All other factors are packed too, also those of layers whose right factor was packed before."""
+    small, _, tokens = compressed
+    names = [name for name, module in small.named_modules() if isinstance(module, SharedLowRank)]
+    rounded = quantize(small, "int8", data=tokens, method=method)
+    assert set(names) <= rounded.report.layers.keys()
+    for one in (rounded, copy.deepcopy(rounded), load(save(rounded, tmp_path))):
+        packed = dict(packed_parameters(one))
+        assert {f"{name}.{own}" for name in names for own in ("left", "right")} <= packed.keys()
+        assert len({packed[f"{name}.right"] for name in names}) == len(groups_of(small))
+        assert count_numbers(one) == sum(parameter.numel() for parameter in small.parameters())
+        assert torch.equal(one(tokens).logits, rounded(tokens).logits)
+    assert rounded.report.value == (tmp_path / "model.safetensors").stat().st_size
+    assert torch.allclose(rounded(tokens).logits, small(tokens).logits, atol=0.5)
+    assert groups_of(dequantize(rounded)) == groups_of(small)
+
+
+def test_what_layers_share_is_stored_as_the_first_of_them(compressed):
+    small, _, _ = compressed
+    names = [name for name, module in small.named_modules() if isinstance(module, SharedLowRank)]
+    rounded = quantize(small, {names[0]: "int8", names[1]: "int4"}, method="round")
+    widths = {name: packed.layout.bits for name, packed in packed_parameters(rounded)}
+    assert widths[f"{names[0]}.right"] == widths[f"{names[1]}.right"] == widths[f"{names[0]}.left"] == 8
+    assert widths[f"{names[1]}.left"] == 4
