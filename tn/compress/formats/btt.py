@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.arrangements import Blocks
 from bondwise.tn.compress.formats.factored import Cost, Factored
-from bondwise.tn.compress.formats.fits import TrainFits
-from bondwise.tn.compress.formats.trains import Cores, Trains
+from bondwise.tn.compress.formats.trains import Cores, TrainFits, Trains
 from bondwise.tn.compress.layers import Layer
 
 # As measured: two batched products, slower than large ones by a factor, and a number that is moved between

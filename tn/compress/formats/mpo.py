@@ -26,8 +26,7 @@ from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.arrangements import Operator, factors
 from bondwise.tn.compress.formats.factored import Cost, Factored
-from bondwise.tn.compress.formats.fits import TrainFits
-from bondwise.tn.compress.formats.trains import Cores, Trains
+from bondwise.tn.compress.formats.trains import Cores, TrainFits, Trains
 from bondwise.tn.compress.layers import Layer
 
 _CALLS, _SLOWER = 6.0, 1.5  # per core: batched products of small matrices, as measured
