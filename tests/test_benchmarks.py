@@ -15,10 +15,13 @@ def tables(monkeypatch):
     return importlib.import_module("tables")
 
 
-def test_tables_are_those_of_the_results(tables):
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert tables.rendered(page) == page, "run make docs-tables"
-    for name in tables.TABLES:
+@pytest.mark.parametrize(
+    ("page", "module"), [("benchmarks", "tables"), ("compression", "compression_tables")]
+)
+def test_tables_are_those_of_the_results(tables, page, module):
+    page, named = (ROOT / "docs" / f"{page}.md").read_text(), importlib.import_module(module).TABLES
+    assert tables.rendered(page, named) == page, "run make docs-tables"
+    for name in named:
         assert page.count(f"<!-- table {name} -->") == 1
 
 
