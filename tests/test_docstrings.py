@@ -39,7 +39,7 @@ def test_examples_in_docstrings(name, tmp_path, monkeypatch):
     assert not runner.failures, "".join(report)
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", [*ROOMS, "tn/compress"])
 def test_every_public_name_has_an_example(room):
     package = importlib.import_module("bondwise." + room.replace("/", "."))
     without = [

@@ -87,6 +87,15 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
 
     Raises:
         UsageError: If the folder holds no compressed model, a damaged one, or one with code of its own.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, load, save
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> folder = save(compress(model, 0.5, data=data, seed=0), "small")
+        >>> load(folder, model=model)(data).shape
+        torch.Size([64, 10])
     """
     folder = Path(folder)
     config = read_json(folder / _CONFIG)

@@ -54,6 +54,14 @@ class Profile(Result):
         layers: Names of the layers, in the order of the model.
         fractions: Fractions that were asked for.
         sizes: Parameters of each dense layer.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import profile
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> profile(model, data=data, fractions=(0.5,), seed=0).value.shape
+        (1, 2, 1)
     """
 
     kept: np.ndarray = field(repr=False)

@@ -60,6 +60,15 @@ class Report(Result):
         value: Mean divergence of the compressed model, in nats per token or sample.
         rows: The dense model, the compressed one, and the dense one in few bits.
         batch: Sizes of the batches that latencies are for.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, report
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> small = compress(model, 0.5, data=data, seed=0)
+        >>> report(small, reference=model, data=data, batch=(1,)).rows[0].params
+        2762
     """
 
     rows: tuple[Row, ...] = field(repr=False)

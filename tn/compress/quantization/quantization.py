@@ -42,6 +42,14 @@ class Quantization(Result):
         divergence: Mean Kullback-Leibler divergence from the answers of the model before, in nats per token
             or sample, on data that was not used; None without data.
         layers: What each layer is stored as.
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import quantize
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> quantize(model, "int4", data=data).report.layers
+        {'0': 'int4', '2': 'int4'}
     """
 
     dense_bytes: int

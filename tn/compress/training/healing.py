@@ -30,6 +30,15 @@ class Healing(Result):
     Attributes:
         value: Mean loss of the last tenth of the steps, in nats per token or sample.
         losses: Divergence from the dense model in each step, float64 (steps,).
+
+    Example:
+        >>> import torch
+        >>> from bondwise.tn.compress import compress, heal
+        >>> model = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+        >>> data = torch.randn(64, 32)
+        >>> small = compress(model, 0.3, data=data, seed=0)
+        >>> heal(small, model, data=data, steps=5, seed=0).losses.shape
+        (5,)
     """
 
     losses: np.ndarray = field(repr=False)

@@ -36,6 +36,12 @@ class Refinement(Result):
         value: Divergence from the dense model in the end, in nats per token or sample.
         losses: For each block, the divergence of a model that is dense after it, in the first and in the last
             tenth of the steps, float64 (blocks, 2); 0 for blocks without factors.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.tn.compress import Refinement
+        >>> print(Refinement(value=0.1, losses=np.array([[0.3, 0.2], [0.2, 0.1]])))
+        Refinement: divergence by block 0.3 -> 0.2, 0.2 -> 0.1
     """
 
     losses: np.ndarray = field(repr=False)
