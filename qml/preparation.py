@@ -92,8 +92,8 @@ def prepare(
         >>> hamiltonian = qml.heisenberg(4)
         >>> prepared = qml.prepare(hamiltonian, layers=1, max_bond=2, seed=0)
         >>> result = qml.VQE(hamiltonian, prepared.circuit).run(prepared.starts["mps"], steps=5)
-        >>> print(f"{prepared.exact_energy:.2f} {prepared.value:.2f} {result.losses[0]:.2f}")
-        -1.62 -1.54 -1.54
+        >>> print(f"{prepared.exact_energy:.1f} {prepared.value:.1f} {result.losses[0]:.1f}")
+        -1.6 -1.5 -1.5
     """
     if start not in STARTS and not is_file(start):
         raise unknown_name("start", str(start), [*STARTS, "FILE (of angles)"])
