@@ -12,7 +12,6 @@ from typing import Any
 
 from tables import grouped, rendered, results, table
 
-METHODS = ("CompactifAI", "evenly", "compress")  # the first without data
 PAGE = Path(__file__).parent / "compression.md"
 
 
@@ -44,15 +43,6 @@ def language() -> str:
     return table(heads, rows)
 
 
-def formats() -> str:
-    """Formats, shared out evenly and by `compress`."""
-    rows = []
-    for group in grouped(results("compress_formats"), "format", "budget"):
-        found = {row["method"]: row["ratio"] for row in group}
-        rows.append([group[0]["format"], group[0]["budget"], *(found.get(one, "–") for one in METHODS)])
-    return table(["format", "kept", *METHODS], rows)
-
-
 def sizes() -> str:
     """Perplexities at sizes of the file."""
     rows = sorted(results("compress_bytes")["rows"], key=lambda row: (-row["bytes"], row["perplexity"]))
@@ -63,34 +53,23 @@ def sizes() -> str:
 def speed() -> str:
     """Layers by themselves."""
     rows: list[list[Any]] = []
-    measured = results("compress_layers")
+    measured = [row | {"shape": "×".join(map(str, row["shape"]))} for row in results("compress_layers")]
     names = list(dict.fromkeys(row["format"] for row in measured))
     for group in grouped(measured, "shape", "batch"):
         found = {row["format"]: f"{row['speed_up']:.2f}" for row in group}
-        shape = "×".join(map(str, group[0]["shape"]))
-        rows.append([shape, group[0]["batch"], *(found.get(name, "–") for name in names[1:])])
+        rows.append([group[0]["shape"], group[0]["batch"], *(found.get(name, "–") for name in names[1:])])
     return table(["layer", "batch", *names[1:]], rows)
-
-
-def latency() -> str:
-    """Latency asked for and measured."""
-    cells = [
-        [row["batch"], f"{row['dense_ms']:.1f}", f"{row['asked_ms']:.1f}", f"{row['found_ms']:.1f}"]
-        + [f"{row['found_ms'] / row['asked_ms'] - 1:+.1%}", f"{row['kept']:.1%}"]
-        for row in results("compress_latency")
-    ]
-    return table(["batch", "dense, ms", "asked for, ms", "measured, ms", "difference", "kept"], cells)
 
 
 def wave() -> str:
     """Surrogates of the wave equation."""
     cells = [
         [row["format"], f"{row['error']:.4f}", f"{row['error_ratio']:.3f}", f"{row['conv_params']:,}"]
-        + [f"{row['params_ratio']:.2f}", f"{row['train_cpu_seconds']:.0f}", f"{row['milliseconds']:.0f}"]
+        + [f"{row['params_ratio']:.2f}", f"{row['train_cpu_seconds']:.0f}"]
         for row in results("compress_wave")["rows"]
     ]
     heads = ["layers", "relative error", "to dense", "convolution parameters", "times fewer"]
-    return table([*heads, "training, CPU s", "16 fields, ms"], cells)
+    return table([*heads, "training, CPU s"], cells)
 
 
 def digits() -> str:
@@ -104,10 +83,8 @@ def digits() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "language": language,
-    "formats": formats,
     "sizes": sizes,
     "speed": speed,
-    "latency": latency,
     "wave": wave,
     "digits": digits,
 }
