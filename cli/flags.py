@@ -74,7 +74,8 @@ def in_flags(message: str, flags: dict[str, str]) -> str:
     for name, flag in flags.items():
         parts[0] = re.sub(rf"^{name}(?= is | ?$)", flag, parts[0])
         for place in range(0, len(parts), 2):
-            text = re.sub(rf"(?<![\w.-]){name}=(?:True\b)?(?=[\s,;.)]|$)", flag, parts[place])
+            end = r"[\s,;.)]|$" if place == len(parts) - 1 else r"[\s,;.)]"  # a quoted value may follow
+            text = re.sub(rf"(?<![\w.-]){name}=(?:True\b)?(?={end})", flag, parts[place])
             text = re.sub(rf"(?<![\w.-]){name}=", f"{flag} ", text)
             parts[place] = re.sub(rf"(?<![\w./-]){name}(?![\w/-]|\.\w)", flag, text) if "_" in name else text
     return "".join(parts)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, real_number
+
+_BUDGETS = ({"params"}, {"bytes"}, {"flops"}, {"latency_ms", "batch"})
 
 ModelFolder = Annotated[
     Path,
@@ -25,7 +27,9 @@ Calibration = Annotated[
 ]
 Formats = Annotated[
     str | None,
-    typer.Option("--formats", help="Formats of factors to choose from, with commas.", metavar="LIST"),
+    typer.Option(
+        "--formats", help="Formats to choose from, with commas, such as lowrank,btt.", metavar="LIST"
+    ),
 ]
 Skip = Annotated[
     list[str] | None,
@@ -46,13 +50,16 @@ def budget_of(text: str) -> float | dict[str, float]:
     """
     try:
         if "=" not in text:
-            return float(text)
+            return real_number("budget", float(text), below=1)
         parts: dict[str, Any] = dict(part.split("=", 1) for part in text.split(","))  # type: ignore[misc]
-        return {name.strip(): _number(number) for name, number in parts.items()}
+        found = {name.strip(): _number(number) for name, number in parts.items()}
+        if set(found) not in _BUDGETS:
+            raise ValueError(f"unknown names {', '.join(found)}")
+        return found
     except ValueError:
         raise UsageError(
-            f"--budget {text} is no budget; write 0.5, params=1e6, bytes=4e5, flops=1e9 or "
-            "latency_ms=20,batch=8."
+            f"--budget {text} is not a budget; write a fraction below 1 such as 0.5, params=1e6, bytes=4e5, "
+            "flops=1e9 or latency_ms=20,batch=8."
         ) from None
 
 

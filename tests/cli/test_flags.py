@@ -21,6 +21,7 @@ HELPS = ("", "vqe", "decompose", "run", "backends", "protein", *(f"protein {name
         ("give overwrite=True, or max_bond.", "give --overwrite, or --max-bond."),
         ("pass seed=3 with max_bond=4.", "pass --seed 3 with --max-bond 4."),
         ("write seed= as well", "write --seed as well"),
+        ("size='nothing' fits no lattice", "--size 'nothing' fits no lattice"),
         ("the seed of size 3 is overwrite", "the seed of size 3 is overwrite"),
         ("'max_bond is 0' and \"seed=1\"", "'max_bond is 0' and \"seed=1\""),
         ("runs/max_bond.json, other-max_bond", "runs/max_bond.json, other-max_bond"),

@@ -27,7 +27,7 @@ _UNITS = {
     "latency_ms": "ms",
 }
 _ACCEPTED = (
-    "give a fraction such as 0.5, {'params': N}, {'bytes': N}, {'flops': N}, or {'latency_ms': t, "
+    "give a fraction above 0 and below 1, {'params': N}, {'bytes': N}, {'flops': N}, or {'latency_ms': t, "
     "'batch': b}, with numbers for the whole model"
 )
 
@@ -75,7 +75,10 @@ def read_budget(given: Any) -> Budget:
         UsageError: If it is none, or out of range.
     """
     if not isinstance(given, Mapping):
-        return Budget("fraction", real_number("budget", given, below=1))
+        try:
+            return Budget("fraction", real_number("budget", given, below=1))
+        except UsageError:
+            raise UsageError(f"budget is {given!r}; {_ACCEPTED}") from None
     units = [unit for unit in given if unit != "batch"]
     if len(units) != 1 or units[0] not in _UNITS or ("batch" in given) != (units[0] == "latency_ms"):
         raise UsageError(f"budget is {dict(given)!r}; {_ACCEPTED}")

@@ -186,14 +186,22 @@ def test_a_profile(bondwise, tmp_path):
 def test_a_folder_called_profile(bondwise, dense):
     dense.rename(dense.parent / "profile")
     done = bondwise("compress", "./profile", *WORDS[2:], "--budget", 0)
-    assert "budget is 0" in done.stderr
+    assert "--budget 0 is not a budget" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--budget", "half"), "--budget half is no budget; write 0.5, params=1e6, bytes=4e5"),
-        (("--budget", "1.5"), "--budget is 1.5; give a positive number below 1."),
+        (
+            ("--budget", "half"),
+            "--budget half is not a budget; write a fraction below 1 such as 0.5, params=1e6, bytes=4e5",
+        ),
+        (
+            ("--budget", "1.5"),
+            "--budget 1.5 is not a budget; write a fraction below 1 such as 0.5, params=1e6",
+        ),
+        (("--budget", "latency_ms=20"), "--budget latency_ms=20 is not a budget; write a fraction"),
+        (("--skip", "nomatch"), "--skip 'nomatch' fits no layer of the model"),
         (("--budget", "params=10"), "--budget {'params': 10} is too small: the smallest factors keep"),
         (("--quantize", "int5"), "unknown --quantize 'int5'. Did you mean 'int8'? Known: int2, int3"),
         (

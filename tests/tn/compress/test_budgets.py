@@ -65,8 +65,8 @@ def test_samples_are_repeated():
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (None, "budget is None; give a positive number below 1"),
-        ({}, "budget is {}; give a fraction such as 0.5"),
+        (None, "budget is None; give a fraction above 0 and below 1, {'params': N}"),
+        ({}, "budget is {}; give a fraction"),
         ({"ranks": 5}, "budget is {'ranks': 5}; give a fraction"),
         ({"params": 5, "flops": 5}, "budget is .*; give a fraction"),
         ({"params": 5, "batch": 2}, "budget is .*; give a fraction"),

@@ -112,11 +112,11 @@ def quantize(
     """
     if method not in ("gptq", "round"):
         raise unknown_name("method", method, ("gptq", "round"))
-    if method == "gptq" and data is None:
-        raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
     whole_number("group", group)
     small = copy.deepcopy(model)
     widths = _widths(small, bits, [skip] if isinstance(skip, str) else list(skip))
+    if method == "gptq" and data is None:
+        raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
     batches = [] if data is None else batches_of(data, _BATCH)
     held_out = batches[::_HELD_OUT]
     used = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches

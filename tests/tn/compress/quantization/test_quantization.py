@@ -123,6 +123,7 @@ def test_quantized_factors_are_not_trained_and_unpacked_ones_are(llama):
     ("bits", "more", "message"),
     [
         ("int5", {}, "unknown number of bits 'int5'"),
+        ("int5", {"data": None}, "unknown number of bits 'int5'"),
         ({"*": "4"}, {}, "unknown number of bits '4'"),
         ("int4", {"method": "gtpq"}, "unknown method 'gtpq'. Did you mean 'gptq'"),
         ("int4", {"data": None}, "method='gptq' needs data"),
