@@ -229,7 +229,7 @@ class Counted(Factored):
     """Tells which way was taken."""
 
     def __init__(self, *args):
-        super().__init__(None, (8, 8), *args, weight=torch.eye(8))
+        super().__init__(None, (8, 8), *args, matrix=torch.eye(8))
         self.taken = []
 
     def multiply(self, x):
@@ -238,7 +238,7 @@ class Counted(Factored):
 
     def dense(self):
         self.taken.append("weight")
-        return self.weight
+        return self.matrix
 
 
 def test_the_faster_way_is_taken():
