@@ -14,6 +14,7 @@ from torch import nn
 from bondwise.runs import (
     Result,
     RunError,
+    UsageError,
     progress_bar,
     random_generator,
     real_number,
@@ -52,8 +53,8 @@ class Compression(Result):
     Attributes:
         value: Fraction of the parameters of the compressible layers that is left.
         divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats per token or
-            sample, on calibration data that was not fitted to. Half the squared distance for models that
-            return no logits.
+            sample, on calibration data that was not fitted to (on all of it, if it is a single batch). Half
+            the squared distance for models that return no logits.
         layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
             factors, the loss that was expected of it, and the bits of a number (0 for those of the dense
             layer). With `quantize`, embeddings and output heads are among them.
@@ -158,9 +159,12 @@ def compress(
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
     bits = read_bits(quantize)
+    if len(bits) > 1 and limit.unit != "bytes":  # nothing else gets smaller with fewer bits
+        raise UsageError(
+            f"quantize is {quantize!r}, a choice that only a budget in bytes makes; give one of them, or "
+            "budget={'bytes': N}"
+        )
     tables = bits if len(bits) > 1 else bits and (BITS["int8"],)
-    if limit.unit != "bytes":  # nothing else gets smaller with fewer bits
-        bits, tables = bits[:1], tables[:1]
     shared = "shared" in names and not bits and limit.unit not in ("bytes", "latency_ms")
     # layers that share nothing are of low rank too
     names = list(dict.fromkeys("lowrank" if name == "shared" else name for name in names))

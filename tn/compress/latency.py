@@ -127,7 +127,7 @@ def _timed(
         if layer.kind == "convolution":
             key = (*key, dense.stride, dense.padding, dense.dilation)  # type: ignore[assignment]
         if key not in known:
-            module = _random(layer, choice)
+            module = _shaped(layer, choice)
             known[key] = milliseconds(lambda: module(x), x.device)
         return known[key]
 
@@ -164,14 +164,14 @@ def _inputs(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict
     return found
 
 
-def _random(layer: Layer, choice: Choice) -> nn.Module:
+def _shaped(layer: Layer, choice: Choice) -> nn.Module:
     """A layer of the shape of a choice; how long it takes does not depend on its numbers."""
     if choice.format == "dense" and not choice.bits:
         return layer.module
     weight = layer.weight
     module = empty_module(layer, choice).to(weight.device, weight.dtype)
     for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.02)  # the numbers in empty tensors may be slow ones
+        nn.init.constant_(parameter, 0.02)  # the numbers in empty tensors may be slow ones
     for _, packed in packed_parameters(module):
         packed.packed.zero_()
     return module.requires_grad_(False).eval()
@@ -184,7 +184,7 @@ def _exchanged(
     """The model with layers of the chosen shapes."""
     try:
         for name, choice in choices.items():
-            replace(model, name, _random(layers[name], choice))
+            replace(model, name, _shaped(layers[name], choice))
         yield
     finally:
         for name, layer in layers.items():

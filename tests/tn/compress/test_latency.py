@@ -88,7 +88,7 @@ def test_by_the_clock(batch):
 @pytest.mark.parametrize("choice", [Choice("dense", 0, 1.0, 0.0, 4), Choice("lowrank", 3, 1.0, 0.0, 4)])
 def test_layers_in_few_bits_are_timed_as_such(choice):
     (layer, *_) = find_layers(wide()).values()
-    module = latency._random(layer, choice)
+    module = latency._shaped(layer, choice)
     assert [packed.layout.bits for _, packed in packed_parameters(module)] in ([4], [4, 4])
     assert module(DATA).isfinite().all()
     assert not list(packed_parameters(layer.module))

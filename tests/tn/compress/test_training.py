@@ -92,6 +92,16 @@ def test_training_that_diverges_says_so(compressed):
         heal(small, model, data=tokens, steps=30, learning_rate=1e20, seed=0)
 
 
+@pytest.mark.parametrize("train", [heal, refine])
+def test_training_that_diverges_leaves_frozen_parameters_frozen(compressed, train):
+    small, model, tokens = compressed
+    small.requires_grad_(False)
+    with pytest.raises(RunError, match="not finite"):
+        train(small, model, data=tokens, steps=30, learning_rate=1e20, seed=0)
+    assert not any(parameter.requires_grad for parameter in small.parameters())
+    assert all(parameter.grad is None for parameter in small.parameters())
+
+
 @pytest.mark.parametrize(
     ("train", "more", "message"),
     [

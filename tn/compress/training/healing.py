@@ -110,9 +110,9 @@ def heal(
         frozen(teacher),
         frozen(model),
         additions(model, rng) if train == "lora" else nullcontext(modules) as trained,
+        Training(trained, steps, learning_rate) as training,
         progress_bar(steps, "heal", progress) as bar,
     ):
-        training = Training(trained, steps, learning_rate)
         for step, index in zip(range(steps), shuffled(len(batches), rng), strict=False):
             drawn = batches[index]
             with torch.no_grad():
@@ -120,5 +120,4 @@ def heal(
             losses[step] = training.step(divergence(answer(model, drawn), wanted))
             bar.set_postfix_str(f"divergence {losses[step]:.4g}")
             bar.update()
-        training.end()
     return Healing(value=float(losses[-max(1, steps // 10) :].mean()), seed=seed, losses=losses)

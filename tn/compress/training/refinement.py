@@ -134,16 +134,14 @@ def refine(
                 losses[index] = kept["losses"]
                 bar.update(steps)
                 continue
-            training = Training([block], steps, learning_rate)
             found = np.empty(steps)
-            with _in_place_of(now, before, index + 1):
+            with _in_place_of(now, before, index + 1), Training([block], steps, learning_rate) as training:
                 for step, drawn in enumerate(order):
                     with torch.no_grad():
                         wanted = before.run(drawn)
                     found[step] = training.step(divergence(now.run(drawn), wanted))
                     bar.set_postfix_str(f"block {index + 1}, divergence {found[step]:.4g}")
                     bar.update()
-            training.end()
             tenth = max(1, steps // 10)
             losses[index] = found[:tenth].mean(), found[-tenth:].mean()
             journal.put(f"refined-{index}", {"state": dict(block.state_dict()), "losses": losses[index]})

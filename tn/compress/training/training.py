@@ -35,7 +35,7 @@ def shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
 
 
 class Training:
-    """The parameters of some modules in training.
+    """The parameters of some modules in training, which need no gradients any more after the `with` block.
 
     Args:
         modules: Their parameters are made to need gradients.
@@ -73,8 +73,11 @@ class Training:
         self._taken += 1
         return value
 
-    def end(self) -> None:
-        """Leave the parameters without gradients."""
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the parameters as they were, but for their values."""
         for parameter, needed in zip(self._parameters, self._needed, strict=True):
             parameter.grad = None
             parameter.requires_grad_(needed)
