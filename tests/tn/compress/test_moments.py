@@ -8,7 +8,7 @@ from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import leaders_of
-from bondwise.tn.compress.calibration.moments import measure_moments
+from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.layers import find_layers
 
 
@@ -125,3 +125,20 @@ def test_numbers_that_overflow_are_refused(llama):
         model.model.layers[0].mlp.up_proj.weight.fill_(1e38)
     with pytest.raises(UsageError, match="not finite; load the model in float32"):
         measured(model, tokens)
+
+
+def test_what_watched_modules_were_given_is_known_without_another_pass(llama):
+    model, tokens = llama
+    names = dict.fromkeys(name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    down, output = model.model.layers[1].mlp.down_proj, model.model.layers[1].self_attn.o_proj
+    with frozen(model):
+        wanted = [Blocks(model, names, [tokens]).inputs(module, 0) for module in (down, output)]
+        blocks = Blocks(model, names, [tokens])
+        blocks.advance(2, [down, output])
+        calls = []
+        handle = model.register_forward_pre_hook(lambda *seen: calls.append(1))
+        found = [blocks.inputs(module, 0) for module in (down, output)]
+        handle.remove()
+    assert calls == []
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)

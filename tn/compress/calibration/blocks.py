@@ -6,7 +6,7 @@ needs to be computed. Its output is remembered for every batch, and the blocks b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,7 @@ class Blocks:
         self.blocks: list[nn.Module] = list(most[2]) if most[0] else []
         self._finished = 0
         self.outputs: list[Any] = [None] * len(batches)  # of the last finished block
+        self._given: dict[tuple[nn.Module, int], Tensor] = {}  # to watched modules, by batch
 
     @classmethod
     def found_in(cls, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> Blocks:
@@ -80,13 +81,31 @@ class Blocks:
             return self._finished
         return int(name.removeprefix(self.prefix).split(".")[0])
 
-    def advance(self, block: int) -> None:
-        """Remember the outputs of all blocks before this one, as the model is now; there is no way back."""
+    def advance(self, block: int, watched: Iterable[nn.Module] = ()) -> None:
+        """Remember the outputs of all blocks before this one, as the model is now; there is no way back.
+
+        What `watched` modules are given in the last of these blocks is remembered too, for `inputs`.
+        """
         while self._finished < block:
             module = self.blocks[self._finished]
+            self._given = {}
             with torch.no_grad():
-                self.outputs = [self.output(module, index) for index in range(len(self.batches))]
+                self.outputs = [self._passed(module, watched, index) for index in range(len(self.batches))]
             self._finished += 1
+
+    def _passed(self, module: nn.Module, watched: Iterable[nn.Module], index: int) -> Any:
+        """The output of a block, with a note of what was given to watched modules on the way."""
+
+        def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if (module, index) not in self._given:
+                self._given[module, index] = args[0].clone()  # which may be changed in place later on
+
+        handles = [one.register_forward_pre_hook(note) for one in watched]
+        try:
+            return self.output(module, index)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def run(self, index: int) -> Any:
         """The model's answer to a batch, computed from the last finished block on."""
@@ -95,6 +114,8 @@ class Blocks:
 
     def inputs(self, module: nn.Module, index: int) -> Any:
         """What a module is given for a batch."""
+        if (module, index) in self._given:
+            return self._given[module, index]
         with torch.no_grad():
             return self._until(module.register_forward_pre_hook, lambda _, args: args[0], index)
 

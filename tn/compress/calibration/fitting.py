@@ -57,6 +57,8 @@ def fit_in_order(
         journal: Where the factors of each layer are kept, and taken from if they are there.
     """
     before, now = Blocks.found_in(dense, layers, batches), Blocks.found_in(model, layers, batches)
+    changed = [name for name in layers if choices[name].format != "dense" or choices[name].bits]
+    leading = {moments.leaders[name]: dense.get_submodule(moments.leaders[name]) for name in changed}
     leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
     ready: dict[str, nn.Module] = {}  # layers that were fitted together with an earlier one
     for index, (name, layer) in enumerate(layers.items()):
@@ -66,16 +68,16 @@ def fit_in_order(
             module = empty_module(layer, choice)
             module.load_state_dict(kept, assign=True)
             replace(model, name, module)
-        elif choice.format != "dense" or choice.bits:
+        elif name in changed:
             bar.set_postfix_str(f"fitting {name}")
             if leader != moments.leaders[name]:
                 leader = moments.leaders[name]
-                block = before.of(name)
-                before.advance(block)
+                block = now.of(name)
                 now.advance(block)
-                original = dense.get_submodule(name)
+                # the dense block stays as it is: one pass serves all of its layers, and the next block
+                before.advance(min(block + 1, len(before.blocks)), leading.values())
                 if layer.kind != "embedding":
-                    metric_inputs, correction = shift(before, original, now, layer)
+                    metric_inputs, correction = shift(before, leading[leader], now, layer)
             if name not in ready:
                 members = _members(name, layers, choices, moments)
                 weights, metrics = [one.weight.double() for one in members], []
