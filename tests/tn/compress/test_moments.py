@@ -95,10 +95,10 @@ def test_skipped_blocks_change_nothing(llama):
     with torch.no_grad():
         whole = blocks.run(0).rows
         down = names["model.layers.1.mlp.down_proj"].module
-        seen = blocks.inputs(down, 0)
+        (seen,) = blocks.inputs(down, 0)
         blocks.advance(blocks.of("model.layers.1.mlp.down_proj"))
         assert torch.equal(blocks.run(0).rows, whole)
-        assert torch.equal(blocks.inputs(down, 0), seen)
+        assert torch.equal(blocks.inputs(down, 0)[0], seen)
     assert "forward" not in vars(model.model.layers[0])
 
 
@@ -140,5 +140,5 @@ def test_what_watched_modules_were_given_is_known_without_another_pass(llama):
         found = [blocks.inputs(module, 0) for module in (down, output)]
         handle.remove()
     assert calls == []
-    for one, other in zip(found, wanted, strict=True):
+    for (one,), (other,) in zip(found, wanted, strict=True):
         assert torch.equal(one, other)

@@ -33,6 +33,7 @@ class Blocks:
     Attributes:
         blocks: The modules of that list; none if there is no list.
         prefix: What the names of all modules in the blocks start with, such as `model.layers.`.
+        calls: How often the layers are called for the first batch, if that is known.
     """
 
     def __init__(self, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> None:
@@ -44,36 +45,66 @@ class Blocks:
         most = max(counted, key=lambda one: one[0], default=(0, "", nn.ModuleList()))
         self.prefix = f"{most[1]}."
         self.blocks: list[nn.Module] = list(most[2]) if most[0] else []
+        self.calls: dict[str, int] = {}
         self._finished = 0
         self.outputs: list[Any] = [None] * len(batches)  # of the last finished block
-        self._given: dict[tuple[nn.Module, int], Tensor] = {}  # to watched modules, by batch
+        self._given: dict[tuple[nn.Module, int], list[Tensor]] = {}  # to watched modules, by batch
 
     @classmethod
     def found_in(cls, model: nn.Module, names: Mapping[str, Any], batches: Sequence[Batch]) -> Blocks:
         """Blocks that can be skipped; none if they are branches, are called twice, or are looked back at."""
         found = cls(model, names, batches)
-        if len(found.blocks) > 1 and not found._follow():
+        if not found._follow(names):
             found.blocks = []
         return found
 
-    def _follow(self) -> bool:
-        """Whether the answer stays as it is if all blocks but the last are skipped."""
-        *skipped, last = self.blocks
+    def _follow(self, names: Iterable[str]) -> bool:
+        """Whether the answer stays as it is if all blocks but the last, or the only one, are skipped."""
+        skipped = self.blocks[:-1] or self.blocks
         seen: list[Any] = []
-        handle = skipped[-1].register_forward_hook(lambda _, args, output: seen.append(_copied(output)))
         calls: list[Any] = []
-        counter = last.register_forward_pre_hook(lambda _, args: calls.append(len(seen)))
+        self.calls = dict.fromkeys(names, 0)
+
+        def count(name: str) -> Callable[..., None]:
+            def hook(*_: Any) -> None:
+                self.calls[name] += 1
+
+            return hook
+
+        modules = {name: self.model.get_submodule(name) for name in self.calls}
+        handles = [module.register_forward_pre_hook(count(name)) for name, module in modules.items()]
+        for block in skipped[-1:]:
+            handles.append(block.register_forward_hook(lambda _, args, output: seen.append(_copied(output))))
+        for block in self.blocks[-1:]:
+            handles.append(block.register_forward_pre_hook(lambda _, args: calls.append(len(seen))))
         try:
             with frozen(self.model), torch.no_grad():
                 wanted = answer(self.model, self.batches[0])
-                if len(seen) != 1 or calls != [1]:
+                for handle in handles:
+                    handle.remove()
+                if len(seen) != 1 or calls != [len(self.blocks) > 1]:
                     return False
                 with _skipped(skipped, seen[0]):
                     found = answer(self.model, self.batches[0])
         finally:
-            handle.remove()
-            counter.remove()
+            for handle in handles:
+                handle.remove()
         return torch.allclose(found.rows, wanted.rows, rtol=1e-4, atol=1e-6)
+
+    def called_once(self) -> bool:
+        """Whether each block is called once for a batch, given that the first one is finished."""
+        calls: list[nn.Module] = []
+        handles = [
+            block.register_forward_pre_hook(lambda module, args: calls.append(module))
+            for block in self.blocks
+        ]
+        try:
+            with torch.no_grad(), _skipped(self.blocks, self.outputs[0]):
+                answer(self.model, self.batches[0])
+        finally:
+            for handle in handles:
+                handle.remove()
+        return calls == self.blocks
 
     def of(self, name: str) -> int:
         """Index of the block that a layer is in; the last finished one for a layer outside of all."""
@@ -97,9 +128,11 @@ class Blocks:
         """The output of a block, with a note of what was given to watched modules on the way."""
 
         def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if (module, index) not in self._given:
-                self._given[module, index] = args[0].clone()  # which may be changed in place later on
+            self._given[module, index].append(args[0].clone())  # which may be changed in place later on
 
+        inside = set(module.modules())
+        watched = [one for one in watched if one in inside]
+        self._given |= {(one, index): [] for one in watched}
         handles = [one.register_forward_pre_hook(note) for one in watched]
         try:
             return self.output(module, index)
@@ -112,33 +145,49 @@ class Blocks:
         with _skipped(self.blocks[: self._finished], self.outputs[index]):
             return answer(self.model, self.batches[index])
 
-    def inputs(self, module: nn.Module, index: int) -> Any:
-        """What a module is given for a batch."""
+    def inputs(self, module: nn.Module, index: int, every: bool = False) -> list[Tensor]:
+        """What a module is given for a batch, in its first call or in all; experts may not be called."""
         if (module, index) in self._given:
             return self._given[module, index]
+        found: list[Tensor] = []
+
+        def look(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            found.append(args[0].clone() if every else args[0])  # what comes next may change it in place
+            if not every:
+                raise Reached
+
+        handles = [module.register_forward_pre_hook(look)]
+        ahead = self.blocks[self._finished : self._finished + 1]
+        if any(module is one for block in ahead for one in block.modules()):
+            handles.append(ahead[0].register_forward_hook(_stop))
         with torch.no_grad():
-            return self._until(module.register_forward_pre_hook, lambda _, args: args[0], index)
+            self._until(handles, index)
+        return found
 
     def output(self, module: nn.Module, index: int) -> Any:
         """What a module returns for a batch."""
-        return self._until(module.register_forward_hook, lambda _, args, output: output, index)
-
-    def _until(self, register: Callable[..., Any], look: Callable[..., Any], index: int) -> Any:
-        """What a hook sees in a forward pass, which ends there."""
         found: list[Any] = []
 
-        def stop(*seen: Any) -> None:
-            found.append(look(*seen))
+        def look(_: nn.Module, args: Any, output: Any) -> None:
+            found.append(output)
             raise Reached
 
-        handle = register(stop)
+        self._until([module.register_forward_hook(look)], index)
+        return found[0]
+
+    def _until(self, handles: Sequence[Any], index: int) -> None:
+        """Run the model until one of some hooks, which are removed, ends the forward pass."""
         try:
             self.run(index)
         except Reached:
             pass
         finally:
-            handle.remove()
-        return found[0]
+            for handle in handles:
+                handle.remove()
+
+
+def _stop(*_: Any) -> None:
+    raise Reached
 
 
 def hidden(output: Any) -> Tensor:

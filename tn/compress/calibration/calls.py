@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,14 +18,30 @@ def leaders_of(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> d
 
     A group is of linear layers that are given the same tensors in all calls, as query, key and value are.
     """
-    given: dict[str, list[int]] = {}  # numbers of the tensors
+    with noted_calls(layers) as calls, torch.no_grad():
+        answer(model, batch)
+    return grouped(calls)
+
+
+def grouped(calls: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """The leader of each layer, given the numbers of the tensors that it is called with."""
+    first: dict[tuple[int, ...], str] = {}
+    return {name: first.setdefault(tuple(numbers), name) for name, numbers in calls.items()}
+
+
+@contextmanager
+def noted_calls(layers: Mapping[str, Layer]) -> Iterator[dict[str, list[int]]]:
+    """While a model runs, note the numbers of the tensors that its layers are called with."""
+    calls: dict[str, list[int]] = {}
     last: list[Any] = [None, 0, 0]  # the latest tensor, its version and its number
 
     def watch(name: str, linear: bool) -> Any:
         def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if not args[0].numel():
+                return  # an expert without tokens
             if not (linear and last[0] is args[0] and last[1] == args[0]._version):
                 last[:] = args[0] if linear else None, args[0]._version, last[2] + 1
-            given.setdefault(name, []).append(last[2])
+            calls.setdefault(name, []).append(last[2])
 
         return hook
 
@@ -33,13 +50,10 @@ def leaders_of(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> d
         for name, layer in layers.items()
     ]
     try:
-        with torch.no_grad():
-            answer(model, batch)
+        yield calls
     finally:
         for handle in handles:
             handle.remove()
-    first: dict[tuple[int, ...], str] = {}
-    return {name: first.setdefault(tuple(numbers), name) for name, numbers in given.items()}
 
 
 def in_order(layers: Mapping[str, Layer], leaders: Mapping[str, str]) -> dict[str, Layer]:

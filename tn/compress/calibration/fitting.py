@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.calibration.batches import Batch
+from bondwise.tn.compress.calibration.batches import Batch, inputs_of
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import ROWS, Moments
@@ -130,20 +130,42 @@ def _stored(layer: Layer, choice: Choice, weight: Tensor, metric: Metric) -> nn.
 
 
 def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tuple[Tensor, Tensor]:
-    """E[x′ x′ᵀ] and M of a layer."""
+    """E[x′ x′ᵀ] and M of a layer.
+
+    M is 1 if it is not known which x belongs to which x′, because the model chooses the rows, as mixtures of
+    experts do.
+    """
     seen: Any = 0.0
     shared: Any = 0.0
-    rows = 0
-    for index in range(len(now.batches)):
-        x = input_rows(layer, before.inputs(original, index)).float()
-        y = input_rows(layer, now.inputs(layer.module, index)).float()
-        seen, shared = seen + (y.mT @ y).double(), shared + (x.mT @ y).double()
-        rows += x.shape[-2]
-        if layer.kind == "linear" and rows >= 2 * ROWS * seen.shape[-1]:
+    rows, paired = 0, True
+    sizes: dict[Any, int] = {}  # rows for a batch of some shape
+    every = before.calls.get(layer.name, 1) != 1
+    for index, batch in enumerate(now.batches):
+        x = _rows(layer, before.inputs(original, index, every))
+        y = _rows(layer, now.inputs(layer.module, index, every))
+        given = 0 if x is None else x.shape[-2]
+        paired &= given == (0 if y is None else y.shape[-2])
+        paired &= given == sizes.setdefault(inputs_of(batch).shape, given)
+        if y is not None:
+            rows += y.shape[-2]
+            seen = seen + (y.mT @ y).double()
+            if paired and x is not None:
+                shared = shared + (x.mT @ y).double()
+        if layer.kind == "linear" and rows and rows >= 2 * ROWS * seen.shape[-1]:
             break  # after twice as many, as these are what the factors are fitted to
+    if not rows and now is not before:
+        return shift(before, original, before, Layer(layer.name, original))  # an expert that is out of use
     identity = torch.eye(seen.shape[-1], dtype=torch.float64, device=seen.device)
+    if not paired:
+        return seen / rows, identity
     # shrunk toward x = x′, so that directions that never occur are left alone
     mean = seen.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     shrinkage = _SHRINKAGE * mean.clamp_min(torch.finfo(torch.float64).tiny) * identity
     moved = torch.linalg.solve(seen + shrinkage, (shared + shrinkage).mT).mT
     return seen / rows, (identity + moved) / 2
+
+
+def _rows(layer: Layer, calls: Sequence[Tensor]) -> Tensor | None:
+    """The rows that a layer is given in some calls, or None."""
+    found = [input_rows(layer, x).float() for x in calls if x.numel()]
+    return torch.cat(found, -2) if found else None

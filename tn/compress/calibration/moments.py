@@ -90,6 +90,8 @@ def measure_moments(
                     raise UsageError(f"the model's answers to the calibration data are not finite; {_REMEDY}")
                 answers += len(found.rows)
                 score(found, generator).backward()  # type: ignore[no-untyped-call]
+                if not all(rows.get(name) for name in layers):
+                    continue  # experts may be called in few batches
                 if answers >= ROWS * max(one.shape[-1] for one in [*inputs.values(), *gradients.values()]):
                     break
         finally:
@@ -97,7 +99,7 @@ def measure_moments(
                 handle.remove()
     metrics = {}
     for name, layer in layers.items():
-        if name not in rows:
+        if not rows.get(name):
             raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
         if name not in gradients:
             groups = layer.shape[:1] if layer.kind == "convolution" else ()

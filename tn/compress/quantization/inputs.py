@@ -38,7 +38,11 @@ class InputsInOrder:
                 uses[id(parameter)] = uses.get(id(parameter), 0) + 1
         self._names = [name for name in names if self._is_linear(model.get_submodule(name), uses)]
         layers = {name: Layer(name, dense.get_submodule(name)) for name in self._names}
-        self._leaders = leaders_of(dense, layers, batches[0])
+        self._leaders: dict[str, str] = {}
+        for batch in batches:  # experts may be called in few of them
+            self._leaders = leaders_of(dense, layers, batch) | self._leaders
+            if len(self._leaders) == len(layers):
+                break
         self._leader, self._moments = "", (torch.empty(0), torch.empty(0))
 
     @staticmethod

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.blocks import Blocks, hidden
+from bondwise.tn.compress.calibration.calls import grouped, noted_calls
 from bondwise.tn.compress.layers import Layer, replace
 from bondwise.tn.compress.streaming.factors import Factors
 from bondwise.tn.compress.streaming.inputs import Inputs
@@ -32,10 +33,12 @@ class Measured(NamedTuple):
     Attributes:
         losses: For each layer pairs (rank, loss), the loss never rising.
         leaders: For each layer the first of all that are given the same tensor, as query, key and value are.
+        varying: Layers that are not called exactly once for each batch, such as experts.
     """
 
     losses: dict[str, list[tuple[int, float]]]
     leaders: dict[str, str]
+    varying: list[str]
 
 
 def measure_block(
@@ -53,15 +56,16 @@ def measure_block(
     Raises:
         UsageError: If a layer isn't reached, or is given numbers that are not finite.
     """
-    inputs: dict[str, Inputs] = {}
-    leaders: dict[str, str] = {}
-    with _watched(layers, inputs, leaders):
-        blocks.advance(index + 1)
     block = blocks.blocks[index]
+    with noted_calls(layers) as calls:
+        blocks.output(block, 0)
+    leaders = {name: name for name in layers} | grouped(calls)
+    with _collected(layers, leaders) as inputs:
+        blocks.advance(index + 1)
     wanted = [hidden(probes.output(block, batch)) for batch in range(len(probes.batches))]
     losses = {}
     for name, layer in layers.items():
-        if name not in leaders:
+        if leaders[name] not in inputs:
             raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
         factors = Factors(name, layer.weight, inputs[leaders[name]])
         most = len(factors.losses)
@@ -78,29 +82,24 @@ def measure_block(
         corrected = np.minimum.accumulate(np.array(factors.losses)[ranks - 1] * np.exp(corrections))
         losses[name] = list(zip(ranks.tolist(), corrected.tolist(), strict=True))
         done()
-    return Measured(losses, leaders)
+    return Measured(losses, leaders, [name for name in layers if len(calls.get(name, ())) != 1])
 
 
 @contextmanager
-def _watched(
-    layers: Mapping[str, Layer], inputs: dict[str, Inputs], leaders: dict[str, str]
-) -> Iterator[None]:
-    """Collect what layers are given, once for those that are given the same tensor."""
-    last: list[Any] = [None, ""]  # the latest input and the layer that was first given it
+def _collected(layers: Mapping[str, Layer], leaders: Mapping[str, str]) -> Iterator[dict[str, Inputs]]:
+    """What leaders are given while a model runs, by their names."""
+    inputs: dict[str, Inputs] = {}
 
     def watch(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if last[0] is not args[0]:
-                last[:] = args[0], name
-            leaders.setdefault(name, last[1])
-            if leaders[name] == name:
+            if args[0].numel():
                 inputs.setdefault(name, Inputs()).add(args[0].reshape(-1, args[0].shape[-1]))
 
         return hook
 
-    handles = [layer.module.register_forward_pre_hook(watch(name)) for name, layer in layers.items()]
+    handles = [layers[name].module.register_forward_pre_hook(watch(name)) for name in set(leaders.values())]
     try:
-        yield
+        yield inputs
     finally:
         for handle in handles:
             handle.remove()

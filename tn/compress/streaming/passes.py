@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice
@@ -47,6 +47,8 @@ class Stream:
             )
         self.blocks, self._prefix = described.blocks, described.prefix
         self.layers = {name: one for name, one in found.items() if name.startswith(described.prefix)}
+        self._leaders: dict[str, str] = {}  # for each layer the first that is given the same tensor
+        self._varying: set[str] = set()  # layers that are not called once for each batch
 
     def fill_rest(self) -> dict[str, Tensor]:
         """Read what is outside of the blocks for both models; returned as it is stored."""
@@ -67,8 +69,8 @@ class Stream:
         found = {name: first.setdefault(id(parameter), name) for name, parameter in named}
         return {name: kept for name, kept in found.items() if name != kept}
 
-    def measure(self, work: Unfinished, bar: Any) -> tuple[dict[str, list[Choice]], dict[str, str]]:
-        """Options for each layer, and for each the first of all layers that are given the same tensor."""
+    def measure(self, work: Unfinished, bar: Any) -> dict[str, list[Choice]]:
+        """Options for each layer."""
         notes = [work.note(f"block-{index}") for index in range(len(self.blocks))]
         blocks = Blocks(self.dense, self.layers, self.fitted_to)
         probes = Blocks(self.dense, self.layers, self.held_out)
@@ -82,23 +84,28 @@ class Stream:
             else:
                 bar.update(len(layers))
                 blocks.advance(index + 1)
+            if index == 0 and not blocks.called_once():
+                raise UsageError(
+                    f"the blocks of {self.source.folder} are not called once each, one after another; load "
+                    "it, and use compress"
+                )
             probes.advance(index + 1)
             self._require_finite(blocks, index)
             drop(block)
         bar.update(len(self.layers) - bar.n)
         options: dict[str, list[Choice]] = {}
-        leaders: dict[str, str] = {}
         for note in notes:
-            leaders |= note["leaders"]
+            self._leaders |= note["leaders"]
+            self._varying |= set(note["varying"])
             for name, losses in note["losses"].items():
                 layer = self.layers[name]
                 options[name] = [Choice("dense", 0, layer.num_params, 0.0)]
                 for rank, loss in losses:
                     options[name].append(Choice("lowrank", rank, LowRank.num_params(layer, rank), loss))
-        return options, leaders
+        return options
 
     def fit(
-        self, work: Unfinished, chosen: Mapping[str, Choice], leaders: Mapping[str, str], bar: Any
+        self, work: Unfinished, chosen: Mapping[str, Choice], bar: Any
     ) -> tuple[dict[int, dict[str, int]], float]:
         """Write all blocks; the bytes of each tensor of each part, and the divergence of the whole model."""
         batches = [*self.fitted_to, *self.held_out]
@@ -113,7 +120,7 @@ class Stream:
             tensors = work.read(index)
             if tensors is None:
                 fill(self.small, raw)
-                self._fit_block(before, now, layers, chosen, leaders, bar)
+                self._fit_block(before, now, layers, chosen, bar)
                 tensors = self._cast(index, raw)
                 work.write(index, tensors)
             else:
@@ -137,21 +144,35 @@ class Stream:
         now: Blocks,
         layers: Mapping[str, Layer],
         chosen: Mapping[str, Choice],
-        leaders: Mapping[str, str],
         bar: Any,
     ) -> None:
         leader, inputs = "", Inputs()
         for name, layer in layers.items():
             if chosen[name].format != "dense":
-                if leader != leaders[name]:
-                    leader, inputs = leaders[name], Inputs()
-                    original = self.dense.get_submodule(name)
-                    for batch in range(len(self.fitted_to)):
-                        given = now.inputs(layer.module, batch).flatten(0, -2)
-                        inputs.add(given, before.inputs(original, batch).flatten(0, -2) - given)
+                if leader != self._leaders[name]:
+                    leader = self._leaders[name]
+                    inputs = self._inputs(before, self.dense.get_submodule(name), now, layer)
                 factors = Factors(name, inputs.shifted(layer.weight), inputs)
                 replace(self.small, name, factors.build(chosen[name].rank, layer.bias))
             bar.update()
+
+    def _inputs(self, before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> Inputs:
+        """What a layer is given."""
+        inputs, instead = Inputs(), Inputs()
+        every = layer.name in self._varying
+        for batch in range(len(self.fitted_to)):
+            x, y = (
+                [one.flatten(0, -2) for one in passing.inputs(module, batch, every) if one.numel()]
+                for passing, module in ((before, original), (now, layer.module))
+            )
+            if y:
+                given = torch.cat(y)
+                paired = [one.shape for one in x] == [one.shape for one in y]
+                # an expert may be given other tokens than before, whose difference means nothing
+                inputs.add(given, torch.cat(x) - given if paired else torch.zeros_like(given))
+            elif x:
+                instead.add(torch.cat(x))
+        return inputs if inputs.count else instead  # of an expert that is out of use
 
     def _within(self, index: int, layers: Mapping[str, Layer]) -> dict[str, Layer]:
         prefix = f"{self._prefix}{index}."

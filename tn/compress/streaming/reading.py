@@ -72,7 +72,10 @@ class Source:
         tied = getattr(model.config, "tie_word_embeddings", True)
         if tied and name in (getattr(model, "_tied_weights_keys", None) or ()):
             return None
-        raise UsageError(f"{self.folder} lacks the tensor {name}, which its {CONFIG} asks for")
+        raise UsageError(
+            f"{self.folder} lacks the tensor {name}, which its {CONFIG} asks for; if it is stored by another "
+            "name, as those of experts are, load the model, and use compress"
+        )
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:

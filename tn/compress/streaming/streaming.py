@@ -89,7 +89,7 @@ def compress_folder(
     work = Unfinished(Path(out), run, len(stream.blocks) + len(rest))
     try:
         with torch.no_grad(), progress_bar(2 * len(stream.layers), "compress", progress) as bar:
-            options, leaders = stream.measure(work, bar)
+            options = stream.measure(work, bar)
             total = sum(layer.num_params for layer in stream.layers.values())
             least = sum(min(choice.size for choice in choices) for choices in options.values()) / total
             if budget < least:
@@ -97,7 +97,7 @@ def compress_folder(
                     f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more"
                 )
             chosen = allocate(options, budget * total)
-            stored, loss = stream.fit(work, chosen, leaders, bar)
+            stored, loss = stream.fit(work, chosen, bar)
             for part, names in enumerate(rest, len(stream.blocks)):
                 tensors = stream.source.read(stream.dense, names)
                 work.write(part, tensors)

@@ -115,8 +115,8 @@ def refine(
     before, now = Blocks.found_in(teacher, factored, batches), Blocks.found_in(model, factored, batches)
     if not now.blocks:
         raise UsageError(
-            "the model has no factors in a ModuleList of blocks to refine; give what compress returned, or "
-            "train it as a whole with heal"
+            "the model has no factors in a ModuleList of blocks to refine, each called once; give what "
+            "compress returned, or train it as a whole with heal"
         )
     journal = Journal(checkpoint, model, teacher, batches, steps, learning_rate, seed)
     rng = random_generator(seed)
