@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bondwise.tn.compress.quantization.packing import pack, packed_size, unpack
 from bondwise.tn.compress.quantization.rounding import Grid, group_size
+from bondwise.tn.compress.quantization.scales import decode, encode
 
 
 class Layout(NamedTuple):
@@ -73,7 +74,7 @@ class Layout(NamedTuple):
 
 
 class Packed(nn.Module):
-    """A parameter in few bits: scales (float16), zeros and codes, one after another in one tensor of bytes.
+    """A parameter in few bits: scales (16 bits), zeros and codes, one after another in one tensor of bytes.
 
     Args:
         layout: Of the numbers.
@@ -98,7 +99,7 @@ class Packed(nn.Module):
     @classmethod
     def of(cls, layout: Layout, codes: Tensor, grid: Grid, dtype: torch.dtype) -> Packed:
         """Pack codes of shape (rows, columns)."""
-        scales = grid.scales.contiguous().view(-1).view(torch.uint8)
+        scales = encode(grid.scales).contiguous().view(-1).view(torch.uint8)
         numbers = [pack(part.reshape(-1), layout.bits) for part in (grid.zeros, codes)]
         return cls(layout, torch.cat([scales, *numbers]), dtype)
 
@@ -108,7 +109,7 @@ class Packed(nn.Module):
         rows, columns = layout.matrix
         number = rows * layout.groups
         end = 2 * number + packed_size(number, layout.bits)
-        scales = self.packed[: 2 * number].view(torch.float16).view(rows, layout.groups)
+        scales = decode(self.packed[: 2 * number].view(torch.int16)).view(rows, layout.groups)
         zeros = unpack(self.packed[2 * number : end], number, layout.bits).view(rows, layout.groups)
         codes = unpack(self.packed[end:], rows * columns, layout.bits).view(rows, columns)
         values = Grid(layout.bits, layout.group, scales, zeros).values(codes)

@@ -77,7 +77,7 @@ def quantize(
     """Store the weights and the factors of a model in few bits.
 
     They stay packed in memory and in files, and are unpacked whenever a layer runs: this saves memory, not
-    time. Groups of numbers share a scale (float16) and a zero. Biases and norms stay as they are. Factors
+    time. Groups of numbers share a scale (16 bits) and a zero. Biases and norms stay as they are. Factors
     cannot be trained any more, so that `refine` and `heal` come before.
 
     Args:

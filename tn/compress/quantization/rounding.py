@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bondwise.tn.compress.quantization.scales import SMALLEST, decode, encode
+
 _AT_ONCE = 2**18  # numbers
-_SMALLEST, _LARGEST = 2.0**-24, 65504.0  # scales in float16
 # of the range, the least that clipping leaves, and how many steps there are; at 2 bits for each end by itself
 _CLIPPING = {2: (0.3, 8), 3: (0.5, 10), 4: (0.7, 10), 8: (1.0, 1)}
 
@@ -25,7 +26,7 @@ class Grid(NamedTuple):
     Attributes:
         bits: Of a code.
         group: Columns that share a scale; the last group of a row may be smaller.
-        scales: float16 (rows, groups).
+        scales: Numbers that 16 bits hold (see `scales.py`), float32 (rows, groups).
         zeros: uint8 (rows, groups).
     """
 
@@ -76,12 +77,17 @@ def fit_grid(matrix: Tensor, bits: int, group: int) -> Grid:
     counted = counted.view(groups, group)
     most = 2**bits - 1
     low, high = matrix.amin(-1, keepdim=True).clamp(max=0), matrix.amax(-1, keepdim=True).clamp(min=0)
+    # in units of a power of two, so that no square overflows
+    largest = torch.maximum(high, -low)
+    unit = torch.ldexp(torch.ones_like(largest), largest.frexp().exponent.clamp(-100, 100))
+    matrix, low, high = matrix / unit, low / unit, high / unit
     best = matrix.new_full((rows, groups, 1), torch.inf)
     scales, zeros = torch.ones_like(best), torch.zeros_like(best)
     clippings = torch.tensor(list(_clippings(bits)), device=matrix.device)
     for part in clippings.split(max(1, _AT_ONCE // matrix.numel())):
         lower, upper = part.T[..., None, None, None]
-        scale = ((high * upper - low * lower) / most).clamp(_SMALLEST, _LARGEST).half().float()
+        scale = (high * upper - low * lower) / most * unit
+        scale = decode(encode(scale.clamp_min(SMALLEST))) / unit
         zero = (-low * lower / scale).round().clamp(0, most)
         found = scale * (nearest(matrix, scale, zero, bits) - zero)
         error, at = ((found - matrix).square() * counted).sum(-1, keepdim=True).min(0)
@@ -89,7 +95,7 @@ def fit_grid(matrix: Tensor, bits: int, group: int) -> Grid:
         best = torch.where(better, error, best)
         scales = torch.where(better, scale.gather(0, at[None])[0], scales)
         zeros = torch.where(better, zero.gather(0, at[None])[0], zeros)
-    return Grid(bits, group, scales.squeeze(-1).half(), zeros.squeeze(-1).to(torch.uint8))
+    return Grid(bits, group, (scales * unit).squeeze(-1), zeros.squeeze(-1).to(torch.uint8))
 
 
 def nearest(values: Tensor, scales: Tensor, zeros: Tensor, bits: int) -> Tensor:
