@@ -11,7 +11,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from bondwise.cli.documents.settings import earlier_flags
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError
 
 
 class Group(TyperGroup):
@@ -55,16 +55,17 @@ class Command(TyperCommand):
     def _naming_flags(self) -> Iterator[None]:
         try:
             yield
-        except UsageError as error:
+        except (UsageError, RunError) as error:
             names = {param.name: param.opts[0] for param in self.params if param.opts[0].startswith("--")}
-            raise UsageError(in_flags(str(error), names)) from error
+            raise type(error)(in_flags(str(error), names)) from error
 
 
 def in_flags(message: str, flags: dict[str, str]) -> str:
     """A message about arguments of a function in terms of the flags of a command.
 
     Arguments are recognized if they are the first word of the message, have an underscore, or are written
-    with an equals sign, as in `seed=1`. Quoted text stays as it is.
+    with an equals sign, as in `seed=1`. Quoted text stays as it is, and dictionaries are written as
+    flags take them.
 
     Args:
         message: The message.
@@ -78,7 +79,12 @@ def in_flags(message: str, flags: dict[str, str]) -> str:
             text = re.sub(rf"(?<![\w.-]){name}=(?:True\b)?(?={end})", flag, parts[place])
             text = re.sub(rf"(?<![\w.-]){name}=", f"{flag} ", text)
             parts[place] = re.sub(rf"(?<![\w./-]){name}(?![\w/-]|\.\w)", flag, text) if "_" in name else text
-    return "".join(parts)
+    return re.sub(r"(--[\w-]+ )\{([^{}]*)\}", _listed, "".join(parts))
+
+
+def _listed(found: re.Match[str]) -> str:
+    """A dictionary after a flag, as it is written there."""
+    return found[1] + found[2].replace("'", "").replace(": ", "=").replace(", ", ",")
 
 
 def _flags_without_type(params: Iterable[Any]) -> list[Any]:

@@ -94,17 +94,13 @@ def command(
             raise unknown_name("--quantize", width, WIDTHS)
     # factors that are stored in few bits cannot be trained any more
     search = isinstance(limit, dict) and "bytes" in limit
-    if widths and len(widths) > 1 and not search:
-        raise UsageError(
-            f"--quantize {quantize} is a choice, which only a budget in bytes makes; give one of them, or "
-            "--budget bytes=N."
-        )
     if widths and search and (refine_steps or heal_steps):
         raise UsageError(
             "--refine-steps and --heal-steps are for factors that are not quantized yet; leave them out, or "
             "give the budget as a fraction or as params=N."
         )
-    at_once = widths if search or not (refine_steps or heal_steps) else None
+    later = widths and len(widths) == 1 and (refine_steps or heal_steps)
+    at_once = None if later else widths
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             from bondwise.tn.compress.checkpoints import load_checkpoint

@@ -25,6 +25,8 @@ HELPS = ("", "vqe", "decompose", "run", "backends", "protein", *(f"protein {name
         ("the seed of size 3 is overwrite", "the seed of size 3 is overwrite"),
         ("'max_bond is 0' and \"seed=1\"", "'max_bond is 0' and \"seed=1\""),
         ("runs/max_bond.json, other-max_bond", "runs/max_bond.json, other-max_bond"),
+        ("size={'params': 10} is small", "--size params=10 is small"),
+        ("raise size={'latency_ms': 2.5, 'batch': 8}", "raise --size latency_ms=2.5,batch=8"),
         ("xseed=1, x.seed=1, my_max_bond", "xseed=1, x.seed=1, my_max_bond"),
     ],
 )

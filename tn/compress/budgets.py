@@ -115,6 +115,56 @@ def share_out(
     if budget.unit == "latency_ms":
         sample = take(batches, budget.batch)
         return choose_within(budget.amount, options, model, layers, sample, str(budget))
+    sized, room, rows = _sized(budget, options, model, layers, batches)
+    separate = {name: list(choices) for name, choices in sized.items()}
+    together = []
+    for choices in joint:
+        together.append(
+            {
+                name: choice._replace(size=budget.size(layers[name], choice, rows[name]))
+                for name, choice in choices.items()
+            }
+        )
+        for name, choice in together[-1].items():
+            sized[name][choice] = choices[name]
+    chosen = allocate(separate, room, together)
+    return {name: sized[name][choice] for name, choice in chosen.items()}
+
+
+def require_possible(
+    budget: Budget,
+    smallest: Mapping[str, Sequence[Choice]],
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    batches: Sequence[Batch],
+) -> None:
+    """Refuse a budget that is too small before anything is measured, except for one in milliseconds.
+
+    Args:
+        budget: The budget.
+        smallest: For each layer the choices that may be the smallest.
+        model: As for `share_out`.
+        layers: Likewise.
+        batches: Likewise.
+
+    Raises:
+        UsageError: If the smallest choices exceed the budget.
+    """
+    if budget.unit != "latency_ms":
+        _sized(budget, smallest, model, layers, batches)
+
+
+def _sized(
+    budget: Budget,
+    options: Mapping[str, Sequence[Choice]],
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    batches: Sequence[Batch],
+) -> tuple[dict[str, dict[Choice, Choice]], float, dict[str, float]]:
+    """For each layer the options with what they take of the budget as size, and what they are.
+
+    Further what the budget leaves for the layers, and the rows of their outputs.
+    """
     dense = sum(layer.num_params for layer in layers.values())
     rows, available, whole = dict.fromkeys(layers, 0.0), budget.amount, 0.0
     if budget.unit == "fraction":
@@ -144,19 +194,7 @@ def share_out(
             else f"{least + whole:,.0f} {_UNITS[budget.unit]}"
         )
         raise UsageError(f"{budget} is too small: the smallest factors keep {keep}; give more")
-    separate = {name: list(choices) for name, choices in sized.items()}
-    together = []
-    for choices in joint:
-        together.append(
-            {
-                name: choice._replace(size=budget.size(layers[name], choice, rows[name]))
-                for name, choice in choices.items()
-            }
-        )
-        for name, choice in together[-1].items():
-            sized[name][choice] = choices[name]
-    chosen = allocate(separate, available - whole, together)
-    return {name: sized[name][choice] for name, choice in chosen.items()}
+    return sized, available - whole, rows
 
 
 def _rows(model: nn.Module, layers: Mapping[str, Layer], sample: Batch) -> dict[str, float]:

@@ -22,7 +22,7 @@ from bondwise.runs import (
 )
 from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.budgets import read_budget, share_out
+from bondwise.tn.compress.budgets import read_budget, require_possible, share_out
 from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import in_order, leaders_of
@@ -40,6 +40,8 @@ from bondwise.tn.compress.quantization.options import (
     dense_options,
     factored_options,
     read_bits,
+    smallest_options,
+    smallest_tables,
     table_options,
 )
 
@@ -160,8 +162,9 @@ def compress(
             raise unknown_name("format", name, FORMATS)
     bits = read_bits(quantize)
     if len(bits) > 1 and limit.unit != "bytes":  # nothing else gets smaller with fewer bits
+        widths = ",".join(name for name, width in BITS.items() if width in bits)
         raise UsageError(
-            f"quantize is {quantize!r}, a choice that only a budget in bytes makes; give one of them, or "
+            f"quantize={widths} is a choice, which only a budget in bytes makes; give one of them, or "
             "budget={'bytes': N}"
         )
     tables = bits if len(bits) > 1 else bits and (BITS["int8"],)
@@ -178,7 +181,12 @@ def compress(
     fitted_to, held_out = parts_of(batches)
     with frozen(small):
         leaders = leaders_of(small, layers, fitted_to[0])
-    layers = in_order(layers, leaders)
+        layers = in_order(layers, leaders)
+        smallest = {name: smallest_options(layer, names, bits) for name, layer in layers.items()}
+        spared = smallest_tables(small, tables, [*skip, *layers])
+        every = layers | {name: Layer(name, small.get_submodule(name)) for name in spared}
+        smallest |= spared if limit.unit == "bytes" else {}
+        require_possible(limit, smallest, small, {name: every[name] for name in smallest}, batches)
     journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), skip, seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
@@ -202,7 +210,6 @@ def compress(
             options[name] = [Choice(*one) for one in found]
             bar.update()
         spared = table_options(small, tables, held_out, [*skip, *layers])
-        every = layers | {name: Layer(name, small.get_submodule(name)) for name in spared}
         picked = journal.get("chosen")
         if picked is None:
             searched = options | spared if limit.unit == "bytes" else options

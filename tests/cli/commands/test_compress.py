@@ -202,13 +202,17 @@ def test_a_folder_called_profile(bondwise, dense):
         ),
         (("--budget", "latency_ms=20"), "--budget latency_ms=20 is not a budget; write a fraction"),
         (("--skip", "nomatch"), "--skip 'nomatch' fits no layer of the model"),
-        (("--budget", "params=10"), "--budget {'params': 10} is too small: the smallest factors keep"),
+        (("--budget", "params=10"), "--budget params=10 is too small: the smallest factors keep"),
         (("--quantize", "int5"), "unknown --quantize 'int5'. Did you mean 'int8'? Known: int2, int3"),
         (
             ("--quantize", "int4", "--budget", "bytes=8000", "--heal-steps", "5"),
             "--heal-steps are for factors that are not quantized yet",
         ),
-        (("--quantize", "int4,int8"), "--quantize int4,int8 is a choice, which only a budget in bytes makes"),
+        (
+            ("--quantize", "int4,int8", "--heal-steps", "5"),
+            "--quantize int8,int4 is a choice, which only a budget in bytes makes; give one of them, or "
+            "--budget bytes=N",
+        ),
         (("--formats", "lowrnk"), "unknown format 'lowrnk'. Did you mean 'lowrank'?"),
         (("--skip", "*.nothing"), "'*.nothing' fits no layer of the model"),
         (("--heal-steps", "-1"), "--heal-steps is -1"),

@@ -89,3 +89,28 @@ def test_floats_that_are_whole_numbers():
     assert read_budget({"params": 1e6}).amount == 1_000_000
     assert str(read_budget({"params": 1e6})) == "budget={'params': 1000000}"
     assert str(read_budget({"latency_ms": 2.5, "batch": 4})) == "budget={'latency_ms': 2.5, 'batch': 4}"
+
+
+@pytest.mark.parametrize(
+    ("budget", "formats", "quantize"),
+    [
+        (0.01, "mpo3", None),
+        ({"params": 300}, "lowrank_sparse", None),
+        ({"flops": 3000}, "btt", None),
+        ({"bytes": 3000}, "lowrank", None),
+        ({"bytes": 2500}, "lowrank", ("int4", "int2")),
+    ],
+)
+def test_budgets_that_are_too_small_are_refused_before_calibration(
+    llama, budget, formats, quantize, monkeypatch
+):
+    model, tokens = llama
+    unknown = torch.full_like(tokens, 99)  # the model would complain of these tokens
+    options = {"formats": formats, "quantize": quantize, "seed": 0}
+    with pytest.raises(UsageError, match="is too small: the smallest factors keep") as error:
+        compress(model, budget, data=torch.cat([tokens, unknown]), **options)
+    # the same is said once all options are known
+    monkeypatch.setattr("bondwise.tn.compress.compression.require_possible", lambda *_: None)
+    with pytest.raises(UsageError) as late:
+        compress(model, budget, data=tokens, **options)
+    assert str(error.value) == str(late.value)

@@ -20,7 +20,7 @@ from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.calibration.batches import Answer, Batch, answer, mean_divergence
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.probes import Probes
-from bondwise.tn.compress.formats.formats import Fits
+from bondwise.tn.compress.formats.formats import FORMATS, Fits
 from bondwise.tn.compress.layers import Layer, tables_of
 from bondwise.tn.compress.quantization.modules import BITS, quantize_module, quantize_tied
 
@@ -38,6 +38,24 @@ def read_bits(quantize: Any) -> tuple[int, ...]:
     if quantize is not None and not names:
         raise UsageError("quantize is empty; give None to store numbers as they are, or names such as 'int4'")
     return tuple(sorted({BITS[name] for name in names}, reverse=True))
+
+
+def smallest_options(layer: Layer, names: Iterable[str], bits: Sequence[int]) -> list[Choice]:
+    """The smallest factors of each format, and the layer itself; the losses are not known yet."""
+    choices = [Choice("dense", 0, layer.num_params, 0.0)]
+    for name in names:
+        if FORMATS[name].kind == layer.kind:
+            choices.append(Choice(name, 1, FORMATS[name].num_params(layer, 1), 0.0))
+    return [choice._replace(bits=width) for choice in choices for width in bits or (0,)]
+
+
+def smallest_tables(model: nn.Module, bits: Sequence[int], skip: Sequence[str]) -> dict[str, list[Choice]]:
+    """Embeddings and output heads in few bits; the losses are not known yet."""
+    found = {}
+    for name, module in tables_of(model, skip).items() if bits else ():
+        numbers = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
+        found[name] = [Choice("dense", 0, numbers, 0.0, width) for width in bits]
+    return found
 
 
 def dense_options(layer: Layer, bits: Iterable[int], metric: Metric, probes: Probes) -> list[Choice]:
@@ -101,17 +119,15 @@ def table_options(
         batches: What losses are measured on.
         skip: Names of layers that stay as they are, also with wildcards.
     """
-    options: dict[str, list[Choice]] = {}
+    options = smallest_tables(model, bits, skip)
     with torch.no_grad():
         wanted = [answer(model, batch) for batch in batches]
-        for name, module in tables_of(model, skip).items() if bits else ():
-            numbers = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
-            options[name] = []
-            for width in bits:
+        for name, choices in options.items():
+            for place, choice in enumerate(choices):
                 rounded = copy.deepcopy(model)
-                quantize_tied(rounded, rounded.get_submodule(name), width)
+                quantize_tied(rounded, rounded.get_submodule(name), choice.bits)
                 loss = mean_divergence(_runner(rounded, batches), wanted)
-                options[name].append(Choice("dense", 0, numbers, loss, width))
+                choices[place] = choice._replace(loss=loss)
     return options
 
 

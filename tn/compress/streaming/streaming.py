@@ -18,11 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bondwise.runs import UsageError, progress_bar, real_number
+from bondwise.runs import progress_bar, real_number
 from bondwise.tn.compress.allocation import allocate
+from bondwise.tn.compress.budgets import Budget, require_possible
 from bondwise.tn.compress.calibration.batches import Batch, batches_of
 from bondwise.tn.compress.checkpoints import ENTRY
 from bondwise.tn.compress.compression import Compression
+from bondwise.tn.compress.quantization.options import smallest_options
 from bondwise.tn.compress.streaming.passes import Stream
 from bondwise.tn.compress.streaming.reading import Source
 from bondwise.tn.compress.streaming.unfinished import Unfinished, parts_of
@@ -84,18 +86,15 @@ def compress_folder(
     """
     budget = real_number("budget", budget, below=1)
     stream = Stream(Source(Path(folder)), skip, *_split(data))
+    smallest = {name: smallest_options(layer, ("lowrank",), ()) for name, layer in stream.layers.items()}
+    require_possible(Budget("fraction", budget), smallest, stream.dense, stream.layers, stream.fitted_to)
+    total = sum(layer.num_params for layer in stream.layers.values())
     rest = parts_of({name: tensor.nbytes for name, tensor in stream.fill_rest().items()})
     run = _fingerprint(stream.source, [*stream.fitted_to, *stream.held_out], [budget, *stream.layers])
     work = Unfinished(Path(out), run, len(stream.blocks) + len(rest))
     try:
         with torch.no_grad(), progress_bar(2 * len(stream.layers), "compress", progress) as bar:
             options = stream.measure(work, bar)
-            total = sum(layer.num_params for layer in stream.layers.values())
-            least = sum(min(choice.size for choice in choices) for choices in options.values()) / total
-            if budget < least:
-                raise UsageError(
-                    f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more"
-                )
             chosen = allocate(options, budget * total)
             stored, loss = stream.fit(work, chosen, bar)
             for part, names in enumerate(rest, len(stream.blocks)):

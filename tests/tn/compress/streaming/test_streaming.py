@@ -270,7 +270,10 @@ def test_damaged_folders(folder, llama, tmp_path, harm, message):
         ({"budget": 0}, "budget"),
         ({"budget": 1.5}, "budget"),
         ({"budget": -1}, "budget"),
-        ({"budget": 0.001}, "is too small: factors of rank 1 keep"),
+        (
+            {"budget": 0.001, "data": torch.full((2, 4), 24)},  # told before the tokens are looked at
+            "budget=0.001 is too small: the smallest factors keep",
+        ),
         ({"data": torch.zeros(0, 4, dtype=torch.long)}, "data is empty"),
         ({"data": torch.full((2, 4), 24)}, "token 24, but the model knows 0 to 23"),
         ({"data": torch.zeros(4)}, r"data is a tensor of shape \(4,\)"),
