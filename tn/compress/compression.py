@@ -117,9 +117,9 @@ def compress(
             sample as long as those of the data (two for a multiplication), or `{"latency_ms": t, "batch": b}`
             milliseconds of wall time for a batch of b samples of the data, as measured here and now, or
             `{"bytes": N}` for the file `model.safetensors` that `save` writes.
-        data: Calibration data: token ids, int64 (sequences, length); samples (N, …); or an iterable of
-            batches, each a tensor, a tuple (inputs, labels), or a dict of the model's arguments. 100 to 200
-            sequences are plenty.
+        data: Calibration data: token ids, int64 (sequences, length); samples (N, …); a dict of the model's
+            arguments, such as `tokenizer(texts, padding=True, return_tensors="pt")`; or an iterable of
+            batches, each such a tensor or dict, or a tuple (inputs, labels). 100 to 200 sequences are plenty.
         formats: Names of the formats to choose from, layer by layer: `lowrank`, `shared` (a low rank with one
             factor for all layers with the same input; not for budgets in bytes or ms, nor with `quantize`,
             where it is `lowrank`), `lowrank_sparse` (a low rank and single entries), `btt` (block tensor

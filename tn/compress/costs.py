@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of
+from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of, selected
 from bondwise.tn.compress.formats.factored import fewest_multiplications
 
 _WARM_UP, _RUNS, _FEW = 2, 9, 3
@@ -40,15 +40,7 @@ _MORE = {  # than torch counts
 def take(batches: Sequence[Batch], number: int) -> Batch:
     """A batch of some number of samples from the first one, which are repeated if they are fewer."""
     first = batches[0]
-    samples = len(inputs_of(first))
-    index = torch.arange(number) % samples
-
-    def chosen(value: Any) -> Any:
-        return value[index.to(value.device)] if torch.is_tensor(value) and len(value) == samples else value
-
-    if isinstance(first, Mapping):
-        return {name: chosen(value) for name, value in first.items()}
-    return tuple(map(chosen, first)) if isinstance(first, tuple | list) else chosen(first)
+    return selected(first, torch.arange(number) % len(inputs_of(first)))
 
 
 def flops_of(model: nn.Module, batch: Batch) -> int:

@@ -32,7 +32,7 @@ class Journal:
             self._folder.mkdir(parents=True, exist_ok=True)
             digest = hashlib.sha256()
             for one in settings:
-                _feed(digest, one)
+                feed(digest, one)
             self._run = digest.hexdigest()
 
     def get(self, name: str) -> Any:
@@ -70,7 +70,8 @@ class Journal:
         return self._folder / f"{name}.safetensors"
 
 
-def _feed(digest: Any, one: Any) -> None:
+def feed(digest: Any, one: Any) -> None:
+    """Add a module, a tensor, batches, or anything with a `repr`, to a checksum."""
     if isinstance(one, nn.Module):
         one = one.state_dict()
     if isinstance(one, torch.Tensor):
@@ -79,11 +80,11 @@ def _feed(digest: Any, one: Any) -> None:
             digest.update(one.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     elif isinstance(one, Mapping):
         for key, value in one.items():
-            _feed(digest, key)
-            _feed(digest, value)
+            feed(digest, key)
+            feed(digest, value)
     elif isinstance(one, list | tuple):
         for value in one:
-            _feed(digest, value)
+            feed(digest, value)
     else:
         digest.update(repr(one).encode())
 

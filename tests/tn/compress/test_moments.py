@@ -111,6 +111,9 @@ def test_skipped_blocks_change_nothing(llama):
         ("text.txt", "data is a str"),
         (["text"], "data holds a str"),
         (7, "data is a int"),
+        ({}, "data holds a NoneType"),
+        ({"input_ids": [[1, 2]]}, "data holds a list"),
+        ({"input_ids": torch.zeros(0, 4)}, "data is empty"),
     ],
 )
 def test_other_data_is_refused(data, message):

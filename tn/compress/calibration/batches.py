@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError, one_line
 
 Batch: TypeAlias = Any  # a tensor, a tuple (inputs, labels), or a mapping of a model's arguments
 _HELD_OUT = 16  # every 16th batch is not fitted to
 _ACCEPTED = (
-    "give a tensor of token ids (sequences, length) or of samples (samples, …), or an iterable of batches, "
-    "each such a tensor, a tuple (inputs, labels), or a dict of the model's arguments"
+    "give a tensor of token ids (sequences, length) or of samples (samples, …), a dict of the model's "
+    "arguments as tensors (return_tensors='pt' of a tokenizer), or an iterable of batches, each such a "
+    "tensor or dict, or a tuple (inputs, labels)"
 )
 
 
@@ -33,7 +35,7 @@ class Answer(NamedTuple):
 
 
 def batches_of(data: Any, size: int) -> list[Batch]:
-    """Data as batches in order; a tensor is cut into batches of at most `size` samples.
+    """Data as batches in order; a tensor, or those in a dict, are cut into batches of at most `size` samples.
 
     Raises:
         UsageError: If the data is empty or of another kind.
@@ -42,7 +44,9 @@ def batches_of(data: Any, size: int) -> list[Batch]:
         if data.ndim < 2:
             raise UsageError(f"data is a tensor of shape {tuple(data.shape)}; {_ACCEPTED}")
         found: list[Batch] = list(data.split(size))
-    elif isinstance(data, str | bytes | Mapping) or not hasattr(data, "__iter__"):
+    elif isinstance(data, Mapping):
+        found = [selected(data, part) for part in torch.arange(len(inputs_of(data))).split(size)]
+    elif isinstance(data, str | bytes) or not hasattr(data, "__iter__"):
         raise UsageError(f"data is a {type(data).__name__}; {_ACCEPTED}")
     else:
         found = list(data)
@@ -50,6 +54,19 @@ def batches_of(data: Any, size: int) -> list[Batch]:
     if not found:
         raise UsageError(f"data is empty; {_ACCEPTED}")
     return found
+
+
+def selected(batch: Batch, index: Tensor) -> Batch:
+    """Some samples of a batch; what does not have one row per sample stays as it is."""
+    samples = len(inputs_of(batch))
+
+    def chosen(value: Any) -> Any:
+        whole = not isinstance(value, Tensor) or not value.ndim or len(value) != samples
+        return value if whole else value[index.to(value.device)]
+
+    if isinstance(batch, Mapping):
+        return {name: chosen(value) for name, value in batch.items()}
+    return tuple(map(chosen, batch)) if isinstance(batch, tuple | list) else chosen(batch)
 
 
 def parts_of(batches: list[Batch]) -> tuple[list[Batch], list[Batch]]:
@@ -73,8 +90,8 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
     """Run a model on a batch, on the device of its parameters.
 
     Raises:
-        UsageError: If the model returns neither a tensor nor an output of transformers, or its answer is not
-            finite.
+        UsageError: If the model cannot be run on the batch, or returns neither a tensor nor an output of
+            transformers.
     """
     device = next(chain(model.parameters(), model.buffers())).device
     inputs = inputs_of(batch).to(device)
@@ -89,11 +106,13 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
             for name, value in batch.items()
             if name != "labels"
         }
-        output = model(**given)
+        with _explained(model, given):
+            output = model(**given)
         decodes = getattr(output, "encoder_last_hidden_state", None) is not None
         mask = given.get("decoder_attention_mask" if decodes else "attention_mask")
     else:
-        output = model(inputs)
+        with _explained(model, {"": inputs}):
+            output = model(inputs)
         labels = batch[1] if isinstance(batch, tuple | list) and len(batch) > 1 else None
     found = getattr(output, "logits", getattr(output, "last_hidden_state", output))
     if not isinstance(found, Tensor):
@@ -114,6 +133,45 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
     logits = logits and found.ndim > 1 and found.shape[-1] > 1  # one class has nothing to be distributed over
     found = found.reshape(-1, found.shape[-1]) if logits else found.reshape(len(found), -1)
     return Answer(found.float(), logits)
+
+
+@contextmanager
+def _explained(model: nn.Module, given: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what torch says about data of a wrong shape or type into one line that names both."""
+    try:
+        yield
+    except (UsageError, RunError, torch.OutOfMemoryError):
+        raise
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        KeyError,
+        AssertionError,
+    ) as error:
+        described = ", ".join(
+            f"{name} of shape {tuple(value.shape)} and type {value.dtype}".replace("torch.", "").strip()
+            for name, value in given.items()
+            if isinstance(value, Tensor)
+        )
+        raise UsageError(
+            f"the model cannot be run on data {described}: {_complaining(model, error)}{one_line(error)}; "
+            "check the shape and the type of the data"
+        ) from error
+
+
+def _complaining(model: nn.Module, error: BaseException) -> str:
+    """The innermost module of a model that an error comes from, to be put before its message."""
+    names = {id(module): name for name, module in model.named_modules() if name}
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_locals.get("self")
+        if id(module) in names:
+            found = f"{names[id(module)]} ({type(module).__name__}) says "
+        trace = trace.tb_next
+    return found
 
 
 def _classes_second(found: Tensor, labels: Any, inputs: Tensor) -> bool:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from bondwise.runs import Result, UsageError, progress_bar, unknown_name, whole_number
 from bondwise.runs.text import counted
-from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence
+from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
@@ -29,7 +29,6 @@ from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _EMBEDDINGS = "int8"  # what embeddings and output heads get at least, unless they are named
 _BATCH = 8  # samples at a time
-_HELD_OUT = 16  # every 16th batch is for the divergence that is reported
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +117,7 @@ def quantize(
     if method == "gptq" and data is None:
         raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
     batches = [] if data is None else batches_of(data, _BATCH)
-    held_out = batches[::_HELD_OUT]
-    used = [batch for index, batch in enumerate(batches) if index % _HELD_OUT] or batches
+    used, held_out = parts_of(batches)
     loss = None
     with frozen(model), frozen(small), progress_bar(len(widths), "quantize", progress) as bar:
         ordered = InputsInOrder(model, small, list(widths), used) if method == "gptq" else None

@@ -21,13 +21,14 @@ from torch import Tensor
 from bondwise.runs import progress_bar, real_number
 from bondwise.tn.compress.allocation import allocate
 from bondwise.tn.compress.budgets import Budget, require_possible
-from bondwise.tn.compress.calibration.batches import Batch, batches_of
+from bondwise.tn.compress.calibration.batches import Batch, batches_of, inputs_of, parts_of, selected
 from bondwise.tn.compress.checkpoints import ENTRY
 from bondwise.tn.compress.compression import Compression
+from bondwise.tn.compress.journal import feed
 from bondwise.tn.compress.quantization.options import smallest_options
 from bondwise.tn.compress.streaming.passes import Stream
 from bondwise.tn.compress.streaming.reading import Source
-from bondwise.tn.compress.streaming.unfinished import Unfinished, parts_of
+from bondwise.tn.compress.streaming.unfinished import Unfinished, files_for
 
 _TOKENS = 1024  # in a batch
 _HELD_OUT = 16  # every 16th sequence is for probes and for the divergence that is reported
@@ -89,7 +90,7 @@ def compress_folder(
     smallest = {name: smallest_options(layer, ("lowrank",), ()) for name, layer in stream.layers.items()}
     require_possible(Budget("fraction", budget), smallest, stream.dense, stream.layers, stream.fitted_to)
     total = sum(layer.num_params for layer in stream.layers.values())
-    rest = parts_of({name: tensor.nbytes for name, tensor in stream.fill_rest().items()})
+    rest = files_for({name: tensor.nbytes for name, tensor in stream.fill_rest().items()})
     run = _fingerprint(stream.source, [*stream.fitted_to, *stream.held_out], [budget, *stream.layers])
     work = Unfinished(Path(out), run, len(stream.blocks) + len(rest))
     try:
@@ -113,14 +114,14 @@ def compress_folder(
 
 def _split(data: Any) -> tuple[list[Batch], list[Batch]]:
     """Batches to fit to, and others to measure losses on; the same if there is only one sequence or batch."""
-    if not isinstance(data, Tensor) or data.ndim < 2:
-        batches = batches_of(data, 1)
-        return [one for index, one in enumerate(batches) if index % _HELD_OUT] or batches, batches[
-            ::_HELD_OUT
-        ]
-    size = max(1, _TOKENS // max(1, data.shape[1]))
-    fitted_to = data[torch.arange(len(data)) % _HELD_OUT > 0]
-    return batches_of(fitted_to if len(fitted_to) else data, size), batches_of(data[::_HELD_OUT], size)
+    whole = inputs_of(data) if isinstance(data, Mapping) else data
+    if not isinstance(whole, Tensor) or whole.ndim < 2:
+        return parts_of(batches_of(data, 1))
+    size, every = max(1, _TOKENS // max(1, whole.shape[1])), torch.arange(len(whole))
+    if len(whole) < 2:
+        return batches_of(data, size), batches_of(data, size)
+    fitted_to, held_out = every[every % _HELD_OUT > 0], every[::_HELD_OUT]
+    return batches_of(selected(data, fitted_to), size), batches_of(selected(data, held_out), size)
 
 
 def _fingerprint(source: Source, batches: Sequence[Batch], settings: Sequence[Any]) -> str:
@@ -128,10 +129,5 @@ def _fingerprint(source: Source, batches: Sequence[Batch], settings: Sequence[An
     files = [(shard, (source.folder / shard).stat()) for shard in source.shards]
     said = [source.config, settings, [(shard, status.st_size, status.st_mtime_ns) for shard, status in files]]
     digest = hashlib.sha256(json.dumps(said, default=str).encode())
-    for batch in batches:
-        parts = (
-            batch.values() if isinstance(batch, Mapping) else [batch] if isinstance(batch, Tensor) else batch
-        )
-        for part in parts:
-            digest.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    feed(digest, batches)
     return digest.hexdigest()

@@ -120,7 +120,7 @@ class Unfinished:
         return f"model-{part + 1:05d}-of-{self._parts:05d}.safetensors"
 
 
-def parts_of(sizes: Mapping[str, int]) -> list[list[str]]:
+def files_for(sizes: Mapping[str, int]) -> list[list[str]]:
     """Names of tensors in order, in parts of at most a gigabyte."""
     parts: list[list[str]] = []
     room = 0

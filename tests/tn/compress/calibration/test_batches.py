@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
+from transformers import BatchEncoding, BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
-from bondwise.tn.compress import compress
-from bondwise.tn.compress.calibration.batches import answer, divergence
+from bondwise.runs import UsageError
+from bondwise.tn.compress import compress, compress_folder, quantize, refine
+from bondwise.tn.compress.calibration.batches import answer, batches_of, divergence
 
 
 def test_one_output_is_a_value():
@@ -61,3 +62,86 @@ def test_a_mask_of_the_encoder_does_not_hide_answers_of_the_decoder():
     batch = {"input_ids": tokens, "attention_mask": mask, "decoder_input_ids": tokens}
     assert answer(model, batch).rows.shape == (18, 24)
     assert answer(model, {**batch, "decoder_attention_mask": mask}).rows.shape == (14, 24)
+
+
+@pytest.fixture
+def padded():
+    """What a tokenizer gives for sequences of different lengths."""
+    torch.manual_seed(1)
+    mask = (torch.arange(10) < torch.randint(4, 11, (20, 1))).long()
+    return BatchEncoding({"input_ids": torch.randint(24, (20, 10)), "attention_mask": mask})
+
+
+def test_arguments_of_a_model_are_cut_into_batches(padded):
+    positions = torch.arange(10)[None]
+    found = batches_of({**padded, "position_ids": positions, "use_cache": False}, 8)
+    assert [len(batch["input_ids"]) for batch in found] == [8, 8, 4]
+    for name in ("input_ids", "attention_mask"):
+        assert torch.equal(torch.cat([batch[name] for batch in found]), padded[name])
+    assert all(batch["position_ids"] is positions and batch["use_cache"] is False for batch in found)
+    assert [dict(batch) for batch in batches_of(padded, 32)][0].keys() == padded.keys()
+
+
+def test_arguments_of_a_model_as_data(padded, llama, tmp_path):
+    model, _ = llama
+    small = compress(model, 0.5, data=padded, seed=0)
+    wanted = compress(model, 0.5, data=batches_of(padded, 8), seed=0)
+    ids = padded["input_ids"]
+    with torch.no_grad():
+        assert torch.equal(small(ids).logits, wanted(ids).logits)
+    assert refine(small, model, data=padded, steps=2, batch=4, seed=0).value > 0
+    assert quantize(model, "int8", data=padded).report.divergence < 0.01
+    model.save_pretrained(tmp_path / "dense")
+    done = compress_folder(tmp_path / "dense", tmp_path / "small", data=padded)
+    assert done.divergence < 2
+
+
+IMAGES = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(1), nn.Linear(8 * 16, 4))
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (
+            nn.Sequential(nn.Linear(12, 16), nn.Linear(16, 3)),
+            torch.zeros(8, 7),
+            r"data of shape \(8, 7\) and type float32: 0 \(Linear\) says mat1 and mat2 shapes cannot be mul",
+        ),
+        (
+            IMAGES,
+            torch.zeros(4, 1, 6, 6),
+            r"of shape \(4, 1, 6, 6\) and type float32: 0 \(Conv2d\) says .* 3 ch",
+        ),
+        (
+            IMAGES,
+            torch.zeros(4, 3, 7, 7),
+            r"of shape \(4, 3, 7, 7\) and type float32: 2 \(Linear\) says mat1",
+        ),
+        (
+            IMAGES,
+            torch.zeros(4, 3, 6, 6).byte(),
+            r"and type int64: 0 \(Conv2d\) says .*; check the shape and",
+        ),
+        (
+            IMAGES,
+            torch.zeros(4, 3, 6, 6).double(),
+            r"and type float64: 0 \(Conv2d\) says .*; check the shape and",
+        ),
+        (
+            "llama",
+            torch.rand(4, 6),
+            r"of shape \(4, 6\) and type float32: model.embed_tokens \(Embedding\) says",
+        ),
+        (
+            IMAGES,
+            {"pixels": torch.zeros(2, 6), "mask": torch.zeros(2, 6).long()},
+            r"data pixels of shape \(2, 6\) and type float32, mask of .* and type int64: .*unexpected",
+        ),
+    ],
+)
+def test_data_that_a_model_cannot_take(model, data, message, llama):
+    model = llama[0] if model == "llama" else model
+    with pytest.raises(UsageError, match=message) as error:
+        compress(model, 0.5, data=data, formats=("lowrank", "separable"), seed=0)
+    assert "\n" not in str(error.value)
+    assert error.value.__cause__ is not None
