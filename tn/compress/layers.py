@@ -30,6 +30,7 @@ _LINEAR: dict[type[nn.Module], _Linear] = {
     nn.Linear: _Linear(lambda module: module.weight, lambda module: module.bias),
     Conv1D: _Linear(lambda module: module.weight.T, lambda module: module.bias),
 }
+_REGISTERED: set[type[nn.Module]] = set()  # of these nobody knows whether they do what they are said to do
 
 
 def register(
@@ -43,7 +44,8 @@ def register(
     Args:
         kind: The class, for example a subclass of `torch.nn.Linear`; its own subclasses aren't included.
         weight: Gives the weight of such a module, shape (out_features, in_features), so that the module
-            returns weight · x + bias for inputs of shape (..., in_features).
+            returns weight · x + bias for inputs of shape (..., in_features). Whether it does is checked on
+            calibration data.
         bias: Gives its bias, shape (out_features,), or None.
 
     Raises:
@@ -64,6 +66,33 @@ def register(
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise UsageError(f"kind is {kind!r}; give a class of torch modules")
     _LINEAR[kind] = _Linear(weight, bias)
+    _REGISTERED.add(kind)
+
+
+def require_linear(layer: Layer, x: Tensor, output: Any) -> None:
+    """Refuse a layer of a registered class that does not return weight · x + bias.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    if type(layer.module) not in _REGISTERED:
+        return
+    weight, bias = layer.weight, layer.bias
+    found = ""
+    if not isinstance(output, Tensor):
+        found = f"a {type(output).__name__}"
+    elif weight.ndim != 2 or (x.shape[-1], output.shape[-1]) != (weight.shape[1], weight.shape[0]):
+        found = f"{output.shape[-1]} numbers for {x.shape[-1]}, while its weight has the shape {layer.shape}"
+    else:
+        expected = nn.functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
+        error = float((output - expected).norm() / expected.norm().clamp_min(torch.finfo(x.dtype).tiny))
+        if not error <= max(1e-3, 16 * torch.finfo(output.dtype).eps):
+            found = f"something else (relative difference {error:.3g})"
+    if found:
+        raise UsageError(
+            f"{layer.name} ({type(layer.module).__name__}) returns {found}; register is for layers that "
+            f"return weight · x + bias: give it their weight and bias, or add {layer.name} to skip"
+        )
 
 
 def is_dense(module: nn.Module) -> bool:

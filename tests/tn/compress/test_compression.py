@@ -173,6 +173,57 @@ def test_registered_classes_are_compressed_and_subclasses_of_linear_are_not():
         register(Transposed(2), weight=lambda module: module.matrix.T)
 
 
+class Odd(Transposed):
+    """Not what it will be registered as."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+class Paired(Transposed):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+class Chosen(torch.nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.layer = kind(12)
+
+    def forward(self, x):
+        found = self.layer(x)
+        return found if torch.is_tensor(found) else found[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "message"),
+    [
+        (
+            Odd,
+            lambda module: module.matrix.T,
+            r"layer \(Odd\) returns something else \(relative difference 0",
+        ),
+        (Transposed, lambda module: module.matrix, "returns something else .* give it their weight and bias"),
+        (Paired, lambda module: module.matrix.T, r"layer \(Paired\) returns a tuple; register is for layers"),
+        (
+            Transposed,
+            lambda module: module.matrix[:, :5].T,
+            r"returns 12 numbers for 12, while its weight has the shape \(5, 12\); register is for layers "
+            r"that return weight · x \+ bias: give it their weight and bias, or add layer to skip",
+        ),
+    ],
+)
+def test_registered_classes_that_are_not_linear_are_refused(kind, weight, message):
+    torch.manual_seed(0)
+    register(kind, weight=weight)
+    try:
+        with pytest.raises(UsageError, match=message) as error:
+            compress(Chosen(kind), 0.9, data=torch.randn(16, 12), seed=0)
+        assert "\n" not in str(error.value)
+    finally:
+        register(kind, weight=lambda module: module.matrix.T)
+
+
 @pytest.mark.parametrize(
     ("scale", "message"), [(200.0, "answers to the cal|numbers at .* not finite"), (1e30, "finite")]
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.calibration.batches import Batch, answer
-from bondwise.tn.compress.layers import Layer
+from bondwise.tn.compress.layers import Layer, require_linear
 
 
 def leaders_of(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict[str, str]:
@@ -31,7 +31,10 @@ def grouped(calls: Mapping[str, Sequence[int]]) -> dict[str, str]:
 
 @contextmanager
 def noted_calls(layers: Mapping[str, Layer]) -> Iterator[dict[str, list[int]]]:
-    """While a model runs, note the numbers of the tensors that its layers are called with."""
+    """While a model runs, note the numbers of the tensors that its layers are called with.
+
+    Layers of registered classes are checked to be linear.
+    """
     calls: dict[str, list[int]] = {}
     last: list[Any] = [None, 0, 0]  # the latest tensor, its version and its number
 
@@ -45,9 +48,17 @@ def noted_calls(layers: Mapping[str, Layer]) -> Iterator[dict[str, list[int]]]:
 
         return hook
 
+    def check(layer: Layer) -> Any:
+        return lambda _, args, output: require_linear(layer, args[0], output)
+
     handles = [
         layer.module.register_forward_pre_hook(watch(name, layer.kind == "linear"))
         for name, layer in layers.items()
+    ]
+    handles += [
+        layer.module.register_forward_hook(check(layer))
+        for layer in layers.values()
+        if layer.kind == "linear"
     ]
     try:
         yield calls

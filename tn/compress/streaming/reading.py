@@ -48,8 +48,12 @@ class Source:
             UsageError: If one is missing, of another shape than the model's, or not finite.
         """
         wanted: dict[str, list[tuple[str, str]]] = {}
+        tied: dict[int, list[str]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            tied.setdefault(id(parameter), []).append(name)
+        others = {name: same for same in tied.values() for name in same}
         for name in names:
-            stored = self._stored_as(model, name)
+            stored = self._stored_as(model, name, others.get(name, ()))
             if stored is not None:
                 wanted.setdefault(self._places[stored], []).append((name, stored))
         found = {}
@@ -63,12 +67,13 @@ class Source:
                 raise UsageError(f"{path} is damaged ({one_line(error)}); download it again") from error
         return found
 
-    def _stored_as(self, model: nn.Module, name: str) -> str | None:
-        """The name of a tensor on disk: with or without that of the base model in front."""
+    def _stored_as(self, model: nn.Module, name: str, tied: Iterable[str]) -> str | None:
+        """The name of a tensor on disk, or of one tied to it: with or without the base model's in front."""
         prefix = f"{self.kind.base_model_prefix}."
-        for stored in (name, name.removeprefix(prefix), prefix + name):
-            if stored in self._places:
-                return stored
+        for one in (name, *tied):
+            for stored in (one, one.removeprefix(prefix), prefix + one):
+                if stored in self._places:
+                    return stored
         tied = getattr(model.config, "tie_word_embeddings", True)
         if tied and name in (getattr(model, "_tied_weights_keys", None) or ()):
             return None

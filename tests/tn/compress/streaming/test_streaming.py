@@ -309,6 +309,21 @@ def test_a_head_that_is_neither_stored_nor_tied_is_missing(llama, folder, tmp_pa
         compress_folder(folder, tmp_path / "small", 0.6, data=llama[1])
 
 
+def test_the_head_of_tied_ones_may_be_the_one_that_is_stored(llama, tmp_path):
+    model, tokens = llama
+    model.save_pretrained(tmp_path / "dense")
+    wanted = compress_folder(tmp_path / "dense", tmp_path / "wanted", 0.5, data=tokens)
+    path = tmp_path / "dense" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.weight"] = tensors.pop("model.embed_tokens.weight")
+    save_file(tensors, path, metadata={"format": "pt"})
+    found = compress_folder(tmp_path / "dense", tmp_path / "found", 0.5, data=tokens)
+    assert found == wanted
+    with torch.no_grad():
+        one, other = (load(tmp_path / name)(tokens).logits for name in ("found", "wanted"))
+    assert torch.equal(one, other)
+
+
 def test_a_folder_is_free_again_after_an_error(tmp_path, monkeypatch):
     def full(_):
         raise RunError("the disk is full")
