@@ -2,9 +2,10 @@
 
 Each format keeps 0.3 of the numbers, or a little less. The layers take turns, each with some calls in a row,
 and the lower quartile of the CPU times counts. Where factors would be slower, a layer multiplies by a copy of
-its weight: its speed-up is 1, but for the microseconds that it takes to see that the copy is still good. If
-tensorly-torch is installed (`pip install tensorly tensorly-torch opt-einsum`), its factorized layer is timed
-with cores of the same shapes as those of the matrix product operator.
+its weight: its speed-up is 1, but for the microsecond that it takes to see that the copy is still good. A
+second dense layer shows how much is noise. If tensorly-torch is installed
+(`pip install tensorly tensorly-torch opt-einsum`), its factorized layer is timed with cores of the same
+shapes as those of the matrix product operator.
 
     python benchmarks/compress/layer_speed.py [--kept 0.3] [--seconds 1]
 """
@@ -75,6 +76,7 @@ def layers_of(rows: int, columns: int, kept: float) -> dict[str, nn.Module]:
     (two, chi), (three, _) = (cores_of(rows, columns, number, most) for number in (2, 3))
     found: dict[str, nn.Module] = {
         "dense": nn.Linear(columns, rows),
+        "dense, again": nn.Linear(columns, rows),
         "lowrank": LowRank(torch.randn(rows, rank), torch.randn(rank, columns), bias),
         "btt": BlockTensorTrain(
             torch.randn(BLOCKS, BLOCKS * block, rows // BLOCKS),
