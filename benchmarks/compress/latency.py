@@ -54,8 +54,8 @@ def main() -> None:
     tokens = torch.randint(512, (32, LENGTH))
     rows = []
     for batch in BATCHES:
-        [before] = milliseconds([model], tokens[:batch])
         for fraction in FRACTIONS:
+            [before] = milliseconds([model], tokens[:batch])
             asked = fraction * before
             small = compress(model, {"latency_ms": asked, "batch": batch}, data=tokens, seed=0)
             dense, found = milliseconds([model, small], tokens[:batch])

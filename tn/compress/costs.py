@@ -56,13 +56,14 @@ def flops_of(model: nn.Module, batch: Batch) -> int:
     return int(counter.get_total_flops())
 
 
-def latency_of(model: nn.Module, batch: Batch) -> float:
+def latency_of(model: nn.Module, batch: Batch, runs: int = _RUNS) -> float:
     """Wall time of a model for a batch, the median of several runs, in milliseconds."""
-    return milliseconds(lambda: answer(model, batch), next(chain(model.parameters(), model.buffers())).device)
+    device = next(chain(model.parameters(), model.buffers())).device
+    return milliseconds(lambda: answer(model, batch), device, runs)
 
 
 @torch.no_grad()
-def milliseconds(work: Callable[[], Any], device: torch.device) -> float:
+def milliseconds(work: Callable[[], Any], device: torch.device, runs: int = _RUNS) -> float:
     """Wall time of a function, the median of several runs after two others."""
 
     def seconds(repeats: int) -> float:
@@ -75,5 +76,5 @@ def milliseconds(work: Callable[[], Any], device: torch.device) -> float:
 
     once = min(seconds(1) for _ in range(_WARM_UP))
     repeats = max(1, round(_SHORT / max(once, 1e-6)))
-    runs = _FEW if once > _LONG else _RUNS
+    runs = _FEW if once > _LONG else runs
     return 1e3 * statistics.median(seconds(repeats) for _ in range(runs))

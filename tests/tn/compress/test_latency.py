@@ -33,7 +33,7 @@ def options(model):
 def test_the_measured_time_decides(monkeypatch, overhead, wanted):
     model = wide()
 
-    def whole(model, batch):
+    def whole(model, batch, runs=9):
         numbers = sum(parameter.numel() for parameter in model.parameters())
         return 1e-3 * numbers * (overhead if any(map(is_factored, model.modules())) else 1) + 2.0
 
@@ -54,6 +54,33 @@ def test_the_measured_time_decides(monkeypatch, overhead, wanted):
         latency.choose_within(2.1, options(model), model, layers, DATA, "budget")
     kept = latency.choose_within(30.0, options(model), model, layers, DATA, "budget")
     assert {choice.format for choice in kept.values()} == {"dense"}
+
+
+@pytest.mark.parametrize("start", range(0, 20, 4))
+def test_a_machine_that_is_slow_for_some_time_misleads_nobody(monkeypatch, start):
+    model, calls = wide(), []
+
+    def quiet(model):
+        return 1e-3 * sum(parameter.numel() for parameter in model.parameters()) + 2.0
+
+    def seen(model, batch, runs=9):
+        calls.append(1)
+        return quiet(model) * (1.8 if start <= len(calls) < start + 4 else 1)
+
+    def timed(options, model, layers, batch):
+        return {
+            name: {one._replace(size=1e-3 * one.size): one for one in choices}
+            for name, choices in options.items()
+        }
+
+    monkeypatch.setattr(latency, "latency_of", seen)
+    monkeypatch.setattr(latency, "_timed", timed)
+    for wanted in (7.0, 9.0, 11.0, 13.0):
+        calls.clear()
+        layers = find_layers(model)
+        found = latency.choose_within(wanted, options(model), model, layers, DATA, "budget")
+        with latency._exchanged(model, layers, found):
+            assert 0.9 * wanted <= quiet(model) <= wanted
 
 
 def test_layers_of_one_shape_are_timed_once_and_ranks_between_interpolated(monkeypatch):
