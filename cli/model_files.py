@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LENGTH = 256  # tokens of a sequence, or what the model takes
-_TOKENIZER = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja"),
-    "generation_config.json",
-)
 
 
 def digest_of(*paths: Path) -> str:
@@ -36,11 +31,6 @@ def digest_of(*paths: Path) -> str:
 def model_digest(folder: Path) -> str:
     """Checksum of the configuration and the tensors of a model."""
     return digest_of(folder / "config.json", *sorted(folder.glob("*.safetensors")))
-
-
-def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    """The files that make text of a model's tokens, for another folder."""
-    return {name: (folder / name).read_bytes() for name in _TOKENIZER if (folder / name).is_file()}
 
 
 def read_tokens(path: Path, folder: Path, config: Any) -> Tensor:

@@ -21,7 +21,7 @@ from bondwise.cli.commands.compress_rivals import WIDTHS, rivals
 from bondwise.cli.documents.compression import render_compression
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.model_files import digest_of, model_digest, read_tokens, tokenizer_files
+from bondwise.cli.model_files import digest_of, model_digest, read_tokens
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, Stopped, UsageError, real_number, unknown_name, whole_number
 from bondwise.tn import compress as room
@@ -103,7 +103,7 @@ def command(
     at_once = None if later else widths
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            from bondwise.tn.compress.checkpoints import load_checkpoint
+            from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
             from bondwise.tn.compress.journal import Journal
             from bondwise.tn.compress.layers import Layer
 

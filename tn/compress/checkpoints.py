@@ -13,6 +13,10 @@ from transformers import PreTrainedModel
 from bondwise.runs import UsageError, one_line, read_json
 
 CONFIG, TENSORS, ENTRY = "config.json", "model.safetensors", "bondwise"
+_TOKENIZER = (  # and what says how to generate text
+    *("*token*.json", "vocab.*", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("chat_template.*", "generation_config.json"),
+)
 _INDEX = "model.safetensors.index.json"
 
 
@@ -44,6 +48,12 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> PreTrainedModel:
     if wrong:
         raise UsageError(f"{folder} does not fit its {CONFIG}: {wrong[0]} is missing or of another shape")
     return cast(PreTrainedModel, model.eval())
+
+
+def tokenizer_files(folder: Path) -> dict[str, bytes]:
+    """The files that make text of a model's tokens, for another folder."""
+    paths = {path for pattern in _TOKENIZER for path in folder.glob(pattern) if path.is_file()}
+    return {path.name: path.read_bytes() for path in sorted(paths)}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress import compress, save
-from bondwise.tn.compress.checkpoints import load_checkpoint
+from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
 
 
 @pytest.fixture
@@ -100,3 +100,14 @@ def test_folders_that_cannot_be_read(folder, damage, message):
 def test_what_is_no_folder(tmp_path):
     with pytest.raises(UsageError, match="nothing is no folder; give one that save_pretrained wrote"):
         compress(tmp_path / "nothing", 0.5, data=torch.zeros(4, 5, dtype=torch.long))
+
+
+def test_all_kinds_of_tokenizers_are_copied(tmp_path):
+    names = {
+        *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+        *("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model"),
+        *("sentencepiece.bpe.model", "chat_template.jinja", "generation_config.json"),
+    }
+    for name in (*names, "model.safetensors", "README.md", "config.json"):
+        (tmp_path / name).write_text(name)
+    assert tokenizer_files(tmp_path) == {name: name.encode() for name in names}

@@ -109,6 +109,17 @@ class FactoredConvolution(nn.Module):
             x = convolve(x, self.factors[index], bias, stride, padding, dilation, groups)
         return x
 
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        shown = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
+        for name, usual in (("padding", (0,)), ("dilation", (1,)), ("groups", (1,))):
+            value = getattr(self, name)
+            if set(value if isinstance(value, tuple) else (value,)) != set(usual):
+                shown += f", {name}={value}"
+        return f"{shown}, rank={self.rank}, bias={self.bias is not None}"
+
     def dense(self) -> Tensor:
         """The weight, shape (groups, out_channels / groups, in_channels / groups, *kernel_size)."""
         return composed(list(self.factors), self.stages(self.kernel_size), self.groups)

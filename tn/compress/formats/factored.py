@@ -66,7 +66,7 @@ class Factored(nn.Module, ABC):
 
     Args:
         bias: Shape (out_features,), or None.
-        shape: Of the weight.
+        shape: Of the weight, (out_features, in_features).
         cost: Of a multiplication by the factors.
         **factors: By the names that they get as parameters.
     """
@@ -75,6 +75,7 @@ class Factored(nn.Module, ABC):
 
     def __init__(self, bias: Tensor | None, shape: tuple[int, int], cost: Cost, **factors: Tensor) -> None:
         super().__init__()
+        self.out_features, self.in_features = shape
         self._names = tuple(factors)
         for name, factor in factors.items():
             self.register_parameter(name, nn.Parameter(factor))
@@ -85,6 +86,11 @@ class Factored(nn.Module, ABC):
         self._rebuild = _CALL + _MULTIPLICATION * cost.rebuild + _NUMBER * numbers
         self._more = cost.multiplications - numbers  # for each row, than by the weight
         self._copy: _Copy | None = None
+
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """The number that the shapes of the factors follow from."""
 
     @abstractmethod
     def multiply(self, x: Tensor) -> Tensor:
@@ -114,6 +120,12 @@ class Factored(nn.Module, ABC):
         if weight is None:
             return self.multiply(x) if excess <= self._rebuild else linear(x, self.dense(), self.bias)
         return linear(x, weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        bias = self.bias is not None
+        shape = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{shape}, rank={self.rank}, bias={bias}"
 
     def _kept(self) -> Tensor | None:
         """The weight from a copy that is still good or a new one, or None if none may be kept."""

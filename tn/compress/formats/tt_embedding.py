@@ -85,6 +85,11 @@ class TTEmbedding(nn.Module):
             return vectors
         return torch.where(tokens.eq(self.padding_idx)[..., None], self.padding.to(vectors.dtype), vectors)
 
+    def extra_repr(self) -> str:
+        """What `print` shows."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}, rank={self.rank}{padding}"
+
     def dense(self) -> Tensor:
         """The table, shape (num_embeddings, embedding_dim)."""
         table = _composed(list(self.cores), self.num_embeddings)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bondwise.runs import RunError, UsageError, one_line, read_json, require_room, write_atomically
 from bondwise.runs.files import try_lock
-from bondwise.tn.compress.checkpoints import CONFIG
+from bondwise.tn.compress.checkpoints import CONFIG, tokenizer_files
 
 _INDEX = "model.safetensors.index.json"
 _LARGEST = 1 << 30  # bytes in a file, unless one tensor is larger
@@ -109,9 +109,8 @@ class Unfinished:
                 name: self._name(part) for part, sizes in stored.items() for name in sorted(sizes)
             },
         }
-        for pattern in ("*token*.json", "vocab.*", "merges.txt", "tokenizer.model", "generation_config.json"):
-            for path in source.glob(pattern):
-                write_atomically(self.out / path.name, path.read_bytes())
+        for name, content in tokenizer_files(source).items():
+            write_atomically(self.out / name, content)
         write_atomically(self.out / _INDEX, json.dumps(index, indent=1))
         write_atomically(self.out / CONFIG, json.dumps(config, indent=2, default=str))
         shutil.rmtree(self._notes, ignore_errors=True)
