@@ -56,14 +56,14 @@ def flops_of(model: nn.Module, batch: Batch) -> int:
     return int(counter.get_total_flops())
 
 
-def latency_of(model: nn.Module, batch: Batch, runs: int = _RUNS) -> float:
+def latency_of(model: nn.Module, batch: Batch, runs: int | None = None) -> float:
     """Wall time of a model for a batch, the median of several runs, in milliseconds."""
     device = next(chain(model.parameters(), model.buffers())).device
     return milliseconds(lambda: answer(model, batch), device, runs)
 
 
 @torch.no_grad()
-def milliseconds(work: Callable[[], Any], device: torch.device, runs: int = _RUNS) -> float:
+def milliseconds(work: Callable[[], Any], device: torch.device, runs: int | None = None) -> float:
     """Wall time of a function, the median of several runs after two others."""
 
     def seconds(repeats: int) -> float:
@@ -76,5 +76,5 @@ def milliseconds(work: Callable[[], Any], device: torch.device, runs: int = _RUN
 
     once = min(seconds(1) for _ in range(_WARM_UP))
     repeats = max(1, round(_SHORT / max(once, 1e-6)))
-    runs = _FEW if once > _LONG else runs
+    runs = _FEW if once > _LONG else runs or _RUNS
     return 1e3 * statistics.median(seconds(repeats) for _ in range(runs))

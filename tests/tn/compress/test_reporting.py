@@ -9,13 +9,30 @@ import torch
 from safetensors.torch import load_file
 
 from bondwise.runs import UsageError, new_figure
-from bondwise.tn.compress import Compression, Profile, Report, compress, profile, quantize, report, save
+from bondwise.tn.compress import (
+    Compression,
+    Profile,
+    Report,
+    compress,
+    costs,
+    profile,
+    quantize,
+    report,
+    save,
+)
 from bondwise.tn.compress.calibration.batches import answer, divergence
 from bondwise.tn.compress.calibration.moments import measure_moments
 from bondwise.tn.compress.costs import flops_of
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.layers import find_layers, replace
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Times are measured once."""
+    monkeypatch.setattr(costs, "_RUNS", 1)
+    monkeypatch.setattr(costs, "_SHORT", 0.0)
 
 
 @pytest.fixture
