@@ -27,7 +27,7 @@ from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _RANKS = 6  # at which a format is measured
 _ROUNDS = 8
-_TURNS, _RUNS = 3, 3  # in which two models are compared, and runs of each in a turn
+_TURNS, _RUNS = 5, 3  # in which two models are compared, and runs of each in a turn
 _LEAST, _AIM = 0.9, 0.96  # of the latency asked for
 
 
