@@ -104,13 +104,14 @@ def _pareto(found: Report) -> list[Figure]:
     sizes = [row.bytes / 1e6 for row in found.rows]
     figures = [("Quality and size", caption, _points(names, sizes, heights, "megabytes on disk", quality))]
     for place, batch in enumerate(found.batch):
-        times = [row.latency[place] for row in found.rows]
-        label = f"milliseconds for a batch of {batch}"
+        speeds = [row.speed[place] for row in found.rows]
+        label = f"times as fast as the dense model, for a batch of {batch}"
         caption = (
-            f"{quality.capitalize()} and wall time on this machine; packed numbers are unpacked in each call."
+            f"{quality.capitalize()} and speed on this machine; lower and right is better. Packed numbers "
+            "are unpacked in each call."
         )
         figures.append(
-            (f"Quality and speed, batch {batch}", caption, _points(names, times, heights, label, quality))
+            (f"Quality and speed, batch {batch}", caption, _points(names, speeds, heights, label, quality))
         )
     return figures
 

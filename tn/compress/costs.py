@@ -16,6 +16,7 @@ from bondwise.tn.compress.calibration.batches import Batch, answer, inputs_of, s
 from bondwise.tn.compress.formats.factored import fewest_multiplications
 
 _WARM_UP, _RUNS, _FEW = 2, 9, 3
+_TURNS = 5  # in which two models are compared
 _SHORT, _LONG = 0.01, 1.0  # seconds: shorter calls are timed several at a time, longer ones fewer times
 
 
@@ -60,6 +61,20 @@ def latency_of(model: nn.Module, batch: Batch, runs: int | None = None) -> float
     """Wall time of a model for a batch, the median of several runs, in milliseconds."""
     device = next(chain(model.parameters(), model.buffers())).device
     return milliseconds(lambda: answer(model, batch), device, runs)
+
+
+def compared(times: Callable[[], tuple[float, float]]) -> tuple[float, float, float]:
+    """Medians of two times that are measured in turns, and of the ratio of the second to the first.
+
+    A machine that does something else too, or gets warm, is slower for some seconds: the ratio hardly shows
+    it.
+    """
+    seen = [times() for _ in range(_TURNS)]
+    return (
+        statistics.median(one for one, _ in seen),
+        statistics.median(two for _, two in seen),
+        statistics.median(two / one for one, two in seen),
+    )
 
 
 @torch.no_grad()

@@ -20,14 +20,13 @@ from torch import Tensor, nn
 from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.batches import Batch, answer
-from bondwise.tn.compress.costs import latency_of, milliseconds
+from bondwise.tn.compress.costs import compared, latency_of, milliseconds
 from bondwise.tn.compress.layers import Layer, replace
 from bondwise.tn.compress.quantization.modules import empty_module
 from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _RANKS = 6  # at which a format is measured
 _ROUNDS = 8
-_TURNS, _RUNS = 5, 3  # in which two models are compared, and runs of each in a turn
 _LEAST, _AIM = 0.9, 0.96  # of the latency asked for
 
 
@@ -100,9 +99,6 @@ def choose_within(
 class _Clock:
     """Times of a model with other layers relative to the dense one's.
 
-    Both are measured in turns, as a machine that does something else too, or gets warm, is slower for some
-    seconds, and that is no property of the layers.
-
     Attributes:
         dense: Median wall time of the dense model so far, in milliseconds.
     """
@@ -119,15 +115,14 @@ class _Clock:
 
     def ratio(self, choices: Mapping[str, Choice]) -> float:
         """Wall time of the model with some choices, divided by that of the dense one."""
-        ratios = []
-        for _ in range(_TURNS):
-            times = []
-            for one in (self._unchanged, choices):
-                with _exchanged(self._model, self._layers, one):
-                    times.append(latency_of(self._model, self._batch, _RUNS))
-            self._seen.append(times[0])
-            ratios.append(times[1] / times[0])
-        return statistics.median(ratios)
+
+        def seconds(one: Mapping[str, Choice]) -> float:
+            with _exchanged(self._model, self._layers, one):
+                return latency_of(self._model, self._batch, 1)
+
+        dense, _, ratio = compared(lambda: (seconds(self._unchanged), seconds(choices)))
+        self._seen.append(dense)
+        return ratio
 
 
 def _timed(

@@ -22,7 +22,7 @@ from bondwise.tn.compress.calibration.batches import (
     inputs_of,
 )
 from bondwise.tn.compress.calibration.moments import frozen
-from bondwise.tn.compress.costs import flops_of, latency_of, take
+from bondwise.tn.compress.costs import compared, flops_of, latency_of, take
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.quantization.packed import count_numbers
 from bondwise.tn.compress.quantization.quantization import BITS, quantize
@@ -41,6 +41,7 @@ class Row(NamedTuple):
         perplexity: Of the next token; None if it is no language model.
         divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats.
         latency: Milliseconds of wall time for a batch of each size.
+        speed: For each size, how many times as fast as the dense model it is, both measured in turns.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row(NamedTuple):
     perplexity: float | None
     divergence: float
     latency: tuple[float, ...]
+    speed: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,7 @@ def _cells(row: Row, dense: Row, speaks: bool) -> list[str]:
         f"{row.flops:.3g}",
     ]
     cells += ["" if row.perplexity is None else f"{row.perplexity:.2f}"] * speaks + [f"{row.divergence:.4f}"]
-    speeds = zip(row.latency, dense.latency, strict=True)
-    return cells + [f"{own:.3g} ({other / own:.2f}x)" for own, other in speeds]
+    return cells + [f"{ms:.3g} ({speed:.2f}x)" for ms, speed in zip(row.latency, row.speed, strict=True)]
 
 
 def report(
@@ -175,7 +176,7 @@ def measure(
                 total, count = _cross_entropy(found, one)
                 entropy, tokens = entropy + total, tokens + count
         flops = flops_of(model, take(batches, 1))
-        latency = tuple(latency_of(model, take(batches, size)) for size in sizes)
+        timed = [_beside(model, reference, take(batches, size)) for size in sizes]
     return Row(
         name=name,
         params=count_numbers(model),
@@ -183,8 +184,17 @@ def measure(
         flops=flops,
         perplexity=math.exp(entropy / tokens) if tokens else None,
         divergence=lost / rows,
-        latency=latency,
+        latency=tuple(ms for ms, _ in timed),
+        speed=tuple(speed for _, speed in timed),
     )
+
+
+def _beside(model: nn.Module, reference: nn.Module, batch: Batch) -> tuple[float, float]:
+    """Milliseconds of a model for a batch, and how many times as fast as the dense one that is."""
+    if model is reference:
+        return latency_of(model, batch), 1.0
+    _, own, ratio = compared(lambda: (latency_of(reference, batch, 1), latency_of(model, batch, 1)))
+    return own, 1 / ratio
 
 
 def _speaks(model: nn.Module) -> bool:
