@@ -43,6 +43,16 @@ def language() -> str:
     return table(heads, rows)
 
 
+def formats() -> str:
+    """Perplexities by format, with the budget shared out in several ways."""
+    methods = ("CompactifAI", "evenly", "compress")
+    rows = []
+    for group in grouped(results("compress_formats")["rows"], "format", "budget"):
+        found = {row["method"]: f"{row['ratio']:.3f}" for row in group}
+        rows.append([group[0]["format"], group[0]["budget"], *(found.get(name, "–") for name in methods)])
+    return table(["format", "kept", "plain, evenly", "data-aware, evenly", "`compress`"], rows)
+
+
 def sizes() -> str:
     """Perplexities at sizes of the file."""
     rows = sorted(results("compress_bytes")["rows"], key=lambda row: (-row["bytes"], row["perplexity"]))
@@ -83,6 +93,7 @@ def digits() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "language": language,
+    "formats": formats,
     "sizes": sizes,
     "speed": speed,
     "wave": wave,
