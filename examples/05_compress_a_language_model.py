@@ -46,6 +46,7 @@ def trained(data):
         initializer_range=0.1,
     )
     model = LlamaForCausalLM(config)
+    print(f"training a small Llama, {SECONDS} s at most", flush=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95))
     start = time.perf_counter()
     for step in range(steps):
@@ -58,6 +59,8 @@ def trained(data):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if (step + 1) % (steps // 4) == 0:
+            print(f"step {step + 1} of {steps}, perplexity {math.exp(float(loss)):.3g}", flush=True)
     return model.eval()
 
 
@@ -81,7 +84,7 @@ calibration = train[torch.randperm(len(train))[: 32 if options.quick else 192]]
 print(f"{sum(one.numel() for one in model.parameters()):,} parameters, {train.numel():,} tokens to train on")
 
 # factors of the ranks that cost the model least, then some steps of training toward its own answers
-small = compress(model, BUDGET, data=calibration, seed=0)
+small = compress(model, BUDGET, data=calibration, seed=0, progress=True)
 print(small.report)
 models = {
     "dense": model,
@@ -90,7 +93,7 @@ models = {
     "compress": small,
 }
 healed = compress(model, BUDGET, data=calibration, seed=0)
-print(heal(healed, model, data=train, steps=STEPS, batch=8, seed=0))
+print(heal(healed, model, data=train, steps=STEPS, batch=8, seed=0, progress=True))
 models |= {
     "compress, healed": healed,
     "compress, healed, in int4": quantize(healed, "int4", data=calibration),

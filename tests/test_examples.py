@@ -61,6 +61,7 @@ def compression_costs_less_than_plain_methods(printed):
     rows = dict(re.findall(r"(?m)^(.*\S) +[\d,]+ +(\d+\.\d+)$", printed))
     found = {name: float(perplexity) for name, perplexity in rows.items()}
     assert len(found) == 8
+    assert printed.startswith("training a small Llama")
     assert (
         found["compress"] - found["dense"]
         < (found["plain SVD, the same for every layer"] - found["dense"]) / 3

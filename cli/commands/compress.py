@@ -10,20 +10,22 @@ import typer
 
 from bondwise.cli import options
 from bondwise.cli.commands.compress_options import (
+    SEQUENCES,
     Calibration,
     Formats,
     ModelFolder,
     Skip,
     budget_of,
+    keep_run,
     listed,
+    run_folder,
 )
 from bondwise.cli.commands.compress_rivals import WIDTHS, rivals
 from bondwise.cli.documents.compression import render_compression
 from bondwise.cli.documents.envelope import envelope, settings_of
-from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.model_files import digest_of, model_digest, read_tokens
+from bondwise.cli.model_files import read_tokens
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, Stopped, UsageError, real_number, unknown_name, whole_number
+from bondwise.runs import UsageError, real_number, unknown_name, whole_number
 from bondwise.tn import compress as room
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from bondwise.tn.compress.journal import Journal
 
-_SEQUENCES = 192  # that a model is calibrated with
 _HELD_OUT = 64  # at most, a tenth of all
 _FRACTIONS = (0.1, 0.3, 0.6)  # of the heat map
 _BATCHES = (1, 16)  # that times are measured for
@@ -101,82 +102,71 @@ def command(
         )
     later = widths and len(widths) == 1 and (refine_steps or heal_steps)
     at_once = None if later else widths
-    try:
-        with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
-            from bondwise.tn.compress.journal import Journal
-            from bondwise.tn.compress.layers import Layer
+    with run_folder(out, overwrite=overwrite, resume=resume) as folder:
+        from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
+        from bondwise.tn.compress.journal import Journal
+        from bondwise.tn.compress.layers import Layer
 
-            dense = load_checkpoint(model)
-            fitted, train, held = _split(read_tokens(calibration, model, dense.config), seed)
-            settings |= {"model_content": model_digest(model), "content": digest_of(calibration)}
-            run = keep_settings(
-                folder,
-                settings,
-                resume,
-                command="compress",
-                flags={"model": "MODEL_DIR"},
-                contents={"model_content": "MODEL_DIR", "content": "--calibration"},
-            )
-            kept = folder.path / "checkpoint"
-            shared: dict[str, Any] = {"data": fitted, "skip": skip or [], "seed": seed, "progress": not quiet}
-            shared |= {} if names is None else {"formats": names}
-            small: Any = room.compress(
-                dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
-            )
-            folder.keep()
-            compression = small.report
-            profile = room.profile(dense, fractions=_FRACTIONS, checkpoint=kept / "profile", **shared)
-            journal = Journal(kept / "stages", run)
-            notes = [str(compression)]
-            training: dict[str, Any] = {"data": train, "seed": seed, "progress": not quiet}
-            trainings: dict[str, tuple[int, Callable[..., Any]]] = {
-                "refine": (refine_steps, room.refine),
-                "heal": (heal_steps, room.heal),
-            }
-            for name, (steps, train_by) in trainings.items():
-                if steps:
-                    work = partial(train_by, small, dense, steps=steps, **training)
-                    if name == "refine":
-                        work = partial(work, checkpoint=kept / "refine")
-                    notes.append(_trained(journal, name, small, work))
-            if widths and not at_once:
-                small = room.quantize(small, widths[0], data=fitted, progress=not quiet)
-                notes.append(str(small.report))
-            room.save(small, folder.path)
-            for name, content in tokenizer_files(model).items():
-                folder.write(name, content)
-            models = {"dense": lambda: dense, "compressed": lambda: small} | rivals(
-                dense,
-                compression.value,
-                data=fitted,
-                skip=skip or [],
-                width=widths[0] if widths else None,
-                progress=not quiet,
-            )
-            found = _measured(journal, dense, held, models, progress=not quiet)
-            notes.append(
-                f"Measured on {len(held)} sequences of {held.shape[1]} tokens of {calibration.name} that "
-                "nothing was fitted to."
-            )
-            result = envelope(settings) | {
-                "seed": seed,
-                "kept": compression.value,
-                "divergence": found.value,
-                "layers": {name: choice._asdict() for name, choice in compression.layers.items()},
-                "models": [row._asdict() for row in found.rows],
-                "batches": list(_BATCHES),
-                "notes": notes,
-            }
-            compression.save(folder.path / "compression")
-            profile.save(folder.path / "profile")
-            found.save(folder.path / "report")
-            sizes = {name: Layer(name, dense.get_submodule(name)).num_params for name in compression.layers}
-            folder.write("report.html", render_compression(result, found, compression, profile, sizes))
-            folder.write_json("result.json", result)
-            Journal(kept).remove()
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
+        dense = load_checkpoint(model)
+        fitted, train, held = _split(read_tokens(calibration, model, dense.config), seed)
+        run = keep_run(folder, settings, resume, "compress", model, calibration)
+        kept = folder.path / "checkpoint"
+        shared: dict[str, Any] = {"data": fitted, "skip": skip or [], "seed": seed, "progress": not quiet}
+        shared |= {} if names is None else {"formats": names}
+        small: Any = room.compress(
+            dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
+        )
+        folder.keep()
+        compression = small.report
+        profile = room.profile(dense, fractions=_FRACTIONS, checkpoint=kept / "profile", **shared)
+        journal = Journal(kept / "stages", run)
+        notes = [str(compression)]
+        training: dict[str, Any] = {"data": train, "seed": seed, "progress": not quiet}
+        trainings: dict[str, tuple[int, Callable[..., Any]]] = {
+            "refine": (refine_steps, room.refine),
+            "heal": (heal_steps, room.heal),
+        }
+        for name, (steps, train_by) in trainings.items():
+            if steps:
+                work = partial(train_by, small, dense, steps=steps, **training)
+                if name == "refine":
+                    work = partial(work, checkpoint=kept / "refine")
+                notes.append(_trained(journal, name, small, work))
+        if widths and not at_once:
+            small = room.quantize(small, widths[0], data=fitted, progress=not quiet)
+            notes.append(str(small.report))
+        room.save(small, folder.path)
+        for name, content in tokenizer_files(model).items():
+            folder.write(name, content)
+        models = {"dense": lambda: dense, "compressed": lambda: small} | rivals(
+            dense,
+            compression.value,
+            data=fitted,
+            skip=skip or [],
+            width=widths[0] if widths else None,
+            progress=not quiet,
+        )
+        found = _measured(journal, dense, held, models, progress=not quiet)
+        notes.append(
+            f"Measured on {len(held)} sequences of {held.shape[1]} tokens of {calibration.name} that "
+            "nothing was fitted to."
+        )
+        result = envelope(settings) | {
+            "seed": seed,
+            "kept": compression.value,
+            "divergence": found.value,
+            "layers": {name: choice._asdict() for name, choice in compression.layers.items()},
+            "models": [row._asdict() for row in found.rows],
+            "batches": list(_BATCHES),
+            "notes": notes,
+        }
+        compression.save(folder.path / "compression")
+        profile.save(folder.path / "profile")
+        found.save(folder.path / "report")
+        sizes = {name: Layer(name, dense.get_submodule(name)).num_params for name in compression.layers}
+        folder.write("report.html", render_compression(result, found, compression, profile, sizes))
+        folder.write_json("result.json", result)
+        Journal(kept).remove()
     if json:
         show_json(result)
     elif not quiet:
@@ -194,7 +184,7 @@ def _split(tokens: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     held = max(1, min(_HELD_OUT, len(tokens) // 10))
     train = tokens[:-held]
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    return train[order[:_SEQUENCES]], train, tokens[-held:]
+    return train[order[:SEQUENCES]], train, tokens[-held:]
 
 
 def _trained(journal: Journal, name: str, model: nn.Module, train: Callable[[], Any]) -> str:

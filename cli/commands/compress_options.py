@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bondwise.runs import UsageError, real_number
+from bondwise.cli.documents.settings import keep_settings
+from bondwise.cli.model_files import digest_of, model_digest
+from bondwise.runs import RunFolder, Stopped, UsageError, real_number
 
+SEQUENCES = 192  # that a model is calibrated with
 _BUDGETS = ({"params"}, {"bytes"}, {"flops"}, {"latency_ms", "batch"})
 
 ModelFolder = Annotated[
@@ -35,6 +40,39 @@ Skip = Annotated[
     list[str] | None,
     typer.Option("--skip", help="Layers that stay dense, such as '*.o_proj'; may be given again."),
 ]
+
+
+@contextmanager
+def run_folder(out: Path, *, overwrite: bool, resume: bool) -> Iterator[RunFolder]:
+    """The folder of a run that may be stopped and continued.
+
+    Raises:
+        Stopped: After Ctrl-C.
+    """
+    try:
+        with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
+            yield folder
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
+
+
+def keep_run(
+    folder: RunFolder, settings: dict[str, Any], resume: bool, command: str, model: Path, calibration: Path
+) -> str:
+    """Keep the settings of a run, with checksums of its files, which are added to them; its fingerprint.
+
+    Raises:
+        UsageError: If an earlier run that is resumed had others.
+    """
+    settings |= {"model_content": model_digest(model), "content": digest_of(calibration)}
+    return keep_settings(
+        folder,
+        settings,
+        resume,
+        command=command,
+        flags={"model": "MODEL_DIR"},
+        contents={"model_content": "MODEL_DIR", "content": "--calibration"},
+    )
 
 
 def listed(text: str | None) -> list[str] | None:

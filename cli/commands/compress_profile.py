@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import options
-from bondwise.cli.commands.compress_options import Calibration, Formats, ModelFolder, Skip, listed
+from bondwise.cli.commands.compress_options import (
+    SEQUENCES,
+    Calibration,
+    Formats,
+    ModelFolder,
+    Skip,
+    keep_run,
+    listed,
+    run_folder,
+)
 from bondwise.cli.documents.compression import profile_rows, render_profile
 from bondwise.cli.documents.envelope import envelope, settings_of
-from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.model_files import digest_of, model_digest, read_tokens
+from bondwise.cli.model_files import read_tokens
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, Stopped, UsageError
+from bondwise.runs import UsageError
 from bondwise.tn import compress as room
-
-SEQUENCES = 192  # that a model is calibrated with
 
 
 def command(
@@ -38,49 +44,38 @@ def command(
     """Compress one layer of a language model at a time, and measure what that does to its answers."""
     settings = settings_of(locals())
     names, wanted = listed(formats), _numbers(fractions)
-    try:
-        with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
-            from bondwise.tn.compress.checkpoints import load_checkpoint
-            from bondwise.tn.compress.journal import Journal
+    with run_folder(out, overwrite=overwrite, resume=resume) as folder:
+        from bondwise.tn.compress.checkpoints import load_checkpoint
+        from bondwise.tn.compress.journal import Journal
 
-            dense = load_checkpoint(model)
-            tokens = read_tokens(calibration, model, dense.config)[:SEQUENCES]
-            settings |= {"model_content": model_digest(model), "content": digest_of(calibration)}
-            keep_settings(
-                folder,
-                settings,
-                resume,
-                command="compress profile",
-                flags={"model": "MODEL_DIR"},
-                contents={"model_content": "MODEL_DIR", "content": "--calibration"},
-            )
-            kept = folder.path / "checkpoint"
-            given = {} if names is None else {"formats": names}
-            profile = room.profile(
-                dense,
-                data=tokens,
-                fractions=wanted,
-                skip=skip or [],
-                seed=seed,
-                progress=not quiet,
-                checkpoint=kept,
-                **given,
-            )
-            result = envelope(settings) | {
-                "seed": seed,
-                "layers": list(profile.layers),
-                "formats": list(profile.formats),
-                "fractions": list(profile.fractions),
-                "divergence": profile.value.tolist(),
-                "kept": profile.kept.tolist(),
-                "notes": [str(profile)],
-            }
-            profile.save(folder.path / "profile")
-            folder.write("report.html", render_profile(result, profile))
-            folder.write_json("result.json", result)
-            Journal(kept).remove()
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
+        dense = load_checkpoint(model)
+        tokens = read_tokens(calibration, model, dense.config)[:SEQUENCES]
+        keep_run(folder, settings, resume, "compress profile", model, calibration)
+        kept = folder.path / "checkpoint"
+        given = {} if names is None else {"formats": names}
+        profile = room.profile(
+            dense,
+            data=tokens,
+            fractions=wanted,
+            skip=skip or [],
+            seed=seed,
+            progress=not quiet,
+            checkpoint=kept,
+            **given,
+        )
+        result = envelope(settings) | {
+            "seed": seed,
+            "layers": list(profile.layers),
+            "formats": list(profile.formats),
+            "fractions": list(profile.fractions),
+            "divergence": profile.value.tolist(),
+            "kept": profile.kept.tolist(),
+            "notes": [str(profile)],
+        }
+        profile.save(folder.path / "profile")
+        folder.write("report.html", render_profile(result, profile))
+        folder.write_json("result.json", result)
+        Journal(kept).remove()
     if json:
         show_json(result)
     elif not quiet:

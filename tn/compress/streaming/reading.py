@@ -48,10 +48,10 @@ class Source:
             UsageError: If one is missing, of another shape than the model's, or not finite.
         """
         wanted: dict[str, list[tuple[str, str]]] = {}
-        tied: dict[int, list[str]] = {}
+        shared: dict[int, list[str]] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            tied.setdefault(id(parameter), []).append(name)
-        others = {name: same for same in tied.values() for name in same}
+            shared.setdefault(id(parameter), []).append(name)
+        others = {name: same for same in shared.values() for name in same}
         for name in names:
             stored = self._stored_as(model, name, others.get(name, ()))
             if stored is not None:
@@ -74,8 +74,8 @@ class Source:
             for stored in (one, one.removeprefix(prefix), prefix + one):
                 if stored in self._places:
                     return stored
-        tied = getattr(model.config, "tie_word_embeddings", True)
-        if tied and name in (getattr(model, "_tied_weights_keys", None) or ()):
+        ties = getattr(model.config, "tie_word_embeddings", True)
+        if ties and name in (getattr(model, "_tied_weights_keys", None) or ()):
             return None
         raise UsageError(
             f"{self.folder} lacks the tensor {name}, which its {CONFIG} asks for; if it is stored by another "
