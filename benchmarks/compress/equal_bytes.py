@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from language_models import CALIBRATION, perplexity, tokens_of
+from language_models import CALIBRATION, RATE, REFINEMENT, perplexity, tokens_of
 from record import add_out, save
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
@@ -82,8 +82,8 @@ def our_rows(
     yield "`compress`", small
     bits = {name: f"int{choice.bits}" for name, choice in small.report.layers.items()}
     loose = dequantize(small)
-    refine(loose, model, data=data, seed=seed)
-    heal(loose, model, data=train, steps=HEAL, train="all", seed=seed)
+    refine(loose, model, data=train[:REFINEMENT], seed=seed)
+    heal(loose, model, data=train, steps=HEAL, learning_rate=RATE, seed=seed)
     yield f"`compress`, `refine`, `heal` ({HEAL} steps), `quantize`", quantize(loose, bits, data=data)
 
 
@@ -93,7 +93,7 @@ def trained_dense_rows(
     """The dense model in 2 bits with as many steps of training."""
     bits = {EMBEDDING: "int4", "*": "int2"}
     loose = dequantize(quantize(model, bits, data=data))
-    heal(loose, model, data=train, steps=HEAL, train="all", seed=seed)
+    heal(loose, model, data=train, steps=HEAL, seed=seed)
     yield f"dense int2, GPTQ, embedding int4, healed ({HEAL} steps)", quantize(loose, bits, data=data)
 
 

@@ -61,7 +61,7 @@ def command(
         ),
     ] = None,
     refine_steps: Annotated[
-        int, typer.Option("--refine-steps", help="Training steps for each block; 300 are good.")
+        int, typer.Option("--refine-steps", help="Training steps for each block; 300 to 600 are good.")
     ] = 0,
     heal_steps: Annotated[
         int, typer.Option("--heal-steps", help="Training steps of the whole model; 100 to 500 are good.")

@@ -24,14 +24,17 @@ def compressed(llama):
 
 
 @pytest.mark.parametrize(
-    ("train", "where"),
-    [(heal, ("left", "right")), (refine, ("left", "right", "norm.weight", "_proj.weight"))],
+    ("train", "more", "where"),
+    [
+        (heal, {"train": "factors"}, ("left", "right")),
+        (refine, {}, ("left", "right", "norm.weight", "_proj.weight")),
+    ],
 )
-def test_the_model_comes_closer_and_only_what_is_trained_changes(compressed, train, where):
+def test_the_model_comes_closer_and_only_what_is_trained_changes(compressed, train, more, where):
     small, model, tokens = compressed
     before, raw = copy.deepcopy(small.state_dict()), distance(small, model, tokens)
     with torch.no_grad():  # as a user may have turned gradients off
-        found = train(small, model, data=tokens, steps=150, learning_rate=5e-3, seed=0)
+        found = train(small, model, data=tokens, steps=150, learning_rate=5e-3, seed=0, **more)
     assert distance(small, model, tokens) < 0.9 * raw
     changed = {name for name, tensor in small.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name for name in changed if not name.startswith("model.layers.")} == set()
@@ -41,22 +44,22 @@ def test_the_model_comes_closer_and_only_what_is_trained_changes(compressed, tra
     assert found.seed == 0
 
 
-def test_the_losses_of_a_refinement_are_those_of_models_that_are_dense_after_a_block(compressed):
+def test_the_losses_of_a_refinement_are_those_of_the_model_by_then(compressed):
     small, model, tokens = compressed
-    blocks = list(small.model.layers)
+    begun, second = distance(small, model, tokens), copy.deepcopy(small.model.layers[1])
     found = refine(small, model, data=tokens, steps=60, batch=32, seed=0)
-    assert list(small.model.layers) == blocks
     assert found.losses.shape == (2, 2)
     assert (found.losses[:, 1] < found.losses[:, 0]).all()
+    assert begun > found.losses[0, 0] > 0.7 * begun
     assert found.value == pytest.approx(distance(small, model, tokens), rel=0.05)
-    small.model.layers[1] = model.model.layers[1]
+    small.model.layers[1] = second
     assert found.losses[0, 1] == pytest.approx(distance(small, model, tokens), rel=0.05)
 
 
-def test_healing_all_parameters(compressed):
+def test_healing_trains_all_parameters(compressed):
     small, model, tokens = compressed
     norm = small.model.norm.weight.clone()
-    found = heal(small, model, data=tokens, steps=20, train="all", seed=0)
+    found = heal(small, model, data=tokens, steps=20, seed=0)
     assert not torch.equal(small.model.norm.weight, norm)
     assert small.lm_head.weight is small.model.embed_tokens.weight
     assert str(found).startswith("Healing: 20 steps, divergence ")
@@ -108,7 +111,7 @@ def test_training_that_diverges_leaves_frozen_parameters_frozen(compressed, trai
         (heal, {"steps": 0}, "steps"),
         (refine, {"batch": 0}, "batch"),
         (heal, {"learning_rate": -1}, "learning_rate"),
-        (heal, {"train": "none"}, "train='none' must be 'factors', 'all' or 'lora'"),
+        (heal, {"train": "none"}, "train='none' must be 'all', 'factors' or 'lora'"),
     ],
 )
 def test_wrong_requests(compressed, train, more, message):
@@ -120,7 +123,7 @@ def test_wrong_requests(compressed, train, more, message):
 def test_models_without_factors_or_blocks(llama, chain):
     model, tokens = llama
     with pytest.raises(UsageError, match="no factors to train; give what compress returned"):
-        heal(model, model, data=tokens)
+        heal(model, model, data=tokens, train="factors")
     data = torch.randn(8, 12)
     with pytest.raises(UsageError, match="no factors in a ModuleList of blocks to refine"):
         refine(compress(chain, 0.6, data=data), chain, data=data)

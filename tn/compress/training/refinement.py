@@ -1,17 +1,16 @@
-"""Train a compressed model block by block, so that the dense blocks after each one answer as they would.
+"""Train a compressed model block by block, for the model as a whole to answer as the dense one does.
 
 A block is given what the compressed blocks before it return, as it has to make up for their errors as well
-(AA-SVD, arXiv:2604.02119). What it returns goes on through the dense blocks, and the loss is the divergence
-of their answer from the dense model's. That the block's output is close to the dense block's is not enough:
-what the rest of the model makes of the difference matters. Only one block at a time is trained, so that
-models are refined that could not be trained as a whole.
+(AA-SVD, arXiv:2604.02119). What it returns goes on through the compressed blocks after it, which are yet to
+be trained, and the loss is the divergence of their answer from the dense model's. That the block's output is
+close to the dense block's is not enough: what the rest of the model makes of the difference matters, and that
+rest is not dense either. Only one block at a time is trained, so that models are refined that could not be
+trained as a whole.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +33,8 @@ class Refinement(Result):
 
     Attributes:
         value: Divergence from the dense model in the end, in nats per token or sample.
-        losses: For each block, the divergence of a model that is dense after it, in the first and in the last
-            tenth of the steps, float64 (blocks, 2); 0 for blocks without factors.
+        losses: For each block, the divergence of the model in the first and in the last tenth of its steps,
+            float64 (blocks, 2); 0 for blocks without factors.
 
     Example:
         >>> import numpy as np
@@ -56,9 +55,9 @@ def refine(
     teacher: nn.Module,
     *,
     data: Any,
-    steps: int = 300,
+    steps: int = 600,
     batch: int = 4,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 3e-3,
     seed: int | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -70,8 +69,8 @@ def refine(
     Args:
         model: What `compress` returned, with blocks in a `ModuleList`, as models of transformers have.
         teacher: The dense model; it stays as it is.
-        data: As for `compress`; the outputs of two blocks are held for all of it. Four times as much as for
-            `compress` is better.
+        data: As for `compress`; the outputs of two blocks are held for all of it. As many batches as steps
+            are best, for none to come twice.
         steps: Steps of Adam for each block.
         batch: Samples per step, if `data` is a tensor.
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
@@ -135,7 +134,7 @@ def refine(
                 bar.update(steps)
                 continue
             found = np.empty(steps)
-            with _in_place_of(now, before, index + 1), Training([block], steps, learning_rate) as training:
+            with Training([block], steps, learning_rate) as training:
                 for step, drawn in enumerate(order):
                     with torch.no_grad():
                         wanted = before.run(drawn)
@@ -146,16 +145,3 @@ def refine(
             losses[index] = found[:tenth].mean(), found[-tenth:].mean()
             journal.put(f"refined-{index}", {"state": dict(block.state_dict()), "losses": losses[index]})
     return Refinement(value=float(losses[losses.any(1)][-1, 1]), seed=seed, losses=losses)
-
-
-@contextmanager
-def _in_place_of(now: Blocks, before: Blocks, first: int) -> Iterator[None]:
-    """Have a model run the dense blocks in the place of its own, from one of them on."""
-    own: Any = now.model.get_submodule(now.prefix.removesuffix("."))
-    for index, block in enumerate(before.blocks[first:], first):
-        own[index] = block
-    try:
-        yield
-    finally:
-        for index, block in enumerate(now.blocks[first:], first):
-            own[index] = block

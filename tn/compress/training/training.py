@@ -13,6 +13,8 @@ from bondwise.runs import RunError, UsageError
 from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _WARMUP = 10  # steps
+# means over fewer steps than usual: with 0.9 and 0.999, a few hundred steps are led by gradients of long ago
+_BETAS = 0.7, 0.95
 
 
 def refuse_quantized(model: nn.Module) -> None:
@@ -50,7 +52,7 @@ class Training:
         self._needed = [parameter.requires_grad for parameter in self._parameters]
         for parameter in self._parameters:
             parameter.requires_grad_()
-        self._optimizer = torch.optim.Adam(self._parameters)
+        self._optimizer = torch.optim.Adam(self._parameters, betas=_BETAS)
         self._taken, self._steps, self._rate = 0, steps, learning_rate
 
     def step(self, loss: Tensor) -> float:
