@@ -60,7 +60,7 @@ def trained(data):
         loss.backward()
         optimizer.step()
         if (step + 1) % (steps // 4) == 0:
-            print(f"step {step + 1} of {steps}, perplexity {math.exp(float(loss)):.3g}", flush=True)
+            print(f"step {step + 1} of {steps}, perplexity {math.exp(loss.detach()):.3g}", flush=True)
     return model.eval()
 
 

@@ -133,8 +133,10 @@ def _timed(
     known: dict[Any, float] = {}
 
     def time_of(layer: Layer, choice: Choice) -> float:
-        x = inputs[layer.name]
-        dense = layer.module
+        calls = inputs.get(layer.name)
+        if calls is None:
+            return 0.0  # an expert that none of the samples is for
+        x, dense = calls[-1], layer.module
         key = (
             type(dense),
             layer.shape,
@@ -150,7 +152,7 @@ def _timed(
         if key not in known:
             module = _shaped(layer, choice)
             known[key] = milliseconds(lambda: module(x), x.device)
-        return known[key]
+        return len(calls) * known[key]
 
     timed: dict[str, dict[Choice, Choice]] = {}
     for name, choices in options.items():
@@ -165,13 +167,14 @@ def _timed(
     return timed
 
 
-def _inputs(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict[str, Tensor]:
-    """What each layer is given for a batch."""
-    found: dict[str, Tensor] = {}
+def _inputs(model: nn.Module, layers: Mapping[str, Layer], batch: Batch) -> dict[str, list[Tensor]]:
+    """What each layer is given for a batch in its calls."""
+    found: dict[str, list[Tensor]] = {}
 
     def watch(name: str) -> Any:
         def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            found[name] = args[0].detach()
+            if args[0].numel():
+                found.setdefault(name, []).append(args[0].detach())
 
         return hook
 

@@ -17,6 +17,7 @@ from bondwise.tn.compress.calibration.patches import covariance, gradient_rows
 from bondwise.tn.compress.layers import Layer
 
 ROWS = 64  # that are enough for each dimension of a covariance
+_NAMED = 4  # layers in a message, at most
 _REMEDY = "load the model in float32 or bfloat16, and check the data"
 
 
@@ -97,10 +98,15 @@ def measure_moments(
         finally:
             for handle in handles:
                 handle.remove()
+    unused = [name for name in layers if not rows.get(name)]
+    if unused:
+        more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
+        raise UsageError(
+            f"the model does not use {', '.join(unused[:_NAMED])}{more} on the calibration data; give data "
+            "that they are for, or add them to skip"
+        )
     metrics = {}
     for name, layer in layers.items():
-        if not rows.get(name):
-            raise UsageError(f"the model does not use {name} on the calibration data; add it to skip")
         if name not in gradients:
             groups = layer.shape[:1] if layer.kind == "convolution" else ()
             size = _features(layer) // math.prod(groups)

@@ -13,7 +13,8 @@ from transformers import (
 )
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, compress_folder, load, quantize, refine, save
+from bondwise.tn.compress import compress, compress_folder, latency, load, quantize, refine, save
+from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.calibration.batches import answer, divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import shift
@@ -91,11 +92,27 @@ def test_an_expert_that_is_never_asked_is_to_be_skipped():
     model, data = Mixture(experts=3), torch.randn(100, 12)
     with torch.no_grad():
         model.blocks[1].router.bias[2] = -1e4
-    with pytest.raises(UsageError, match=r"does not use blocks\.1\.experts\.2\.up on the calibration data"):
+    names = r"blocks\.1\.experts\.2\.up, blocks\.1\.experts\.2\.down on the calibration data; give data"
+    with pytest.raises(UsageError, match=f"does not use {names}"):
         compress(model, 0.5, data=data, seed=0)
     assert compress(model, 0.5, data=data, seed=0, skip="*.1.experts.2.*").report.value <= 0.5
     quantized = quantize(model, "int4", data=data)
     assert "blocks.1.experts.2.up" in quantized.report.layers
+
+
+@pytest.mark.parametrize("kind", ["experts", "albert"])
+def test_time_is_that_of_the_layers_that_are_called(kind, tokens):
+    model, data = Mixture(4).eval(), 2 * torch.randn(96, 12, generator=torch.Generator().manual_seed(0))
+    if kind == "albert":
+        model, data = albert(), tokens
+    layers = find_layers(model)
+    calls = {name: len(inputs) for name, inputs in latency._inputs(model, layers, data[:2]).items()}
+    assert set(calls.values()) == ({1} if kind == "experts" else {1, 3})
+    options = {name: [Choice("dense", 0, layer.num_params, 0.0)] for name, layer in layers.items()}
+    for name, choices in latency._timed(options, model, layers, data[:2]).items():
+        assert (next(iter(choices)).size > 0) is (name in calls)
+    small = compress(model, {"latency_ms": 1e4, "batch": 2}, data=data, seed=0)
+    assert small.report.value == 1
 
 
 def test_experts_that_lose_their_rows_are_fitted_to_what_they_had():
