@@ -240,6 +240,12 @@ def test_wrong_usage(bondwise, tmp_path, words, message):
     assert not (tmp_path / "small").exists()
 
 
+def test_a_divergence_that_is_too_large_is_told_in_flags(bondwise):
+    done = bondwise(*WORDS, "--max-loss", "1e-9", "--budget", "params=2000")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "above --max-loss 1e-09; raise --budget params=2000" in done.stderr
+
+
 def test_models_that_cannot_be_read(bondwise, tmp_path, dense):
     assert "nowhere is no folder" in bondwise("compress", "nowhere", *WORDS[2:]).stderr
     (dense / "tokenizer.json").unlink()
