@@ -90,7 +90,7 @@ def second_moments(model: nn.Module, tokens: Tensor) -> dict[str, Tensor]:
 
 
 def methods(
-    model: nn.Module, budget: float, train: Tensor, seed: int, heal_steps: list[int]
+    model: nn.Module, budget: float, train: Tensor, seed: int, heal_steps: list[int] | None
 ) -> Iterator[tuple[str, nn.Module, float]]:
     """Name, model and CPU seconds of each method, with those of what went before."""
     generator = torch.Generator().manual_seed(seed)
@@ -105,6 +105,8 @@ def methods(
     small = compress(model, budget, data=data, seed=seed)
     spent = time.process_time() - start
     yield "`compress`", small, spent
+    if heal_steps is None:
+        return
     start = time.process_time()
     refine(small, model, data=shuffled[:REFINEMENT], seed=seed)
     spent += time.process_time() - start
@@ -124,6 +126,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32_768, help="tokens of a slice to evaluate on")
     parser.add_argument("--heal", type=int, nargs="*", default=[100, 500], help="steps of healing")
     add_out(parser)
+    parser.add_argument("--untrained", action="store_true", help="neither refine nor heal")
     options = parser.parse_args()
     if "BONDWISE_DATA" not in os.environ:
         raise SystemExit("BONDWISE_DATA, the folder of data sets, is not set")
@@ -136,9 +139,10 @@ def main() -> None:
     said = ", ".join(f"{one:.3f} on {part.numel():,} tokens" for one, part in zip(dense, slices, strict=True))
     print(f"{options.model}: dense perplexity {said}")
     rows = []
+    trained = None if options.untrained else options.heal
     for budget in options.budgets:
         for seed in options.seeds:
-            for method, small, seconds in methods(model, budget, train, seed, options.heal):
+            for method, small, seconds in methods(model, budget, train, seed, trained):
                 ratios = [perplexity(small, part) / one for part, one in zip(slices, dense, strict=True)]
                 row = {"model": options.model, "budget": budget, "method": method, "seed": seed}
                 rows.append({**row, "ratios": ratios, "cpu_seconds": seconds})
