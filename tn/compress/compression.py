@@ -123,7 +123,8 @@ def compress(
         formats: Names of the formats to choose from, layer by layer: `lowrank`, `shared` (a low rank with one
             factor for all layers with the same input; not for budgets in bytes or ms, nor with `quantize`,
             where it is `lowrank`), `lowrank_sparse` (a low rank and single entries), `btt` (block tensor
-            train), `mpo`, `mpo3` and `mpo4` (matrix product operators of 2, 3 and 4 cores) for linear layers,
+            train), `mpo`, `mpo3` and `mpo4` (matrix product operators of 2, 3 and 4 cores; `kron`, a sum of
+            Kronecker products, is another word for `mpo`) for linear layers,
             `separable`, `tucker2` and `cp` for convolutions, `tt_embedding` for embeddings. Layers that none
             of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.

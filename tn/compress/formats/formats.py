@@ -71,6 +71,7 @@ FORMATS: dict[str, Format] = {
     "cp": CP,
     "btt": BlockTensorTrain,
     "mpo": MatrixProductOperator,
+    "kron": MatrixProductOperator,  # as two cores are a sum of Kronecker products
     "mpo3": MatrixProductOperator3,
     "mpo4": MatrixProductOperator4,
     "tt_embedding": TTEmbedding,

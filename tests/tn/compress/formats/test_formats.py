@@ -224,3 +224,11 @@ def test_models_with_each_format_are_saved_and_trained(formats, llama, tmp_path)
     assert refined.losses[0, 1] < refined.losses[0, 0]
     healed = heal(small, model, data=tokens, steps=30, learning_rate=5e-3, seed=0)
     assert healed.value < healed.losses[:3].mean()
+
+
+def test_two_cores_are_a_sum_of_kronecker_products():
+    layer = layer_of(torch.randn(12, 20))
+    module = FORMATS["kron"].fits(layer, layer.weight, Metric()).build(3)
+    first, second = module.factors
+    terms = [torch.kron(first[:, k, 0], second[:, 0, k]) for k in range(first.shape[1])]
+    assert torch.allclose(module.dense(), sum(terms), atol=1e-5)
