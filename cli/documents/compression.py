@@ -36,11 +36,20 @@ def render_compression(
     return render_report(
         result,
         title=f"{result['settings']['model']}, compressed",
-        lead=str(compression),
+        lead=_lead(found),
         columns=head,
         rows=rows,
         figures=[*_pareto(found), _allocation(compression, sizes), sensitivity(profile)],
     )
+
+
+def _lead(found: Report) -> str:
+    """The compressed model beside the dense one in a sentence."""
+    dense, ours = found.rows[:2]
+    size = f"{ours.bytes / dense.bytes:.1%} of the bytes"
+    if dense.perplexity is None or ours.perplexity is None:
+        return f"Divergence {ours.divergence:.4g} from the dense model, in {size}."
+    return f"Perplexity {ours.perplexity:.2f}, against {dense.perplexity:.2f} of the dense model, in {size}."
 
 
 def render_profile(result: dict[str, Any], profile: Profile) -> str:

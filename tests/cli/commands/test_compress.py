@@ -81,6 +81,8 @@ def test_a_model_in_a_folder(bondwise, tmp_path, dense):
     assert page.count("<svg") == 5
     for word in ("Sensitivity", "Allocation", "Quality and size", "batch 16", "whitened SVD"):
         assert word in page
+    before, after = (row["perplexity"] for row in result["models"][:2])
+    assert f"Perplexity {after:.2f}, against {before:.2f} of the dense model" in page
     assert any("Healing: 20 steps" in note for note in result["notes"])
 
 
