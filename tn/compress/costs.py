@@ -91,5 +91,5 @@ def milliseconds(work: Callable[[], Any], device: torch.device, runs: int | None
 
     once = min(seconds(1) for _ in range(_WARM_UP))
     repeats = max(1, round(_SHORT / max(once, 1e-6)))
-    runs = _FEW if once > _LONG else runs or _RUNS
+    runs = runs or (_FEW if once > _LONG else _RUNS)
     return 1e3 * statistics.median(seconds(repeats) for _ in range(runs))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, latency
+from bondwise.tn.compress import compress, costs, latency
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.costs import latency_of
 from bondwise.tn.compress.formats.formats import is_factored
@@ -119,3 +119,11 @@ def test_layers_in_few_bits_are_timed_as_such(choice):
     assert [packed.layout.bits for _, packed in packed_parameters(module)] in ([4], [4, 4])
     assert module(DATA).isfinite().all()
     assert not list(packed_parameters(layer.module))
+
+
+def test_long_calls_are_not_timed_more_often_than_asked(monkeypatch):
+    calls = []
+    monkeypatch.setattr(costs, "_LONG", 0.0)
+    monkeypatch.setattr(costs, "_SHORT", 0.0)
+    costs.milliseconds(lambda: calls.append(1), torch.device("cpu"), 1)
+    assert len(calls) == 3  # two of them to warm up

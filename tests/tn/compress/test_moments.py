@@ -1,5 +1,7 @@
 """Covariances against formulas and against a pass by hand; the model stays as it was."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -137,7 +139,7 @@ def test_what_watched_modules_were_given_is_known_without_another_pass(llama):
     with frozen(model):
         wanted = [Blocks(model, names, [tokens]).inputs(module, 0) for module in (down, output)]
         blocks = Blocks(model, names, [tokens])
-        blocks.advance(2, [down, output])
+        blocks.advance(2, dict.fromkeys([down, output], math.inf))
         calls = []
         handle = model.register_forward_pre_hook(lambda *seen: calls.append(1))
         found = [blocks.inputs(module, 0) for module in (down, output)]
@@ -145,3 +147,14 @@ def test_what_watched_modules_were_given_is_known_without_another_pass(llama):
     assert calls == []
     for (one,), (other,) in zip(found, wanted, strict=True):
         assert torch.equal(one, other)
+
+
+def test_no_more_is_remembered_than_is_needed(llama):
+    model, tokens = llama
+    batches = tokens.split(4)
+    names = dict.fromkeys(name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    down = model.model.layers[0].mlp.down_proj
+    with frozen(model):
+        blocks = Blocks(model, names, batches)
+        blocks.advance(1, {down: 2.5 * batches[0].numel() * down.in_features})
+    assert [index for _, index in blocks._given] == [0, 1, 2]

@@ -69,6 +69,13 @@ def selected(batch: Batch, index: Tensor) -> Batch:
     return tuple(map(chosen, batch)) if isinstance(batch, tuple | list) else chosen(batch)
 
 
+def shapes_of(batch: Batch) -> tuple[tuple[int, ...], ...]:
+    """The shapes of all tensors in a batch."""
+    parts = [*batch.values()] if isinstance(batch, Mapping) else batch
+    parts = [parts] if isinstance(parts, Tensor) else parts
+    return tuple(tuple(part.shape) for part in parts if isinstance(part, Tensor))
+
+
 def parts_of(batches: list[Batch]) -> tuple[list[Batch], list[Batch]]:
     """Batches to fit to, and others to measure the divergence on; the same if there is only one."""
     fitted_to = [batch for index, batch in enumerate(batches) if index % _HELD_OUT]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.batches import Batch, answer
 from bondwise.tn.compress.calibration.moments import frozen
 
@@ -94,6 +95,7 @@ class Blocks:
     def called_once(self) -> bool:
         """Whether each block is called once for a batch, given that the first one is finished."""
         calls: list[nn.Module] = []
+        expected = self.blocks
         handles = [
             block.register_forward_pre_hook(lambda module, args: calls.append(module))
             for block in self.blocks
@@ -101,10 +103,12 @@ class Blocks:
         try:
             with torch.no_grad(), _skipped(self.blocks, self.outputs[0]):
                 answer(self.model, self.batches[0])
+        except UsageError:  # what comes next may not take the first one's output, if blocks change its shape
+            expected = self.blocks[: len(calls)]
         finally:
             for handle in handles:
                 handle.remove()
-        return calls == self.blocks
+        return calls == expected
 
     def of(self, name: str) -> int:
         """Index of the block that a layer is in; the last finished one for a layer outside of all."""
@@ -112,26 +116,29 @@ class Blocks:
             return self._finished
         return int(name.removeprefix(self.prefix).split(".")[0])
 
-    def advance(self, block: int, watched: Iterable[nn.Module] = ()) -> None:
+    def advance(self, block: int, watched: Mapping[nn.Module, float] | None = None) -> None:
         """Remember the outputs of all blocks before this one, as the model is now; there is no way back.
 
-        What `watched` modules are given in the last of these blocks is remembered too, for `inputs`.
+        What `watched` modules are given in the last of these blocks is remembered too, for `inputs`, for
+        batch after batch until it is as many numbers as are said to be enough.
         """
         while self._finished < block:
             module = self.blocks[self._finished]
             self._given = {}
+            inside = set(module.modules())
+            lacking = {one: numbers for one, numbers in (watched or {}).items() if one in inside}
             with torch.no_grad():
-                self.outputs = [self._passed(module, watched, index) for index in range(len(self.batches))]
+                self.outputs = [self._passed(module, lacking, index) for index in range(len(self.batches))]
             self._finished += 1
 
-    def _passed(self, module: nn.Module, watched: Iterable[nn.Module], index: int) -> Any:
-        """The output of a block, with a note of what was given to watched modules on the way."""
+    def _passed(self, module: nn.Module, lacking: dict[nn.Module, float], index: int) -> Any:
+        """The output of a block, with a note of what was given to modules that lack numbers on the way."""
 
         def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             self._given[module, index].append(args[0].clone())  # which may be changed in place later on
+            lacking[module] -= args[0].numel()
 
-        inside = set(module.modules())
-        watched = [one for one in watched if one in inside]
+        watched = [one for one, numbers in lacking.items() if numbers > 0]
         self._given |= {(one, index): [] for one in watched}
         handles = [one.register_forward_pre_hook(note) for one in watched]
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.calibration.batches import Batch, answer, shapes_of
 from bondwise.tn.compress.layers import Layer, require_linear
 
 
@@ -65,6 +65,27 @@ def noted_calls(layers: Mapping[str, Layer]) -> Iterator[dict[str, list[int]]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+class Pairing:
+    """Whether it is known which rows of a layer before and after its model has changed belong together.
+
+    It is not if the model chooses the rows, as mixtures of experts do: then batches of the same shapes give a
+    layer more or fewer rows, or others than before.
+
+    Attributes:
+        known: Whether it has been for all batches so far.
+    """
+
+    def __init__(self) -> None:
+        self.known = True
+        self._before: dict[Any, list[torch.Size]] = {}  # the shapes of the inputs for batches of some shapes
+
+    def add(self, batch: Batch, before: Sequence[Tensor], now: Sequence[Tensor]) -> None:
+        """Compare what a layer is given in its calls for a batch."""
+        first, second = ([one.shape for one in calls if one.numel()] for calls in (before, now))
+        usual = self._before.setdefault(shapes_of(batch), first)
+        self.known &= first == second == usual
 
 
 def in_order(layers: Mapping[str, Layer], leaders: Mapping[str, str]) -> dict[str, Layer]:

@@ -13,6 +13,7 @@ than none at low ranks: what a layer cannot repair is fitted at the cost of what
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.calibration.batches import Batch, inputs_of
+from bondwise.tn.compress.calibration.batches import Batch
 from bondwise.tn.compress.calibration.blocks import Blocks
+from bondwise.tn.compress.calibration.calls import Pairing
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import ROWS, Moments
 from bondwise.tn.compress.calibration.patches import input_rows
@@ -59,6 +61,10 @@ def fit_in_order(
     before, now = Blocks.found_in(dense, layers, batches), Blocks.found_in(model, layers, batches)
     changed = [name for name in layers if choices[name].format != "dense" or choices[name].bits]
     leading = {moments.leaders[name]: dense.get_submodule(moments.leaders[name]) for name in changed}
+    watched = {
+        module: _enough(layers[name].kind, layers[name].shape[-1]) * layers[name].shape[-1]
+        for name, module in leading.items()
+    }
     leader, metric_inputs, correction = "", torch.empty(0), torch.empty(0)
     ready: dict[str, nn.Module] = {}  # layers that were fitted together with an earlier one
     for index, (name, layer) in enumerate(layers.items()):
@@ -75,7 +81,7 @@ def fit_in_order(
                 block = now.of(name)
                 now.advance(block)
                 # the dense block stays as it is: one pass serves all of its layers, and the next block
-                before.advance(min(block + 1, len(before.blocks)), leading.values())
+                before.advance(min(block + 1, len(before.blocks)), watched)
                 if layer.kind != "embedding":
                     metric_inputs, correction = shift(before, leading[leader], now, layer)
             if name not in ready:
@@ -137,32 +143,35 @@ def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tup
     """
     seen: Any = 0.0
     shared: Any = 0.0
-    rows, paired = 0, True
-    sizes: dict[Any, int] = {}  # rows for a batch of some shape
+    rows, pairing = 0, Pairing()
     every = before.calls.get(layer.name, 1) != 1
     for index, batch in enumerate(now.batches):
-        x = _rows(layer, before.inputs(original, index, every))
-        y = _rows(layer, now.inputs(layer.module, index, every))
-        given = 0 if x is None else x.shape[-2]
-        paired &= given == (0 if y is None else y.shape[-2])
-        paired &= given == sizes.setdefault(inputs_of(batch).shape, given)
+        one = before.inputs(original, index, every) if pairing.known else []
+        other = now.inputs(layer.module, index, every)
+        pairing.add(batch, one, other)
+        x, y = _rows(layer, one), _rows(layer, other)
         if y is not None:
             rows += y.shape[-2]
             seen = seen + (y.mT @ y).double()
-            if paired and x is not None:
+            if pairing.known and x is not None:
                 shared = shared + (x.mT @ y).double()
-        if layer.kind == "linear" and rows and rows >= 2 * ROWS * seen.shape[-1]:
-            break  # after twice as many, as these are what the factors are fitted to
+        if rows and rows >= _enough(layer.kind, seen.shape[-1]):
+            break
     if not rows and now is not before:
         return shift(before, original, before, Layer(layer.name, original))  # an expert that is out of use
     identity = torch.eye(seen.shape[-1], dtype=torch.float64, device=seen.device)
-    if not paired:
+    if not pairing.known:
         return seen / rows, identity
     # shrunk toward x = x′, so that directions that never occur are left alone
     mean = seen.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     shrinkage = _SHRINKAGE * mean.clamp_min(torch.finfo(torch.float64).tiny) * identity
     moved = torch.linalg.solve(seen + shrinkage, (shared + shrinkage).mT).mT
     return seen / rows, (identity + moved) / 2
+
+
+def _enough(kind: str, features: int) -> float:
+    """Rows after which more say little: twice as many as for moments, as factors are fitted to these."""
+    return 2 * ROWS * features if kind == "linear" else math.inf
 
 
 def _rows(layer: Layer, calls: Sequence[Tensor]) -> Tensor | None:

@@ -43,6 +43,10 @@ class Inputs:
         if self.count > self._features:
             self._fold()
 
+    def forget_missing(self) -> None:
+        """Take x for x′, where it is not known which rows of them belong together."""
+        self._missing, self._cross = [], None
+
     def _fold(self) -> None:
         """Add the rows to the sums and forget them."""
         given = torch.cat(self._given)

@@ -12,6 +12,7 @@ from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.calibration.batches import Batch, mean_divergence
 from bondwise.tn.compress.calibration.blocks import Blocks, hidden
+from bondwise.tn.compress.calibration.calls import Pairing
 from bondwise.tn.compress.formats.lowrank import LowRank
 from bondwise.tn.compress.layers import Layer, find_layers, replace
 from bondwise.tn.compress.streaming.factors import Factors
@@ -160,18 +161,21 @@ class Stream:
         """What a layer is given."""
         inputs, instead = Inputs(), Inputs()
         every = layer.name in self._varying
-        for batch in range(len(self.fitted_to)):
+        pairing = Pairing()
+        for index, batch in enumerate(self.fitted_to):
             x, y = (
-                [one.flatten(0, -2) for one in passing.inputs(module, batch, every) if one.numel()]
+                [one for one in passing.inputs(module, index, every) if one.numel()]
                 for passing, module in ((before, original), (now, layer.module))
             )
+            pairing.add(batch, x, y)
+            x, y = ([one.flatten(0, -2) for one in calls] for calls in (x, y))
             if y:
                 given = torch.cat(y)
-                paired = [one.shape for one in x] == [one.shape for one in y]
-                # an expert may be given other tokens than before, whose difference means nothing
-                inputs.add(given, torch.cat(x) - given if paired else torch.zeros_like(given))
+                inputs.add(given, torch.cat(x) - given if pairing.known else torch.zeros_like(given))
             elif x:
                 instead.add(torch.cat(x))
+        if not pairing.known:
+            inputs.forget_missing()
         return inputs if inputs.count else instead  # of an expert that is out of use
 
     def _within(self, index: int, layers: Mapping[str, Layer]) -> dict[str, Layer]:

@@ -6,10 +6,14 @@ from torch import nn
 from transformers import (
     AlbertConfig,
     AlbertModel,
+    ConvNextConfig,
+    ConvNextForImageClassification,
     MixtralConfig,
     MixtralForCausalLM,
     SwitchTransformersConfig,
     SwitchTransformersForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from bondwise.runs import UsageError
@@ -18,7 +22,9 @@ from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.calibration.batches import answer, divergence
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.fitting import shift
-from bondwise.tn.compress.layers import find_layers
+from bondwise.tn.compress.layers import Layer, find_layers
+from bondwise.tn.compress.streaming.passes import Stream
+from bondwise.tn.compress.streaming.reading import Source
 
 
 @pytest.fixture
@@ -130,6 +136,39 @@ def test_experts_that_lose_their_rows_are_fitted_to_what_they_had():
     assert torch.equal(moved, torch.eye(12, dtype=torch.float64))
 
 
+def test_as_many_rows_need_not_be_the_same_rows(llama, tmp_path):
+    model, other, data = Mixture(experts=3), Mixture(experts=3), torch.randn(64, 12).split(8)
+    with torch.no_grad():
+        other.blocks[0].router.weight.add_(0.5 * torch.randn(3, 12))
+        chosen = [[one.blocks[0].router(part).argmax(-1) == 1 for part in data] for one in (model, other)]
+    assert any(a.sum() == b.sum() and not a.equal(b) for a, b in zip(*chosen, strict=True))
+    name = "blocks.0.experts.1.up"
+    layers = find_layers(other)
+    before, now = (Blocks.found_in(one, layers, data) for one in (model, other))
+    llama[0].save_pretrained(tmp_path / "dense")
+    stream = Stream(Source(tmp_path / "dense"), (), data, data)
+    inputs = stream._inputs(before, model.get_submodule(name), now, layers[name])
+    assert torch.equal(inputs.shifted(layers[name].weight), layers[name].weight)
+    assert torch.equal(
+        shift(before, model.get_submodule(name), now, layers[name])[1], torch.eye(12, dtype=torch.float64)
+    )
+
+
+def test_answers_of_different_lengths_to_inputs_of_one_shape(tokens):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 24, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_heads": 2, "num_layers": 2}
+    model = T5ForConditionalGeneration(T5Config(**sizes, decoder_start_token_id=0)).eval()
+    data = [
+        {"input_ids": one, "decoder_input_ids": one[:, :length]}
+        for one, length in zip(tokens.split(8), (5, 9, 7, 10), strict=True)
+    ]
+    small = compress(model, 0.5, data=data, seed=0, skip="decoder.block.1.*")
+    name = "decoder.block.1.layer.0.SelfAttention.o"
+    before, now = (Blocks.found_in(one, {name: None}, data) for one in (model, small))
+    _, moved = shift(before, model.get_submodule(name), now, Layer(name, small.get_submodule(name)))
+    assert (moved - torch.eye(16)).norm() > 0.1
+
+
 def test_all_calls_of_a_shared_layer_count(tokens):
     model = albert()
     name = "encoder.albert_layer_groups.0.albert_layers.0.ffn"
@@ -183,6 +222,15 @@ def test_folders_with_shared_layers_are_refused(tokens, tmp_path):
     albert().save_pretrained(tmp_path / "dense")
     with pytest.raises(UsageError, match="are not called once each, one after another; load it"):
         compress_folder(tmp_path / "dense", tmp_path / "small", data=tokens)
+
+
+def test_folders_with_blocks_that_change_the_shape(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"num_stages": 2, "hidden_sizes": [8, 16], "depths": [1, 1], "patch_size": 2}
+    model = ConvNextForImageClassification(ConvNextConfig(**sizes, num_labels=5))
+    model.save_pretrained(tmp_path / "dense")
+    done = compress_folder(tmp_path / "dense", tmp_path / "small", 0.5, data=torch.randn(20, 3, 16, 16))
+    assert done.value <= 0.5
 
 
 def test_folders_with_experts(tokens, tmp_path):
