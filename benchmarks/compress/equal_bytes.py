@@ -90,7 +90,7 @@ def our_rows(
 def trained_dense_rows(
     model: nn.Module, data: Tensor, train: Tensor, seed: int
 ) -> Iterator[tuple[str, nn.Module]]:
-    """The dense model in 2 bits with as many steps of training."""
+    """The dense model in 2 bits with as many steps of healing, and no refinement before."""
     bits = {EMBEDDING: "int4", "*": "int2"}
     loose = dequantize(quantize(model, bits, data=data))
     heal(loose, model, data=train, steps=HEAL, seed=seed)

@@ -161,9 +161,9 @@ def _sized(
     layers: Mapping[str, Layer],
     batches: Sequence[Batch],
 ) -> tuple[dict[str, dict[Choice, Choice]], float, dict[str, float]]:
-    """For each layer the options with what they take of the budget as size, and what they are.
+    """For each layer its options: those with what they take of the budget as size, and the given ones.
 
-    Further what the budget leaves for the layers, and the rows of their outputs.
+    Also what the budget leaves for the layers, and the rows of their outputs.
     """
     dense = sum(layer.num_params for layer in layers.values())
     rows, available, whole = dict.fromkeys(layers, 0.0), budget.amount, 0.0

@@ -56,6 +56,22 @@ def test_the_losses_of_a_refinement_are_those_of_the_model_by_then(compressed):
     assert found.losses[0, 1] == pytest.approx(distance(small, model, tokens), rel=0.05)
 
 
+def test_a_teacher_may_be_wrapped(compressed):
+    small, model, tokens = compressed
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, tokens):
+            return self.inner(tokens).logits
+
+    other = copy.deepcopy(small)
+    wanted = refine(small, model, data=tokens, steps=5, seed=0)
+    assert refine(other, Wrapped(), data=tokens, steps=5, seed=0).value == pytest.approx(wanted.value)
+
+
 def test_healing_trains_all_parameters(compressed):
     small, model, tokens = compressed
     norm = small.model.norm.weight.clone()

@@ -64,7 +64,10 @@ class Blocks:
         skipped = self.blocks[:-1] or self.blocks
         seen: list[Any] = []
         calls: list[Any] = []
-        self.calls = dict.fromkeys(names, 0)
+        present = dict(self.model.named_modules(remove_duplicate=False))
+        # a teacher may be another module than its student
+        modules = {name: present[name] for name in names if name in present}
+        self.calls = dict.fromkeys(modules, 0)
 
         def count(name: str) -> Callable[..., None]:
             def hook(*_: Any) -> None:
@@ -72,7 +75,6 @@ class Blocks:
 
             return hook
 
-        modules = {name: self.model.get_submodule(name) for name in self.calls}
         handles = [module.register_forward_pre_hook(count(name)) for name, module in modules.items()]
         for block in skipped[-1:]:
             handles.append(block.register_forward_hook(lambda _, args, output: seen.append(_copied(output))))

@@ -69,8 +69,8 @@ def refine(
     Args:
         model: What `compress` returned, with blocks in a `ModuleList`, as models of transformers have.
         teacher: The dense model; it stays as it is.
-        data: As for `compress`; the outputs of two blocks are held for all of it. As many batches as steps
-            are best, for none to come twice.
+        data: As for `compress`; the outputs of two blocks are held for all of it. Best are as many batches
+            as steps, so that none comes twice.
         steps: Steps of Adam for each block.
         batch: Samples per step, if `data` is a tensor.
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
