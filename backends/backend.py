@@ -23,6 +23,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
+from bondwise.backends.jobs import Handle, job_ids_of
 from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
@@ -151,6 +152,24 @@ class Backend:
             UsageError: If `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
             RunError: If a foreign primitive returns a value that is not a finite real number.
         """
+        return self.submit(pubs, shots=shots, seed=seed).collect()
+
+    def submit(
+        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> Handle[PrimitiveResult[PubResult]]:
+        """Submit the job of `run`, and return without waiting for it.
+
+        Args:
+            pubs: As for `run`.
+            shots: As for `run`.
+            seed: As for `run`.
+
+        Returns:
+            A handle, which knows the identifiers of the job; `collect` returns what `run` does.
+
+        Raises:
+            UsageError: As for `run`.
+        """
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
         shots = check_shots(shots)
@@ -158,23 +177,25 @@ class Backend:
             shots = self._default_shots
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would override `shots`, which holds for the whole job
-        plain = estimator_pubs(pubs)
         plain = [
             EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
-            for pub in plain
+            for pub in estimator_pubs(pubs)
         ]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
-        result = job.result()
-        for part in result:
-            self._check(part)
-        metadata = dict(result.metadata)
-        # without both it is foreign, and its "shots" are those of one circuit
-        if "shots" not in metadata or "job_ids" not in metadata:
-            metadata["shots"] = sum(
-                _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
-            )
-            result = PrimitiveResult(list(map(_with_error, result)))
-        return _finished(result, metadata, job.job_id())
+
+        def finish(result: PrimitiveResult[PubResult]) -> PrimitiveResult[PubResult]:
+            for part in result:
+                self._check(part)
+            metadata = dict(result.metadata)
+            # without both it is foreign, and its "shots" are those of one circuit
+            if "shots" not in metadata or "job_ids" not in metadata:
+                metadata["shots"] = sum(
+                    _spent(pub, part.metadata) for pub, part in zip(plain, result, strict=True)
+                )
+                result = PrimitiveResult(list(map(_with_error, result)))
+            return _finished(result, metadata, job)
+
+        return Handle(job, finish)
 
     def sample(
         self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None
@@ -193,13 +214,34 @@ class Backend:
             UsageError: If `shots` is not positive, a PUB cannot be read, or the backend only evaluates
                 observables.
         """
+        return self.submit_sample(pubs, shots=shots, seed=seed).collect()
+
+    def submit_sample(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None
+    ) -> Handle[PrimitiveResult[SamplerPubResult]]:
+        """Submit the job of `sample`, and return without waiting for it.
+
+        Args:
+            pubs: As for `sample`.
+            shots: As for `sample`.
+            seed: As for `sample`.
+
+        Returns:
+            A handle, which knows the identifiers of the job; `collect` returns what `sample` does.
+
+        Raises:
+            UsageError: As for `sample`.
+        """
         if self.sampler is None:
             raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
         job = seeded(self.sampler.run, seed)(sampler_pubs(pubs), shots=sampler_shots(shots))
-        result = job.result()
-        registers = [next(iter(part.data.values()), None) for part in result]
-        spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)
-        return _finished(result, {**result.metadata, "shots": spent}, job.job_id())
+
+        def finish(result: PrimitiveResult[SamplerPubResult]) -> PrimitiveResult[SamplerPubResult]:
+            registers = [next(iter(part.data.values()), None) for part in result]
+            spent = sum(bits.num_shots * bits.size for bits in registers if bits is not None)
+            return _finished(result, {**result.metadata, "shots": spent}, job)
+
+        return Handle(job, finish)
 
     def estimate_seconds(
         self, circuit: QuantumCircuit, observables: ObservablesArrayLike, *, shots: int | None = None
@@ -296,6 +338,6 @@ def _with_error(part: PubResult) -> PubResult:
     return PubResult(DataBin(**fields, shape=part.data.shape), part.metadata)
 
 
-def _finished(result: PrimitiveResult[Any], metadata: dict[str, Any], job_id: str) -> PrimitiveResult[Any]:
-    metadata["job_ids"] = tuple(metadata.get("job_ids", (job_id,)))
+def _finished(result: PrimitiveResult[Any], metadata: dict[str, Any], job: Any) -> PrimitiveResult[Any]:
+    metadata["job_ids"] = tuple(metadata.get("job_ids", job_ids_of(job)))
     return PrimitiveResult(list(result), metadata=metadata)

@@ -11,6 +11,7 @@ from qiskit.primitives import BackendSamplerV2, PrimitiveResult, SamplerPubResul
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 
+from bondwise.backends.jobs import Submitted
 from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.backends.primitives import Sampler
 
@@ -24,16 +25,13 @@ class AnyDeviceSampler(Sampler):
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         return BackendSamplerV2(backend=self._device, options=self._options(seed)).run(pubs).result()
 
-    def counted(
-        self, pubs: list[SamplerPub], seed: int | None
-    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
-        """The outcomes of the circuits that `run` would run, from the counts instead of every shot."""
+    def submit_counted(self, pubs: list[SamplerPub], seed: int | None) -> Submitted:
+        """Jobs with the circuits that `run` would run; counts are asked for, instead of every shot."""
         circuits = [np.ravel(pub.parameter_values.bind_all(pub.circuit)).tolist() for pub in pubs]
         # a job holds circuits with the same number of shots
         together: dict[int, list[tuple[int, QuantumCircuit]]] = defaultdict(list)
         for index, pub in enumerate(pubs):
             together[pub.shots] += [(index, circuit) for circuit in circuits[index]]
-        found: list[list[Counted]] = [[] for _ in pubs]
         jobs = []
         for shots, tasks in together.items():
             most = self._device.max_circuits or len(tasks)
@@ -41,11 +39,21 @@ class AnyDeviceSampler(Sampler):
                 part = tasks[start : start + most]
                 job = self._device.run([one for _, one in part], shots=shots, **self._options(seed))
                 jobs.append((part, job))
-        for part, job in jobs:
-            result = job.result()
-            for place, (index, circuit) in enumerate(part):
-                found[index].append(of_last_register(circuit, result.data(place)["counts"]))
-        return found, tuple(job.job_id() for _, job in jobs)
+
+        def collect() -> list[list[Counted]]:
+            found: list[list[Counted]] = [[] for _ in pubs]
+            for part, job in jobs:
+                result = job.result()
+                for place, (index, circuit) in enumerate(part):
+                    found[index].append(of_last_register(circuit, result.data(place)["counts"]))
+            return found
+
+        return Submitted(tuple(job for _, job in jobs), collect)
+
+    def counted(self, pubs: list[SamplerPub], seed: int | None) -> list[list[Counted]]:
+        """The outcomes of the circuits that `run` would run."""
+        found: list[list[Counted]] = self.submit_counted(pubs, seed).collect()
+        return found
 
     def _options(self, seed: int | None) -> dict[str, Any]:
         takes = seed is not None and "seed_simulator" in self._device.options

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from qiskit.primitives import (
     BaseEstimatorV2,
+    BasePrimitiveJob,
     BaseSamplerV2,
     DataBin,
-    PrimitiveJob,
     PrimitiveResult,
     PubResult,
     SamplerPubResult,
@@ -26,6 +26,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray, Obs
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
+from bondwise.backends.jobs import Submitted, started
 from bondwise.backends.outcomes import Counted, counted
 from bondwise.circuits import real_coefficients
 from bondwise.runs import UsageError, whole_number
@@ -67,14 +68,18 @@ class Estimator(BaseEstimatorV2):
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+    ) -> BasePrimitiveJob[PrimitiveResult[PubResult], Any]:
         """Evaluate each PUB with 1/precision² shots per basis and parameter set.
 
         For precision 0, or None on an estimator with exact values, the values are exact.
         """
-        job = PrimitiveJob(self._run, [estimator_pub(pub, precision) for pub in pubs], seed)
-        job._submit()
-        return job
+        return self._start([estimator_pub(pub, precision) for pub in pubs], seed)
+
+    def _start(
+        self, pubs: list[EstimatorPub], seed: int | None
+    ) -> BasePrimitiveJob[PrimitiveResult[PubResult], Any]:
+        """Start a job that evaluates the PUBs, in a thread."""
+        return started(self._run, pubs, seed)
 
     @abstractmethod
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
@@ -96,20 +101,18 @@ class Sampler(BaseSamplerV2):
 
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[SamplerPubResult]]:
+    ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
         """Sample each PUB, with 4096 shots by default."""
-        job = PrimitiveJob(self._run, [sampler_pub(pub, shots) for pub in pubs], seed)
-        job._submit()
-        return job
+        return started(self._run, [sampler_pub(pub, shots) for pub in pubs], seed)
 
-    def counted(
-        self, pubs: list[SamplerPub], seed: int | None
-    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
-        """For each PUB and parameter set, the outcomes of the register that was added last; and job ids."""
-        result = self._run(pubs, seed)
-        parts = zip(pubs, result, strict=True)
-        found = [counted(part.data[pub.circuit.cregs[-1].name], pub.size) for pub, part in parts]
-        return found, tuple(result.metadata.get("job_ids", ()))
+    def submit_counted(self, pubs: list[SamplerPub], seed: int | None) -> Submitted:
+        """Jobs that `counted` waits for; it is called when they are collected, if there are none."""
+        return Submitted((), lambda: self.counted(pubs, seed))
+
+    def counted(self, pubs: list[SamplerPub], seed: int | None) -> list[list[Counted]]:
+        """For each PUB and parameter set, the outcomes of the register that was added last."""
+        parts = zip(pubs, self._run(pubs, seed), strict=True)
+        return [counted(part.data[pub.circuit.cregs[-1].name], pub.size) for pub, part in parts]
 
     @abstractmethod
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:

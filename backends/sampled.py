@@ -11,17 +11,18 @@ import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit, generate_preset_pass_manager
 from qiskit.circuit.library import UnitaryGate
 from qiskit.primitives import (
+    BasePrimitiveJob,
     BaseSamplerV2,
     DataBin,
-    PrimitiveJob,
     PrimitiveResult,
     PubResult,
 )
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.transpiler import Target
 
+from bondwise.backends.jobs import FollowUp, Submitted, started
 from bondwise.backends.measurement import Tally
-from bondwise.backends.outcomes import counted
+from bondwise.backends.outcomes import Counted, counted
 from bondwise.backends.primitives import (
     DEFAULT_PRECISION,
     DEFAULT_SHOTS,
@@ -65,7 +66,7 @@ class SampledEstimator(Estimator):
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+    ) -> BasePrimitiveJob[PrimitiveResult[PubResult], Any]:
         """Measure each PUB with 1/precision² shots per basis and parameter set, 4096 by default.
 
         Raises:
@@ -76,12 +77,32 @@ class SampledEstimator(Estimator):
             shots_of(pub.precision)
         return super().run(coerced, seed=seed)
 
-    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+    def _start(
+        self, pubs: list[EstimatorPub], seed: int | None
+    ) -> BasePrimitiveJob[PrimitiveResult[PubResult], Any]:
         tallies = [Tally(pub) for pub in pubs]
-        return estimator_result(tallies, job_ids=self.fill(tallies, seed))
+        submitted = self._submit(tallies, seed)
+
+        def collect() -> PrimitiveResult[PubResult]:
+            submitted.collect()
+            return estimator_result(tallies, job_ids=submitted.job_ids)
+
+        if submitted.jobs:
+            return FollowUp(Submitted(submitted.jobs, collect))
+        return started(collect)
+
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        result: PrimitiveResult[PubResult] = self._start(pubs, seed).result()
+        return result
 
     def fill(self, tallies: list[Tally], seed: int | None) -> tuple[str, ...]:
         """Measure what the tallies need in one job; returns its identifier if one was submitted."""
+        submitted = self._submit(tallies, seed)
+        submitted.collect()
+        return submitted.job_ids
+
+    def _submit(self, tallies: list[Tally], seed: int | None) -> Submitted:
+        """Submit what the tallies need in one job; they are filled when it is collected."""
         where, tasks = [], []
         for tally in tallies:
             for index, basis in enumerate(tally.bases):
@@ -90,19 +111,24 @@ class SampledEstimator(Estimator):
                     where.append((tally, index, circuit.cregs[-1].name))
                     tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
         if not tasks:
-            return ()
+            return Submitted((), lambda: None)
         if isinstance(self._sampler, Sampler):
-            found, job_ids = self._sampler.counted([sampler_pub(task, None) for task in tasks], seed)
+            submitted = self._sampler.submit_counted([sampler_pub(task, None) for task in tasks], seed)
         else:
             job = seeded(self._sampler.run, seed)(tasks)
-            results = job.result()
-            parts = zip(where, tasks, results, strict=True)
-            found = [counted(result.data[name], len(sets)) for (_, _, name), (_, sets, _), result in parts]
-            job_ids = tuple(results.metadata.get("job_ids", (job.job_id(),)))
-        for (tally, index, _), outcomes in zip(where, found, strict=True):
-            for which, (bits, counts) in zip(tally.needed[index], outcomes, strict=True):
-                tally.add_counts(index, which, bits, counts)
-        return job_ids
+
+            def read() -> list[list[Counted]]:
+                parts = zip(where, tasks, job.result(), strict=True)
+                return [counted(part.data[name], len(sets)) for (_, _, name), (_, sets, _), part in parts]
+
+            submitted = Submitted((job,), read)
+
+        def collect() -> None:
+            for (tally, index, _), outcomes in zip(where, submitted.collect(), strict=True):
+                for which, (bits, counts) in zip(tally.needed[index], outcomes, strict=True):
+                    tally.add_counts(index, which, bits, counts)
+
+        return Submitted(submitted.jobs, collect)
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = in_registers(circuit).copy()

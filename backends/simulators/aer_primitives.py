@@ -53,13 +53,11 @@ class SimulatorSampler(Sampler):
         """The shots of a PUB."""
         return self._shots.take(self._translate(pub.circuit), pub, rng)
 
-    def counted(
-        self, pubs: list[SamplerPub], seed: int | None
-    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+    def counted(self, pubs: list[SamplerPub], seed: int | None) -> list[list[Counted]]:
         """The outcomes of each PUB and parameter set; with noise, from as few runs as possible."""
         if self._shots.noise_free:
             return super().counted(pubs, seed)
-        return self.noisy_counts(pubs, random_generator(self._seed if seed is None else seed)), ()
+        return self.noisy_counts(pubs, random_generator(self._seed if seed is None else seed))
 
     def noisy_counts(self, pubs: list[SamplerPub], rng: np.random.Generator) -> list[list[Counted]]:
         """The outcomes of each PUB and parameter set of a simulator with noise."""
@@ -92,9 +90,7 @@ class TrajectorySampler(Sampler):
         rng = random_generator(seed)
         return sampler_result(pubs, [self._of(pub).take(pub, rng) for pub in pubs])
 
-    def counted(
-        self, pubs: list[SamplerPub], seed: int | None
-    ) -> tuple[list[list[Counted]], tuple[str, ...]]:
+    def counted(self, pubs: list[SamplerPub], seed: int | None) -> list[list[Counted]]:
         """The outcomes of each PUB and parameter set, from as few runs as possible."""
         rng, samplers = random_generator(seed), [self._of(pub) for pub in pubs]
         found: list[list[Counted]] = [[] for _ in pubs]
@@ -103,7 +99,7 @@ class TrajectorySampler(Sampler):
             outcomes = sampler.noisy_counts([pubs[index] for index in mine], rng)
             for index, counts in zip(mine, outcomes, strict=True):
                 found[index] = counts
-        return found, ()
+        return found
 
 
 class SimulatorEstimator(Estimator):
