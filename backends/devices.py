@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives import BackendSamplerV2, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
+from qiskit.providers.basic_provider import BasicSimulator
 
 from bondwise.backends.jobs import Submitted
 from bondwise.backends.outcomes import Counted, of_last_register
@@ -21,9 +24,12 @@ class AnyDeviceSampler(Sampler):
 
     def __init__(self, device: BackendV2) -> None:
         self._device = device
+        # its random numbers are those of the latest job: one at a time
+        self._alone = threading.Lock() if isinstance(device, BasicSimulator) else None
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
-        return BackendSamplerV2(backend=self._device, options=self._options(seed)).run(pubs).result()
+        with self._alone or nullcontext():
+            return BackendSamplerV2(backend=self._device, options=self._options(seed)).run(pubs).result()
 
     def submit_counted(self, pubs: list[SamplerPub], seed: int | None) -> Submitted:
         """Jobs with the circuits that `run` would run; counts are asked for, instead of every shot."""
@@ -37,7 +43,10 @@ class AnyDeviceSampler(Sampler):
             most = self._device.max_circuits or len(tasks)
             for start in range(0, len(tasks), most):
                 part = tasks[start : start + most]
-                job = self._device.run([one for _, one in part], shots=shots, **self._options(seed))
+                with self._alone or nullcontext():
+                    job = self._device.run([one for _, one in part], shots=shots, **self._options(seed))
+                    if self._alone:
+                        job.result()
                 jobs.append((part, job))
 
         def collect() -> list[list[Counted]]:
