@@ -91,6 +91,15 @@ def digits() -> str:
     return table(["kept", "method", "test accuracy, %"], cells)
 
 
+def large() -> str:
+    """A large model from folder to folder."""
+    row = results("compress_large")
+    cells = [f"{row['params']:,}", f"{row['kept']:.1%}", f"{row['bytes'] / 1e9:.2f}"]
+    cells += [f"{row['bytes_left'] / 1e9:.2f}", f"{row['peak']:.2f}", f"{row['cpu']:.0f}"]
+    heads = ["parameters", "of the layers kept", "GB on disk", "GB afterwards", "GB of memory", "CPU s"]
+    return table(heads, [cells])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "language": language,
     "formats": formats,
@@ -98,6 +107,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "wave": wave,
     "digits": digits,
+    "large": large,
 }
 
 
