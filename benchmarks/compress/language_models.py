@@ -44,7 +44,7 @@ def tokens_of(folder: Path, name: str) -> tuple[Tensor, Tensor]:
         train, valid = (torch.from_numpy(part.astype(np.int64)) for part in parts)
         return train, valid
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    texts = (folder / "train.txt").read_text()[1_000_000:3_000_000], (folder / "valid.txt").read_text()
+    texts = (folder / "train.txt").read_text()[1_000_000:7_000_000], (folder / "valid.txt").read_text()
     train, valid = (torch.tensor(tokenizer(text)["input_ids"], dtype=torch.long) for text in texts)
     return train[: len(train) // 256 * 256].view(-1, 256), valid[: len(valid) // 256 * 256].view(-1, 256)
 

@@ -154,7 +154,7 @@ def test_jobs_are_canceled_and_failures_told_when_collected():
         follow_up.result()
     assert follow_up.status() is JobStatus.ERROR
     assert follow_up.in_final_state()
-    assert not (follow_up.done() or follow_up.running() or follow_up.cancelled())
+    assert [follow_up.done(), follow_up.running(), follow_up.cancelled()] == [False] * 3
 
 
 def test_values_that_are_no_numbers_are_refused_when_collected():
