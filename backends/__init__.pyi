@@ -2,7 +2,7 @@ from .backend import Backend as Backend
 from .estimation import Estimate as Estimate
 from .estimation import estimate as estimate
 from .gradients.differentiation import expectation as expectation
-from .jobs import Handle as Handle
+from .jobs.handles import Handle as Handle
 from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends
 from .names import BackendLike as BackendLike

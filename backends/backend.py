@@ -23,7 +23,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPubLike
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
-from bondwise.backends.jobs import Handle, job_ids_of
+from bondwise.backends.jobs.handles import Handle, job_ids_of
 from bondwise.backends.measurement import Tally
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs

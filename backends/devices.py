@@ -14,7 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 from qiskit.providers.basic_provider import BasicSimulator
 
-from bondwise.backends.jobs import Submitted
+from bondwise.backends.jobs.handles import Submitted
 from bondwise.backends.outcomes import Counted, of_last_register
 from bondwise.backends.primitives import Sampler
 

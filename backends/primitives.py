@@ -26,7 +26,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray, Obs
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
-from bondwise.backends.jobs import Submitted, started
+from bondwise.backends.jobs.handles import Submitted, started
 from bondwise.backends.outcomes import Counted, counted
 from bondwise.circuits import real_coefficients
 from bondwise.runs import UsageError, whole_number

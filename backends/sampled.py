@@ -20,7 +20,7 @@ from qiskit.primitives import (
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.transpiler import Target
 
-from bondwise.backends.jobs import FollowUp, Submitted, started
+from bondwise.backends.jobs.handles import FollowUp, Submitted, started
 from bondwise.backends.measurement import Tally
 from bondwise.backends.outcomes import Counted, counted
 from bondwise.backends.primitives import (
