@@ -13,6 +13,7 @@ from qiskit.primitives import BackendSamplerV2, PrimitiveResult, SamplerPubResul
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 from qiskit.providers.basic_provider import BasicSimulator
+from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.jobs.handles import Submitted
 from bondwise.backends.outcomes import Counted, of_last_register
@@ -24,8 +25,9 @@ class AnyDeviceSampler(Sampler):
 
     def __init__(self, device: BackendV2) -> None:
         self._device = device
-        # its random numbers are those of the latest job: one at a time
-        self._alone = threading.Lock() if isinstance(device, BasicSimulator) else None
+        # Qiskit's own simulators keep what belongs to a job in themselves: one at a time
+        local = isinstance(device, BasicSimulator | GenericBackendV2)
+        self._alone = threading.Lock() if local else None
 
     def _run(self, pubs: list[SamplerPub], seed: int | None) -> PrimitiveResult[SamplerPubResult]:
         with self._alone or nullcontext():

@@ -27,7 +27,6 @@ from bondwise.tn.compress import LowRank, compress, heal, refine
 
 CALIBRATION = 192  # sequences
 REFINEMENT = 2_400  # sequences: none is seen twice in 600 steps of 4
-RATE = 5e-4  # of healing: a refined model needs small steps
 
 
 def perplexity(model: nn.Module, tokens: Tensor) -> float:
@@ -114,7 +113,7 @@ def methods(
     for steps in heal_steps:
         start = time.process_time()
         healed = copy.deepcopy(small)
-        heal(healed, model, data=train, steps=steps, learning_rate=RATE, seed=seed)
+        heal(healed, model, data=train, steps=steps, seed=seed)
         yield f"… and `heal` ({steps} steps)", healed, spent + time.process_time() - start
 
 
