@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -98,7 +98,13 @@ def of_last_register(circuit: QuantumCircuit, counts: Mapping[str, int]) -> Coun
     """
     register = circuit.cregs[-1]
     first = circuit.find_bit(register[0]).index
-    width = -(-(first + register.size) // 8)
-    packed = b"".join(int(word, 16).to_bytes(width, "little") for word in counts)
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(-1, width), axis=-1, bitorder="little")
+    bits = unpacked(counts, circuit.num_clbits)
     return bits[:, first : first + register.size], np.array(list(counts.values()))
+
+
+def unpacked(words: Iterable[str], width: int) -> np.ndarray:
+    """The bits of outcomes in hexadecimal, uint8 (outcomes, width), bit 0 first."""
+    size = -(-width // 8)
+    packed = b"".join(int(word, 16).to_bytes(size, "little") for word in words)
+    bits = np.frombuffer(packed, np.uint8).reshape(-1, max(size, 1))
+    return np.unpackbits(bits, axis=-1, bitorder="little")[:, :width]

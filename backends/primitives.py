@@ -103,7 +103,13 @@ class Sampler(BaseSamplerV2):
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
     ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
         """Sample each PUB, with 4096 shots by default."""
-        return started(self._run, [sampler_pub(pub, shots) for pub in pubs], seed)
+        return self._start([sampler_pub(pub, shots) for pub in pubs], seed)
+
+    def _start(
+        self, pubs: list[SamplerPub], seed: int | None
+    ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
+        """Start a job that samples the PUBs, in a thread."""
+        return started(self._run, pubs, seed)
 
     def submit_counted(self, pubs: list[SamplerPub], seed: int | None) -> Submitted:
         """Jobs that `counted` waits for; it is called when they are collected, if there are none."""
@@ -154,13 +160,15 @@ def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
     return coerced
 
 
-def sampler_result(pubs: Sequence[SamplerPub], parts: Sequence[DataBin]) -> PrimitiveResult[SamplerPubResult]:
-    """The result of a sampler job that ran in this process, without a job identifier."""
+def sampler_result(
+    pubs: Sequence[SamplerPub], parts: Sequence[DataBin], job_ids: tuple[str, ...] = ()
+) -> PrimitiveResult[SamplerPubResult]:
+    """The result of a sampler job; without identifiers, it ran in this process."""
     results = [
         SamplerPubResult(part, {"shots": pub.shots, "circuit_metadata": pub.circuit.metadata})
         for pub, part in zip(pubs, parts, strict=True)
     ]
-    return PrimitiveResult(results, metadata={"version": 2, "job_ids": ()})
+    return PrimitiveResult(results, metadata={"version": 2, "job_ids": job_ids})
 
 
 def observables_array(observables: ObservablesArrayLike) -> ObservablesArray:

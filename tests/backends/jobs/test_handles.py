@@ -196,3 +196,39 @@ def test_nothing_to_measure_is_nothing_to_submit():
     assert handle.job_ids == ()
     assert handle.collect()[0].data.evs == 1.0
     assert service.jobs == []
+
+
+def test_jobs_of_a_device_have_its_identifiers_and_counts_are_enough():
+    class CountsOnly(GenericBackendV2):
+        """A device that tells how often outcomes occurred, and no single shots."""
+
+        seen = ()
+
+        def run(self, run_input, *, memory=False, **options):
+            job = super().run(run_input, **options)
+            self.seen = (*self.seen, job.job_id())
+            return job
+
+    device = CountsOnly(4, seed=0)
+    backend = get_backend(device)
+    circuit = QuantumCircuit(3, 3)
+    circuit.x(0)
+    circuit.measure([0, 2], [0, 1])
+    pub = (backend.transpile(circuit),)
+    handle = backend.submit_sample([(*pub, None, 20), (*pub, None, 30)], seed=1)
+    assert handle.job_ids == device.seen
+    assert len(device.seen) == 2  # a job has one number of shots
+    few, many = handle.collect()
+    assert few.data["c"].num_shots == 20
+    counts = many.data["c"].get_counts()
+    assert sum(counts.values()) == 30
+    assert max(counts, key=counts.get) == "001"
+    values = backend.submit([(backend.transpile(circuit.remove_final_measurements(inplace=False)), "ZIII")])
+    assert values.job_ids == device.seen[2:]
+    assert abs(values.collect()[0].data.evs) <= 1
+
+
+def test_circuits_without_bits_are_sampled():
+    backend = get_backend(GenericBackendV2(2, seed=0))
+    result = backend.submit_sample([(QuantumCircuit(2),)], shots=5).collect()
+    assert list(result[0].data) == []
