@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from language_models import CALIBRATION, REFINEMENT, perplexity, tokens_of
+from language_models import CALIBRATION, RATE, REFINEMENT, perplexity, tokens_of
 from record import add_out, save
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
@@ -83,7 +83,7 @@ def our_rows(
     bits = {name: f"int{choice.bits}" for name, choice in small.report.layers.items()}
     loose = dequantize(small)
     refine(loose, model, data=train[:REFINEMENT], seed=seed)
-    heal(loose, model, data=train, steps=HEAL, seed=seed)
+    heal(loose, model, data=train, steps=HEAL, learning_rate=RATE, seed=seed)
     yield f"`compress`, `refine`, `heal` ({HEAL} steps), `quantize`", quantize(loose, bits, data=data)
 
 

@@ -27,6 +27,7 @@ from bondwise.tn.compress import LowRank, compress, heal, refine
 
 CALIBRATION = 192  # sequences
 REFINEMENT = 2_400  # sequences: none is seen twice in 600 steps of 4
+RATE = 5e-4  # of healing after refinement
 
 
 def perplexity(model: nn.Module, tokens: Tensor) -> float:
@@ -113,7 +114,7 @@ def methods(
     for steps in heal_steps:
         start = time.process_time()
         healed = copy.deepcopy(small)
-        heal(healed, model, data=train, steps=steps, seed=seed)
+        heal(healed, model, data=train, steps=steps, learning_rate=RATE, seed=seed)
         yield f"… and `heal` ({steps} steps)", healed, spent + time.process_time() - start
 
 

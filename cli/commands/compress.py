@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _HELD_OUT = 64  # at most, a tenth of all
 _FRACTIONS = (0.1, 0.3, 0.6)  # of the heat map
 _BATCHES = (1, 16)  # that times are measured for
+_GENTLE = 5e-4  # learning rate for a model that refinement has brought close
 
 
 def command(
@@ -124,7 +125,7 @@ def command(
         training: dict[str, Any] = {"data": train, "seed": seed, "progress": not quiet}
         trainings: dict[str, tuple[int, Callable[..., Any]]] = {
             "refine": (refine_steps, room.refine),
-            "heal": (heal_steps, room.heal),
+            "heal": (heal_steps, partial(room.heal, learning_rate=_GENTLE) if refine_steps else room.heal),
         }
         for name, (steps, train_by) in trainings.items():
             if steps:

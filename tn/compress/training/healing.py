@@ -71,7 +71,7 @@ def heal(
         steps: Steps of Adam.
         batch: Samples per step, if `data` is a tensor.
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine. Straight after
-            `compress` to few parameters, 3e-3 is better.
+            `compress` to few parameters 3e-3 is better, after `refine` 5e-4.
         train: `all` parameters, `factors`, or `lora`: additions of rank 8 to all matrices except embeddings,
             which are part of the matrices afterwards.
         seed: Random seed of the order of the batches.
