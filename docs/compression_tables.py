@@ -71,6 +71,17 @@ def speed() -> str:
     return table(["layer", "batch", *names[1:]], rows)
 
 
+def latency() -> str:
+    """Whole models against the time that was asked for."""
+    cells = [
+        [row["batch"], f"{row['dense_ms']:.1f}", f"{row['asked_ms']:.1f}", f"{row['found_ms']:.1f}"]
+        + [f"{row['found_ms'] / row['asked_ms'] - 1:+.1%}", f"{row['kept']:.1%}"]
+        for row in results("compress_latency")
+    ]
+    heads = ["batch", "dense, ms", "asked for, ms", "found, ms", "difference", "parameters kept"]
+    return table(heads, cells)
+
+
 def wave() -> str:
     """Surrogates of the wave equation."""
     cells = [
@@ -105,6 +116,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "formats": formats,
     "sizes": sizes,
     "speed": speed,
+    "latency": latency,
     "wave": wave,
     "digits": digits,
     "large": large,
