@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.quantization.packed import plain_type
+from bondwise.tn.compress.quantization.packed import packed_parameters, plain_type
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -215,6 +215,9 @@ def find_layers(
             raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
         if layer.kind == "convolution" or min(layer.shape) > 1:
             found[name] = layer
+    packed = next(packed_parameters(model), None)
+    if packed is not None and not found:
+        raise UsageError(f"{packed[0]} is quantized already; give the model before, or dequantize(model)")
     if not found:
         raise UsageError(
             "the model has no layer to compress: one that is neither skipped nor tied to an embedding "

@@ -136,6 +136,15 @@ def test_wrong_requests(compressed, train, more, message):
         train(small, model, data=tokens, **more)
 
 
+def test_another_dense_model_is_refused(compressed):
+    small, model, tokens = compressed
+    other = copy.deepcopy(model)
+    other.resize_token_embeddings(model.config.vocab_size + 1)
+    for train in (heal, refine):
+        with pytest.raises(UsageError, match="give the model that was compressed as the dense one"):
+            train(small, other, data=tokens, steps=1)
+
+
 def test_models_without_factors_or_blocks(llama, chain):
     model, tokens = llama
     with pytest.raises(UsageError, match="no factors to train; give what compress returned"):

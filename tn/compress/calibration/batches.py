@@ -189,7 +189,16 @@ def _classes_second(found: Tensor, labels: Any, inputs: Tensor) -> bool:
 
 
 def divergence(found: Answer, wanted: Answer) -> Tensor:
-    """Mean over the rows of the Kullback-Leibler divergence from what is wanted, in nats."""
+    """Mean over the rows of the Kullback-Leibler divergence from what is wanted, in nats.
+
+    Raises:
+        UsageError: If the answers are of different shapes.
+    """
+    if found.rows.shape != wanted.rows.shape:
+        raise UsageError(
+            f"the compressed model answers {tuple(found.rows.shape)} numbers and the dense one "
+            f"{tuple(wanted.rows.shape)}; give the model that was compressed as the dense one"
+        )
     if not found.logits:
         return 0.5 * (found.rows - wanted.rows).square().sum(-1).mean()
     target = wanted.rows.log_softmax(-1)

@@ -31,10 +31,11 @@ _LEAST = 1e-12
 
 def read_bits(quantize: Any) -> tuple[int, ...]:
     """Numbers of bits, the most first, as callers give them; none for None."""
-    names = [] if quantize is None else [quantize] if isinstance(quantize, str) else list(quantize)
+    single = isinstance(quantize, str) or not isinstance(quantize, Iterable)
+    names = [] if quantize is None else [quantize] if single else list(quantize)
     for name in names:
         if name not in BITS:
-            raise unknown_name("number of bits", name, BITS)
+            raise unknown_name("number of bits", str(name), BITS)
     if quantize is not None and not names:
         raise UsageError("quantize is empty; give None to store numbers as they are, or names such as 'int4'")
     return tuple(sorted({BITS[name] for name in names}, reverse=True))

@@ -142,10 +142,10 @@ def quantize(
 
 def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]) -> dict[str, str]:
     """What each layer is to be stored as, in the order of the model; tied ones by the name of the first."""
-    patterns = {"*": bits} if isinstance(bits, str) else dict(bits)
+    patterns = dict(bits) if isinstance(bits, Mapping) else {"*": bits}
     for width in patterns.values():
         if width not in BITS:
-            raise unknown_name("number of bits", width, BITS)
+            raise unknown_name("number of bits", str(width), BITS)
     packed = next(packed_parameters(model), None)
     if packed is not None:
         raise UsageError(f"{packed[0]} is quantized already; give the model before, or dequantize(model)")

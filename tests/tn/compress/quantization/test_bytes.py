@@ -87,6 +87,7 @@ def test_a_killed_compression_continues(llama, tmp_path):
         ({"bytes": 2000}, "int4", "budget={'bytes': 2000} is too small"),
         ({"bytes": 0}, None, "number of bytes in the budget"),
         (0.5, "int5", "unknown number of bits 'int5'"),
+        (0.5, 4, "unknown number of bits '4'"),
         (0.5, [], "quantize is empty"),
     ],
 )

@@ -125,6 +125,7 @@ def test_quantized_factors_are_not_trained_and_unpacked_ones_are(llama):
         ("int5", {}, "unknown number of bits 'int5'"),
         ("int5", {"data": None}, "unknown number of bits 'int5'"),
         ({"*": "4"}, {}, "unknown number of bits '4'"),
+        (4, {}, "unknown number of bits '4'"),
         ("int4", {"method": "gtpq"}, "unknown method 'gtpq'. Did you mean 'gptq'"),
         ("int4", {"data": None}, "method='gptq' needs data"),
         ("int4", {"group": 0}, "group is 0"),
@@ -149,6 +150,8 @@ def test_models_that_cannot_be_quantized(llama):
     small = quantize(model, method="round")
     with pytest.raises(UsageError, match="quantized already; give the model before, or dequantize"):
         quantize(small, method="round")
+    with pytest.raises(UsageError, match="is quantized already; give the model before"):
+        compress(small, 0.5, data=tokens)
     with torch.no_grad():
         model.model.layers[1].self_attn.k_proj.weight[0, 0] = torch.nan
     with pytest.raises(UsageError, match="weight of model.layers.1.self_attn.k_proj holds NaN"):
