@@ -2,7 +2,8 @@
 
 Every layer offers points (size, predicted loss). The losses of layers add up to second order, so that the
 best points lie on the lower convex hull of each layer's, and the steps along all hulls are taken in the order
-of what they save per number spent: the Lagrangian solution, filled up to the budget.
+of what they save per number spent: the Lagrangian solution. What is left of the budget is filled up with
+points above the hulls, which matter where layers are few.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def allocate(
     grouped = {name for names in groups for name in names}
     groups |= {(name,): [] for name in options if name not in grouped}
     for names, bundles in groups.items():
-        bundles += _apart({name: options[name] for name in names})
+        mine = {name: options[name] for name in names}
+        # of one layer all points, as those above the hull may fill up what is left
+        bundles += _apart(mine) if len(mine) > 1 else [_bundle({names[0]: one}) for one in mine[names[0]]]
     hulls = {names: _hull(bundles) for names, bundles in groups.items()}
     chosen = {names: hull[0] for names, hull in hulls.items()}
     room = budget - sum(bundle.size for bundle in chosen.values())
@@ -69,8 +72,25 @@ def allocate(
         if chosen[names] is before and after.size - before.size <= room:
             chosen[names] = after
             room -= after.size - before.size
+    _fill_up(chosen, groups, room)
     found = {name: choice for bundle in chosen.values() for name, choice in bundle.choices.items()}
     return {name: found[name] for name in options}
+
+
+def _fill_up(
+    chosen: dict[tuple[str, ...], _Bundle], groups: Mapping[tuple[str, ...], Sequence[_Bundle]], room: float
+) -> None:
+    """Spend the room that is left, for those first who gain most by it, until nothing that fits is better."""
+
+    def best(names: tuple[str, ...]) -> _Bundle:
+        now = chosen[names]
+        fitting = [one for one in groups[names] if one.size - now.size <= room and one.loss < now.loss]
+        return min(fitting, key=lambda one: (one.loss, one.size), default=now)
+
+    for names in sorted(groups, key=lambda names: best(names).loss - chosen[names].loss):
+        after = best(names)
+        room -= after.size - chosen[names].size
+        chosen[names] = after
 
 
 def _bundle(choices: Mapping[str, Choice]) -> _Bundle:

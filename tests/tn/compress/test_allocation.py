@@ -37,6 +37,27 @@ def test_no_combination_with_one_step_less_room_is_better(options, fraction):
             assert total(chosen.values(), "loss") <= total(combination, "loss") + 1e-9
 
 
+@given(models, st.floats(0, 1))
+def test_nothing_better_fits_into_what_is_left(options, fraction):
+    least = sum(min(choice.size for choice in choices) for choices in options.values())
+    most = sum(max(choice.size for choice in choices) for choices in options.values())
+    budget = least + fraction * (most - least)
+    chosen = allocate(options, budget)
+    room = budget - total(chosen.values(), "size")
+    for name, choices in options.items():
+        for one in choices:
+            assert one.loss >= chosen[name].loss or one.size - chosen[name].size > room
+
+
+def test_ranks_above_the_hull_are_taken():
+    """With one layer, the hull may have two points only."""
+    choices = [
+        Choice("lowrank", rank, rank, loss) for rank, loss in ((1, 10.0), (2, 9.9), (3, 9.8), (9, 0.0))
+    ]
+    assert allocate({"a": choices}, 8)["a"].rank == 3
+    assert allocate({"a": choices}, 9)["a"].rank == 9
+
+
 @given(models)
 def test_without_a_limit_nothing_is_lost(options):
     chosen = allocate(options, float("inf"))
