@@ -107,9 +107,7 @@ def shards_of(folder: Path) -> dict[str, list[str]]:
     """
     if (folder / TENSORS).is_file() or not (folder / _INDEX).is_file():
         if not (folder / TENSORS).is_file():
-            raise UsageError(
-                f"{folder} has neither {TENSORS} nor {_INDEX}; write the model again with save_pretrained"
-            )
+            raise UsageError(f"{folder} has neither {TENSORS} nor {_INDEX}; write the model again")
         return {TENSORS: _names(folder / TENSORS)}
     index = read_json(folder / _INDEX)
     places = index.get("weight_map") if isinstance(index, dict) else None

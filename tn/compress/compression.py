@@ -83,9 +83,11 @@ class Compression(Result):
 
     def __str__(self) -> str:
         factors = sum(choice.format != "dense" for choice in self.layers.values())
+        widths = sorted({choice.bits for choice in self.layers.values()} - {0}, reverse=True)
+        stored = f", stored in {'/'.join(map(str, widths))} bits" if widths else ""
         return (
             f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
-            f"{counted(len(self.layers), 'layer')}, {factors} of them in factors, divergence "
+            f"{counted(len(self.layers), 'layer')}, {factors} of them in factors{stored}, divergence "
             f"{self.divergence:.4g}"
         )
 
@@ -156,7 +158,9 @@ def compress(
         Compression: 4...% of 2,688 parameters in 2 layers, ... of them in factors, divergence 0.0...
     """
     limit = read_budget(budget)
-    names = [formats] if isinstance(formats, str) else list(formats)
+    names = [formats] if isinstance(formats, str) else list(formats or ())
+    if not names:
+        raise UsageError("formats is empty; leave it out, or give names such as 'lowrank'")
     skip = [skip] if isinstance(skip, str) else list(skip)
     for name in names:
         if name not in FORMATS:
@@ -174,8 +178,10 @@ def compress(
     names = list(dict.fromkeys("lowrank" if name == "shared" else name for name in names))
     if max_loss is not None:
         max_loss = real_number("max_loss", max_loss)
-    if not isinstance(model, nn.Module):
+    if isinstance(model, str | os.PathLike):
         model = load_checkpoint(model)
+    elif not isinstance(model, nn.Module):
+        raise UsageError(f"model is a {type(model).__name__}; give a torch module, or the folder of a model")
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH)

@@ -119,6 +119,8 @@ def test_a_real_language_model():
             r"skip='\*.qproj' fits no layer of the model; one is called 'model.layers.0",
         ),
         (0.5, {"skip": ["*"]}, "the model has no layer to compress"),
+        (0.5, {"formats": []}, "formats is empty; leave it out"),
+        (0.5, {"formats": None}, "formats is empty; leave it out"),
         (0.5, {"data": torch.full((4, 5), 24)}, "data holds the token 24, but the model knows 0 to 23"),
         (0.5, {"data": torch.zeros(0, 5)}, "data is empty"),
     ],
@@ -238,3 +240,25 @@ def test_numbers_that_overflow_in_calibration(llama, scale, message):
         compress(model, 0.5, data=tokens, seed=0)
     assert "load the model in float32 or bfloat16, and check the data" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_things_that_are_no_models_are_refused():
+    with pytest.raises(
+        UsageError, match="model is a NoneType; give a torch module, or the folder of a model"
+    ):
+        compress(None, 0.5, data=torch.zeros(2, 2))
+
+
+def test_arrays_are_data(llama):
+    model, tokens = llama
+    small, other = (compress(model, 0.5, data=data, seed=0) for data in (tokens, tokens.numpy()))
+    assert small.report == other.report
+
+
+def test_one_layer_spends_its_budget():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(96, 10)).eval()
+    tokens = torch.randint(50, (256, 12))
+    step = 106 / 960  # of a rank
+    for budget in (0.3, 0.5, 0.7):
+        assert budget - step < compress(model, budget, data=tokens, seed=0).report.value <= budget

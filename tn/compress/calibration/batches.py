@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -40,6 +41,8 @@ def batches_of(data: Any, size: int) -> list[Batch]:
     Raises:
         UsageError: If the data is empty or of another kind.
     """
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(data)
     if isinstance(data, Tensor):
         if data.ndim < 2:
             raise UsageError(f"data is a tensor of shape {tuple(data.shape)}; {_ACCEPTED}")

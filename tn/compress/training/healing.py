@@ -44,7 +44,8 @@ class Healing(Result):
     losses: np.ndarray = field(repr=False)
 
     def __str__(self) -> str:
-        return f"Healing: {len(self.losses)} steps, divergence {self.losses[0]:.4g} -> {self.value:.4g}"
+        before = self.losses[: max(1, len(self.losses) // 10)].mean()  # of several batches, as after
+        return f"Healing: {len(self.losses)} steps, divergence {before:.4g} -> {self.value:.4g}"
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + html_curve("divergence by step", self.losses)
@@ -81,7 +82,7 @@ def heal(
         The loss in each step.
 
     Raises:
-        UsageError: If there are no factors to train, if the model is quantized, or an argument is out of
+        UsageError: If `train="factors"` finds none, if the model is quantized, or an argument is out of
             range.
         RunError: If the training diverges.
 
