@@ -37,7 +37,7 @@ def language() -> str:
         "method",
         "seeds",
         "validation text",
-        "more text, never used to choose",
+        "more text, hardly used to choose",
         "CPU s",
     ]
     return table(heads, rows)
