@@ -10,7 +10,7 @@ from qiskit.providers import JobStatus
 
 R = TypeVar("R")
 
-_OPEN = ("failed", "cancelled", "queued", "running", "done")  # of several jobs, the first of these counts
+_ORDER = ("failed", "cancelled", "queued", "running", "done")  # of several jobs, the first of these counts
 _WORDS = {"error": "failed", "initializing": "queued", "validating": "queued"}
 
 
@@ -148,4 +148,4 @@ def status_of(jobs: Sequence[Any]) -> str:
         status = job.status()  # text, or a member of an enumeration
         word = str(getattr(status, "name", status)).lower()
         words.append(_WORDS.get(word, word))
-    return min(words, key=_OPEN.index)
+    return min(words, key=_ORDER.index)

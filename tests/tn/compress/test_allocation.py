@@ -22,11 +22,16 @@ def total(choices, field):
     return sum(getattr(choice, field) for choice in choices)
 
 
-@given(models, st.floats(0, 1))
-def test_no_combination_with_one_step_less_room_is_better(options, fraction):
+def between(options, fraction):
+    """A budget between those of all smallest and of all largest choices."""
     least = sum(min(choice.size for choice in choices) for choices in options.values())
     most = sum(max(choice.size for choice in choices) for choices in options.values())
-    budget = least + fraction * (most - least)
+    return least + fraction * (most - least)
+
+
+@given(models, st.floats(0, 1))
+def test_no_combination_with_one_step_less_room_is_better(options, fraction):
+    budget = between(options, fraction)
     chosen = allocate(options, budget)
     assert chosen.keys() == options.keys()
     assert all(chosen[name] in options[name] for name in options)
@@ -39,9 +44,7 @@ def test_no_combination_with_one_step_less_room_is_better(options, fraction):
 
 @given(models, st.floats(0, 1))
 def test_nothing_better_fits_into_what_is_left(options, fraction):
-    least = sum(min(choice.size for choice in choices) for choices in options.values())
-    most = sum(max(choice.size for choice in choices) for choices in options.values())
-    budget = least + fraction * (most - least)
+    budget = between(options, fraction)
     chosen = allocate(options, budget)
     room = budget - total(chosen.values(), "size")
     for name, choices in options.items():

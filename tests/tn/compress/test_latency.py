@@ -28,6 +28,14 @@ def options(model):
     }
 
 
+def by_numbers(options, model, layers, batch):
+    """A microsecond for each number in a layer."""
+    return {
+        name: {one._replace(size=1e-3 * one.size): one for one in choices}
+        for name, choices in options.items()
+    }
+
+
 @pytest.mark.parametrize("overhead", [0.7, 1.0, 1.4, 2.0])
 @pytest.mark.parametrize("wanted", [8.0, 12.0])
 def test_the_measured_time_decides(monkeypatch, overhead, wanted):
@@ -37,14 +45,8 @@ def test_the_measured_time_decides(monkeypatch, overhead, wanted):
         numbers = sum(parameter.numel() for parameter in model.parameters())
         return 1e-3 * numbers * (overhead if any(map(is_factored, model.modules())) else 1) + 2.0
 
-    def timed(options, model, layers, batch):
-        return {
-            name: {one._replace(size=1e-3 * one.size): one for one in choices}
-            for name, choices in options.items()
-        }
-
     monkeypatch.setattr(latency, "latency_of", whole)
-    monkeypatch.setattr(latency, "_timed", timed)
+    monkeypatch.setattr(latency, "_timed", by_numbers)
     layers = find_layers(model)
     found = latency.choose_within(wanted, options(model), model, layers, DATA, "budget")
     assert all(type(module) is nn.Linear for module in model)
@@ -67,14 +69,8 @@ def test_a_machine_that_is_slow_for_some_time_misleads_nobody(monkeypatch, start
         calls.append(1)
         return quiet(model) * (1.8 if start <= len(calls) < start + 4 else 1)
 
-    def timed(options, model, layers, batch):
-        return {
-            name: {one._replace(size=1e-3 * one.size): one for one in choices}
-            for name, choices in options.items()
-        }
-
     monkeypatch.setattr(latency, "latency_of", seen)
-    monkeypatch.setattr(latency, "_timed", timed)
+    monkeypatch.setattr(latency, "_timed", by_numbers)
     for wanted in (7.0, 9.0, 11.0, 13.0):
         calls.clear()
         layers = find_layers(model)
