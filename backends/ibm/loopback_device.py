@@ -23,8 +23,6 @@ from ibm_quantum_schemas.executor.version_2_0.models import (
     QuantumProgramResultItemModel,
     QuantumProgramResultModel,
 )
-from qiskit import QuantumCircuit
-from qiskit.circuit.library import Barrier
 from qiskit.primitives import BackendEstimatorV2, BackendSamplerV2, PrimitiveResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
@@ -46,13 +44,19 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 )
 from samplomatic.quantum_program import CircuitItem, SamplexItem
 
+from bondwise.backends.ibm.lone_qubits import (
+    LoneQubit,
+    independent,
+    instructions_by_qubit,
+    is_lone,
+    sample_lone,
+)
 from bondwise.backends.simulators.reduced_device import ReducedDevice, active_qubits, reduced_circuit
 
 PROGRAMS = ("executor", "sampler", "estimator")
 _SCHEMA = "v2.0"  # the only one whose results are written
 _OVERHEAD = 1.0  # seconds that each job is charged for, beside its shots
-_JOINED = 6  # qubits simulated together although nothing connects them
-_SIMULATORS = 64  # kept per device; each holds the noise of a few qubits
+_SIMULATORS = 32  # kept per device; each holds the noise of a few qubits
 
 
 class Device:
@@ -71,6 +75,7 @@ class Device:
         self._properties: dict[str, Any] = json.loads((folder / snapshot.props_filename).read_text())
         self._properties["backend_name"] = name
         self._targets: dict[int, Target] = {}
+        self._lone: dict[tuple[int, int], LoneQubit] = {}
         self._simulators: OrderedDict[tuple[int, tuple[int, ...]], AerSimulator] = OrderedDict()
 
     def properties(self, calibration: int = 0, when: str = "") -> dict[str, Any]:
@@ -133,30 +138,34 @@ class Device:
         self, item: CircuitItem | SamplexItem, shots: int, calibration: int, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """Results of an item by name; qubits that nothing connects are simulated apart from each other."""
+        circuit, size = item.circuit, int(np.prod(item.shape, dtype=int))
         found: dict[str, np.ndarray] = {}
-        values = None
+        values = item.circuit_arguments if isinstance(item, CircuitItem) and circuit.parameters else None
         if isinstance(item, SamplexItem):
             item.samplex.finalize()
             found = broadcast_sample(item.samplex, item.samplex_arguments, item.shape, rng)
             values = found.pop("parameter_values")
-        elif item.circuit.parameters:
-            values = item.circuit_arguments
-        size = int(np.prod(item.shape, dtype=int))
-        place = {parameter: index for index, parameter in enumerate(item.circuit.parameters)}
-        for qubits in independent(item.circuit):
-            circuit = reduced_circuit(item.circuit, qubits)
-            columns = [place[parameter] for parameter in circuit.parameters]
+        for register in circuit.cregs:
+            found[register.name] = np.zeros((*item.shape, shots, register.size), dtype=bool)
+        place = {parameter: index for index, parameter in enumerate(circuit.parameters)}
+        on_qubit = instructions_by_qubit(circuit)
+        for qubits in independent(circuit):
+            if len(qubits) == 1 and is_lone(on_qubit[qubits[0]]):
+                qubit, used = self._lone_qubit(calibration, qubits[0]), on_qubit[qubits[0]]
+                bits = sample_lone(qubit, used, place, values, (*item.shape, shots), rng)
+                for register, index in circuit.find_bit(used[-1].clbits[0]).registers:
+                    found[register.name][..., index] = bits
+                continue
+            small = reduced_circuit(circuit, qubits)
+            columns = [place[parameter] for parameter in small.parameters]
             if values is not None and columns:
-                program = QuantumProgram(
-                    shots, [CircuitItem(circuit, circuit_arguments=values[..., columns])]
-                )
+                program = QuantumProgram(shots, [CircuitItem(small, circuit_arguments=values[..., columns])])
             else:  # the same circuit for all parameters of the others
-                program = QuantumProgram(shots * size, [CircuitItem(circuit)])
+                program = QuantumProgram(shots * size, [CircuitItem(small)])
             options = SimulatorOptions(seed_simulator=int(rng.integers(2**31)))
             [result] = run_quantum_program(self._simulator(calibration, qubits), program, options)
-            for name, bits in result.items():
-                bits = np.asarray(bits).reshape(*item.shape, shots, -1)
-                found[name] = found[name] | bits if name in found else bits
+            for name, measured in result.items():
+                found[name] |= np.asarray(measured).reshape(found[name].shape)
         return found
 
     def _sample(self, params: dict[str, Any], calibration: int, seed: int) -> tuple[str, int]:
@@ -207,6 +216,12 @@ class Device:
         self._simulators.move_to_end(key)
         return self._simulators[key]
 
+    def _lone_qubit(self, calibration: int, qubit: int) -> LoneQubit:
+        key = calibration, qubit
+        if key not in self._lone:
+            self._lone[key] = LoneQubit(self._target(calibration), qubit)
+        return self._lone[key]
+
     def _target(self, calibration: int) -> Target:
         if calibration not in self._targets:
             configuration = configuration_from_server_data(
@@ -248,37 +263,6 @@ def _decoded(params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters of the older programs, with circuits and arrays, and their options."""
     decoded = json.loads(json.dumps(params), cls=RuntimeDecoder)
     return decoded, decoded.get("options") or {}
-
-
-def independent(circuit: QuantumCircuit) -> list[tuple[int, ...]]:
-    """The qubits in use, in groups that no gate and no classical bit connects.
-
-    Small groups are joined up to a few qubits, because each group costs a run.
-    """
-    qubits = active_qubits(circuit)
-    if circuit.has_control_flow_op():
-        return [qubits]
-    root: dict[object, object] = {}
-
-    def find(bit: object) -> object:
-        while root.setdefault(bit, bit) is not bit:
-            bit = root[bit]
-        return bit
-
-    for instruction in circuit.data:
-        if not isinstance(instruction.operation, Barrier):
-            first, *others = map(find, (*instruction.qubits, *instruction.clbits))
-            root.update((other, first) for other in others)
-    groups: dict[object, list[int]] = {}
-    for qubit in qubits:
-        groups.setdefault(find(circuit.qubits[qubit]), []).append(qubit)
-    joined: list[list[int]] = []
-    for group in sorted(groups.values(), key=len, reverse=True):
-        if joined and len(joined[-1]) + len(group) <= _JOINED:
-            joined[-1] += group
-        else:
-            joined.append(group)
-    return [tuple(sorted(group)) for group in joined]
 
 
 def _observed(observables: ObservablesArray) -> set[int]:

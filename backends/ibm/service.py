@@ -20,8 +20,8 @@ def ibm_backend(device: str) -> Backend:
 
     Raises:
         UsageError: If there is no account, either saved by `QiskitRuntimeService.save_account` or in
-            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE and QISKIT_IBM_CHANNEL if needed). In this case,
-            nothing is sent over the network.
+            QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE, QISKIT_IBM_CHANNEL and QISKIT_IBM_URL if needed).
+            In this case, nothing is sent over the network.
         RunError: If the service refuses the account or does not know the device.
     """
     token = os.environ.get("QISKIT_IBM_TOKEN")
@@ -35,6 +35,7 @@ def ibm_backend(device: str) -> Backend:
             service = QiskitRuntimeService(
                 channel=os.environ.get("QISKIT_IBM_CHANNEL") or "ibm_quantum_platform",
                 token=token,
+                url=os.environ.get("QISKIT_IBM_URL"),
                 instance=os.environ.get("QISKIT_IBM_INSTANCE"),
             )
         else:
