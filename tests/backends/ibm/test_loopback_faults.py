@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from datetime import datetime
 
 import pytest
 from qiskit import QuantumCircuit
@@ -154,6 +155,16 @@ def test_jobs_wait_until_they_are_released(manila, loopback_ibm):
     assert job.status() == "QUEUED"
     loopback_ibm.release()
     assert ones(job) > 40
+
+
+def test_jobs_wait_as_long_as_was_asked_for(loopback_ibm, monkeypatch):
+    with LoopbackService(delay=0.6) as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        ones(submit(QiskitRuntimeService().backend("ibm_manila")))
+        [job] = server.jobs
+        waited = datetime.fromisoformat(job.running) - datetime.fromisoformat(job.created)
+    assert waited.total_seconds() >= 0.6
 
 
 def test_hooks_see_each_request_before_and_after(manila, loopback_ibm):
