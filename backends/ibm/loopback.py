@@ -7,6 +7,7 @@ goes wrong with a real service goes wrong here on demand.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -233,7 +234,7 @@ class LoopbackService:
             path: Path below the URL; `*` stands for one part, as in `"/jobs/*/results"`. The path
                 `"/identity/token"` is where access tokens come from.
             times: Number of requests; None for all from now on.
-            seconds: Delay of "slow", and Retry-After of "busy".
+            seconds: Delay of "slow", and Retry-After of "busy", which is rounded up.
             status: Status of "error" and "error-after".
             reason: Reason of "failed" and "cancelled".
 
@@ -307,7 +308,7 @@ class LoopbackService:
         if fault.kind == "error":
             return error_reply(fault.status, 9999, "An internal error was asked for.")
         if fault.kind == "busy":
-            wait = f"{fault.seconds:g}"
+            wait = str(math.ceil(fault.seconds))  # HTTP knows whole seconds only
             return error_reply(429, 1429, "Too many requests.", Retry_After=wait)
         if fault.kind == "expired":
             return error_reply(401, 1212, "Authentication failed: the access token has expired.")
@@ -367,6 +368,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # with it, each answer takes 40 ms
     server: _Server
 
     def setup(self) -> None:
