@@ -3,6 +3,10 @@ from .estimation import Estimate as Estimate
 from .estimation import estimate as estimate
 from .gradients.differentiation import expectation as expectation
 from .jobs.handles import Handle as Handle
+from .jobs.journal import JobRecord as JobRecord
+from .jobs.journal import Journal as Journal
+from .jobs.named_runs import record as record
+from .jobs.recorder import Waiting as Waiting
 from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends
 from .names import BackendLike as BackendLike

@@ -22,13 +22,18 @@ from bondwise.backends.primitives import Sampler, sampler_result
 
 
 class AnyDeviceSampler(Sampler):
-    """A sampler on a device, with a seed if the device takes one."""
+    """A sampler on a device, with a seed if the device takes one.
 
-    def __init__(self, device: BackendV2) -> None:
-        self._device = device
+    Args:
+        device: The device.
+        local: Whether its jobs run in this process; None for Qiskit's own simulators only.
+    """
+
+    def __init__(self, device: BackendV2, *, local: bool | None = None) -> None:
+        self.device = device
+        self.local = isinstance(device, BasicSimulator | GenericBackendV2) if local is None else local
         # Qiskit's own simulators keep what belongs to a job in themselves: one at a time
-        local = isinstance(device, BasicSimulator | GenericBackendV2)
-        self._alone = threading.Lock() if local else None
+        self._alone = threading.Lock() if self.local else None
 
     def _start(
         self, pubs: list[SamplerPub], seed: int | None
@@ -72,7 +77,7 @@ class AnyDeviceSampler(Sampler):
         **options: Any,
     ) -> Submitted:
         """Submit all circuits; what `read` makes of the data of each is collected by PUB."""
-        if seed is not None and "seed_simulator" in self._device.options:
+        if seed is not None and "seed_simulator" in self.device.options:
             options["seed_simulator"] = seed
         circuits = [np.ravel(pub.parameter_values.bind_all(pub.circuit)).tolist() for pub in pubs]
         # a job holds circuits with the same number of shots
@@ -81,11 +86,11 @@ class AnyDeviceSampler(Sampler):
             together[pub.shots] += [(index, circuit) for circuit in circuits[index]]
         jobs = []
         for shots, tasks in together.items():
-            most = self._device.max_circuits or len(tasks)
+            most = self.device.max_circuits or len(tasks)
             for start in range(0, len(tasks), most):
                 part = tasks[start : start + most]
                 with self._alone or nullcontext():
-                    job = self._device.run([one for _, one in part], shots=shots, **options)
+                    job = self.device.run([one for _, one in part], shots=shots, **options)
                     if self._alone:
                         job.result()
                 jobs.append((shots, part, job))

@@ -57,7 +57,7 @@ class SampledEstimator(Estimator):
 
     def __init__(self, sampler: BaseSamplerV2, rotations: Rotations) -> None:
         self._sampler = sampler
-        self._rotations = rotations
+        self.rotations = rotations
 
     @property
     def default_precision(self) -> float:
@@ -132,7 +132,7 @@ class SampledEstimator(Estimator):
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = in_registers(circuit).copy()
-        measured.compose(self._rotations(letters, circuit.num_qubits), inplace=True)
+        measured.compose(self.rotations(letters, circuit.num_qubits), inplace=True)
         name = "basis"
         while any(register.name == name for register in (*measured.qregs, *measured.cregs)):
             name += "_"

@@ -53,7 +53,7 @@ class FollowUp(BasePrimitiveJob[Any, JobStatus]):
 
     def __init__(self, submitted: Submitted) -> None:
         self.job_ids = submitted.job_ids
-        super().__init__(self.job_ids[0])
+        super().__init__(self.job_ids[0] if self.job_ids else "")
         self._submitted = submitted
         self._result: Any = None
 

@@ -1,0 +1,349 @@
+"""The journal of jobs: an SQLite file that knows every job before it is submitted.
+
+A job is entered under its tag and committed before it is submitted, and its identifier is added afterwards.
+Whenever the process is killed, the next one therefore finds either nothing, so that nothing was submitted;
+an entry without identifier, so that the service has to be asked for the tag; or the identifier. Results are
+stored as they came from the service.
+
+The file is written ahead (WAL) and synchronized to the disk at each commit; file systems without shared
+memory, such as most network ones, get a rollback journal. It holds no tokens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bondwise.runs import RunError, UsageError
+from bondwise.runs.result import brief_repr
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    tag TEXT PRIMARY KEY, run TEXT NOT NULL, backend TEXT NOT NULL, state TEXT NOT NULL,
+    job_ids TEXT NOT NULL, about TEXT NOT NULL, created REAL NOT NULL, changed REAL NOT NULL,
+    message TEXT NOT NULL, qpu_seconds REAL
+);
+CREATE INDEX IF NOT EXISTS by_run ON jobs (run);
+CREATE INDEX IF NOT EXISTS by_time ON jobs (created);
+CREATE TABLE IF NOT EXISTS results (tag TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS circuits (
+    run TEXT, backend TEXT, fingerprint TEXT, qpy BLOB NOT NULL, PRIMARY KEY (run, backend, fingerprint)
+);
+CREATE TABLE IF NOT EXISTS names (run TEXT, asked TEXT, found TEXT NOT NULL, PRIMARY KEY (run, asked));
+"""
+_COLUMNS = "tag, run, backend, state, job_ids, about, created, changed, message, qpu_seconds"
+STATES = ("intended", "submitted", "done", "failed", "cancelled")
+
+# one open lock file per journal and process: closing any other handle would release its locks
+_LOCKS: dict[Path, tuple[int, int, threading.RLock]] = {}
+_LOCKS_GUARD = threading.Lock()
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job in the journal.
+
+    Attributes:
+        tag: Name of the job, also its tag at the service.
+        run: Name of the run that it belongs to.
+        backend: Name of the backend.
+        state: `intended` (about to be submitted), `submitted`, `done`, `failed` or `cancelled`.
+        job_ids: Identifiers at the service; empty for a simulation in this process.
+        about: Numbers of PUBs, circuits and shots, the seed, and the like.
+        created: When it was entered, in seconds since 1970.
+        changed: When its state changed, in seconds since 1970.
+        message: Why it failed.
+        qpu_seconds: Seconds that the service charges for it, if known.
+
+    Example:
+        >>> from bondwise.backends import Journal
+        >>> journal = Journal("jobs.sqlite")
+        >>> journal.intend("tag-1", run="demo", backend="aer", about={"shots": 100})
+        >>> journal.record("tag-1").state
+        'intended'
+    """
+
+    tag: str
+    run: str
+    backend: str
+    state: str
+    job_ids: tuple[str, ...]
+    about: dict[str, Any]
+    created: float
+    changed: float
+    message: str
+    qpu_seconds: float | None
+
+    __repr__ = brief_repr
+
+
+class Journal:
+    """The jobs of all runs, in a file that several processes may use at the same time.
+
+    Args:
+        path: Path of the file, which is created with its folder. By default $BONDWISE_JOURNAL, or
+            `bondwise/jobs.sqlite` in the user's data folder ($XDG_DATA_HOME or ~/.local/share).
+
+    Raises:
+        RunError: If the file cannot be created or written, or its disk is full.
+        UsageError: If it is not a journal, or one of a newer release.
+
+    Example:
+        >>> from bondwise.backends import Journal
+        >>> journal = Journal("jobs.sqlite")
+        >>> journal.intend("tag-1", run="demo", backend="aer", about={})
+        >>> journal.submitted("tag-1", ["d4f2"])
+        >>> journal.done("tag-1", b"the result")
+        >>> [(record.tag, record.state, record.job_ids) for record in journal.records(run="demo")]
+        [('tag-1', 'done', ('d4f2',))]
+        >>> journal.result("tag-1")
+        b'the result'
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path) if path is not None else journal_path()
+        self._mutex = threading.RLock()
+        self._open: tuple[int, sqlite3.Connection] | None = None
+        with self._writing():
+            pass
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
+
+    def intend(self, tag: str, *, run: str, backend: str, about: dict[str, Any]) -> JobRecord | None:
+        """Enter a job that is about to be submitted, unless it is known.
+
+        Args:
+            tag: Name of the job, different for each.
+            run: Name of the run that it belongs to.
+            backend: Name of the backend.
+            about: What else is worth knowing, of JSON types.
+
+        Returns:
+            None if the job is new; its entry is then on the disk. Otherwise the earlier entry of this tag.
+        """
+        now = time.time()
+        row = (tag, run, backend, "intended", "[]", json.dumps(about), now, now, "", None)
+        with self._writing() as database:
+            known = database.execute(f"SELECT {_COLUMNS} FROM jobs WHERE tag=?", (tag,)).fetchone()
+            if known is None:
+                database.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+        return None if known is None else _record(known)
+
+    def submitted(self, tag: str, job_ids: Sequence[str], message: str = "") -> None:
+        """Add the identifiers of a job at the service."""
+        self._change(tag, state="submitted", job_ids=json.dumps(list(job_ids)), message=message)
+
+    def done(self, tag: str, data: bytes, qpu_seconds: float | None = None) -> None:
+        """Store the result of a job."""
+        with self._writing() as database:
+            database.execute("INSERT OR REPLACE INTO results (tag, data) VALUES (?, ?)", (tag, data))
+            database.execute(
+                "UPDATE jobs SET state='done', message='', changed=?, qpu_seconds=? WHERE tag=?",
+                (time.time(), qpu_seconds, tag),
+            )
+
+    def ended(self, tag: str, state: str, message: str) -> None:
+        """Note that a job has failed or was cancelled, and why."""
+        self._change(tag, state=state, message=message)
+
+    def result(self, tag: str) -> bytes | None:
+        """The stored result of a job, None if there is none yet."""
+        with self._reading() as database:
+            row = database.execute("SELECT data FROM results WHERE tag=?", (tag,)).fetchone()
+        return None if row is None else row[0]
+
+    def record(self, tag: str) -> JobRecord:
+        """Look up a job.
+
+        Args:
+            tag: Its tag, or one of its identifiers, or the beginning of either.
+
+        Raises:
+            UsageError: If no job is called so, or several are.
+        """
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE substr(tag, 1, ?) = ? OR instr(job_ids, ?) LIMIT 3",
+                (len(tag), tag, '"' + tag),
+            ).fetchall()
+        exact = [row for row in rows if row[0] == tag]
+        if len(exact or rows) != 1:
+            problem = "several jobs begin with" if rows else "the journal knows no job"
+            raise UsageError(f"{problem} {tag!r}; `bondwise jobs list` shows what there is.")
+        return _record((exact or rows)[0])
+
+    def records(
+        self, *, run: str | None = None, state: str | None = None, limit: int | None = None
+    ) -> list[JobRecord]:
+        """List jobs, the latest first.
+
+        Args:
+            run: Only those of this run.
+            state: Only those in this state.
+            limit: At most this many.
+        """
+        conditions = [(name, value) for name, value in (("run", run), ("state", state)) if value is not None]
+        where = " AND ".join(f"{name}=?" for name, _ in conditions) or "1"
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ?",
+                (*(value for _, value in conditions), -1 if limit is None else limit),
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def circuit(self, run: str, backend: str, fingerprint: str) -> bytes | None:
+        """The compiled circuit, as QPY, that a run has used for a circuit with this fingerprint."""
+        with self._reading() as database:
+            row = database.execute(
+                "SELECT qpy FROM circuits WHERE run=? AND backend=? AND fingerprint=?",
+                (run, backend, fingerprint),
+            ).fetchone()
+        return None if row is None else row[0]
+
+    def keep_circuit(self, run: str, backend: str, fingerprint: str, qpy: bytes) -> None:
+        """Keep a compiled circuit for when the run is resumed."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR IGNORE INTO circuits (run, backend, fingerprint, qpy) VALUES (?,?,?,?)",
+                (run, backend, fingerprint, qpy),
+            )
+
+    def name(self, run: str, asked: str, found: str | None = None) -> str | None:
+        """The backend that a run got when it asked for one, such as for `ibm:least_busy`.
+
+        Args:
+            run: Name of the run.
+            asked: Name that it asked for.
+            found: What to keep if nothing is known yet.
+        """
+        if found is not None:
+            with self._writing() as database:
+                database.execute(
+                    "INSERT OR IGNORE INTO names (run, asked, found) VALUES (?,?,?)", (run, asked, found)
+                )
+        with self._reading() as database:
+            row = database.execute("SELECT found FROM names WHERE run=? AND asked=?", (run, asked)).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def alone(self, tag: str) -> Iterator[None]:
+        """A context that no other process and no other thread enters for the same tag at the same time."""
+        handle, guard = self._lock_file()
+        place = 1 + zlib.crc32(tag.encode())
+        with guard:
+            fcntl.lockf(handle, fcntl.LOCK_EX, 1, place)
+            try:
+                yield
+            finally:
+                fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+
+    def _lock_file(self) -> tuple[int, threading.RLock]:
+        path = self.path.absolute().with_name(self.path.name + "-lock")
+        with _LOCKS_GUARD:
+            owner, handle, guard = _LOCKS.get(path, (0, -1, threading.RLock()))
+            if owner != os.getpid() or not path.exists():
+                handle, guard = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), threading.RLock()
+                _LOCKS[path] = os.getpid(), handle, guard
+            return handle, guard
+
+    def _change(self, tag: str, **columns: str) -> None:
+        assigned = ", ".join(f"{name}=?" for name in columns)
+        with self._writing() as database:
+            database.execute(
+                f"UPDATE jobs SET {assigned}, changed=? WHERE tag=?", (*columns.values(), time.time(), tag)
+            )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex, self._reported():
+            yield self._connection()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is on the disk at the end."""
+        with self._mutex, self._reported():
+            database = self._connection()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None or self._open[0] != os.getpid():  # a fork must not share a connection
+            self._open = os.getpid(), self._connect()
+        return self._open[1]
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # not for others to read
+        database = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise UsageError(
+                f"{self.path} was written by a newer release of bondwise; install that one, or set "
+                "BONDWISE_JOURNAL to another file."
+            )
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+            database.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise
+            database.execute("PRAGMA journal_mode=DELETE")  # no shared memory here
+        if version < VERSION:
+            # one transaction: of two processes that begin at once, the second finds all made
+            database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+        return database
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "not a database" in str(error) or "malformed" in str(error) or "no such" in str(error):
+                raise UsageError(
+                    f"{self.path} is not a journal of jobs, or it is damaged ({error}); move it away, or set "
+                    "BONDWISE_JOURNAL to another file."
+                ) from None
+            raise RunError(f"the journal {self.path} cannot be used: {error}.") from None
+        except OSError as error:
+            raise RunError(
+                f"the journal {self.path} cannot be used: {error.strerror or error}; set BONDWISE_JOURNAL "
+                "to a file that can be written."
+            ) from None
+
+
+def journal_path() -> Path:
+    """The file of the user's journal, which may not exist yet."""
+    chosen = os.environ.get("BONDWISE_JOURNAL")
+    if chosen:
+        return Path(chosen)
+    try:
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise RunError("there is no home folder for the journal of jobs; set BONDWISE_JOURNAL.") from None
+    return Path(data) / "bondwise" / "jobs.sqlite"
+
+
+def _record(row: Sequence[Any]) -> JobRecord:
+    tag, run, backend, state, job_ids, about, *rest = row
+    return JobRecord(tag, run, backend, state, tuple(json.loads(job_ids)), json.loads(about), *rest)

@@ -1,0 +1,114 @@
+"""Where jobs live: in this process, at a service that finds them by tag, or at one that knows identifiers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from qiskit.providers import BackendV2
+
+from bondwise.runs import RunError
+
+
+class JobEnded(RunError):
+    """Raised for a job without a result.
+
+    Args:
+        message: Why.
+        state: `failed` or `cancelled`.
+    """
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class Place(Protocol):
+    """What the journal asks of the place where jobs run."""
+
+    remote: bool  # whether jobs go on when this process ends
+    searchable: bool  # whether jobs can be found by their tags
+
+    def tagged(self, tag: str) -> AbstractContextManager[None]:
+        """A context in which jobs are submitted under a tag."""
+
+    def find(self, tag: str) -> list[Any]:
+        """The jobs of a tag that have not failed and were not cancelled, the oldest first."""
+
+    def job(self, job_id: str) -> Any:
+        """A job by its identifier."""
+
+    def result(self, job: Any) -> Any:
+        """Wait for a job, and return its result."""
+
+    def qpu_seconds(self, job: Any) -> float | None:
+        """The seconds that are charged for a finished job, if known."""
+
+
+class ThisProcess:
+    """Jobs that end with the process: what was not stored is computed again."""
+
+    remote = False
+    searchable = False
+
+    @contextmanager
+    def tagged(self, tag: str) -> Iterator[None]:
+        """Nothing to do."""
+        yield
+
+    def find(self, tag: str) -> list[Any]:
+        """No jobs are left of an earlier process."""
+        return []
+
+    def job(self, job_id: str) -> Any:
+        """Not available."""
+        raise RunError(f"job {job_id} ended with the process that started it.")
+
+    def result(self, job: Any) -> Any:
+        """Wait for a job."""
+        return job.result()
+
+    def qpu_seconds(self, job: Any) -> float | None:
+        """Nothing is charged."""
+        return None
+
+
+class AnyDevice(ThisProcess):
+    """Jobs of a Qiskit device: they have identifiers, by which some devices find them, but no tags.
+
+    Args:
+        device: The device.
+        name: Name for messages.
+    """
+
+    remote = True
+
+    def __init__(self, device: BackendV2, name: str) -> None:
+        self._device, self._name = device, name
+
+    def find(self, tag: str) -> list[Any]:
+        """Ask the user, as the device cannot be asked.
+
+        Raises:
+            RunError: Always.
+        """
+        raise RunError(
+            f"an earlier process ended while it submitted job {tag} to {self._name}, which cannot be asked "
+            f"whether the job arrived; look there, then `bondwise jobs settle {tag} --job-id ID` if it did, "
+            f"or `bondwise jobs settle {tag} --lost`."
+        )
+
+    def job(self, job_id: str) -> Any:
+        """The job, from the device or its provider.
+
+        Raises:
+            RunError: If neither can look up jobs.
+        """
+        provider = getattr(self._device, "provider", None) or getattr(self._device, "_provider", None)
+        for owner in (self._device, provider() if callable(provider) else provider):
+            for name in ("retrieve_job", "job", "get_job"):
+                look_up = getattr(owner, name, None)
+                if callable(look_up):
+                    return look_up(job_id)
+        raise RunError(f"{self._name} cannot look up jobs; ask it for the result of {job_id} yourself.")

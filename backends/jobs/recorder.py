@@ -1,0 +1,208 @@
+"""Jobs that survive the process: entered in the journal before they are submitted, found again afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from qiskit.primitives import BasePrimitiveJob
+from qiskit.providers import JobStatus
+
+from bondwise.backends.jobs.handles import job_ids_of, status_of
+from bondwise.backends.jobs.journal import Journal, JobRecord
+from bondwise.backends.jobs.places import JobEnded, Place
+from bondwise.runs import RunError
+from bondwise.runs.reading import one_line
+
+
+class Waiting(RunError):  # noqa: N818 (not an error)
+    """Raised instead of waiting for a job, by runs that submit only.
+
+    Attributes:
+        job_ids: Identifiers of the job.
+
+    Example:
+        >>> from bondwise.backends import Waiting
+        >>> Waiting("job d4f2 is queued.", ("d4f2",)).job_ids
+        ('d4f2',)
+    """
+
+    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
+
+
+class Recorder:
+    """Submits the jobs of one run to one backend.
+
+    A job is known by its tag: the run, the backend, what it asks for, and how many jobs of this run have
+    asked for the same before. A run that is repeated therefore finds the jobs of the first time, in any
+    order.
+
+    Args:
+        journal: The journal.
+        run: Name of the run.
+        backend: Name of the backend.
+        place: Where the jobs live.
+        wait: Whether to wait for results; otherwise `Waiting` is raised for those that are not there yet.
+    """
+
+    def __init__(self, journal: Journal, run: str, backend: str, place: Place, *, wait: bool = True) -> None:
+        self.journal, self.run, self.backend, self.place, self.wait = journal, run, backend, place, wait
+        self._asked: Counter[str] = Counter()
+        self._mutex = threading.Lock()
+
+    def submit(
+        self,
+        content: str,
+        start: Callable[[], Any],
+        *,
+        about: dict[str, Any],
+        pack: Callable[[Any], bytes],
+        unpack: Callable[[bytes], Any],
+    ) -> RecordedJob:
+        """Submit a job, or find it if it was submitted before.
+
+        Args:
+            content: Hash of what it asks for.
+            start: Submits it.
+            about: What else is worth knowing, of JSON types.
+            pack: Makes bytes of its result.
+            unpack: Makes a result of the bytes.
+
+        Raises:
+            RunError: If it cannot be told whether an earlier process has submitted it.
+        """
+        with self._mutex:
+            call = self._asked[content]
+            self._asked[content] += 1
+        tag = f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + content, 24)}"
+        with self.journal.alone(tag):
+            known = self.journal.intend(tag, run=self.run, backend=self.backend, about=about)
+            if known is None:
+                job = self._started(tag, start)
+            elif known.state == "done":
+                job = None
+            else:
+                job = self._found(known) or self._started(tag, start)
+        job_ids = known.job_ids if job is None and known is not None else job_ids_of(job)
+        return RecordedJob(self, tag, job, job_ids if self.place.remote else (), pack, unpack)
+
+    def _started(self, tag: str, start: Callable[[], Any]) -> Any:
+        """Submit the job; what the service has accepted more than once is kept once."""
+        try:
+            with self.place.tagged(tag):
+                job = start()
+        except Exception as error:
+            # the service may have accepted it, and only its answer was lost
+            found = self.place.find(tag) if self.place.searchable else []
+            if not found:
+                self.journal.ended(tag, "failed", one_line(error))
+                raise
+            job = self._kept(found)
+        else:
+            if self.place.searchable:  # the client repeats some requests by itself
+                job = self._kept(self.place.find(tag)) or job
+        self.journal.submitted(tag, job_ids_of(job) if self.place.remote else ())
+        return job
+
+    def _found(self, known: JobRecord) -> Any:
+        """The job of an earlier process, None if there is none and it has to be submitted."""
+        if known.state == "submitted" and known.job_ids:
+            return self.place.job(known.job_ids[0])
+        if known.state == "intended" and self.place.remote:
+            job = self._kept(self.place.find(known.tag))
+            if job is not None:
+                self.journal.submitted(known.tag, job_ids_of(job))
+            return job
+        return None
+
+    def _kept(self, jobs: list[Any]) -> Any:
+        """The oldest of the jobs; the others are cancelled."""
+        for extra in jobs[1:]:
+            extra.cancel()
+        return jobs[0] if jobs else None
+
+
+class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
+    """A job in the journal; its result is always read from there."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        tag: str,
+        job: Any,
+        job_ids: tuple[str, ...],
+        pack: Callable[[Any], bytes],
+        unpack: Callable[[bytes], Any],
+    ) -> None:
+        super().__init__(job_ids[0] if job_ids else tag)
+        self.tag, self.job_ids = tag, job_ids
+        self._recorder, self._job, self._pack, self._unpack = recorder, job, pack, unpack
+        self._mutex = threading.Lock()
+
+    def result(self) -> Any:
+        """Wait for the job, store its result, and return it.
+
+        Raises:
+            Waiting: If the run does not wait and the job is not done.
+            RunError: If the job has failed, was cancelled, or its result cannot be read.
+        """
+        recorder = self._recorder
+        with self._mutex:
+            data = recorder.journal.result(self.tag)
+            if data is None:
+                if not recorder.wait and recorder.place.remote and not self.in_final_state():
+                    names = ", ".join(self.job_ids)
+                    raise Waiting(f"job {names} is {status_of([self._job])}.", self.job_ids)
+                try:
+                    result = recorder.place.result(self._job)
+                    data = self._pack(result)
+                except JobEnded as error:
+                    recorder.journal.ended(self.tag, error.state, str(error))
+                    raise
+                except Exception as error:
+                    if not recorder.place.remote:
+                        recorder.journal.ended(self.tag, "failed", one_line(error))
+                    raise
+                recorder.journal.done(self.tag, data, recorder.place.qpu_seconds(self._job))
+        return self._unpack(data)
+
+    def status(self) -> JobStatus:
+        """The status of the job."""
+        if self._stored():
+            return JobStatus.DONE
+        word = status_of([self._job])
+        return JobStatus.ERROR if word == "failed" else JobStatus[word.upper()]
+
+    def done(self) -> bool:
+        """Whether the job has run."""
+        return self.status() is JobStatus.DONE
+
+    def running(self) -> bool:
+        """Whether the job is running."""
+        return self.status() is JobStatus.RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled."""
+        return self.status() is JobStatus.CANCELLED
+
+    def in_final_state(self) -> bool:
+        """Whether nothing changes any more."""
+        return self.status() in (JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR)
+
+    def cancel(self) -> None:
+        """Cancel the job if it has not run yet."""
+        if not self.in_final_state():
+            self._job.cancel()
+            self._recorder.journal.ended(self.tag, "cancelled", "cancelled from here")
+
+    def _stored(self) -> bool:
+        return self._job is None or self._recorder.journal.result(self.tag) is not None
+
+
+def _short(text: str, letters: int) -> str:
+    return sha256(text.encode()).hexdigest()[:letters]

@@ -1,0 +1,178 @@
+"""Backends whose jobs are recorded in a journal."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit, qpy
+from qiskit.primitives import BaseEstimatorV2, BasePrimitiveJob, BaseSamplerV2
+from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+
+from bondwise.backends.backend import Backend
+from bondwise.backends.devices import AnyDeviceSampler
+from bondwise.backends.jobs.contents import circuit_hash, content_of, content_of_circuits
+from bondwise.backends.jobs.journal import Journal
+from bondwise.backends.jobs.places import AnyDevice, Place, ThisProcess
+from bondwise.backends.jobs.recorder import RecordedJob, Recorder
+from bondwise.backends.jobs.storage import pack_counts, pack_result, unpack_counts, unpack_result
+from bondwise.backends.primitives import sampler_pub
+from bondwise.backends.sampled import SampledEstimator, seeded
+from bondwise.circuits import as_circuit
+from bondwise.circuits.cache import CircuitCache
+from bondwise.runs import qpy_bytes
+
+
+class RecordedBackend(Backend):
+    """A backend whose jobs are recorded; made by `recorded`.
+
+    A circuit is compiled once per run: later processes use the compiled circuit of the first one, so that a
+    new calibration of the device changes neither the job nor what its bits mean.
+    """
+
+    recorder: Recorder
+    bare: Backend
+    _pinned: CircuitCache[QuantumCircuit]
+
+    def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Compile a circuit as the run has compiled it before, or as the backend does now."""
+        circuit = as_circuit(circuit)
+        if self.target is None:
+            return super().transpile(circuit)
+        return self._pinned.get(circuit, lambda: self._pin(circuit)).copy()
+
+    def _pin(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        journal, run, key = self.recorder.journal, self.recorder.run, circuit_hash(circuit)
+        data = journal.circuit(run, self.name, key)
+        if data is None:
+            data = qpy_bytes(super().transpile(circuit))
+            journal.keep_circuit(run, self.name, key, data)
+        # read back also the first time: expressions of angles are the same ones in every process
+        return _with_parameters_of(circuit, data)
+
+
+class RecordedSampler(BaseSamplerV2):
+    """A sampler whose jobs are recorded."""
+
+    def __init__(self, sampler: BaseSamplerV2, recorder: Recorder) -> None:
+        self._sampler, self._recorder = sampler, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_sampler":
+            raise AttributeError(name)
+        return getattr(self._sampler, name)
+
+    def run(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
+    ) -> BasePrimitiveJob[Any, Any]:
+        """Submit the PUBs, or find the job of an earlier process."""
+        coerced: list[SamplerPub] = [sampler_pub(pub, shots) for pub in pubs]
+        total = sum(pub.size * pub.shots for pub in coerced)
+        return _submit(
+            self._recorder,
+            content_of(coerced, verb="sample", seed=seed),
+            lambda: seeded(self._sampler.run, seed)(coerced),
+            {"verb": "sample", **_sizes(coerced), "shots": total, "seed": seed},
+        )
+
+
+class RecordedEstimator(BaseEstimatorV2):
+    """An estimator whose jobs are recorded."""
+
+    def __init__(self, estimator: BaseEstimatorV2, recorder: Recorder) -> None:
+        self._estimator, self._recorder = estimator, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_estimator":
+            raise AttributeError(name)
+        return getattr(self._estimator, name)
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
+    ) -> BasePrimitiveJob[Any, Any]:
+        """Submit the PUBs, or find the job of an earlier process."""
+        coerced = [pub if isinstance(pub, EstimatorPub) else EstimatorPub.coerce(pub) for pub in pubs]
+        return _submit(
+            self._recorder,
+            content_of(coerced, verb="estimate", precision=precision, seed=seed),
+            lambda: seeded(self._estimator.run, seed)(coerced, precision=precision),
+            {"verb": "estimate", **_sizes(coerced), "seed": seed},
+        )
+
+
+class RecordedDevice:
+    """A Qiskit device whose jobs are recorded, as far as `AnyDeviceSampler` uses it."""
+
+    def __init__(self, device: Any, recorder: Recorder) -> None:
+        self._device, self._recorder = device, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_device":
+            raise AttributeError(name)
+        return getattr(self._device, name)
+
+    def run(self, circuits: list[QuantumCircuit], **options: Any) -> RecordedJob:
+        """Submit circuits, or find the job of an earlier process."""
+        shots = options.get("shots") or 0
+        return self._recorder.submit(
+            content_of_circuits(circuits, **options),
+            lambda: self._device.run(circuits, **options),
+            about={"verb": "sample", "circuits": len(circuits), "shots": shots * len(circuits)},
+            pack=pack_counts,
+            unpack=unpack_counts,
+        )
+
+
+def recorded(
+    backend: Backend, run: str, journal: Journal, place: Place | None = None, *, wait: bool = True
+) -> RecordedBackend:
+    """The backend with its jobs recorded; a recorded one is recorded for another run.
+
+    Args:
+        backend: The backend.
+        run: Name of the run.
+        journal: The journal.
+        place: Where its jobs live; None for what is known of it.
+        wait: Whether to wait for results.
+    """
+    bare = backend.bare if isinstance(backend, RecordedBackend) else backend
+    device = bare.sampler.device if isinstance(bare.sampler, AnyDeviceSampler) else None
+    if place is None and isinstance(backend, RecordedBackend):
+        place = backend.recorder.place
+    if place is None:
+        local = device is None or bare.sampler.local
+        place = ThisProcess() if local else AnyDevice(device, bare.name)
+    made = RecordedBackend.__new__(RecordedBackend)
+    vars(made).update(copy.copy(vars(bare)))
+    made.bare, made.reduce, made._pinned = bare, None, CircuitCache()
+    made.recorder = recorder = Recorder(journal, run, bare.name, place, wait=wait)
+    if bare.sampler is not None:
+        if isinstance(bare.sampler, AnyDeviceSampler):
+            made.sampler = AnyDeviceSampler(RecordedDevice(device, recorder), local=bare.sampler.local)
+        else:
+            made.sampler = RecordedSampler(bare.sampler, recorder)
+    if isinstance(bare.estimator, SampledEstimator) and made.sampler is not None:
+        made.estimator = SampledEstimator(made.sampler, bare.estimator.rotations)
+    elif bare.estimator is not None:
+        made.estimator = RecordedEstimator(bare.estimator, recorder)
+    return made
+
+
+def _submit(recorder: Recorder, content: str, start: Any, about: dict[str, Any]) -> RecordedJob:
+    return recorder.submit(content, start, about=about, pack=pack_result, unpack=unpack_result)
+
+
+def _sizes(pubs: list[Any]) -> dict[str, int]:
+    return {"pubs": len(pubs), "circuits": int(sum(np.prod(pub.parameter_values.shape) for pub in pubs))}
+
+
+def _with_parameters_of(circuit: QuantumCircuit, data: bytes) -> QuantumCircuit:
+    """A stored circuit with the parameter objects of this process, by name."""
+    stored = qpy.load(BytesIO(data))[0]
+    mine = {parameter.name: parameter for parameter in circuit.parameters}
+    same = {parameter: mine[parameter.name] for parameter in stored.parameters}
+    return stored.assign_parameters(same) if same else stored
