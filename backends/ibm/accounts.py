@@ -1,0 +1,98 @@
+"""IBM accounts: by name, or from the environment; tokens are never taken as arguments and never shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import warnings
+from pathlib import Path
+from typing import Any
+
+from qiskit_ibm_runtime import QiskitRuntimeService
+
+from bondwise.backends.ibm.deadlines import within
+from bondwise.runs import RunError, UsageError, unknown_name
+
+_FILE = Path("~/.qiskit/qiskit-ibm.json")
+_LONG = re.compile(r"[A-Za-z0-9_\-]{40,}(\.[A-Za-z0-9_\-]+)*")  # keys and bearer tokens in an answer
+
+
+def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService:
+    """Connect to IBM's service.
+
+    Args:
+        asked: What the connection is for, such as `ibm:ibm_torino`, for messages.
+        account: Name of a saved account. None: QISKIT_IBM_TOKEN (with QISKIT_IBM_INSTANCE,
+            QISKIT_IBM_CHANNEL and QISKIT_IBM_URL) if it is set, otherwise the default account.
+
+    Raises:
+        UsageError: If there is no such account, nothing being sent over the network, or others can read the
+            file of accounts.
+        RunError: If the service refuses the account or cannot be reached.
+    """
+    token = os.environ.get("QISKIT_IBM_TOKEN")
+    if account is not None or not token:
+        saved = _saved(asked)
+        if not saved:
+            raise UsageError(
+                f"{asked} needs an IBM Quantum account: set QISKIT_IBM_TOKEN, or save one with "
+                "QiskitRuntimeService.save_account; 'fake:torino' needs no account."
+            )
+        if account is not None and account not in saved:
+            raise unknown_name("account", account, saved)
+        given = {} if account is None else {"name": account}
+    else:
+        given = {
+            "channel": os.environ.get("QISKIT_IBM_CHANNEL") or "ibm_quantum_platform",
+            "token": token,
+            "instance": os.environ.get("QISKIT_IBM_INSTANCE"),
+            "url": os.environ.get("QISKIT_IBM_URL"),
+        }
+
+    def connect() -> QiskitRuntimeService:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return QiskitRuntimeService(**given)
+
+    try:
+        service: QiskitRuntimeService = within(connect, f"the service of {asked}")
+    except RunError:
+        raise
+    except Exception as error:  # errors of the service, of requests and of urllib
+        raise RunError(f"{asked} cannot be reached: {without_secrets(error)}") from None
+    return service
+
+
+def without_secrets(error: object) -> str:
+    """The text of an error in one line, without tokens."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    token = os.environ.get("QISKIT_IBM_TOKEN")
+    if token:
+        text = text.replace(token, "***")
+    for known in _tokens():
+        text = text.replace(known, "***")
+    return _LONG.sub("***", text)
+
+
+def _saved(asked: str) -> dict[str, Any]:
+    """The saved accounts by name, if only their owner can read them."""
+    path = _FILE.expanduser()
+    if not path.exists():
+        return {}
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UsageError(
+            f"{asked}: others can read the tokens in {path}; run `chmod 600 {path}` first, and replace the "
+            "tokens if others use this machine."
+        )
+    found: dict[str, Any] = QiskitRuntimeService.saved_accounts()
+    return found
+
+
+def _tokens() -> list[str]:
+    try:
+        accounts = json.loads(_FILE.expanduser().read_text())
+        return [found for one in accounts.values() if (found := str(one.get("token") or ""))]
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        return []
