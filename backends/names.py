@@ -61,7 +61,10 @@ def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None)
               (1-p) ρ + p I/4; one-qubit gates and readout are ideal), or both. Noisy values are exact up to
               12 qubits, and sampled above that or with a method other than `density_matrix`;
             - `"fake:torino"` and other snapshots of IBM devices, exact up to 12 active qubits;
-            - `"ibm:NAME"` or `"ibm:least_busy"`: the device itself, through a saved account;
+              `"fake:torino,resilience=1"` (or 2) mitigates values as IBM's client does;
+            - `"ibm:NAME"`, `"ibm:least_busy"` or `"ibm:least_busy:20"` (20 qubits or more): the device,
+              through the account in QISKIT_IBM_TOKEN or a saved one, with options after commas:
+              `resilience=1|2`, `mode=batch|job|session`, `account=NAME`. All jobs are recorded, see `record`;
             - a `Backend` (returned unchanged), a Qiskit `BackendV2`, `BaseEstimatorV2` or `BaseSamplerV2`.
         noise: A `qiskit_aer.noise.NoiseModel` for names that start with `"aer"`; a circuit is then translated
             to the model's basis gates and otherwise run as written.
@@ -124,7 +127,7 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
         if kind == "ibm" and rest:
             from bondwise.backends.ibm.service import ibm_backend
 
-            return ibm_backend(rest)
+            return ibm_backend(given)
         return _named(given)
     if noise is not None:
         raise UsageError(f"noise= belongs to 'aer'; a {type(given).__name__} has its own noise.")
@@ -153,6 +156,10 @@ def _named(name: str) -> Backend:
         from bondwise.backends.simulators.aer import aer_backend
 
         return aer_backend(name)
+    if kind == "fake" and "," in rest:
+        from bondwise.backends.ibm.resilience import mitigated_snapshot
+
+        return mitigated_snapshot(name)
     if kind == "fake" and rest:
         from bondwise.backends.simulators.fake import fake_backend
 

@@ -24,6 +24,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(allowed, MOST_WORKERS)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _journal(tmp_path_factory: pytest.TempPathFactory):
+    """Jobs are recorded in a file of the test session, never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BONDWISE_JOURNAL", str(tmp_path_factory.mktemp("journal") / "jobs.sqlite"))
+        yield
+
+
 @pytest.fixture
 def assert_robust(tmp_path):
     """`assert_robust` of `fuzzing.py`, in a folder of the test."""

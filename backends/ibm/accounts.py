@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import stat
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_ibm_runtime import QiskitRuntimeService
+from qiskit_ibm_runtime.accounts import management
 
 from bondwise.backends.ibm.deadlines import within
 from bondwise.runs import RunError, UsageError, unknown_name
 
-_FILE = Path("~/.qiskit/qiskit-ibm.json")
 _LONG = re.compile(r"[A-Za-z0-9_\-]{40,}(\.[A-Za-z0-9_\-]+)*")  # keys and bearer tokens in an answer
 
 
@@ -42,7 +43,7 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
             )
         if account is not None and account not in saved:
             raise unknown_name("account", account, saved)
-        given = {} if account is None else {"name": account}
+        given: dict[str, str | None] = {} if account is None else {"name": account}
     else:
         given = {
             "channel": os.environ.get("QISKIT_IBM_CHANNEL") or "ibm_quantum_platform",
@@ -52,9 +53,15 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
         }
 
     def connect() -> QiskitRuntimeService:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return QiskitRuntimeService(**given)
+        log = logging.getLogger("qiskit_ibm_runtime")
+        level = log.level
+        log.setLevel(logging.ERROR)  # it warns of every account that is given, and of every default
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return QiskitRuntimeService(**given)
+        finally:
+            log.setLevel(level)
 
     try:
         service: QiskitRuntimeService = within(connect, f"the service of {asked}")
@@ -67,7 +74,7 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
 
 def without_secrets(error: object) -> str:
     """The text of an error in one line, without tokens."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
     token = os.environ.get("QISKIT_IBM_TOKEN")
     if token:
         text = text.replace(token, "***")
@@ -78,7 +85,7 @@ def without_secrets(error: object) -> str:
 
 def _saved(asked: str) -> dict[str, Any]:
     """The saved accounts by name, if only their owner can read them."""
-    path = _FILE.expanduser()
+    path = _file()
     if not path.exists():
         return {}
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -92,7 +99,12 @@ def _saved(asked: str) -> dict[str, Any]:
 
 def _tokens() -> list[str]:
     try:
-        accounts = json.loads(_FILE.expanduser().read_text())
+        accounts = json.loads(_file().read_text())
         return [found for one in accounts.values() if (found := str(one.get("token") or ""))]
     except (OSError, ValueError, AttributeError, RuntimeError):
         return []
+
+
+def _file() -> Path:
+    """The file in which the client saves accounts."""
+    return Path(management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from bondwise.runs import RunError
 
@@ -41,8 +41,4 @@ def within(call: Callable[[], T], what: str, seconds: float | None = None) -> T:
     result, error = outcome[0]
     if error is not None:
         raise error
-    return _as_is(result)
-
-
-def _as_is(result: Any) -> Any:
-    return result
+    return cast(T, result)

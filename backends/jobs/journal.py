@@ -68,7 +68,7 @@ class JobRecord:
 
     Example:
         >>> from bondwise.backends import Journal
-        >>> journal = Journal("jobs.sqlite")
+        >>> journal = Journal("one.sqlite")
         >>> journal.intend("tag-1", run="demo", backend="aer", about={"shots": 100})
         >>> journal.record("tag-1").state
         'intended'

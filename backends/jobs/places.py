@@ -1,4 +1,4 @@
-"""Where jobs live: in this process, at a service that finds them by tag, or at one that knows identifiers only."""
+"""Where jobs live: in this process, or at a service that finds them by their tags or identifiers only."""
 
 from __future__ import annotations
 

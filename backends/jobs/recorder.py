@@ -12,7 +12,7 @@ from qiskit.primitives import BasePrimitiveJob
 from qiskit.providers import JobStatus
 
 from bondwise.backends.jobs.handles import job_ids_of, status_of
-from bondwise.backends.jobs.journal import Journal, JobRecord
+from bondwise.backends.jobs.journal import JobRecord, Journal
 from bondwise.backends.jobs.places import JobEnded, Place
 from bondwise.runs import RunError
 from bondwise.runs.reading import one_line

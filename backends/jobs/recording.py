@@ -140,19 +140,22 @@ def recorded(
         wait: Whether to wait for results.
     """
     bare = backend.bare if isinstance(backend, RecordedBackend) else backend
-    device = bare.sampler.device if isinstance(bare.sampler, AnyDeviceSampler) else None
     if place is None and isinstance(backend, RecordedBackend):
         place = backend.recorder.place
     if place is None:
-        local = device is None or bare.sampler.local
-        place = ThisProcess() if local else AnyDevice(device, bare.name)
+        sampler = bare.sampler
+        remote = isinstance(sampler, AnyDeviceSampler) and not sampler.local
+        place = AnyDevice(sampler.device, bare.name) if remote else ThisProcess()  # type: ignore[union-attr]
     made = RecordedBackend.__new__(RecordedBackend)
     vars(made).update(copy.copy(vars(bare)))
-    made.bare, made.reduce, made._pinned = bare, None, CircuitCache()
+    made.bare, made._pinned = bare, CircuitCache()
+    made.reduce = lambda: (recorded, (backend, run, journal))
     made.recorder = recorder = Recorder(journal, run, bare.name, place, wait=wait)
     if bare.sampler is not None:
         if isinstance(bare.sampler, AnyDeviceSampler):
-            made.sampler = AnyDeviceSampler(RecordedDevice(device, recorder), local=bare.sampler.local)
+            made.sampler = AnyDeviceSampler(
+                RecordedDevice(bare.sampler.device, recorder), local=bare.sampler.local
+            )
         else:
             made.sampler = RecordedSampler(bare.sampler, recorder)
     if isinstance(bare.estimator, SampledEstimator) and made.sampler is not None:

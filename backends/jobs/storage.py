@@ -15,7 +15,6 @@ from bondwise.runs import UsageError
 from bondwise.runs.nesting import pack, unpack
 
 
-
 def pack_result(result: PrimitiveResult[Any]) -> bytes:
     """The bytes of a primitive's result: all data, and metadata as far as they are JSON or arrays.
 

@@ -195,18 +195,6 @@ def test_a_refused_account_is_one_line_without_the_token(monkeypatch: pytest.Mon
     assert "\n" not in str(caught.value)
 
 
-def test_ibm_devices_are_measured_through_ibms_sampler() -> None:
-    from bondwise.backends.ibm.service import on_device
-
-    place = on_device(FakeManilaV2())  # the primitive in its local mode
-    found = estimate(GHZ, OPERATORS, backend=place, shots=4000)
-    expected = estimate(GHZ, OPERATORS, backend="fake:manila").value
-    # without idle noise, which the emulated device has
-    assert (np.abs(found.value - expected) <= 4 * np.maximum(found.std, 0.01)).all()
-    assert found.shots == 2 * 4000
-    assert len(found.job_ids) == 1
-
-
 def test_list_backends() -> None:
     rows = {row.name: row for row in list_backends()}
     assert len(rows) > 60

@@ -1,0 +1,56 @@
+"""IBM's client-side sampler and estimator, each job in the mode and under the tag of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
+from qiskit.primitives.containers.estimator_pub import EstimatorPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPubLike
+from qiskit_ibm_runtime.executor_estimator import Estimator
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from bondwise.backends.ibm.connection import Connection
+
+
+class ServiceSampler(BaseSamplerV2):
+    """IBM's sampler on a device."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Any:
+        """Submit PUBs as one job."""
+        held = list(pubs)
+
+        def start(mode: Any) -> Any:
+            sampler = Sampler(mode=mode)
+            sampler.options.environment.job_tags = self._connection.tags
+            return sampler.run(held, shots=shots)
+
+        return self._connection.submit(start)
+
+
+class ServiceEstimator(BaseEstimatorV2):
+    """IBM's estimator on a device, with its own mitigation.
+
+    Args:
+        connection: The connection.
+        level: 1 mitigates readout errors (TREX), 2 also extrapolates to zero noise.
+    """
+
+    def __init__(self, connection: Connection, level: int) -> None:
+        self._connection, self._level = connection, level
+
+    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Any:
+        """Submit PUBs as one job."""
+        held = list(pubs)
+
+        def start(mode: Any) -> Any:
+            estimator = Estimator(mode=mode)
+            estimator.options.resilience_level = self._level  # type: ignore[assignment]
+            estimator.options.environment.job_tags = self._connection.tags
+            return estimator.run(held, precision=precision)
+
+        return self._connection.submit(start)

@@ -1,0 +1,149 @@
+"""IBM's own mitigation on a snapshot of a device: levels 1 and 2 of its client-side estimator.
+
+The client runs them on a simulator of the device. A device of 133 qubits needs 2^133 numbers there, so each
+circuit is first reduced to its active qubits, with their errors and with the delays of a schedule.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.quantum_info import SparseObservable
+from qiskit_aer import AerSimulator
+from qiskit_ibm_runtime.executor_estimator import Estimator as ServiceEstimator
+
+from bondwise.backends.backend import Backend
+from bondwise.backends.ibm.connection import shots_of
+from bondwise.backends.ibm.options import wanted
+from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator
+from bondwise.backends.simulators.aer_runs import MAX_QUBITS
+from bondwise.backends.simulators.fake import fake_backend
+from bondwise.backends.simulators.reduced_device import (
+    ReducedDevice,
+    active_qubits,
+    check_native,
+    reduced_circuit,
+    scheduled,
+)
+from bondwise.circuits import refuse_variables, true_names
+from bondwise.runs import UsageError, random_generator
+
+
+@lru_cache(maxsize=16)
+def mitigated_snapshot(name: str) -> Backend:
+    """The backend of a snapshot whose values IBM's client mitigates.
+
+    Args:
+        name: Such as `fake:torino,resilience=2`.
+
+    Raises:
+        UsageError: If there is no such snapshot, or an option has no effect here.
+    """
+    asked = wanted(name, effective=("resilience",))
+    bare = fake_backend(asked.device)
+    if asked.resilience is None:
+        return bare
+    estimator = SnapshotEstimator(bare, asked.resilience)
+    return Backend(
+        f"{bare.name},resilience={asked.resilience}", estimator=estimator, target=bare.target, noisy=True
+    )
+
+
+class SnapshotEstimator(Estimator):
+    """IBM's client-side estimator on the active qubits of a snapshot.
+
+    Args:
+        bare: The backend of the snapshot.
+        level: 1 mitigates readout errors (TREX), 2 also extrapolates to zero noise.
+    """
+
+    def __init__(self, bare: Backend, level: int) -> None:
+        self._target, self._name, self._level = bare.target, bare.name, level
+        self._simulator = lru_cache(maxsize=16)(self._make_simulator)
+
+    @property
+    def default_precision(self) -> float:
+        """Target standard error of PUBs that do not set one: 1/64, from 4096 shots."""
+        return DEFAULT_PRECISION
+
+    def run(self, pubs: Any, *, precision: float | None = None, seed: int | None = None) -> Any:
+        """Evaluate each PUB with about 1/precision² shots per basis, parameter set and noise factor.
+
+        Raises:
+            UsageError: If a precision is 0, which no number of shots reaches.
+        """
+        held = list(pubs)
+        if precision == 0 or any(isinstance(pub, EstimatorPub) and pub.precision == 0 for pub in held):
+            raise UsageError(NOT_EXACT)
+        return super().run(held, precision=precision or DEFAULT_PRECISION, seed=seed)
+
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        rng = random_generator(seed)
+        # PUBs on the same qubits with the same precision are one job, calibrated once
+        together: dict[tuple[tuple[int, ...], float], list[int]] = defaultdict(list)
+        for index, pub in enumerate(pubs):
+            together[self._qubits(pub), pub.precision or DEFAULT_PRECISION].append(index)
+        parts: dict[int, PubResult] = {}
+        total = 0
+        for (qubits, precision), indices in together.items():
+            simulator = self._simulator(qubits)
+            estimator = ServiceEstimator(mode=simulator)
+            estimator.options.resilience_level = self._level  # type: ignore[assignment]
+            estimator.options.simulator.seed_simulator = int(rng.integers(2**31))
+            job = estimator.run(
+                [self._reduced(pubs[index], qubits) for index in indices], precision=precision
+            )
+            total += shots_of(job.inputs)
+            for index, part in zip(indices, job.result(), strict=True):
+                parts[index] = _plain(part, pubs[index], precision)
+        ordered = [parts[index] for index in range(len(pubs))]
+        return PrimitiveResult(ordered, metadata={"version": 2, "shots": total, "job_ids": ()})
+
+    def _qubits(self, pub: EstimatorPub) -> tuple[int, ...]:
+        refuse_variables(pub.circuit)
+        check_native(true_names(pub.circuit), self._target, self._name)
+        observed = {
+            int(qubit) for one in _observables(pub).ravel() for qubit in np.asarray(one.indices).tolist()
+        }
+        return active_qubits(pub.circuit, observed)
+
+    def _make_simulator(self, qubits: tuple[int, ...]) -> AerSimulator:
+        # density matrices cost less than trajectories for the few shots of each of many circuits
+        method = "density_matrix" if len(qubits) <= MAX_QUBITS else "automatic"
+        return ReducedDevice(self._name.replace(":", "-"), self._target, qubits).simulator(method)
+
+    def _reduced(self, pub: EstimatorPub, qubits: tuple[int, ...]) -> Any:
+        device = ReducedDevice(self._name, self._target, qubits)
+        small = scheduled(reduced_circuit(true_names(pub.circuit), qubits), device.target)
+        place = {qubit: index for index, qubit in enumerate(qubits)}
+        array = _observables(pub)
+        reduced = np.empty(array.shape, dtype=object)
+        for index, observable in np.ndenumerate(array):
+            terms = [
+                (word, [place[qubit] for qubit in where], weight)
+                for word, where, weight in observable.to_sparse_list()
+            ]
+            reduced[index] = SparseObservable.from_sparse_list(terms, num_qubits=len(qubits))
+        values = pub.parameter_values.as_array(small.parameters)
+        return small, ObservablesArray(reduced, validate=False), values
+
+
+def _observables(pub: EstimatorPub) -> np.ndarray:
+    return pub.observables.sparse_observables_array()
+
+
+def _plain(part: PubResult, pub: EstimatorPub, precision: float) -> PubResult:
+    """Values and errors, with those at each noise factor where there are any."""
+    fields = {
+        name: np.asarray(part.data[name])
+        for name in part.data
+        if name in ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
+    }
+    metadata = {"target_precision": precision, "circuit_metadata": pub.circuit.metadata}
+    return PubResult(DataBin(**fields, shape=part.data.shape), metadata)
