@@ -21,12 +21,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
-from bondwise.backends.ibm.loopback_parts.api import INSTANCE, Api
-from bondwise.backends.ibm.loopback_parts.device import Device
-from bondwise.backends.ibm.loopback_parts.faults import Fault, Faults
-from bondwise.backends.ibm.loopback_parts.replies import Reply, Tokens, error_reply
-from bondwise.backends.ibm.loopback_parts.store import Job, Store
-from bondwise.backends.ibm.loopback_parts.worker import Worker
+from bondwise.backends.loopback.api import INSTANCE, Api
+from bondwise.backends.loopback.device import Device
+from bondwise.backends.loopback.faults import Fault, Faults
+from bondwise.backends.loopback.replies import Reply, Tokens, error_reply
+from bondwise.backends.loopback.store import Job, Store
+from bondwise.backends.loopback.worker import Worker
 from bondwise.backends.simulators.fake import fake_devices
 from bondwise.runs import UsageError, real_number, unknown_name, whole_number
 

@@ -6,7 +6,7 @@ from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeTorino
 
-from bondwise.backends.ibm.loopback_parts.lone_qubits import (
+from bondwise.backends.loopback.lone_qubits import (
     LoneQubit,
     independent,
     instructions_by_qubit,

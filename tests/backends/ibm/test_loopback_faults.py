@@ -19,8 +19,8 @@ from qiskit_ibm_runtime.exceptions import (
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from bondwise.backends.ibm.loopback import LoopbackService
-from bondwise.backends.ibm.loopback_parts.store import Job, Store, now
 from bondwise.backends.ibm.service import on_device
+from bondwise.backends.loopback.store import Job, Store, now
 from bondwise.runs import RunError, UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]

@@ -13,9 +13,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bondwise.backends.ibm.loopback_parts.device import PROGRAMS, Device
-from bondwise.backends.ibm.loopback_parts.replies import Refused, Reply, Tokens
-from bondwise.backends.ibm.loopback_parts.store import PENDING, Job, Session, Store, new_id, now
+from bondwise.backends.loopback.device import PROGRAMS, Device
+from bondwise.backends.loopback.replies import Refused, Reply, Tokens
+from bondwise.backends.loopback.store import PENDING, Job, Session, Store, new_id, now
 
 INSTANCE = "crn:v1:bluemix:public:quantum-computing:us-east:a/0:00000000-0000-4000-8000-000000000000::"
 _LIMIT_SECONDS = 600  # of the open plan, in 28 days

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from bondwise.backends.ibm.loopback_parts.device import Device
-from bondwise.backends.ibm.loopback_parts.store import Job, Store, now
+from bondwise.backends.loopback.device import Device
+from bondwise.backends.loopback.store import Job, Store, now
 
 _FAILED = 1000  # reason code of a program that raised an error
 

@@ -44,7 +44,7 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 )
 from samplomatic.quantum_program import CircuitItem, SamplexItem
 
-from bondwise.backends.ibm.loopback_parts.lone_qubits import (
+from bondwise.backends.loopback.lone_qubits import (
     LoneQubit,
     independent,
     instructions_by_qubit,
