@@ -152,6 +152,7 @@ def command(
             f"Measured on {len(held)} sequences of {held.shape[1]} tokens of {calibration.name} that "
             "nothing was fitted to."
         )
+        notes.append(found.notes()[-1])
         result = envelope(settings) | {
             "seed": seed,
             "kept": compression.value,
@@ -211,7 +212,7 @@ def _measured(
     """All models on the same sequences."""
     from bondwise.runs import progress_bar
     from bondwise.tn.compress.calibration.batches import batches_of
-    from bondwise.tn.compress.reporting import measure
+    from bondwise.tn.compress.reporting import made_of, measure
 
     batches = batches_of(held, 8)
     rows = []
@@ -223,4 +224,4 @@ def _measured(
                 row = journal.put(f"row {name}", measure(name, make(), dense, batches, _BATCHES))
             rows.append(row)
             bar.update()
-    return room.Report(value=rows[1][5], rows=tuple(rows), batch=_BATCHES)
+    return made_of(rows, _BATCHES, dense, batches)

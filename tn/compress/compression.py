@@ -23,7 +23,14 @@ from bondwise.runs import (
 from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.budgets import read_budget, require_possible, share_out
-from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
+from bondwise.tn.compress.calibration.batches import (
+    answer,
+    batches_of,
+    compared,
+    mean_divergence,
+    parts_of,
+    read_outputs,
+)
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import in_order, leaders_of
 from bondwise.tn.compress.calibration.fitting import fit_in_order
@@ -56,11 +63,12 @@ class Compression(Result):
         value: Fraction of the parameters of the compressible layers that is left.
         divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats per token or
             sample, on calibration data that was not fitted to (on all of it, if it is a single batch). Half
-            the squared distance for models that return no logits.
+            the squared distance if the outputs are values.
         layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
             factors, the loss that was expected of it, and the bits of a number (0 for those of the dense
             layer). With `quantize`, embeddings and output heads are among them.
         dense_params: Number of parameters in these layers before.
+        outputs: `logits` or `values`: how the outputs were compared.
 
     Example:
         >>> import torch
@@ -75,6 +83,7 @@ class Compression(Result):
     divergence: float
     layers: dict[str, Choice] = field(repr=False)
     dense_params: int
+    outputs: str | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -88,7 +97,7 @@ class Compression(Result):
         return (
             f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
             f"{counted(len(self.layers), 'layer')}, {factors} of them in factors{stored}, divergence "
-            f"{self.divergence:.4g}"
+            f"{self.divergence:.4g}{compared(self.outputs)}"
         )
 
 
@@ -99,6 +108,7 @@ def compress(
     data: Any,
     formats: Iterable[str] = ("lowrank", "separable"),
     skip: Iterable[str] = (),
+    outputs: str | None = None,
     quantize: str | Iterable[str] | None = None,
     max_loss: float | None = None,
     seed: int | None = None,
@@ -130,6 +140,10 @@ def compress(
             `separable`, `tucker2` and `cp` for convolutions, `tt_embedding` for embeddings. Layers that none
             of them is for stay dense.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
+        outputs: How answers are compared: `logits` as probabilities (Kullback-Leibler divergence over the
+            last axis, or the second one of images), `values` by half of the squared distance; None to
+            tell from transformers' config, the labels and the shape: a plain tensor of two axes, or for token
+            ids, counts as logits, so that `values` is to be said for several numbers of a regression.
         quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
             embeddings and the output head as `int8`; several of them to choose from for each of these, if the
             budget is in bytes; None to store all numbers as they are. See `quantize`, which is for later:
@@ -184,7 +198,7 @@ def compress(
         raise UsageError(f"model is a {type(model).__name__}; give a torch module, or the folder of a model")
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
-    batches = batches_of(data, _BATCH)
+    batches = batches_of(data, _BATCH, read_outputs(outputs))
     fitted_to, held_out = parts_of(batches)
     with frozen(small):
         leaders = leaders_of(small, layers, fitted_to[0])
@@ -237,7 +251,12 @@ def compress(
     left = sum(chosen[name].size for name in layers)
     small.eval()
     small.report = Compression(  # type: ignore[assignment]
-        value=left / total, seed=seed, divergence=loss, layers=chosen, dense_params=total
+        value=left / total,
+        seed=seed,
+        divergence=loss,
+        layers=chosen,
+        dense_params=total,
+        outputs="logits" if wanted[0].logits else "values",
     )
     return small
 

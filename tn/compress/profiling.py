@@ -23,7 +23,14 @@ from bondwise.runs import (
     unknown_name,
 )
 from bondwise.runs.text import counted
-from bondwise.tn.compress.calibration.batches import Answer, batches_of, mean_divergence, parts_of
+from bondwise.tn.compress.calibration.batches import (
+    Answer,
+    batches_of,
+    compared,
+    mean_divergence,
+    parts_of,
+    read_outputs,
+)
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import in_order, leaders_of
 from bondwise.tn.compress.calibration.metric import Metric
@@ -54,6 +61,7 @@ class Profile(Result):
         layers: Names of the layers, in the order of the model.
         fractions: Fractions that were asked for.
         sizes: Parameters of each dense layer.
+        outputs: `logits` or `values`: how the outputs were compared.
 
     Example:
         >>> import torch
@@ -69,6 +77,7 @@ class Profile(Result):
     layers: tuple[str, ...]
     fractions: tuple[float, ...]
     sizes: tuple[int, ...] = field(repr=False)
+    outputs: str | None = None
 
     def __str__(self) -> str:
         losses = self.best()
@@ -77,7 +86,7 @@ class Profile(Result):
         return (
             f"Profile: {counted(len(self.layers), 'layer')} at {counted(len(self.fractions), 'fraction')} of "
             f"their parameters, divergence up to {np.nanmax(losses):.4g}; at {self.fractions[-1]:g} the most "
-            f"sensitive one is {worst}"
+            f"sensitive one is {worst}{compared(self.outputs)}"
         )
 
     def best(self) -> np.ndarray:
@@ -116,6 +125,7 @@ def profile(
     formats: Iterable[str] = ("lowrank",),
     fractions: Sequence[float] = _FRACTIONS,
     skip: Iterable[str] = (),
+    outputs: str | None = None,
     seed: int | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -128,6 +138,7 @@ def profile(
         formats: Names of formats.
         fractions: Fractions of the parameters of a layer to keep, between 0 and 1.
         skip: Names of layers to leave out, with wildcards.
+        outputs: As for `compress`: `logits`, `values`, or None to tell from config, labels and shape.
         seed: Random seed of the labels that the model's answers are measured with.
         progress: Whether to show a progress bar.
         checkpoint: Folder for what is finished, from which the same call continues after it was killed.
@@ -157,7 +168,7 @@ def profile(
         model = load_checkpoint(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
-    batches = batches_of(data, _BATCH)
+    batches = batches_of(data, _BATCH, read_outputs(outputs))
     fitted_to, held_out = parts_of(batches)
     with frozen(small):
         leaders = leaders_of(small, layers, fitted_to[0])
@@ -187,6 +198,7 @@ def profile(
         layers=tuple(layers),
         fractions=tuple(wanted),
         sizes=tuple(layer.num_params for layer in layers.values()),
+        outputs="logits" if answers[0].logits else "values",
     )
 
 

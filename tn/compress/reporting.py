@@ -14,12 +14,17 @@ from transformers import PreTrainedModel
 from bondwise.runs import Result, progress_bar, whole_number
 from bondwise.runs.result import html_table
 from bondwise.tn.compress.calibration.batches import (
+    OUTPUTS,
     Answer,
     Batch,
     answer,
     batches_of,
+    compared_as,
     divergence,
+    given_in,
     inputs_of,
+    not_below_zero,
+    read_outputs,
 )
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.costs import compared, flops_of, latency_of, take
@@ -39,7 +44,8 @@ class Row(NamedTuple):
         bytes: Size of its tensors on disk.
         flops: Floating-point operations for a sample, two for each multiplication, as it was run.
         perplexity: Of the next token; None if it is no language model.
-        divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats.
+        divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats; half the squared
+            distance if the outputs are values.
         latency: Milliseconds of wall time for a batch of each size.
         speed: For each size, how many times as fast as the dense model it is, both measured in turns.
     """
@@ -62,6 +68,7 @@ class Report(Result):
         value: Mean divergence of the compressed model, in nats per token or sample.
         rows: The dense model, the compressed one, and the dense one in few bits.
         batch: Sizes of the batches that latencies are for.
+        outputs: `logits` or `values`: how the outputs were compared.
 
     Example:
         >>> import torch
@@ -75,6 +82,7 @@ class Report(Result):
 
     rows: tuple[Row, ...] = field(repr=False)
     batch: tuple[int, ...]
+    outputs: str | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -87,16 +95,25 @@ class Report(Result):
         head += ["perplexity"] * speaks + ["divergence"] + [f"ms, batch {batch}" for batch in self.batch]
         return [head] + [_cells(row, self.rows[0], speaks) for row in self.rows]
 
+    def notes(self) -> list[str]:
+        """Sentences that say what the columns are."""
+        said = [] if self.outputs is None else [f"Outputs compared as {OUTPUTS[self.outputs]}."]
+        return [
+            *said,
+            "In brackets: times as fast as the dense model, which was run again in turns with each one, so "
+            "that this need not be the ratio of the milliseconds of two rows.",
+        ]
+
     def __str__(self) -> str:
         table = self.table()
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in table
         ]
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join([*(line.rstrip() for line in lines), *self.notes()])
 
     def _repr_html_(self) -> str:
-        return html_table("Report", self.table())
+        return html_table(" ".join(["Report.", *self.notes()]), self.table())
 
 
 def _cells(row: Row, dense: Row, speaks: bool) -> list[str]:
@@ -117,6 +134,7 @@ def report(
     data: Any,
     calibration: Any = None,
     batch: int | Iterable[int] = (1, 64),
+    outputs: str | None = None,
     progress: bool = False,
 ) -> Report:
     """Measure a compressed model, the dense one, and the dense one in few bits, on the same data and machine.
@@ -127,10 +145,12 @@ def report(
         data: As for `compress`, but other data than that was given.
         calibration: Data that the dense model is quantized for (GPTQ); None to round to the nearest.
         batch: Samples for which wall time is measured; fewer are repeated.
+        outputs: `logits` or `values`; None for what `compress` took them for, or as there.
         progress: Whether to show a progress bar.
 
     Returns:
-        The rows of a table, which `print` shows. Times are medians of several runs.
+        The rows of a table, which `print` shows. Times are medians of several runs; how many times as fast as
+        the dense model each one is, is measured in turns with it, beside each row.
 
     Raises:
         UsageError: If an argument is out of range.
@@ -148,7 +168,8 @@ def report(
         dense, int8 (rounded)  ...
     """
     sizes = tuple(whole_number("batch", one) for one in ([batch] if isinstance(batch, int) else batch))
-    batches = batches_of(data, _BATCH)
+    outputs = read_outputs(outputs, model)
+    batches = batches_of(data, _BATCH, outputs)
     rows = []
     with progress_bar(2 + len(BITS), "report", progress) as bar:
         for name, one in (("dense", reference), ("compressed", model)):
@@ -156,10 +177,20 @@ def report(
             bar.update()
         for width in BITS:
             method, how = ("round", "rounded") if calibration is None else ("gptq", "GPTQ")
-            packed = quantize(reference, width, method=method, data=calibration)
+            packed = quantize(reference, width, method=method, data=calibration, outputs=outputs)
             rows.append(measure(f"dense, {width} ({how})", packed, reference, batches, sizes))
             bar.update()
-    return Report(value=rows[1].divergence, rows=tuple(rows), batch=sizes)
+    return made_of(rows, sizes, reference, batches)
+
+
+def made_of(
+    rows: Sequence[Row], sizes: Sequence[int], reference: nn.Module, batches: Sequence[Batch]
+) -> Report:
+    """A report of rows that are measured; the second one is the compressed model's."""
+    with frozen(reference):
+        outputs = compared_as(reference, batches[0])
+    rows = [Row(*row) for row in rows]
+    return Report(value=rows[1].divergence, rows=tuple(rows), batch=tuple(sizes), outputs=outputs)
 
 
 def measure(
@@ -172,7 +203,7 @@ def measure(
             found = answer(model, one)
             lost += float(divergence(found, answer(reference, one))) * len(found.rows)
             rows += len(found.rows)
-            if _speaks(model):
+            if found.logits and _speaks(model):
                 total, count = _cross_entropy(found, one)
                 entropy, tokens = entropy + total, tokens + count
         flops = flops_of(model, take(batches, 1))
@@ -183,7 +214,7 @@ def measure(
         bytes=file_size(entries_of(model)),
         flops=flops,
         perplexity=math.exp(entropy / tokens) if tokens else None,
-        divergence=lost / rows,
+        divergence=not_below_zero(lost / rows),
         latency=tuple(ms for ms, _ in timed),
         speed=tuple(speed for _, speed in timed),
     )
@@ -205,6 +236,7 @@ def _speaks(model: nn.Module) -> bool:
 def _cross_entropy(found: Answer, batch: Batch) -> tuple[float, int]:
     """Sum of the negative log-likelihoods of the next tokens, and their number."""
     ids = inputs_of(batch).to(found.rows.device).long()
+    batch = given_in(batch)
     mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
     known: Tensor = torch.ones_like(ids) if mask is None else mask.to(ids.device)
     sequence, tokens = known.nonzero()[:, 0], ids[known.bool()]

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from bondwise.runs import RunError, UsageError, one_line
+from bondwise.runs import RunError, UsageError, one_line, unknown_name
 
 Batch: TypeAlias = Any  # a tensor, a tuple (inputs, labels), or a mapping of a model's arguments
+OUTPUTS = {"logits": "probabilities (KL)", "values": "values (squared distance)"}
+_VALUED = ("regression", "multi_label_classification")  # no distribution over the last axis
 _HELD_OUT = 16  # every 16th batch is not fitted to
 _ACCEPTED = (
     "give a tensor of token ids (sequences, length) or of samples (samples, …), a dict of the model's "
@@ -27,16 +29,56 @@ class Answer(NamedTuple):
     """What a model returns for a batch.
 
     Logits stand for a distribution over K classes or tokens, values for normal ones of variance 1: the
-    difference of two answers is the divergence of these. Hidden states, and what has one class only, are
-    values.
+    difference of two answers is the divergence of these.
     """
 
     rows: Tensor  # (N, K)
     logits: bool
 
 
-def batches_of(data: Any, size: int) -> list[Batch]:
+class _Told(NamedTuple):
+    """A batch with how the answers to it are compared, whatever they look like."""
+
+    batch: Batch
+    outputs: str
+
+
+def read_outputs(outputs: Any, model: Any = None) -> str | None:
+    """How answers are to be compared; None leaves it to what they look like.
+
+    Args:
+        outputs: What the caller said.
+        model: The model, whose report says how they were compared before, if the caller says nothing.
+
+    Raises:
+        UsageError: If it is no known way.
+    """
+    if outputs is None:
+        before = getattr(getattr(model, "report", None), "outputs", None)
+        return before if before in OUTPUTS else None
+    if outputs not in OUTPUTS:
+        raise unknown_name("outputs", str(outputs), OUTPUTS)
+    return str(outputs)
+
+
+def compared(outputs: str | None) -> str:
+    """The end of a sentence that says how outputs were compared, if that is known."""
+    return "" if outputs is None else f", outputs compared as {OUTPUTS[outputs]}"
+
+
+def compared_as(model: nn.Module, batch: Batch) -> str:
+    """`logits` or `values`: how the answers of a model are compared."""
+    with torch.no_grad():
+        return "logits" if answer(model, batch).logits else "values"
+
+
+def batches_of(data: Any, size: int, outputs: str | None = None) -> list[Batch]:
     """Data as batches in order; a tensor, or those in a dict, are cut into batches of at most `size` samples.
+
+    Args:
+        data: The data.
+        size: Samples in a batch.
+        outputs: As `read_outputs` gives it.
 
     Raises:
         UsageError: If the data is empty or of another kind.
@@ -56,11 +98,18 @@ def batches_of(data: Any, size: int) -> list[Batch]:
     found = [batch for batch in found if len(inputs_of(batch))]
     if not found:
         raise UsageError(f"data is empty; {_ACCEPTED}")
-    return found
+    return found if outputs is None else [_Told(batch, outputs) for batch in found]
+
+
+def given_in(batch: Batch) -> Batch:
+    """A batch as the caller gave it."""
+    return batch.batch if isinstance(batch, _Told) else batch
 
 
 def selected(batch: Batch, index: Tensor) -> Batch:
     """Some samples of a batch; what does not have one row per sample stays as it is."""
+    if isinstance(batch, _Told):
+        return batch._replace(batch=selected(batch.batch, index))
     samples = len(inputs_of(batch))
 
     def chosen(value: Any) -> Any:
@@ -74,6 +123,7 @@ def selected(batch: Batch, index: Tensor) -> Batch:
 
 def shapes_of(batch: Batch) -> tuple[tuple[int, ...], ...]:
     """The shapes of all tensors in a batch."""
+    batch = given_in(batch)
     parts = [*batch.values()] if isinstance(batch, Mapping) else batch
     parts = [parts] if isinstance(parts, Tensor) else parts
     return tuple(tuple(part.shape) for part in parts if isinstance(part, Tensor))
@@ -87,6 +137,7 @@ def parts_of(batches: list[Batch]) -> tuple[list[Batch], list[Batch]]:
 
 def inputs_of(batch: Batch) -> Tensor:
     """The tensor of a batch that has one row per sample."""
+    batch = given_in(batch)
     if isinstance(batch, Mapping):
         batch = batch.get("input_ids", next(iter(batch.values()), None))
     elif isinstance(batch, tuple | list) and batch:
@@ -99,10 +150,18 @@ def inputs_of(batch: Batch) -> Tensor:
 def answer(model: nn.Module, batch: Batch) -> Answer:
     """Run a model on a batch, on the device of its parameters.
 
+    This is the one place where it is decided whether an answer is logits or values. If the caller said it,
+    it is so. An output of transformers with `logits` is, unless its config has a `problem_type` of regression
+    or of several labels, and one with `last_hidden_state` is not. A plain tensor is what its labels are
+    for: logits for integers, values for floating-point numbers. Without labels it is logits if it has two
+    axes, or if the inputs are token ids. A single class is a value.
+
     Raises:
         UsageError: If the model cannot be run on the batch, or returns neither a tensor nor an output of
             transformers.
     """
+    told = batch.outputs if isinstance(batch, _Told) else None
+    batch = given_in(batch)
     device = next(chain(model.parameters(), model.buffers())).device
     inputs = inputs_of(batch).to(device)
     if inputs.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
@@ -121,7 +180,7 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         decodes = getattr(output, "encoder_last_hidden_state", None) is not None
         mask = given.get("decoder_attention_mask" if decodes else "attention_mask")
     else:
-        with _explained(model, {"": inputs}):
+        with _explained(model, {"": inputs_of(batch)}):
             output = model(inputs)
         labels = batch[1] if isinstance(batch, tuple | list) and len(batch) > 1 else None
     found = getattr(output, "logits", getattr(output, "last_hidden_state", output))
@@ -130,8 +189,10 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
             f"the model returns a {type(found).__name__}; a tensor, or an output of transformers with logits "
             "or last_hidden_state, is needed"
         )
-    if hasattr(output, "logits"):
-        logits = True
+    if told is not None:
+        logits = told == "logits"
+    elif hasattr(output, "logits"):
+        logits = getattr(getattr(model, "config", None), "problem_type", None) not in _VALUED
     elif isinstance(labels, Tensor):
         logits = not labels.is_floating_point()
     else:
@@ -140,14 +201,20 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         found = found.movedim(1, -1)
     if mask is not None and mask.shape == found.shape[:2]:
         found = found[mask.bool()]  # padding says nothing
-    logits = logits and found.ndim > 1 and found.shape[-1] > 1  # one class has nothing to be distributed over
+    several = found.ndim > 1 and found.shape[-1] > 1  # one class has nothing to be distributed over
+    if told == "logits" and not several:
+        raise UsageError(
+            f"outputs='logits', but the model returns a tensor of shape {tuple(found.shape)}, which has no "
+            "axis of two classes or more; write outputs='values'"
+        )
+    logits = logits and several
     found = found.reshape(-1, found.shape[-1]) if logits else found.reshape(len(found), -1)
     return Answer(found.float(), logits)
 
 
 @contextmanager
 def _explained(model: nn.Module, given: Mapping[str, Any]) -> Iterator[None]:
-    """Turn what torch says about data of a wrong shape or type into one line that names both."""
+    """Turn what a model says about data that it cannot take into one line that names their shape and type."""
     try:
         yield
     except (UsageError, RunError, torch.OutOfMemoryError):
@@ -166,9 +233,17 @@ def _explained(model: nn.Module, given: Mapping[str, Any]) -> Iterator[None]:
             for name, value in given.items()
             if isinstance(value, Tensor)
         )
+        said = one_line(error)
+        if isinstance(error, KeyError | IndexError | AttributeError | AssertionError):
+            said = f"{type(error).__name__}: {said}" if str(error) else type(error).__name__
+        bytes_given = any(isinstance(one, Tensor) and one.dtype == torch.uint8 for one in given.values())
+        remedy = (
+            "integers are token ids; give images as floating-point numbers, such as data.float() / 255"
+            if bytes_given
+            else "check the shape and the type of the data"
+        )
         raise UsageError(
-            f"the model cannot be run on data {described}: {_complaining(model, error)}{one_line(error)}; "
-            "check the shape and the type of the data"
+            f"the model cannot be run on data {described}: {_complaining(model, error)}{said}; {remedy}"
         ) from error
 
 
@@ -222,7 +297,12 @@ def _require_known(tokens: Tensor, model: nn.Module) -> None:
 def mean_divergence(run: Callable[[int], Answer], wanted: Sequence[Answer]) -> float:
     """Mean over the rows of all batches; `run` gives the answer to the batch with an index."""
     losses = [float(divergence(run(index), one)) * len(one.rows) for index, one in enumerate(wanted)]
-    return sum(losses) / sum(len(one.rows) for one in wanted)
+    return not_below_zero(sum(losses) / sum(len(one.rows) for one in wanted))
+
+
+def not_below_zero(divergence: float) -> float:
+    """A divergence without the rounding that may take it below 0; NaN stays."""
+    return 0.0 if divergence < 0 else divergence
 
 
 def score(given: Answer, generator: torch.Generator) -> Tensor:

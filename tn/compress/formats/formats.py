@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from bondwise.runs import UsageError
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.formats.btt import BlockTensorTrain
 from bondwise.tn.compress.formats.cp import CP
@@ -76,6 +77,20 @@ FORMATS: dict[str, Format] = {
     "mpo4": MatrixProductOperator4,
     "tt_embedding": TTEmbedding,
 }
+
+
+def require_order(model: nn.Module, dense: nn.Module) -> None:
+    """Refuse a compressed model and a dense one in the wrong order.
+
+    Raises:
+        UsageError: If both are the same, or only the dense one has factors.
+    """
+    if model is dense:
+        raise UsageError("both models are the same one; give what compress returned, then the dense model")
+    if any(map(is_factored, dense.modules())) and not any(map(is_factored, model.modules())):
+        raise UsageError(
+            "the dense model has factors and the compressed one has none; give what compress returned first"
+        )
 
 
 def is_factored(module: nn.Module) -> bool:

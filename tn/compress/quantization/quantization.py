@@ -18,7 +18,14 @@ from transformers import PreTrainedModel
 
 from bondwise.runs import Result, UsageError, progress_bar, unknown_name, whole_number
 from bondwise.runs.text import counted
-from bondwise.tn.compress.calibration.batches import answer, batches_of, mean_divergence, parts_of
+from bondwise.tn.compress.calibration.batches import (
+    answer,
+    batches_of,
+    compared,
+    mean_divergence,
+    parts_of,
+    read_outputs,
+)
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
@@ -41,6 +48,7 @@ class Quantization(Result):
         divergence: Mean Kullback-Leibler divergence from the answers of the model before, in nats per token
             or sample, on data that was not used; None without data.
         layers: What each layer is stored as.
+        outputs: `logits` or `values`: how the outputs were compared; None without data.
 
     Example:
         >>> import torch
@@ -54,12 +62,13 @@ class Quantization(Result):
     dense_bytes: int
     divergence: float | None
     layers: dict[str, str] = field(repr=False)
+    outputs: str | None = None
 
     def __str__(self) -> str:
         lost = "" if self.divergence is None else f", divergence {self.divergence:.4g}"
         return (
             f"Quantization: {self.value:,} of {self.dense_bytes:,} bytes, "
-            f"{counted(len(self.layers), 'layer')}{lost}"
+            f"{counted(len(self.layers), 'layer')}{lost}{compared(self.outputs)}"
         )
 
 
@@ -71,6 +80,7 @@ def quantize(
     method: str = "gptq",
     group: int = GROUP,
     skip: Iterable[str] = (),
+    outputs: str | None = None,
     progress: bool = False,
 ) -> nn.Module:
     """Store the weights and the factors of a model in few bits.
@@ -91,6 +101,8 @@ def quantize(
             needs no data and is what all other layers get.
         group: Most numbers that share a scale.
         skip: Names of layers that stay as they are, also with wildcards.
+        outputs: `logits` or `values`, how the divergence is measured; None for what `compress` took them for,
+            or as there.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -116,9 +128,9 @@ def quantize(
     widths = _widths(small, bits, [skip] if isinstance(skip, str) else list(skip))
     if method == "gptq" and data is None:
         raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
-    batches = [] if data is None else batches_of(data, _BATCH)
+    batches = [] if data is None else batches_of(data, _BATCH, read_outputs(outputs, model))
     used, held_out = parts_of(batches)
-    loss = None
+    loss = outputs = None
     with frozen(model), frozen(small), progress_bar(len(widths), "quantize", progress) as bar:
         ordered = InputsInOrder(model, small, list(widths), used) if method == "gptq" else None
         for name, width in widths.items():
@@ -130,12 +142,14 @@ def quantize(
             with torch.no_grad():
                 wanted = [answer(model, batch) for batch in held_out]
                 loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
+                outputs = "logits" if wanted[0].logits else "values"
     small.eval()
     small.report = Quantization(  # type: ignore[assignment]
         value=file_size(entries_of(small)),
         dense_bytes=file_size(entries_of(model)),
         divergence=loss,
         layers=widths,
+        outputs=outputs,
     )
     return small
 

@@ -107,8 +107,9 @@ class Stream:
 
     def fit(
         self, work: Unfinished, chosen: Mapping[str, Choice], bar: Any
-    ) -> tuple[dict[int, dict[str, int]], float]:
-        """Write all blocks; the bytes of each tensor of each part, and the divergence of the whole model."""
+    ) -> tuple[dict[int, dict[str, int]], float, str]:
+        """Write all blocks; the bytes of each tensor of each part, the divergence of the whole model, and how
+        outputs were compared."""
         batches = [*self.fitted_to, *self.held_out]
         before, now = Blocks(self.dense, self.layers, batches), Blocks(self.small, self.layers, batches)
         stored = {}
@@ -137,7 +138,8 @@ class Stream:
             stored[index] = {name: tensor.nbytes for name, tensor in tensors.items()}
         first = len(self.fitted_to)
         wanted = [before.run(first + batch) for batch in range(len(self.held_out))]
-        return stored, mean_divergence(lambda batch: now.run(first + batch), wanted)
+        loss = mean_divergence(lambda batch: now.run(first + batch), wanted)
+        return stored, loss, "logits" if wanted[0].logits else "values"
 
     def _fit_block(
         self,

@@ -21,7 +21,14 @@ from torch import Tensor
 from bondwise.runs import progress_bar, real_number
 from bondwise.tn.compress.allocation import allocate
 from bondwise.tn.compress.budgets import Budget, require_possible
-from bondwise.tn.compress.calibration.batches import Batch, batches_of, inputs_of, parts_of, selected
+from bondwise.tn.compress.calibration.batches import (
+    Batch,
+    batches_of,
+    inputs_of,
+    parts_of,
+    read_outputs,
+    selected,
+)
 from bondwise.tn.compress.checkpoints import ENTRY
 from bondwise.tn.compress.compression import Compression
 from bondwise.tn.compress.journal import feed
@@ -41,6 +48,7 @@ def compress_folder(
     *,
     data: Any,
     skip: Iterable[str] = (),
+    outputs: str | None = None,
     progress: bool = False,
 ) -> Compression:
     """Compress a model of transformers from folder to folder, one block at a time.
@@ -56,6 +64,7 @@ def compress_folder(
         data: Calibration data: token ids, int64 (sequences, length), or batches as for `compress`. Their
             hidden states are kept in memory, twice (tokens, hidden size) in float32.
         skip: Names of layers that stay dense, with wildcards such as `*.o_proj`.
+        outputs: As for `compress`: `logits`, `values`, or None to tell from config and labels.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -86,7 +95,7 @@ def compress_folder(
         torch.Size([32, 10, 20])
     """
     budget = real_number("budget", budget, below=1)
-    stream = Stream(Source(Path(folder)), skip, *_split(data))
+    stream = Stream(Source(Path(folder)), skip, *_split(data, read_outputs(outputs)))
     smallest = {name: smallest_options(layer, ("lowrank",), ()) for name, layer in stream.layers.items()}
     require_possible(Budget("fraction", budget), smallest, stream.dense, stream.layers, stream.fitted_to)
     total = sum(layer.num_params for layer in stream.layers.values())
@@ -97,7 +106,7 @@ def compress_folder(
         with torch.no_grad(), progress_bar(2 * len(stream.layers), "compress", progress) as bar:
             options = stream.measure(work, bar)
             chosen = allocate(options, budget * total)
-            stored, loss = stream.fit(work, chosen, bar)
+            stored, loss, compared = stream.fit(work, chosen, bar)
             for part, names in enumerate(rest, len(stream.blocks)):
                 tensors = stream.source.read(stream.dense, names)
                 work.write(part, tensors)
@@ -109,19 +118,22 @@ def compress_folder(
     finally:
         work.close()
     kept = sum(choice.size for choice in chosen.values())
-    return Compression(value=kept / total, divergence=loss, layers=chosen, dense_params=total)
+    return Compression(
+        value=kept / total, divergence=loss, layers=chosen, dense_params=total, outputs=compared
+    )
 
 
-def _split(data: Any) -> tuple[list[Batch], list[Batch]]:
+def _split(data: Any, outputs: str | None) -> tuple[list[Batch], list[Batch]]:
     """Batches to fit to, and others to measure losses on; the same if there is only one sequence or batch."""
     whole = inputs_of(data) if isinstance(data, Mapping) else data
     if not isinstance(whole, Tensor) or whole.ndim < 2:
-        return parts_of(batches_of(data, 1))
+        return parts_of(batches_of(data, 1, outputs))
     size, every = max(1, _TOKENS // max(1, whole.shape[1])), torch.arange(len(whole))
     if len(whole) < 2:
-        return batches_of(data, size), batches_of(data, size)
+        return batches_of(data, size, outputs), batches_of(data, size, outputs)
     fitted_to, held_out = every[every % _HELD_OUT > 0], every[::_HELD_OUT]
-    return batches_of(selected(data, fitted_to), size), batches_of(selected(data, held_out), size)
+    fitted, held = (batches_of(selected(data, part), size, outputs) for part in (fitted_to, held_out))
+    return fitted, held
 
 
 def _fingerprint(source: Source, batches: Sequence[Batch], settings: Sequence[Any]) -> str:

@@ -19,12 +19,18 @@ import torch
 from torch import nn
 
 from bondwise.runs import Result, UsageError, progress_bar, random_generator, real_number, whole_number
-from bondwise.tn.compress.calibration.batches import batches_of, divergence
+from bondwise.tn.compress.calibration.batches import (
+    batches_of,
+    compared,
+    compared_as,
+    divergence,
+    read_outputs,
+)
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.moments import frozen
-from bondwise.tn.compress.formats.formats import is_factored
+from bondwise.tn.compress.formats.formats import is_factored, require_order
 from bondwise.tn.compress.journal import Journal
-from bondwise.tn.compress.training.training import Training, refuse_quantized, shuffled
+from bondwise.tn.compress.training.training import Check, Training, refuse_quantized, shuffled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +38,13 @@ class Refinement(Result):
     """How the blocks of a model came closer to the dense ones.
 
     Attributes:
-        value: Divergence from the dense model in the end, in nats per token or sample.
-        losses: For each block, the divergence of the model in the first and in the last tenth of its steps,
-            float64 (blocks, 2); 0 for blocks without factors.
+        value: Divergence from the dense model in the end, in nats per token or sample, on up to 32 of the
+            batches.
+        losses: For each block, the divergence of the model before and after its training, float64
+            (blocks, 2); 0 for blocks without factors.
+        undone: Numbers of the blocks, from 1, whose training would have ended with a larger divergence and
+            which were left as they were.
+        outputs: `logits` or `values`: how the outputs were compared.
 
     Example:
         >>> import numpy as np
@@ -44,10 +54,19 @@ class Refinement(Result):
     """
 
     losses: np.ndarray = field(repr=False)
+    undone: tuple[int, ...] = ()
+    outputs: str | None = None
 
     def __str__(self) -> str:
         parts = [f"{before:.3g} -> {after:.3g}" for before, after in self.losses]
-        return f"Refinement: divergence by block {', '.join(parts)}"
+        said = f"Refinement: divergence by block {', '.join(parts)}{compared(self.outputs)}"
+        if not self.undone:
+            return said
+        numbers = ", ".join(map(str, self.undone))
+        return (
+            f"{said}; training made it worse, so that these blocks were left as they were: {numbers}; "
+            "lower learning_rate"
+        )
 
 
 def refine(
@@ -58,6 +77,7 @@ def refine(
     steps: int = 600,
     batch: int = 4,
     learning_rate: float = 3e-3,
+    outputs: str | None = None,
     seed: int | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -74,17 +94,19 @@ def refine(
         steps: Steps of Adam for each block.
         batch: Samples per step, if `data` is a tensor.
         learning_rate: Largest step size; it rises over 10 steps and falls as a cosine.
+        outputs: `logits` or `values`; None for what `compress` took them for, or as there.
         seed: Random seed of the order of the batches.
         progress: Whether to show a progress bar.
         checkpoint: Folder for what is finished, from which the same call continues after it was killed.
 
     Returns:
-        The losses before and after.
+        The divergence before and after each block. The training of a block that ends with more than it began
+        with is undone, and the result says so.
 
     Raises:
-        UsageError: If the model has no blocks, or no factors in them, if they are quantized, or an argument
-            is out of range.
-        RunError: If the training diverges.
+        UsageError: If the model has no blocks, or no factors in them, if they are quantized, if the model
+            is the teacher, or an argument is out of range.
+        RunError: If a loss is not finite; the block is as it was before.
 
     Example:
         >>> import torch
@@ -109,8 +131,9 @@ def refine(
     whole_number("batch", batch)
     learning_rate = real_number("learning_rate", learning_rate)
     refuse_quantized(model)
+    require_order(model, teacher)
     factored = {name: module for name, module in model.named_modules() if is_factored(module)}
-    batches = batches_of(data, batch)
+    batches = batches_of(data, batch, read_outputs(outputs, model))
     before, now = Blocks.found_in(teacher, factored, batches), Blocks.found_in(model, factored, batches)
     if not now.blocks:
         raise UsageError(
@@ -120,6 +143,8 @@ def refine(
     journal = Journal(checkpoint, model, teacher, batches, steps, learning_rate, seed)
     rng = random_generator(seed)
     losses = np.zeros((len(now.blocks), 2))
+    undone: list[int] = []
+    check = Check(len(batches), before.run)
     with frozen(teacher), frozen(model), progress_bar(steps * len(now.blocks), "refine", progress) as bar:
         before.advance(len(before.blocks))
         for index, block in enumerate(now.blocks):
@@ -131,17 +156,25 @@ def refine(
             if kept is not None:
                 block.load_state_dict(kept["state"])
                 losses[index] = kept["losses"]
+                undone += [index + 1] * bool(kept["undone"])
                 bar.update(steps)
                 continue
-            found = np.empty(steps)
+            begun = check.divergence(now.run)
             with Training([block], steps, learning_rate) as training:
-                for step, drawn in enumerate(order):
+                for drawn in order:
                     with torch.no_grad():
                         wanted = before.run(drawn)
-                    found[step] = training.step(divergence(now.run(drawn), wanted))
-                    bar.set_postfix_str(f"block {index + 1}, divergence {found[step]:.4g}")
+                    loss = training.step(divergence(now.run(drawn), wanted))
+                    bar.set_postfix_str(f"block {index + 1}, divergence {loss:.4g}")
                     bar.update()
-            tenth = max(1, steps // 10)
-            losses[index] = found[:tenth].mean(), found[-tenth:].mean()
-            journal.put(f"refined-{index}", {"state": dict(block.state_dict()), "losses": losses[index]})
-    return Refinement(value=float(losses[losses.any(1)][-1, 1]), seed=seed, losses=losses)
+                ended = check.divergence(now.run)
+                worse = not ended <= begun
+                if worse:
+                    training.undo()
+                    undone.append(index + 1)
+            losses[index] = begun, begun if worse else ended
+            part = {"state": dict(block.state_dict()), "losses": losses[index], "undone": worse}
+            journal.put(f"refined-{index}", part)
+        kind = compared_as(teacher, batches[0])
+    value = next(float(after) for begun, after in losses[::-1] if begun)
+    return Refinement(value=value, seed=seed, losses=losses, undone=tuple(undone), outputs=kind)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import RunError, UsageError, random_generator
+from bondwise.tn.compress.calibration.batches import Answer, mean_divergence
 from bondwise.tn.compress.quantization.packed import packed_parameters
 
 _WARMUP = 10  # steps
+_CHECKED, _ROWS = 32, 2048  # batches, and tokens or samples, that are enough to see whether training helped
 # means over fewer steps than usual: with 0.9 and 0.999, a few hundred steps are led by gradients of long ago
 _BETAS = 0.7, 0.95
 
@@ -36,6 +38,31 @@ def shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
         yield from map(int, rng.permutation(count))
 
 
+class Check:
+    """The divergence of a model from the dense one, always on the same few batches.
+
+    Args:
+        count: Number of batches.
+        teach: Gives the dense model's answer to the batch with an index.
+    """
+
+    def __init__(self, count: int, teach: Callable[[int], Answer]) -> None:
+        self._batches = [int(index) for index in random_generator(0).permutation(count)[:_CHECKED]]
+        self._teach = teach
+
+    @torch.no_grad()
+    def divergence(self, run: Callable[[int], Answer]) -> float:
+        """That of the model which `run` gives the answers of."""
+        lost, rows = 0.0, 0
+        for index in self._batches:
+            wanted = self._teach(index)
+            lost += mean_divergence(lambda _: run(index), [wanted]) * len(wanted.rows)  # noqa: B023
+            rows += len(wanted.rows)
+            if rows >= _ROWS:
+                break
+        return lost / rows
+
+
 class Training:
     """The parameters of some modules in training, which need no gradients any more after the `with` block.
 
@@ -52,6 +79,7 @@ class Training:
         self._needed = [parameter.requires_grad for parameter in self._parameters]
         for parameter in self._parameters:
             parameter.requires_grad_()
+        self._before = [parameter.detach().clone() for parameter in self._parameters]
         self._optimizer = torch.optim.Adam(self._parameters, betas=_BETAS)
         self._taken, self._steps, self._rate = 0, steps, learning_rate
 
@@ -59,10 +87,11 @@ class Training:
         """Descend along the gradient of a loss, and return the loss.
 
         Raises:
-            RunError: If the loss is not finite; the parameters are as before.
+            RunError: If the loss is not finite; the parameters are as before the first step.
         """
         value = float(loss.detach())
         if not math.isfinite(value):
+            self.undo()
             raise RunError(
                 f"the loss in step {self._taken + 1} is not finite; lower learning_rate={self._rate:g}"
             )
@@ -74,6 +103,12 @@ class Training:
         self._optimizer.step()
         self._taken += 1
         return value
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Give the parameters the values from before the first step."""
+        for parameter, before in zip(self._parameters, self._before, strict=True):
+            parameter.copy_(before)
 
     def __enter__(self) -> Training:
         return self

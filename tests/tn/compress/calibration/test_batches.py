@@ -120,7 +120,7 @@ IMAGES = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(1), nn.Linear(8 * 16, 4))
         (
             IMAGES,
             torch.zeros(4, 3, 6, 6).byte(),
-            r"and type int64: 0 \(Conv2d\) says .*; check the shape and",
+            r"and type uint8: 0 \(Conv2d\) says .*give images as floating-point numbers, such as data.float",
         ),
         (
             IMAGES,
@@ -145,3 +145,12 @@ def test_data_that_a_model_cannot_take(model, data, message, llama):
         compress(model, 0.5, data=data, formats=("lowrank", "separable"), seed=0)
     assert "\n" not in str(error.value)
     assert error.value.__cause__ is not None
+
+
+def test_the_type_of_an_error_of_the_model_is_named():
+    class Broken(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * {}["boo"]
+
+    with pytest.raises(UsageError, match="KeyError: 'boo'; check the shape"):
+        compress(Broken(nn.Linear(4, 4), nn.Linear(4, 3)), 0.5, data=torch.randn(8, 4))

@@ -1,0 +1,102 @@
+"""Whether outputs are probabilities or values: said by the caller, or told by one rule that is stated."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from bondwise.runs import UsageError
+from bondwise.tn.compress import Compression, compress, heal, profile, quantize, report
+from bondwise.tn.compress.calibration.batches import answer
+
+from ..conftest import SIZES
+
+DATA = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
+
+
+class Shaped(nn.Module):
+    """A model whose answers have another shape."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x).unsqueeze(-1)
+
+
+def moved(model, by):
+    """The model with a constant added to all of its outputs."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other[-1].bias += by
+    return other
+
+
+def test_a_constant_is_no_difference_of_logits_and_one_of_values(chain):
+    for outputs, expected in ((None, 0.0), ("logits", 0.0), ("values", 0.5 * 3 * 25)):
+        found = report(moved(chain, 5.0), reference=chain, data=DATA, batch=1, outputs=outputs)
+        assert found.value == pytest.approx(expected, abs=1e-5)
+        assert found.value >= 0
+        assert found.outputs == (outputs or "logits")
+    assert "Outputs compared as values (squared distance)." in str(found)
+    assert "squared distance" in found._repr_html_()
+
+
+def test_values_are_compressed_alike_whatever_the_shape_of_the_output(chain):
+    flat = compress(chain, 0.5, data=DATA, outputs="values", seed=0)
+    shaped = compress(Shaped(chain), 0.5, data=DATA, seed=0)
+    assert flat.report.outputs == shaped.report.outputs == "values"
+    assert flat.report.divergence == pytest.approx(shaped.report.divergence, rel=1e-4)
+    assert torch.allclose(flat(DATA), shaped(DATA)[..., 0], atol=1e-5)
+    assert str(flat.report).endswith(", outputs compared as values (squared distance)")
+    blind = compress(chain, 0.5, data=DATA, seed=0)
+    assert str(blind.report).endswith(", outputs compared as probabilities (KL)")
+    with torch.no_grad():
+        error, worse = (float((one(DATA) - chain(DATA)).norm()) for one in (flat, blind))
+    assert error < worse
+
+
+def test_what_compress_was_told_holds_for_what_follows(chain, tmp_path):
+    small = compress(chain, 0.5, data=DATA, outputs="values", seed=0)
+    assert heal(copy.deepcopy(small), chain, data=DATA, steps=3, seed=0).outputs == "values"
+    assert heal(copy.deepcopy(small), chain, data=DATA, steps=3, seed=0, outputs="logits").outputs == "logits"
+    assert report(small, reference=chain, data=DATA, batch=1).outputs == "values"
+    assert quantize(small, data=DATA).report.outputs == "values"
+    small.report.save(tmp_path / "compression")
+    assert Compression.load(tmp_path / "compression") == small.report
+
+
+def test_profiles_and_rounding_are_told_too(chain):
+    found = [profile(chain, data=DATA, fractions=[0.5], outputs=one, seed=0) for one in ("logits", "values")]
+    assert [one.outputs for one in found] == ["logits", "values"]
+    assert (found[0].value != found[1].value).all()
+    small = quantize(chain, "int2", data=DATA, outputs="values")
+    expected = 0.5 * (small(DATA[:8]) - chain(DATA[:8])).square().sum(-1).mean()
+    assert small.report.divergence == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "logits"),
+    [
+        (None, True),
+        ("single_label_classification", True),
+        ("regression", False),
+        ("multi_label_classification", False),
+    ],
+)
+def test_the_config_of_a_transformer_says_it(kind, logits):
+    config = BertConfig(**SIZES, intermediate_size=32, num_labels=3, problem_type=kind)
+    found = answer(BertForSequenceClassification(config), torch.randint(24, (4, 6)))
+    assert found.logits == logits
+    assert found.rows.shape == (4, 3)
+
+
+def test_wrong_outputs(chain):
+    with pytest.raises(UsageError, match="outputs 'value'.*values"):
+        compress(chain, 0.5, data=DATA, outputs="value")
+    single = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 1))
+    with pytest.raises(UsageError, match=r"shape \(60, 1\), which has no axis .*outputs='values'"):
+        compress(single, 0.5, data=[DATA[:60]], outputs="logits")
