@@ -69,19 +69,19 @@ class Connection:
         """The tags of the jobs that this thread submits now."""
         return list(getattr(self._mine, "tags", []))
 
-    def submit(self, start: Callable[[IBMBackend | Batch | Session], Any]) -> Any:
+    def submit(self, start: Callable[[IBMBackend | Batch | Session, list[str]], Any]) -> Any:
         """Submit a job.
 
         Args:
-            start: Submits it, given the device, batch or session to run in.
+            start: Submits it, given the device, batch or session to run in, and the tags.
 
         Raises:
             RunError: If the service refuses the job or does not answer.
         """
-        lost = 0
+        lost, tags = 0, self.tags  # `within` has a thread of its own
         for pause in (*_PAUSES, None):
             try:
-                return within(lambda: start(self._place()), self.name)
+                return within(lambda: start(self._place(), tags), self.name)
             except RunError:
                 raise
             except Exception as error:
@@ -94,7 +94,7 @@ class Connection:
                 if pause is None or lost > _MOST_LOST or not (busy or _LOST.search(text)):
                     raise RunError(f"{self.name} has not taken the job: {without_secrets(error)}") from None
                 time.sleep(pause)
-                if not busy and self.tags and (found := self.find(self.tags[0])):
+                if not busy and tags and (found := self.find(tags[0])):
                     return found[0]  # only the answer was lost
         raise RunError(f"{self.name} has closed every {self._mode} that was opened.")
 

@@ -24,9 +24,9 @@ class ServiceSampler(BaseSamplerV2):
         """Submit PUBs as one job."""
         held = list(pubs)
 
-        def start(mode: Any) -> Any:
+        def start(mode: Any, tags: list[str]) -> Any:
             sampler = Sampler(mode=mode)
-            sampler.options.environment.job_tags = self._connection.tags
+            sampler.options.environment.job_tags = tags
             return sampler.run(held, shots=shots)
 
         return self._connection.submit(start)
@@ -47,10 +47,10 @@ class ServiceEstimator(BaseEstimatorV2):
         """Submit PUBs as one job."""
         held = list(pubs)
 
-        def start(mode: Any) -> Any:
+        def start(mode: Any, tags: list[str]) -> Any:
             estimator = Estimator(mode=mode)
             estimator.options.resilience_level = self._level  # type: ignore[assignment]
-            estimator.options.environment.job_tags = self._connection.tags
+            estimator.options.environment.job_tags = tags
             return estimator.run(held, precision=precision)
 
         return self._connection.submit(start)
