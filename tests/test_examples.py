@@ -70,12 +70,25 @@ def compression_costs_less_than_plain_methods(printed):
     assert "the model gives the same logits: True" in printed
 
 
+def one_job_for_a_gradient(printed):
+    rows = re.findall(r"(?m)^(\S.*\S) +(-\d\S+) +(\S+) +(\S+)$", printed)
+    assert [row[3] for row in rows] == ["–", "1", "1"]
+    assert rows[1][1:3] == rows[0][1:3]  # the exact simulators agree
+    assert 0.8 < float(rows[2][1]) / float(rows[0][1]) < 1
+    before, after, ground = map(float, re.search(r"noise: (\S+) → (\S+) .*state (\S+)\)", printed).groups())
+    assert ground < after < before
+    measured, ideal = numbers(r"(\S+)%", printed)
+    assert measured == pytest.approx(ideal, abs=4)
+    assert numbers(r"⟨Z⟩ = (\S+)", printed)[0] > 0.9
+
+
 RESULTS = {
     "01_run_on_a_simulator": gradients_are_exact,
     "02_tn_start_for_vqe": mps_start_is_near_the_ground_state,
     "03_born_machine_from_data": samples_look_like_the_data,
     "04_protein_sentences": classifiers_learn_and_measure,
     "05_compress_a_language_model": compression_costs_less_than_plain_methods,
+    "07_pennylane_on_a_device": one_job_for_a_gradient,
 }
 
 

@@ -22,7 +22,7 @@ from pennylane.transforms.core import CompilePipeline
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.pennylane import shots as sampling
 from bondwise.backends.pennylane.preprocessing import DYNAMIC, has_trained_branch, pipeline
-from bondwise.backends.pennylane.structures import Compiler, qubits_of
+from bondwise.backends.pennylane.structures import Compiler, Lifter, qubits_of
 from bondwise.backends.pennylane.values import ask, evaluate, from_states
 from bondwise.backends.primitives import Sampler
 from bondwise.runs import UsageError, whole_number
@@ -246,7 +246,8 @@ class BondwiseDevice(Device):
         )
         if plain or self.backend.sampler is None:
             return self._from_values(tapes, tapes[0].shots.total_shots)
-        plans = [sampling.plan(tape, qubits_of(tape, self.wires, self.backend)) for tape in tapes]
+        lifter = Lifter()
+        plans = [sampling.plan(tape, qubits_of(tape, self.wires, self.backend), lifter) for tape in tapes]
         circuits = [circuit for part, _ in plans for circuit in part]
         sampled = sampling.run(circuits, self._compiler, self.backend, self._seed())
         self.job_ids += sampled.job_ids
@@ -254,7 +255,8 @@ class BondwiseDevice(Device):
         return [read([next(bits) for _ in part]) for part, read in plans], sampled.jobs
 
     def _from_values(self, tapes: list[Any], shots: int | None) -> tuple[list[Any], int]:
-        asked = [ask(tape, qubits_of(tape, self.wires, self.backend)) for tape in tapes]
+        lifter = Lifter()
+        asked = [ask(tape, qubits_of(tape, self.wires, self.backend), lifter) for tape in tapes]
         questions = [question for part, _ in asked for question in part]
         found = evaluate(questions, self._compiler, self.backend, shots, self._seed())
         self.job_ids += found.job_ids

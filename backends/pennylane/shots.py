@@ -23,7 +23,7 @@ from bondwise.backends.pennylane.structures import (
     MIDDLE,
     Compiler,
     Lifted,
-    lift,
+    Lifter,
     together,
 )
 
@@ -57,12 +57,13 @@ class Bits(NamedTuple):
 Read = Callable[[list[Bits]], Any]  # from the bits of the circuits of a tape to PennyLane's result
 
 
-def plan(tape: Any, place: dict[Any, int]) -> tuple[list[Circuit], Read]:
+def plan(tape: Any, place: dict[Any, int], lifter: Lifter) -> tuple[list[Circuit], Read]:
     """The circuits to sample for a tape, and how its measurements are read from their bits.
 
     Args:
         tape: A tape with shots; its measurements have wires, observables or mid-circuit measurements.
         place: The qubit of each wire.
+        lifter: What lifts the tapes of this execution.
     """
     dynamic = any(isinstance(operator, MidMeasure) for operator in tape.operations)
     inside: list[int] = []  # measurements of mid-circuit measurements
@@ -79,7 +80,7 @@ def plan(tape: Any, place: dict[Any, int]) -> tuple[list[Circuit], Read]:
     own = [list(part.measurements) for part in parts] + [[tape.measurements[at]] for at in alone] or [[]]
     wires = [qml.wires.Wires.all_wires([one.wires for one in measured]).tolist() for measured in own]
     circuits = [
-        Circuit(lift(tape, place, order, rotations(measured)), shots)
+        Circuit(lifter.lift(tape, place, order, rotations(measured)), shots)
         for measured, order in zip(own, wires, strict=True)
     ]
     vector = tape.shots.has_partitioned_shots

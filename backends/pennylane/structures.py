@@ -93,19 +93,17 @@ class Lifted(NamedTuple):
         structure: The circuit.
         angles: float64 (B, P); B = 1 for a tape without a batch.
         phases: Global phase that the circuit lacks, float64 (B,).
-        place: The qubit of each wire.
         mid_measures: The mid-circuit measurements, in the order of their classical bits.
     """
 
     structure: Structure
     angles: np.ndarray
     phases: np.ndarray
-    place: dict[Any, int]
     mid_measures: tuple[Any, ...]
 
 
 def accepts(operator: Any, *, dynamic: bool) -> bool:
-    """Whether `lift` takes an operator as it is; others are decomposed by PennyLane.
+    """Whether `Lifter` takes an operator as it is; others are decomposed by PennyLane.
 
     Args:
         operator: An operator of PennyLane.
@@ -163,31 +161,55 @@ def standard_wires(tape: Any) -> list[Any]:
     return list(range(len(wires))) if set(wires) == set(range(len(wires))) else wires
 
 
-def lift(tape: Any, place: dict[Any, int], measured: Sequence[Any] = (), extra: Iterable[Any] = ()) -> Lifted:
-    """Separate the numbers of a tape from its structure.
+class Lifter:
+    """Separates the numbers of the tapes of one execution from their structures.
 
-    Args:
-        tape: A tape of operators that are accepted.
-        place: From `qubits_of`.
-        measured: Wires to measure at the end.
-        extra: Operators at the end, before the measurement.
-
-    Raises:
-        UsageError: If an operator cannot be translated.
+    Operators that tapes share, as the shifted ones of a gradient do, are translated once.
     """
-    found = _Lifting(place)
-    for operator in tape.operations:
-        found.add(operator)
-    for operator in extra:
-        found.add(operator)
-    size = tape.batch_size or 1
-    columns = [np.broadcast_to(number, size) for number in found.numbers]
-    angles = np.stack(columns, axis=-1) if columns else np.zeros((size, 0))
-    structure = Structure(
-        tuple(found.entries), 1 + max(place.values(), default=0), tuple(place[wire] for wire in measured)
-    )
-    phases = np.broadcast_to(found.phase, size)
-    return Lifted(structure, np.array(angles, dtype=float), phases, place, tuple(found.mid_measures))
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, dict[int, _Lifting]] = {}
+
+    def lift(
+        self, tape: Any, place: dict[Any, int], measured: Sequence[Any] = (), extra: Iterable[Any] = ()
+    ) -> Lifted:
+        """Lift a tape.
+
+        Args:
+            tape: A tape of operators that are accepted, which lives as long as this object.
+            place: From `qubits_of`.
+            measured: Wires to measure at the end.
+            extra: Operators at the end, before the measurement.
+
+        Raises:
+            UsageError: If an operator cannot be translated.
+        """
+        known = self._known.setdefault(tuple(place.items()), {})
+        found = _Lifting(place)
+        for operator in tape.operations:
+            if isinstance(operator, MidMeasure | qml.ops.Conditional):  # which depend on those before them
+                found.add(operator)
+                continue
+            part = known.get(id(operator))
+            if part is None:
+                part = known[id(operator)] = _Lifting(place)
+                part.add(operator)
+            found.entries += part.entries
+            found.numbers += part.numbers
+            found.phase = found.phase + part.phase
+        for operator in extra:
+            found.add(operator)
+        size = tape.batch_size
+        if size is None:
+            angles = np.array([found.numbers], dtype=float)
+        else:
+            rows = [np.broadcast_to(number, size) for number in found.numbers]
+            angles = np.array(rows, dtype=float).reshape(len(rows), size).T
+        structure = Structure(
+            tuple(found.entries), 1 + max(place.values(), default=0), tuple(place[wire] for wire in measured)
+        )
+        phases = np.broadcast_to(found.phase, size or 1)
+        return Lifted(structure, angles, phases, tuple(found.mid_measures))
 
 
 class _Lifting:
@@ -238,7 +260,7 @@ class _Lifting:
             self.phase = self.phase + gate.params[0]
         elif type(gate) in _FREE and getattr(gate, "ctrl_state", None) in (None, 1):
             self.entries.append(_Gate(type(gate), qubits, len(gate.params)))
-            self.numbers += [np.asarray(float(value)) for value in gate.params]
+            self.numbers += map(float, gate.params)
         else:
             self.entries.append(_Gate(_Frozen(_key(gate), gate), qubits, 0))
 
@@ -246,13 +268,15 @@ class _Lifting:
         return tuple(self.place[wire] for wire in wires)
 
 
-def _number(value: Any) -> np.ndarray:
+def _number(value: Any) -> Any:
+    if type(value) is float:
+        return value
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     if array.dtype.kind == "c":
         if array.imag.any():
             raise DeviceError(f"an angle is {array.ravel()[0]}; angles are real numbers in radians.")
         array = array.real
-    return array
+    return array if array.ndim else array.item()
 
 
 @lru_cache(maxsize=128)

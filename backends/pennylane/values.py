@@ -20,7 +20,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, placed
 from bondwise.backends.gradients.statevector import final_states
-from bondwise.backends.pennylane.structures import Compiler, Lifted, lift, standard_wires, together
+from bondwise.backends.pennylane.structures import Compiler, Lifted, Lifter, standard_wires, together
 from bondwise.circuits import as_operator, hermitian
 from bondwise.circuits.splitting import split
 
@@ -101,17 +101,18 @@ def _sentence(observable: Any) -> Any:
     return qml.pauli.PauliSentence(words)
 
 
-def ask(tape: Any, place: dict[Any, int]) -> tuple[list[Question], Answer]:
+def ask(tape: Any, place: dict[Any, int], lifter: Lifter) -> tuple[list[Question], Answer]:
     """What must be known of the final state for the measurements of a tape, and what they follow from it.
 
     Args:
         tape: A tape with measurements `expval`, `var` and `probs`.
         place: The qubit of each wire.
+        lifter: What lifts the tapes of this execution.
 
     Raises:
         DeviceError: If a measurement is another one.
     """
-    plain = lift(tape, place)
+    plain = lifter.lift(tape, place)
     count = plain.structure.num_qubits
     first: list[SparsePauliOp] = []
     questions = [Question(plain, ())]
@@ -133,7 +134,7 @@ def ask(tape: Any, place: dict[Any, int]) -> tuple[list[Question], Answer]:
                     f"backend, and {_WIRES} wires are the most; give shots, or fewer wires."
                 )
             turned = [] if measured.obs is None else measured.diagonalizing_gates()
-            lifted = lift(tape, place, extra=turned) if turned else plain
+            lifted = lifter.lift(tape, place, extra=turned) if turned else plain
             questions.append(Question(lifted, _subsets([place[wire] for wire in wires], count)))
             readers.append(partial(_probabilities, at=len(questions) - 1))
         else:
@@ -256,7 +257,7 @@ def from_states(tape: Any, compiler: Compiler) -> Any:
         compiler: The circuits.
     """
     place = {wire: qubit for qubit, wire in enumerate(standard_wires(tape))}
-    lifted = lift(tape, place)
+    lifted = Lifter().lift(tape, place)
     parts = split(compiler.get(lifted.structure).circuit)
     given = torch.from_numpy(lifted.angles)
     phases = np.asarray(parts.phases(given)).sum(axis=-1) + float(parts.circuit.global_phase) + lifted.phases
