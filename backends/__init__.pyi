@@ -13,6 +13,7 @@ from .listing import list_backends as list_backends
 from .names import BackendLike as BackendLike
 from .names import get_backend as get_backend
 from .pennylane.conversion import to_pennylane as to_pennylane
+from .pennylane.device import BondwiseDevice as BondwiseDevice
 from .pennylane.tracing import PennyLaneCircuit as PennyLaneCircuit
 from .pennylane.tracing import from_pennylane as from_pennylane
 from .sampling import Samples as Samples

@@ -25,8 +25,7 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from record import add_out, save
 
-from bondwise.backends import estimate
-from bondwise.backends.pennylane.device import BondwiseDevice
+from bondwise.backends import BondwiseDevice, estimate
 
 BACKENDS = ("fake:torino", "fake:manila", "aer")
 SHOTS = 4096

@@ -61,7 +61,7 @@ class BondwiseDevice(Device):
 
     Example:
         >>> import pennylane as qml
-        >>> from bondwise.backends.pennylane.device import BondwiseDevice
+        >>> from bondwise.backends import BondwiseDevice
         >>> device = BondwiseDevice(wires=2, backend="fake:manila")  # qml.device("bondwise", …)
         >>> @qml.qnode(device)
         ... def energy(angle):

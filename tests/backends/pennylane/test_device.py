@@ -17,8 +17,7 @@ from pennylane.exceptions import DeviceError, PennyLaneDeprecationWarning, WireE
 from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.providers.fake_provider import GenericBackendV2
 
-from bondwise.backends import estimate, from_pennylane, get_backend
-from bondwise.backends.pennylane.device import BondwiseDevice
+from bondwise.backends import BondwiseDevice, estimate, from_pennylane, get_backend
 from bondwise.runs import UsageError
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"

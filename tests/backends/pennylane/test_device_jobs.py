@@ -7,7 +7,7 @@ from pennylane import numpy as pnp
 from pennylane.exceptions import DeviceError
 from qiskit.primitives import BaseSamplerV2, StatevectorSampler
 
-from bondwise.backends.pennylane.device import BondwiseDevice
+from bondwise.backends import BondwiseDevice
 
 
 class Counting(BaseSamplerV2):
