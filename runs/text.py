@@ -49,6 +49,20 @@ def kind_of(given: object) -> str:
     return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
 
 
+def rounded_up(number: float, digits: int = 3) -> str:
+    """A positive number with a few digits that is not below it: a limit that keeps to it, as text.
+
+    Args:
+        number: The number.
+        digits: How many of its digits are kept.
+    """
+    shown = f"{number:.{digits}g}"
+    while float(shown) < number:
+        step = 10.0 ** (math.floor(math.log10(number)) - digits + 1)
+        shown = f"{float(shown) + step:.{digits}g}"
+    return shown
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 qubit", "2 qubits", "4,096 shots".
 

@@ -6,12 +6,14 @@ the other layers need is taken off first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from bondwise.runs import UsageError, real_number, whole_number
+from bondwise.runs.text import rounded_up
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.batches import Batch, answer
 from bondwise.tn.compress.costs import flops_of, take
@@ -188,11 +190,16 @@ def _sized(
     }
     least = sum(min(choice.size for choice in choices) for choices in sized.values())
     if available - whole < least:
-        keep = (
-            f"{least / dense:.3g}"
-            if budget.unit == "fraction"
-            else f"{least + whole:,.0f} {_UNITS[budget.unit]}"
-        )
+        smallest = [min(choices, key=lambda one: one.size) for choices in sized.values()]
+        if all(choice.format == "dense" and not choice.bits for choice in smallest):
+            raise UsageError(
+                f"{budget} is too small: no factors of these formats are smaller than the dense layers; "
+                "name other formats, or leave the model as it is"
+            )
+        if budget.unit == "fraction":
+            keep = rounded_up(least * (1 + 1e-12) / dense)
+        else:
+            keep = f"{math.ceil(least + whole):,} {_UNITS[budget.unit]}"
         raise UsageError(f"{budget} is too small: the smallest factors keep {keep}; give more")
     return sized, available - whole, rows
 

@@ -9,10 +9,12 @@ from typing import Any, cast
 import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from bondwise.runs import UsageError, one_line, read_json
 
 CONFIG, TENSORS, ENTRY = "config.json", "model.safetensors", "bondwise"
+INSTEAD = "load the model yourself and give it in place of the folder"
 _TOKENIZER = (  # and what says how to generate text
     *("*token*.json", "vocab.*", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
     *("chat_template.*", "generation_config.json"),
@@ -28,7 +30,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> PreTrainedModel:
     """
     folder = Path(folder)
     config = read_config(folder)
-    kind = model_class(config, folder)
+    kind = model_class(config, folder, INSTEAD)
     shards_of(folder)
     verbosity, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
@@ -56,21 +58,29 @@ def tokenizer_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(paths)}
 
 
+def config_in(folder: Path, writer: str) -> dict[str, Any]:
+    """The content of `config.json` in a folder that some function wrote.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; give one that {writer} wrote")
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder} has no {CONFIG}; give a folder that {writer} wrote")
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise UsageError(f"{folder / CONFIG} holds no configuration; give a folder that {writer} wrote")
+    return config
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """What `config.json` says.
 
     Raises:
         UsageError: If there is none, or it is of a model that cannot be compressed.
     """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; give one that save_pretrained wrote")
-    if not (folder / CONFIG).is_file():
-        raise UsageError(f"{folder} has no {CONFIG}; give a folder that save_pretrained wrote")
-    config = read_json(folder / CONFIG)
-    if not isinstance(config, dict):
-        raise UsageError(
-            f"{folder / CONFIG} holds no configuration; give a folder that save_pretrained wrote"
-        )
+    config = config_in(folder, "save_pretrained")
     if ENTRY in config:
         raise UsageError(f"{folder} is compressed already; read it with bondwise.tn.compress.load")
     if config.get("quantization_config"):
@@ -78,24 +88,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def model_class(config: dict[str, Any], folder: Path) -> type[PreTrainedModel]:
+def model_class(config: dict[str, Any], folder: Path, instead: str) -> type[PreTrainedModel]:
     """The class of transformers that a configuration names.
+
+    Args:
+        config: The configuration.
+        folder: The folder that it is from.
+        instead: What the caller may do if the class is not known.
 
     Raises:
         UsageError: If there is none, or the folder has code of its own.
     """
     if "auto_map" in config:
-        raise UsageError(
-            f"{folder} needs code of its own (auto_map), which is not run; build the model and give it as "
-            "model="
-        )
+        raise UsageError(f"{folder} needs code of its own (auto_map), which is not run; {instead}")
     names = config.get("architectures") or [None]
     kind = getattr(transformers, str(names[0]), None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
-        raise UsageError(
-            f"{folder / CONFIG} names no model of transformers ({names[0]!r}); give one of the dense shape "
-            "as model="
-        )
+        if names[0] is None and "model_type" in config:
+            usual = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(config["model_type"]), "LlamaForCausalLM")
+            raise UsageError(
+                f"{folder / CONFIG} does not say of which class the model is; add it, such as "
+                f'"architectures": ["{usual}"], or {instead}'
+            )
+        raise UsageError(f"{folder / CONFIG} names no model of transformers ({names[0]!r}); {instead}")
     return kind
 
 

@@ -41,7 +41,7 @@ from bondwise.tn.compress.calibration.sharing import joint_options
 from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
-from bondwise.tn.compress.layers import Layer, find_layers
+from bondwise.tn.compress.layers import Layer, find_layers, require_numbers
 from bondwise.tn.compress.quantization.modules import BITS, quantize_tied
 from bondwise.tn.compress.quantization.options import (
     dense_options,
@@ -117,9 +117,11 @@ def compress(
 ) -> nn.Module:
     """Replace layers of a model by factors that change its answers as little as possible.
 
-    The layers are `torch.nn.Linear`, `Conv1d`, `Conv2d`, `Conv3d` and transformers' `Conv1D`, except the
-    output head of a language model and layers that share their weight with an embedding. Needs no labels: the
-    loss is the divergence from the dense model's own answers.
+    The layers are `torch.nn.Linear`, `Conv1d`, `Conv2d`, `Conv3d` and transformers' `Conv1D`, except those
+    that share their weight with another module, such as an embedding, and what a model of transformers names
+    as its output head (`get_output_embeddings()`). In modules of your own nobody knows which layer is the
+    head: it is compressed like the others, unless `skip` names it. Needs no labels: the loss is the
+    divergence from the dense model's own answers.
 
     Args:
         model: Any module that returns a tensor or an output of transformers; it stays as it is. Or a folder
@@ -196,6 +198,7 @@ def compress(
         model = load_checkpoint(model)
     elif not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module, or the folder of a model")
+    require_numbers(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH, read_outputs(outputs))

@@ -15,7 +15,7 @@ from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.formats.formats import FORMATS
-from bondwise.tn.compress.layers import find_layers, replace
+from bondwise.tn.compress.layers import find_layers, replace, require_numbers
 
 _BATCH = 8  # samples at a time
 
@@ -53,6 +53,7 @@ def compress_evenly(
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
     kind = FORMATS[format]
+    require_numbers(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {kind.kind})
     metrics = dict.fromkeys(layers, Metric())

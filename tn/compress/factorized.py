@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from bondwise.runs import UsageError, real_number, unknown_name, whole_number
-from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.runs.text import rounded_up
+from bondwise.tn.compress.formats.formats import FORMATS, Format
 from bondwise.tn.compress.layers import Layer, replace
 
 
@@ -47,7 +48,8 @@ def FactorizedConv2d(
         bias: Whether there is one.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
         format: `separable`, `tucker2` or `cp`.
-        rank: Channels between the stages; one of `rank` and `budget` is needed.
+        rank: Channels between the stages, with no more numbers than the dense kernel; one of `rank` and
+            `budget` is needed.
         budget: Fraction of the numbers of the dense kernel, between 0 and 1, to stay within.
 
     Returns:
@@ -95,7 +97,8 @@ def FactorizedLinear(
         out_features: Size of the output.
         bias: Whether there is one.
         format: Name of a format for linear layers, as `compress` takes it.
-        rank: That of the factors; one of `rank` and `budget` is needed.
+        rank: That of the factors, with no more numbers than the dense weight; one of `rank` and `budget` is
+            needed.
         budget: Fraction of the numbers of the dense weight, between 0 and 1, to stay within.
 
     Returns:
@@ -127,19 +130,32 @@ def _factorized(dense: nn.Module, name: str, rank: int | None, budget: float | N
         budget = real_number("budget", budget, below=1)
         least = format.num_params(layer, 1) / layer.num_params
         if least > budget:
-            raise UsageError(f"budget={budget:g} is too small: factors of rank 1 keep {least:.3g}; give more")
-        rank = 1
-        while (
-            format.num_params(layer, rank) < format.num_params(layer, rank + 1) <= budget * layer.num_params
-        ):
-            rank += 1
+            remedy = "give more" if float(rounded_up(least)) < 1 else "take a dense layer"
+            raise UsageError(
+                f"budget={budget:g} is too small: factors of rank 1 keep {rounded_up(least)}; {remedy}"
+            )
+        rank = _largest(format, layer, budget * layer.num_params)
     else:
         rank = whole_number("rank", rank)
+        numbers = format.num_params(layer, rank)
+        if rank > 1 and numbers > layer.num_params:
+            raise UsageError(
+                f"rank={rank} takes {numbers:,} numbers, and the dense layer has {layer.num_params:,}; give "
+                f"at most {_largest(format, layer, layer.num_params)}, or a budget"
+            )
     place = nn.Sequential(dense)
     replace(place, "0", format.empty(layer, rank))
     factors = place[0]
     _initialize(factors, layer)
     return factors
+
+
+def _largest(format: Format, layer: Layer, numbers: float) -> int:
+    """The largest rank with at most so many numbers, and no less than 1."""
+    rank = 1
+    while format.num_params(layer, rank) < format.num_params(layer, rank + 1) <= numbers:
+        rank += 1
+    return rank
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.runs import UsageError
+from bondwise.runs.text import rounded_up
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.batches import Batch, answer
 from bondwise.tn.compress.costs import compared, latency_of, milliseconds
@@ -90,7 +91,7 @@ def choose_within(
     if not fitting:
         fastest = min(ratio for ratio, _ in tried) * clock.dense
         raise UsageError(
-            f"{budget} is too small: with the fastest factors the model takes {fastest:.3g} ms; "
+            f"{budget} is too small: with the fastest factors the model takes {rounded_up(fastest)} ms; "
             "give more, or a smaller batch"
         )
     return max(fitting, key=lambda one: one[0])[1]

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, kind_of
 from bondwise.tn.compress.quantization.packed import packed_parameters, plain_type
 
+_NAMED = 4  # layers in a message, at most
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -201,29 +202,57 @@ def find_layers(
         if not any(fnmatchcase(name, pattern) for name in present):
             first = next((name for name, one in present.items() if Layer(name, one).kind in kinds), None)
             raise UsageError(f"skip={pattern!r} fits no layer of the model; one is called {first!r}")
-    found = {}
+    found, left = {}, {}
     for name, module in present.items():
         layer = Layer(name, module)
         shared = any(owners[id(parameter)] > 1 for parameter in module.parameters(recurse=False))
-        if layer.kind not in kinds or module is head or shared:
-            continue
-        if getattr(module, "max_norm", None) is not None:
-            continue  # looking its rows up changes them
-        if any(fnmatchcase(name, pattern) for pattern in skip):
-            continue
-        if not layer.weight.is_meta and not torch.isfinite(layer.weight).all():
+        if layer.kind not in kinds:
+            if layer.kind == "embedding":
+                left[name] = "is an embedding, which only formats='tt_embedding' is for"
+        elif module is head:
+            left[name] = "is the output head of a language model"
+        elif shared:
+            left[name] = "shares its weight with another layer"
+        elif getattr(module, "max_norm", None) is not None:
+            left[name] = "has a max_norm, with which looking rows up changes them"
+        elif any(fnmatchcase(name, pattern) for pattern in skip):
+            left[name] = "is skipped"
+        elif not layer.weight.is_meta and not torch.isfinite(layer.weight).all():
             raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
-        if layer.kind == "convolution" or min(layer.shape) > 1:
+        elif layer.kind == "convolution" or min(layer.shape) > 1:
             found[name] = layer
+        else:
+            left[name] = f"is a single row or column of shape {layer.shape}"
     packed = next(packed_parameters(model), None)
     if packed is not None and not found:
         raise UsageError(f"{packed[0]} is quantized already; give the model before, or dequantize(model)")
     if not found:
-        raise UsageError(
-            "the model has no layer to compress: one that is neither skipped nor tied to an embedding "
-            f"is needed ({' or '.join(sorted(kinds))})"
-        )
+        raise UsageError(f"the model has no layer to compress: {_why_none(model, left, kinds)}")
     return found
+
+
+def _why_none(model: nn.Module, left: Mapping[str, str], kinds: Collection[str]) -> str:
+    """Why a model has no layer to compress, given what is wrong with each one that it has."""
+    if is_dense(model):
+        embeds = type(model) is nn.Embedding and "embedding" not in kinds
+        ask = ", formats='tt_embedding'" if embeds else ""
+        return f"it is itself {kind_of(model)}; give torch.nn.Sequential(model){ask}"
+    if not left:
+        return f"none of its modules is one of the kinds {' or '.join(sorted(kinds))}; see register"
+    first = [f"{name} {reason}" for name, reason in list(left.items())[:_NAMED]]
+    more = [f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else []
+    return ", ".join([*first, *more])
+
+
+def require_numbers(model: nn.Module) -> None:
+    """Refuse a model whose parameters are yet to be loaded.
+
+    Raises:
+        UsageError: If one is on the meta device.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise UsageError(f"{name} is on the meta device and holds no numbers; load the model first")
 
 
 def tables_of(model: nn.Module, skip: Iterable[str]) -> dict[str, nn.Module]:

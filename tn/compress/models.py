@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ from safetensors.torch import load_file
 from safetensors.torch import save as stored
 from torch import Tensor, nn
 
-from bondwise.runs import FileSet, UsageError, one_line, read_json
+from bondwise.runs import FileSet, Result, UsageError, kind_of, one_line
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
 from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
 from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
-from bondwise.tn.compress.checkpoints import model_class, shards_of
+from bondwise.tn.compress.checkpoints import config_in, model_class, shards_of
+from bondwise.tn.compress.compression import Compression
 from bondwise.tn.compress.files import METADATA, stored_tensors
 from bondwise.tn.compress.formats.formats import FORMATS, is_factored
-from bondwise.tn.compress.layers import Layer, replace
+from bondwise.tn.compress.layers import Layer, is_dense, replace
 from bondwise.tn.compress.quantization.packed import Layout, Packed, packed_parameters, plain_type, put
+from bondwise.tn.compress.quantization.quantization import Quantization
 from bondwise.tn.compress.streaming.skeleton import skeleton
+
+_INSTEAD = "give one of the dense shape as model="
+_REPORTS: dict[str, type[Result]] = {one.__name__: one for one in (Compression, Quantization)}
 
 
 def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
@@ -65,6 +71,8 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     }
     tensors, ties = stored_tensors(model)
     config[_ENTRY] = {"version": 1, "layers": layers, "packed": _packed(model), "tied": ties}
+    config[_ENTRY]["buffers"] = _unsaved(model)
+    config[_ENTRY] |= report_entry(getattr(model, "report", None))
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     contents: dict[Path, bytes | str] = {
         folder / _TENSORS: stored(tensors, metadata=METADATA),
@@ -72,6 +80,13 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
     }
     FileSet(*contents).write(contents)
     return folder
+
+
+def report_entry(report: Any) -> dict[str, Any]:
+    """A model's `report` as `load` reads it; nothing if it is none of ours."""
+    name = type(report).__name__
+    known = _REPORTS.get(name) is type(report)
+    return {"report": {"result": name, "fields": asdict(report)}} if known else {}
 
 
 def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> nn.Module:
@@ -83,7 +98,7 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
             transformers are built from the folder.
 
     Returns:
-        The model in evaluation mode, with the same numbers as the saved one.
+        The model in evaluation mode, with the same numbers as the saved one, and its `report`, if it had one.
 
     Raises:
         UsageError: If the folder holds no compressed model, a damaged one, or one with code of its own.
@@ -98,18 +113,20 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         torch.Size([64, 10])
     """
     folder = Path(folder)
-    config = read_json(folder / _CONFIG)
-    entry = config.get(_ENTRY) if isinstance(config, dict) else None
+    config = config_in(folder, "bondwise.tn.compress.save")
+    entry = config.get(_ENTRY)
     if not isinstance(entry, dict) or not isinstance(entry.get("layers"), dict):
         raise UsageError(
             f"{folder / _CONFIG} has no entry {_ENTRY!r}; give a folder that bondwise.tn.compress.save wrote"
         )
-    model = skeleton(model_class(config, folder), config, folder) if model is None else model
+    if model is None:
+        model = skeleton(model_class(config, folder, _INSTEAD), config, folder)
     tensors = _read(folder)
     try:
         for name, layer in entry["layers"].items():
             module = model.get_submodule(name)  # dense, or in factors from the start
             dense = Layer(name, module.__dict__.get("original", module))
+            _require_kind(folder, dense, FORMATS[layer["format"]].kind)
             replace(model, name, FORMATS[layer["format"]].empty(dense, layer["rank"]))
         for one in entry.get("packed", ()):
             _put_empty(model, **one)
@@ -118,12 +135,52 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         for name, kept in entry.get("tied", {}).items():
             if name not in packed:
                 _tie(model, name, kept)
+        for name, dtype in entry.get("buffers", {}).items():
+            _cast(model, name, dtype)
+        report = _report(entry.get("report"))
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error
     wrong = [*unexpected, *sorted(set(missing) - set(entry.get("tied", {})))]
     if wrong:
         raise UsageError(f"{folder} does not fit the model: {wrong[0]!r} is missing or unexpected")
+    if report is not None:
+        model.report = report  # type: ignore[assignment]
     return model.eval()
+
+
+def _require_kind(folder: Path, layer: Layer, kind: str) -> None:
+    """Refuse factors for a layer of another kind."""
+    if not is_dense(layer.module) or layer.kind != kind:
+        raise UsageError(
+            f"{folder} does not fit the model: it holds factors of a layer of the kind {kind} for "
+            f"{layer.name}, which is {kind_of(layer.module)} in the model"
+        )
+
+
+def _unsaved(model: nn.Module) -> dict[str, str]:
+    """The types of buffers that a model makes itself, as rotary frequencies, and that nothing is kept of."""
+    return {
+        f"{path}.{last}" if path else last: str(buffer.dtype).removeprefix("torch.")
+        for path, module in model.named_modules()
+        for last, buffer in module._buffers.items()
+        if last in module._non_persistent_buffers_set and not isinstance(module, Packed)
+        if buffer is not None and buffer.is_floating_point()
+    }
+
+
+def _cast(model: nn.Module, name: str, dtype: str) -> None:
+    """Give a buffer the type that it had."""
+    path, _, last = name.rpartition(".")
+    module = model.get_submodule(path)
+    module._buffers[last] = module.get_buffer(last).to(getattr(torch, dtype))
+
+
+def _report(kept: Any) -> Result | None:
+    """What a model's `report` was."""
+    if kept is None:
+        return None
+    fields = {name: tuple(one) if isinstance(one, list) else one for name, one in kept["fields"].items()}
+    return _REPORTS[kept["result"]](**fields)
 
 
 def _name(module: nn.Module) -> str:

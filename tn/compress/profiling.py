@@ -38,7 +38,7 @@ from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.journal import Journal
-from bondwise.tn.compress.layers import Layer, find_layers, replace
+from bondwise.tn.compress.layers import Layer, find_layers, replace, require_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def profile(
     *,
     data: Any,
     formats: Iterable[str] = ("lowrank",),
-    fractions: Sequence[float] = _FRACTIONS,
+    fractions: float | Iterable[float] = _FRACTIONS,
     skip: Iterable[str] = (),
     outputs: str | None = None,
     seed: int | None = None,
@@ -136,7 +136,7 @@ def profile(
         model: As for `compress`, also a folder; it stays as it is.
         data: As for `compress`; a sixteenth is kept to measure the divergence on.
         formats: Names of formats.
-        fractions: Fractions of the parameters of a layer to keep, between 0 and 1.
+        fractions: Fractions of the parameters of a layer to keep, between 0 and 1, or one of them.
         skip: Names of layers to leave out, with wildcards.
         outputs: As for `compress`: `logits`, `values`, or None to tell from config, labels and shape.
         seed: Random seed of the labels that the model's answers are measured with.
@@ -160,12 +160,14 @@ def profile(
     for name in names:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
-    wanted = [real_number("a number in fractions", fraction, below=1) for fraction in fractions]
+    listed = fractions if isinstance(fractions, Iterable) else [fractions]
+    wanted = [real_number("a number in fractions", fraction, below=1) for fraction in listed]
     if not (names and wanted):
         raise UsageError("formats or fractions is empty; leave it out, or give at least one")
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     if not isinstance(model, nn.Module):
         model = load_checkpoint(model)
+    require_numbers(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH, read_outputs(outputs))

@@ -81,8 +81,11 @@ def shard(folder):
         (lambda folder: (folder / "config.json").write_text("3"), "config.json holds no configuration"),
         (lambda folder: change(folder, hidden_size=32), "missing or of another shape|cannot be loaded"),
         (lambda folder: change(folder, num_hidden_layers=3), "does not fit its config.json: .*layers.2"),
-        (lambda folder: change(folder, architectures=["Path"]), r"names no model of transformers \('Path'\)"),
-        (lambda folder: change(folder, architectures=None), "names no model of transformers"),
+        (lambda folder: change(folder, architectures=["Path"]), r"\('Path'\); load the model yourself"),
+        (
+            lambda folder: change(folder, architectures=None),
+            r'not say of which class.*"architectures": \["LlamaForCausalLM"\], or load the model yourself',
+        ),
         (lambda folder: change(folder, quantization_config={"bits": 4}), "is quantized; give the model from"),
         (
             lambda folder: change(folder, auto_map={"AutoModelForCausalLM": "evil.Model"}),

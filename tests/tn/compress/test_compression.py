@@ -111,7 +111,7 @@ def test_a_real_language_model():
         (1.5, {}, "budget"),
         (-0.1, {}, "budget"),
         (float("nan"), {}, "budget"),
-        (0.01, {}, "budget=0.01 is too small: the smallest factors keep 0.111"),
+        (0.01, {}, "budget=0.01 is too small: the smallest factors keep 0.112"),
         (0.5, {"formats": ["lowrnk"]}, "unknown format 'lowrnk'. Did you mean 'lowrank'"),
         (
             0.5,
@@ -262,3 +262,52 @@ def test_one_layer_spends_its_budget():
     step = 106 / 960  # of a rank
     for budget in (0.3, 0.5, 0.7):
         assert budget - step < compress(model, budget, data=tokens, seed=0).report.value <= budget
+
+
+class Twice(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.two(self.one(x).tanh())
+
+
+def on_meta():
+    with torch.device("meta"):
+        return nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(8, 8), r"it is itself a Linear; give torch.nn.Sequential\(model\)"),
+        (lambda: nn.Embedding(20, 8), r"give torch.nn.Sequential\(model\), formats='tt_embedding'"),
+        (lambda: nn.Sequential(nn.Embedding(20, 8)), "0 is an embedding, which only formats='tt_embedding'"),
+        (Twice, "one shares its weight with another layer, two shares its weight with another layer"),
+        (lambda: nn.Sequential(nn.ReLU(), nn.Linear(8, 1)), r"1 is a single row or column of shape \(1, 8\)"),
+        (lambda: nn.Sequential(nn.ReLU()), "none of its modules is one of the kinds convolution or linear"),
+        (on_meta, "0.weight is on the meta device and holds no numbers; load the model first"),
+    ],
+)
+def test_why_there_is_nothing_to_compress(make, message):
+    with pytest.raises(UsageError, match=message) as error:
+        compress(make(), 0.5, data=torch.randn(16, 8))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (7, 5), (10, 10), (12, 100), (33, 3)])
+def test_the_smallest_fraction_that_is_named_is_accepted(shape):
+    model, data = nn.Sequential(nn.Linear(*shape)), torch.randn(16, shape[0])
+    with pytest.raises(UsageError, match="the smallest factors keep") as error:
+        compress(model, 1e-9, data=data)
+    named = str(error.value).split("keep ")[1].split(";")[0]
+    assert compress(model, float(named), data=data, seed=0)[0].rank == 1
+
+
+def test_no_factors_are_smaller_than_a_tiny_layer():
+    with pytest.raises(UsageError, match="no factors of these formats are smaller than the dense layers"):
+        compress(nn.Sequential(nn.Linear(2, 2)), 0.5, data=torch.randn(16, 2))

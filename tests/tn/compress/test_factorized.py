@@ -109,6 +109,7 @@ def test_learning_rates_follow_the_input_channels():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        ({"rank": 999}, r"rank=999 takes .* numbers, and the dense layer has 2,304; give at most 24"),
         ({}, "rank=None and budget=None: give one of them, and not both"),
         ({"rank": 2, "budget": 0.5}, "give one of them, and not both"),
         ({"rank": 0}, "rank"),

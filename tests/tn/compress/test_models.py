@@ -6,9 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, load, quantize, register, save, to_dense
+from bondwise.tn.compress import compress, compress_folder, load, quantize, register, save, to_dense
+
+from .conftest import SIZES, seeded
 
 
 @pytest.fixture
@@ -182,3 +185,41 @@ def test_registered_layers_become_dense_again_if_their_weight_can_be_set():
     assert dense[0].scale == 1
     assert dense[0].root.dtype == torch.bfloat16
     torch.testing.assert_close(dense(data.bfloat16()), small(data.bfloat16()), atol=0.05, rtol=0.05)
+
+
+def test_frequencies_of_a_model_that_was_cast_are_as_coarse_as_before(llama, tmp_path):
+    model, tokens = llama
+    small = compress(model.to(torch.bfloat16), 0.5, data=tokens, seed=0)
+    again = load(save(small, tmp_path / "small"))
+    assert again.model.rotary_emb.inv_freq.dtype == torch.bfloat16
+    assert torch.equal(again(tokens).logits, small(tokens).logits)
+
+
+def test_the_report_comes_back(saved, chain, tmp_path):
+    small, folder, tokens = saved
+    assert load(folder).report == small.report
+    data = torch.randn(16, 12)
+    packed = quantize(chain, "int4", data=data, outputs="values")
+    again = load(save(packed, tmp_path / "packed"), model=chain)
+    assert again.report == packed.report
+    compress_folder(_dense(tmp_path), tmp_path / "streamed", 0.6, data=tokens)
+    assert "divergence" in str(load(tmp_path / "streamed").report)
+
+
+def _dense(tmp_path):
+    seeded(LlamaForCausalLM, LlamaConfig(**SIZES, intermediate_size=32)).save_pretrained(tmp_path / "dense")
+    return tmp_path / "dense"
+
+
+def test_factors_of_another_kind_of_layer_are_refused(chain, tmp_path):
+    folder = save(compress(chain, 0.6, data=torch.randn(16, 12), seed=0), tmp_path / "small")
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Conv2d(4, 4, 3), nn.ReLU())
+    with pytest.raises(UsageError, match=r"factors of a layer of the kind linear for ., which is a Conv2d"):
+        load(folder, model=other)
+
+
+def test_folders_without_a_model(tmp_path):
+    with pytest.raises(UsageError, match="has no config.json; give a folder that bondwise.tn.compress.save"):
+        load(tmp_path)
+    with pytest.raises(UsageError, match="nothing is no folder; give one that bondwise.tn.compress.save"):
+        load(tmp_path / "nothing")

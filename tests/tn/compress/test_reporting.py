@@ -87,10 +87,16 @@ def test_a_profile_is_saved_and_drawn(found, tmp_path):
     assert "12 layers at 3 fractions of their parameters" in str(found)
 
 
+def test_one_fraction_needs_no_list(chain):
+    found = profile(chain, data=torch.randn(16, 12), fractions=0.5, seed=0)
+    assert found.fractions == (0.5,)
+
+
 def test_wrong_profiles(llama):
     model, tokens = llama
     for more, message in (
         ({"fractions": [0.5, 1.5]}, "a number in fractions is 1.5"),
+        ({"fractions": None}, "a number in fractions is None"),
         ({"fractions": []}, "formats or fractions is empty"),
         ({"formats": []}, "formats or fractions is empty"),
         ({"formats": "lowrnk"}, "unknown format 'lowrnk'"),

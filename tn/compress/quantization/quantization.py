@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from bondwise.runs import Result, UsageError, progress_bar, unknown_name, whole_number
+from bondwise.runs import Result, UsageError, kind_of, progress_bar, unknown_name, whole_number
 from bondwise.runs.text import counted
 from bondwise.tn.compress.calibration.batches import (
     answer,
@@ -29,7 +29,7 @@ from bondwise.tn.compress.calibration.batches import (
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.layers import is_dense, matching, weights_of
+from bondwise.tn.compress.layers import is_dense, matching, require_numbers, weights_of
 from bondwise.tn.compress.quantization.inputs import InputsInOrder
 from bondwise.tn.compress.quantization.modules import BITS, GROUP, quantize_tied
 from bondwise.tn.compress.quantization.packed import packed_parameters
@@ -91,8 +91,8 @@ def quantize(
 
     Args:
         model: A dense model, or one with factors; it stays as it is.
-        bits: `int8`, `int4`, `int3` or `int2`, for all layers except embeddings and the output head of a
-            language model, which are stored as `int8`; or names of layers with what each is stored as, also
+        bits: `int8`, `int4`, `int3` or `int2`, for all layers except embeddings and the output head that a
+            model of transformers names, which are stored as `int8`; or names of layers with what each is stored as, also
             with wildcards, of which the first that fits counts: `{"*.down_proj": "int4", "*": "int3"}`. What
             several layers share is stored once, as the first of them.
         data: Calibration data, as for `compress`; 100 to 200 sequences are plenty.
@@ -124,6 +124,7 @@ def quantize(
     if method not in ("gptq", "round"):
         raise unknown_name("method", method, ("gptq", "round"))
     whole_number("group", group)
+    require_numbers(model)
     small = copy.deepcopy(model)
     widths = _widths(small, bits, [skip] if isinstance(skip, str) else list(skip))
     if method == "gptq" and data is None:
@@ -186,5 +187,7 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
         if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
             raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
     if not found:
+        if is_dense(model) or is_factored(model):
+            raise UsageError(f"the model is itself {kind_of(model)}; give torch.nn.Sequential(model)")
         raise UsageError("the model has no layer to quantize: one that is not skipped is needed")
     return found

@@ -29,7 +29,7 @@ class Source:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = read_config(folder)
-        self.kind = model_class(self.config, folder)
+        self.kind = model_class(self.config, folder, "write the folder again")
         self.shards = shards_of(folder)
         self._places = {name: shard for shard, names in self.shards.items() for name in names}
 

@@ -32,6 +32,7 @@ from bondwise.tn.compress.calibration.batches import (
 from bondwise.tn.compress.checkpoints import ENTRY
 from bondwise.tn.compress.compression import Compression
 from bondwise.tn.compress.journal import feed
+from bondwise.tn.compress.models import report_entry
 from bondwise.tn.compress.quantization.options import smallest_options
 from bondwise.tn.compress.streaming.passes import Stream
 from bondwise.tn.compress.streaming.reading import Source
@@ -114,13 +115,15 @@ def compress_folder(
         factored = {name: one for name, one in chosen.items() if one.format != "dense"}
         layers = {name: {"format": one.format, "rank": one.rank} for name, one in factored.items()}
         entry = {"version": 1, "layers": layers, "packed": [], "tied": stream.ties()}
+        kept = sum(choice.size for choice in chosen.values())
+        done = Compression(
+            value=kept / total, divergence=loss, layers=chosen, dense_params=total, outputs=compared
+        )
+        entry |= report_entry(done)
         work.finish(stored, {**stream.source.config, ENTRY: entry}, stream.source.folder)
     finally:
         work.close()
-    kept = sum(choice.size for choice in chosen.values())
-    return Compression(
-        value=kept / total, divergence=loss, layers=chosen, dense_params=total, outputs=compared
-    )
+    return done
 
 
 def _split(data: Any, outputs: str | None) -> tuple[list[Batch], list[Batch]]:
