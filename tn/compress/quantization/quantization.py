@@ -92,9 +92,9 @@ def quantize(
     Args:
         model: A dense model, or one with factors; it stays as it is.
         bits: `int8`, `int4`, `int3` or `int2`, for all layers except embeddings and the output head that a
-            model of transformers names, which are stored as `int8`; or names of layers with what each is stored as, also
-            with wildcards, of which the first that fits counts: `{"*.down_proj": "int4", "*": "int3"}`. What
-            several layers share is stored once, as the first of them.
+            model of transformers names, which are stored as `int8`; or names of layers with what each
+            is stored as, also with wildcards, of which the first that fits counts: `{"*.down_proj": "int4",
+            "*": "int3"}`. What several layers share is stored once, as the first of them.
         data: Calibration data, as for `compress`; 100 to 200 sequences are plenty.
         method: `gptq`, which moves the numbers that are not rounded yet to make up for those that are
             (arXiv:2210.17323), for linear layers and low-rank factors; or `round`, to the nearest, which
