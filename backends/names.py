@@ -96,6 +96,8 @@ def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[A
             f"{name} holds the connection of an account, which must not leave this process; "
             "call get_backend('ibm:…') in the other process."
         )
+    if isinstance(given, str) and given.startswith("ibm:"):
+        given = name  # the least busy device is the same one in the other process
     return partial(get_backend, noise=noise), (given,)
 
 

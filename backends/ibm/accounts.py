@@ -17,6 +17,8 @@ from qiskit_ibm_runtime.accounts import management
 from bondwise.backends.ibm.deadlines import within
 from bondwise.runs import RunError, UsageError, unknown_name
 
+_KNOWN: set[str] = set()  # tokens that are neither in the environment nor in the file of accounts
+_LONGEST = 300  # characters of a message; answers may be pages of HTML
 _LONG = re.compile(r"[A-Za-z0-9_\-]{40,}(\.[A-Za-z0-9_\-]+)*")  # keys and bearer tokens in an answer
 
 
@@ -72,15 +74,21 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
     return service
 
 
-def without_secrets(error: object) -> str:
-    """The text of an error in one line, without tokens."""
-    text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
-    token = os.environ.get("QISKIT_IBM_TOKEN")
+def keep_secret(service: QiskitRuntimeService) -> None:
+    """Have the token of a service left out of all messages."""
+    token = (service.active_account() or {}).get("token")
     if token:
-        text = text.replace(token, "***")
-    for known in _tokens():
-        text = text.replace(known, "***")
-    return _LONG.sub("***", text)
+        _KNOWN.add(str(token))
+
+
+def without_secrets(error: object) -> str:
+    """The text of an error in one line of at most 300 characters, without tokens."""
+    text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
+    for known in (os.environ.get("QISKIT_IBM_TOKEN"), *_KNOWN, *_tokens()):
+        if known:
+            text = text.replace(known, "***")
+    text = _LONG.sub("***", text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _saved(asked: str) -> dict[str, Any]:

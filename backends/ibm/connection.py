@@ -5,32 +5,30 @@ from __future__ import annotations
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qiskit.primitives import PrimitiveResult
+import numpy as np
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit_ibm_runtime import Batch, IBMBackend, QiskitRuntimeService, Session
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeInvalidStateError, RuntimeJobNotFound
 
-from bondwise.backends.ibm.accounts import without_secrets
+from bondwise.backends.ibm.accounts import keep_secret, without_secrets
+from bondwise.backends.ibm.asking import asked, authorized, busy, unanswered
 from bondwise.backends.ibm.deadlines import within
 from bondwise.backends.jobs.places import JobEnded
-from bondwise.runs import RunError
+from bondwise.runs import RunError, UsageError
 
 _ENDED = {"ERROR": "failed", "CANCELLED": "cancelled"}
-_PATIENCE = 6  # answers in a row that may fail while waiting for a job
+_PATIENCE = 300.0  # seconds without an answer, after which a job is no longer waited for
 _LONGEST_PAUSE = 10.0  # seconds between two looks at a job
+_BRIEF = 20.0  # seconds to wait for what is only good to know
 _MOST_LOST = 2  # requests whose answer was lost, after which it is not tried again
 _CLOSED = re.compile(r"\b(session|batch)\b.*\bclosed\b|\bclosed\b.*\b(session|batch)\b", re.IGNORECASE)
-_LOST = re.compile(r"\b5\d\d\b|connection|timed out|max retries", re.IGNORECASE)
-_PAUSES = (
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-    32.0,
-    64.0,
-)  # after "too many requests"; the service allows five jobs a minute
+# after "too many requests"; the service allows five jobs a minute
+_PAUSES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class Connection:
@@ -48,7 +46,15 @@ class Connection:
     def __init__(self, service: QiskitRuntimeService, device: IBMBackend, mode: str = "batch") -> None:
         self._service, self._device, self._mode = service, device, mode
         self._group: Batch | Session | None = None
+        self._opening = threading.Lock()
         self._mine = threading.local()
+        keep_secret(service)
+
+    def __reduce__(self) -> Any:
+        raise UsageError(
+            f"{self.name} holds the connection of an account, which must not leave this process; "
+            "call get_backend('ibm:…') in the other process."
+        )
 
     @property
     def name(self) -> str:
@@ -80,32 +86,53 @@ class Connection:
         """
         lost, tags = 0, self.tags  # `within` has a thread of its own
         for pause in (*_PAUSES, None):
+            place = self._place()
             try:
-                return within(lambda: start(self._place(), tags), self.name)
+                return authorized(lambda: start(place, tags), self._service, self.name)  # noqa: B023
             except RunError:
                 raise
             except Exception as error:
-                text = str(error)
-                if self._group is not None and _CLOSED.search(text):
-                    self._group = None  # it was closed, after a time without jobs
+                if place is not self._device and _CLOSED.search(str(error)):
+                    self._leave(place)  # it was closed, after a time without jobs
                     continue
-                busy = re.search(r"\b429\b", text)
-                lost += not busy
-                if pause is None or lost > _MOST_LOST or not (busy or _LOST.search(text)):
+                wait = busy(error)
+                lost += not wait
+                if pause is None or lost > _MOST_LOST or not (wait or unanswered(error)):
                     raise RunError(f"{self.name} has not taken the job: {without_secrets(error)}") from None
                 time.sleep(pause)
-                if not busy and tags and (found := self.find(tags[0])):
+                if not wait and tags and (found := self.find(tags[0])):
                     return found[0]  # only the answer was lost
         raise RunError(f"{self.name} has closed every {self._mode} that was opened.")
 
     def find(self, tag: str) -> list[Any]:
         """The jobs of a tag that have not failed and were not cancelled, the oldest first."""
-        jobs = self._asked(lambda: self._service.jobs(job_tags=[tag], limit=None, descending=False))
-        return [job for job in jobs if self._asked(job.status) not in _ENDED]
+        jobs = self._asked(
+            lambda: self._service.jobs(
+                job_tags=[tag], limit=None, descending=False, instance=self._device._instance
+            )
+        )
+        return [job for job in jobs if self.status(job) not in _ENDED]
 
     def job(self, job_id: str) -> Any:
         """A job by its identifier."""
-        return self._asked(lambda: self._service.job(job_id))
+        try:
+            return self._asked(lambda: self._service.job(job_id))
+        except RuntimeJobNotFound:
+            raise RunError(
+                f"{self.name} does not know job {job_id} any more; `bondwise jobs settle {job_id} --lost` "
+                "lets the run submit it again."
+            ) from None
+
+    def status(self, job: Any) -> str:
+        """The status of a job, in the service's words."""
+        return str(self._asked(job.status))
+
+    def cancel(self, job: Any) -> None:
+        """Cancel a job, unless it has ended."""
+        try:
+            self._asked(job.cancel)
+        except RuntimeInvalidStateError:  # it has ended
+            pass
 
     def result(self, job: Any) -> Any:
         """Wait for a job, however long its queue is, and return its result.
@@ -114,42 +141,41 @@ class Connection:
             JobEnded: If it has failed or was cancelled.
             RunError: If the service does not answer for minutes, or its answer cannot be read.
         """
-        job_id, failures, pause = job.job_id(), 0, 0.25
+        job_id, pause, answered = job.job_id(), 0.25, time.monotonic()
         while True:
             try:
-                status = str(within(job.status, self.name))
-                failures = 0
+                status = str(authorized(job.status, self._service, self.name))
             except Exception as error:
-                failures += 1
-                if failures == _PATIENCE:
+                if time.monotonic() - answered > _PATIENCE:
                     raise RunError(
                         f"{self.name} does not answer ({without_secrets(error)}); job {job_id} goes on "
                         f"there, and `bondwise jobs wait {job_id}` waits for it."
                     ) from None
             else:
+                answered = time.monotonic()
                 if status in _ENDED:
                     raise JobEnded(self._why(job, job_id, _ENDED[status]), _ENDED[status])
                 if status == "DONE":
                     break
             time.sleep(pause)
             pause = min(1.5 * pause, _LONGEST_PAUSE)
-        for last in (False, True):
-            try:
-                return self._counted(job, within(job.result, self.name))
-            except Exception as error:
-                if last:
-                    raise RunError(
-                        f"the result of job {job_id} on {self.name} cannot be read "
-                        f"({without_secrets(error)[:300]}); `bondwise jobs wait {job_id}` tries again."
-                    ) from None
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="qiskit_mitigation")  # of fits to too little
+                return self._asked(lambda: self._counted(job, job.result()))
+        except Exception as error:
+            raise RunError(
+                f"the result of job {job_id} on {self.name} cannot be read ({without_secrets(error)}); "
+                f"`bondwise jobs wait {job_id}` tries again."
+            ) from None
 
     def _counted(self, job: Any, result: Any) -> Any:
         """The result; that of an estimator with the shots of all circuits."""
         if not all("evs" in part.data for part in result):
             return result
-        program = within(lambda: job.inputs, self.name)["quantum_program"]
+        program = job.inputs["quantum_program"]
         metadata = {"shots": shots_of(program), "job_ids": (job.job_id(),)}
-        return PrimitiveResult(list(result), metadata=metadata)
+        return PrimitiveResult([known_errors(part) for part in result], metadata=metadata)
 
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if the service says so."""
@@ -158,23 +184,36 @@ class Connection:
     def progress(self, job: Any) -> dict[str, Any]:
         """What the service says of a job: `queue_position`, `starts` and `qpu_seconds`, as far as known."""
         try:
-            metrics = within(job.metrics, self.name)
+            metrics = authorized(job.metrics, self._service, self.name, _BRIEF)
+            usage = metrics.get("usage") or {}
+            found = {
+                "queue_position": metrics.get("position_in_queue"),
+                "starts": metrics.get("estimated_start_time"),
+                "qpu_seconds": usage.get("quantum_seconds") or usage.get("qpu_charge_time_seconds"),
+            }
         except Exception:  # nothing depends on it
             return {}
-        usage = metrics.get("usage") or {}
-        found = {
-            "queue_position": metrics.get("position_in_queue"),
-            "starts": metrics.get("estimated_start_time"),
-            "qpu_seconds": usage.get("quantum_seconds") or usage.get("qpu_charge_time_seconds"),
-        }
         return {name: value for name, value in found.items() if value is not None}
 
     def _place(self) -> IBMBackend | Batch | Session:
+        """Where to submit: the device, or the batch or session, which is opened if there is none."""
         if self._mode == "job":
             return self._device
-        if self._group is None:
-            self._group = (Batch if self._mode == "batch" else Session)(backend=self._device)
-        return self._group
+        with self._opening:
+            if self._group is None:
+                self._group = self._asked(self._opened)
+            return self._group
+
+    def _opened(self) -> Batch | Session:
+        group = (Batch if self._mode == "batch" else Session)(backend=self._device)
+        if not group.session_id:
+            raise IBMRuntimeError(f"it has opened no {self._mode}")  # jobs would run outside of it
+        return group
+
+    def _leave(self, group: IBMBackend | Batch | Session) -> None:
+        with self._opening:
+            if self._group is group:
+                self._group = None
 
     def _why(self, job: Any, job_id: str, what: str) -> str:
         try:
@@ -185,12 +224,17 @@ class Connection:
         return f"job {job_id} on {self.name} {verb}{f': {reason}' if reason else ''}."
 
     def _asked(self, call: Callable[[], Any]) -> Any:
-        try:
-            return within(call, self.name)
-        except RunError:
-            raise
-        except Exception as error:
-            raise RunError(f"{self.name} cannot be asked: {without_secrets(error)}") from None
+        """The answer to something that may be asked again."""
+        return asked(call, self._service, self.name)
+
+
+def known_errors(part: PubResult) -> PubResult:
+    """The result with NaN for infinite standard errors, by which IBM's fits say that they know none."""
+    fields = {
+        name: np.where(np.isinf(value), np.nan, value) if name.startswith("stds") else np.asarray(value)
+        for name, value in part.data.items()
+    }
+    return PubResult(DataBin(**fields, shape=part.data.shape), part.metadata)
 
 
 def shots_of(program: Any) -> int:

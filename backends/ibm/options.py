@@ -74,8 +74,10 @@ def wanted(name: str, *, effective: Collection[str] = tuple(KNOWN)) -> Wanted:
             raise UnsupportedOption(f"{key}={value} in {name!r} does not exist; give {'|'.join(KNOWN[key])}.")
         options[key] = value
     device, colon, fewest = device.strip().partition(":")
-    if colon and (
-        device != "least_busy" or not fewest.isascii() or not fewest.isdecimal() or int(fewest) < 1
+    if (
+        not device
+        or colon
+        and (device != "least_busy" or not fewest.isascii() or not fewest.isdecimal() or int(fewest) < 1)
     ):
         raise UsageError(
             f"{name!r} is not the name of a device; write ibm:least_busy:20 for 20 qubits or more."

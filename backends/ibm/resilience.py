@@ -6,6 +6,7 @@ circuit is first reduced to its active qubits, with their errors and with the de
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.executor_estimator import Estimator as ServiceEstimator
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.ibm.connection import shots_of
+from bondwise.backends.ibm.connection import known_errors, shots_of
 from bondwise.backends.ibm.options import wanted
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator
 from bondwise.backends.simulators.aer_runs import MAX_QUBITS
@@ -100,7 +101,10 @@ class SnapshotEstimator(Estimator):
                 [self._reduced(pubs[index], qubits) for index in indices], precision=precision
             )
             total += shots_of(job.inputs)
-            for index, part in zip(indices, job.result(), strict=True):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="qiskit_mitigation")  # of fits to too little
+                result = job.result()
+            for index, part in zip(indices, result, strict=True):
                 parts[index] = _plain(part, pubs[index], precision)
         ordered = [parts[index] for index in range(len(pubs))]
         return PrimitiveResult(ordered, metadata={"version": 2, "shots": total, "job_ids": ()})
@@ -140,10 +144,8 @@ def _observables(pub: EstimatorPub) -> np.ndarray:
 
 def _plain(part: PubResult, pub: EstimatorPub, precision: float) -> PubResult:
     """Values and errors, with those at each noise factor where there are any."""
-    fields = {
-        name: np.asarray(part.data[name])
-        for name in part.data
-        if name in ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
-    }
+    data = known_errors(part).data
+    wanted = ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
+    fields = {name: data[name] for name in data if name in wanted}
     metadata = {"target_precision": precision, "circuit_metadata": pub.circuit.metadata}
     return PubResult(DataBin(**fields, shape=part.data.shape), metadata)

@@ -143,9 +143,10 @@ def job_ids_of(job: Any) -> tuple[str, ...]:
 
 def status_of(jobs: Sequence[Any]) -> str:
     """The status of several jobs in a word: that of the one that is furthest from done."""
-    words = []
-    for job in jobs:
-        status = job.status()  # text, or a member of an enumeration
-        word = str(getattr(status, "name", status)).lower()
-        words.append(_WORDS.get(word, word))
-    return min(words, key=_ORDER.index)
+    return min((status_word(job.status()) for job in jobs), key=_ORDER.index)
+
+
+def status_word(status: Any) -> str:
+    """The word for a status, which is a text or a member of an enumeration."""
+    word = str(getattr(status, "name", status)).lower()
+    return _WORDS.get(word, word)

@@ -94,6 +94,7 @@ class Journal:
     Args:
         path: Path of the file, which is created with its folder. By default $BONDWISE_JOURNAL, or
             `bondwise/jobs.sqlite` in the user's data folder ($XDG_DATA_HOME or ~/.local/share).
+        create: Whether to create the file now, not when it is first used.
 
     Raises:
         RunError: If the file cannot be created or written, or its disk is full.
@@ -111,12 +112,13 @@ class Journal:
         b'the result'
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else journal_path()
         self._mutex = threading.RLock()
         self._open: tuple[int, sqlite3.Connection] | None = None
-        with self._writing():
-            pass
+        if create:
+            with self._writing():
+                pass
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})"
@@ -156,6 +158,11 @@ class Journal:
                 "UPDATE jobs SET state='done', message='', changed=?, qpu_seconds=? WHERE tag=?",
                 (time.time(), qpu_seconds, tag),
             )
+
+    def charged(self, tag: str, qpu_seconds: float) -> None:
+        """Note the seconds that the service charges for a job."""
+        with self._writing() as database:
+            database.execute("UPDATE jobs SET qpu_seconds=? WHERE tag=?", (qpu_seconds, tag))
 
     def ended(self, tag: str, state: str, message: str) -> None:
         """Note that a job has failed or was cancelled, and why."""
@@ -243,7 +250,8 @@ class Journal:
     @contextmanager
     def alone(self, tag: str) -> Iterator[None]:
         """A context that no other process and no other thread enters for the same tag at the same time."""
-        handle, guard = self._lock_file()
+        with self._reading():  # also makes the folder
+            handle, guard = self._lock_file()
         place = 1 + zlib.crc32(tag.encode())
         with guard:
             fcntl.lockf(handle, fcntl.LOCK_EX, 1, place)

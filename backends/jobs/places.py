@@ -39,6 +39,12 @@ class Place(Protocol):
     def job(self, job_id: str) -> Any:
         """A job by its identifier."""
 
+    def status(self, job: Any) -> Any:
+        """The status of a job."""
+
+    def cancel(self, job: Any) -> None:
+        """Cancel a job, unless it has ended."""
+
     def result(self, job: Any) -> Any:
         """Wait for a job, and return its result."""
 
@@ -64,6 +70,14 @@ class ThisProcess:
     def job(self, job_id: str) -> Any:
         """Not available."""
         raise RunError(f"job {job_id} ended with the process that started it.")
+
+    def status(self, job: Any) -> Any:
+        """The status of a job."""
+        return job.status()
+
+    def cancel(self, job: Any) -> None:
+        """Cancel a job."""
+        job.cancel()
 
     def result(self, job: Any) -> Any:
         """Wait for a job."""

@@ -11,7 +11,7 @@ from typing import Any
 from qiskit.primitives import BasePrimitiveJob
 from qiskit.providers import JobStatus
 
-from bondwise.backends.jobs.handles import job_ids_of, status_of
+from bondwise.backends.jobs.handles import job_ids_of, status_word
 from bondwise.backends.jobs.journal import JobRecord, Journal
 from bondwise.backends.jobs.places import JobEnded, Place
 from bondwise.runs import RunError
@@ -98,14 +98,14 @@ class Recorder:
                 job = start()
         except Exception as error:
             # the service may have accepted it, and only its answer was lost
-            found = self.place.find(tag) if self.place.searchable else []
+            found = self._arrived(tag) if self.place.searchable else []
             if not found:
                 self.journal.ended(tag, "failed", one_line(error))
                 raise
             job = self._kept(found)
         else:
             if self.place.searchable:  # the client repeats some requests by itself
-                job = self._kept(self.place.find(tag)) or job
+                job = self._kept(self._arrived(tag)) or job
         self.journal.submitted(tag, job_ids_of(job) if self.place.remote else ())
         return job
 
@@ -113,8 +113,9 @@ class Recorder:
         """The job of an earlier process, None if there is none and it has to be submitted."""
         if known.state == "submitted" and known.job_ids:
             return self.place.job(known.job_ids[0])
-        if known.state == "intended" and self.place.remote:
-            job = self._kept(self.place.find(known.tag))
+        # a job that was refused may have arrived later than anybody has looked for it
+        if self.place.searchable or (known.state == "intended" and self.place.remote):
+            job = self._kept(self._arrived(known.tag))
             if job is not None:
                 self.journal.submitted(known.tag, job_ids_of(job))
             return job
@@ -123,8 +124,20 @@ class Recorder:
     def _kept(self, jobs: list[Any]) -> Any:
         """The oldest of the jobs; the others are cancelled."""
         for extra in jobs[1:]:
-            extra.cancel()
+            self.place.cancel(extra)
         return jobs[0] if jobs else None
+
+    def _arrived(self, tag: str) -> list[Any]:
+        """The jobs of a tag at the service; while it does not answer, the job stays "intended"."""
+        try:
+            return self.place.find(tag)
+        except RunError as error:
+            if not self.place.searchable:
+                raise
+            raise RunError(
+                f"{str(error).rstrip('.')}; whether job {tag} has arrived there is not known, and the same "
+                "run looks for it when it is repeated."
+            ) from None
 
 
 class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
@@ -157,7 +170,7 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
             if data is None:
                 if not recorder.wait and recorder.place.remote and not self.in_final_state():
                     names = ", ".join(self.job_ids)
-                    raise Waiting(f"job {names} is {status_of([self._job])}.", self.job_ids)
+                    raise Waiting(f"job {names} is {self._word()}.", self.job_ids)
                 try:
                     result = recorder.place.result(self._job)
                     data = self._pack(result)
@@ -168,14 +181,16 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
                     if not recorder.place.remote:
                         recorder.journal.ended(self.tag, "failed", one_line(error))
                     raise
-                recorder.journal.done(self.tag, data, recorder.place.qpu_seconds(self._job))
+                recorder.journal.done(self.tag, data)
+                if (seconds := recorder.place.qpu_seconds(self._job)) is not None:
+                    recorder.journal.charged(self.tag, seconds)
         return self._unpack(data)
 
     def status(self) -> JobStatus:
         """The status of the job."""
         if self._stored():
             return JobStatus.DONE
-        word = status_of([self._job])
+        word = self._word()
         return JobStatus.ERROR if word == "failed" else JobStatus[word.upper()]
 
     def done(self) -> bool:
@@ -197,8 +212,11 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
     def cancel(self) -> None:
         """Cancel the job if it has not run yet."""
         if not self.in_final_state():
-            self._job.cancel()
+            self._recorder.place.cancel(self._job)
             self._recorder.journal.ended(self.tag, "cancelled", "cancelled from here")
+
+    def _word(self) -> str:
+        return status_word(self._recorder.place.status(self._job))
 
     def _stored(self) -> bool:
         return self._job is None or self._recorder.journal.result(self.tag) is not None
