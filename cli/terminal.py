@@ -7,6 +7,8 @@ from typing import Any
 
 from bondwise.runs import json_text, printable
 
+_WIDEST = 100_000  # letters
+
 
 def show_table(
     title: str,
@@ -15,6 +17,7 @@ def show_table(
     *,
     left: Sequence[str] = (),
     sections: Sequence[int] = (),
+    whole: bool = False,
 ) -> None:
     """Print a table as wide as the terminal, or of at most 80 columns; long names are continued below.
 
@@ -24,9 +27,12 @@ def show_table(
         rows: Cells, one per heading.
         left: Headings of further columns that are aligned to the left.
         sections: Indices of rows that have a gap above them.
+        whole: Whether a table that goes into a file or another program is as wide as it needs, so that names
+            of layers can be searched for.
     """
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
@@ -40,6 +46,9 @@ def show_table(
             table.add_section()
         table.add_row(*[printable(cell) for cell in row])
     console = Console(markup=False, emoji=False, highlight=False)
+    if whole and not console.is_terminal:
+        wide = console.options.update(width=_WIDEST)
+        console.width = max(console.width, Measurement.get(console, wide, table).maximum)
     console.print(printable(title), overflow="fold")
     console.print(table)
 

@@ -73,6 +73,10 @@ def command(
         float | None,
         typer.Option("--max-loss", help="Largest divergence before training, in nats per token."),
     ] = None,
+    no_rivals: Annotated[
+        bool,
+        typer.Option("--no-rivals", help="Measure no other methods, which takes most of the time."),
+    ] = False,
     seed: options.Seed = 0,
     out: options.Out = Path("runs/compress"),
     overwrite: options.Overwrite = False,
@@ -139,14 +143,16 @@ def command(
         room.save(small, folder.path)
         for name, content in tokenizer_files(model).items():
             folder.write(name, content)
-        models = {"dense": lambda: dense, "compressed": lambda: small} | rivals(
-            dense,
-            compression.value,
-            data=fitted,
-            skip=skip or [],
-            width=widths[0] if widths else None,
-            progress=not quiet,
-        )
+        models: dict[str, Callable[[], nn.Module]] = {"dense": lambda: dense, "compressed": lambda: small}
+        if not no_rivals:
+            models |= rivals(
+                dense,
+                compression.value,
+                data=fitted,
+                skip=skip or [],
+                width=widths[0] if widths else None,
+                progress=not quiet,
+            )
         found = _measured(journal, dense, held, models, progress=not quiet)
         notes.append(
             f"Measured on {len(held)} sequences of {held.shape[1]} tokens of {calibration.name} that "
@@ -175,7 +181,7 @@ def command(
         head, *rows = found.table()
         shown = [place for place, name in enumerate(head) if name not in ("parameters", "flops")]
         table = [[line[place] for place in shown] for line in rows]
-        show_table(str(model), [head[place] for place in shown], table, sections=[2])
+        show_table(str(model), [head[place] for place in shown], table, sections=[2], whole=True)
         show(*notes, f"report: {folder.path / 'report.html'}")
 
 

@@ -80,7 +80,7 @@ def command(
         show_json(result)
     elif not quiet:
         columns = ["layer", "parameters", *(f"{fraction:g}" for fraction in profile.fractions)]
-        show_table("divergence with one layer in factors", columns, profile_rows(profile))
+        show_table("divergence with one layer in factors", columns, profile_rows(profile), whole=True)
         show(str(profile), f"report: {folder.path / 'report.html'}")
 
 

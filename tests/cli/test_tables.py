@@ -63,6 +63,13 @@ def test_proteins(printed):
     assert "1,234,567" in " ".join(printed())
 
 
+def test_names_are_whole_where_they_are_searched_for(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", False)
+    show_table("layers", ["layer", "0.5"], [["a", "0.1"], [LONG, "0.2"]], whole=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(LONG in line and "0.2" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("size", "setting"),
     [("12", 12), ("3x4", [3, 4]), (" 3 x 4 ", [3, 4]), (None, None), ("3x", "3x"), ("three", "three")],

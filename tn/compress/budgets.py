@@ -7,6 +7,7 @@ the other layers need is taken off first.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from bondwise.runs import UsageError, real_number, whole_number
 from bondwise.runs.text import rounded_up
 from bondwise.tn.compress.allocation import Choice, allocate
 from bondwise.tn.compress.calibration.batches import Batch, answer
-from bondwise.tn.compress.costs import flops_of, take
+from bondwise.tn.compress.costs import compared, flops_of, latency_of, take
 from bondwise.tn.compress.formats.formats import FORMATS
 from bondwise.tn.compress.latency import choose_within
 from bondwise.tn.compress.layers import Layer
@@ -28,6 +29,7 @@ _UNITS = {
     "flops": "floating-point operations for a sample",
     "latency_ms": "ms",
 }
+_MISS = 0.1  # of the latency asked for
 _ACCEPTED = (
     "give a fraction above 0 and below 1, {'params': N}, {'bytes': N}, {'flops': N}, or {'latency_ms': t, "
     "'batch': b}, with numbers for the whole model"
@@ -91,6 +93,26 @@ def read_budget(given: Any) -> Budget:
     if isinstance(amount, float) and amount.is_integer():  # 1e6
         amount = int(amount)
     return Budget(unit, whole_number(f"the number of {unit} in the budget", amount))
+
+
+def latency_found(
+    budget: Budget, dense: nn.Module, small: nn.Module, batches: Sequence[Batch]
+) -> dict[str, float] | None:
+    """Milliseconds that were asked for, those of a compressed model and of the dense one; None if none were.
+
+    Both models are timed in turns. A miss by more than a tenth is warned of.
+    """
+    if budget.unit != "latency_ms":
+        return None
+    sample = take(batches, budget.batch)
+    before, now, _ = compared(lambda: (latency_of(dense, sample, 1), latency_of(small, sample, 1)))
+    if now > (1 + _MISS) * budget.amount:
+        warnings.warn(
+            f"the compressed model takes {now:.3g} ms, above {budget}; the machine may have been busy: "
+            "compress again, or ask for less",
+            stacklevel=3,
+        )
+    return {"asked": budget.amount, "batch": budget.batch, "measured": now, "dense": before}
 
 
 def share_out(

@@ -22,7 +22,7 @@ from bondwise.runs import (
 )
 from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.budgets import read_budget, require_possible, share_out
+from bondwise.tn.compress.budgets import latency_found, read_budget, require_possible, share_out
 from bondwise.tn.compress.calibration.batches import (
     answer,
     batches_of,
@@ -69,6 +69,8 @@ class Compression(Result):
             layer). With `quantize`, embeddings and output heads are among them.
         dense_params: Number of parameters in these layers before.
         outputs: `logits` or `values`: how the outputs were compared.
+        latency_ms: For a budget in milliseconds, what was `asked`, for which `batch`, what the compressed
+            model was `measured` to take, and the `dense` one in turns with it.
 
     Example:
         >>> import torch
@@ -84,6 +86,7 @@ class Compression(Result):
     layers: dict[str, Choice] = field(repr=False)
     dense_params: int
     outputs: str | None = None
+    latency_ms: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -97,8 +100,17 @@ class Compression(Result):
         return (
             f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
             f"{counted(len(self.layers), 'layer')}, {factors} of them in factors{stored}, divergence "
-            f"{self.divergence:.4g}{compared(self.outputs)}"
+            f"{self.divergence:.4g}{compared(self.outputs)}{_times(self.latency_ms)}"
         )
+
+
+def _times(found: dict[str, float] | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f", {found['measured']:.3g} ms for a batch of {found['batch']} (asked for {found['asked']:.3g}, "
+        f"dense {found['dense']:.3g})"
+    )
 
 
 def compress(
@@ -248,6 +260,7 @@ def compress(
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
             loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
+        latency = latency_found(limit, model, small, batches)
     if max_loss is not None and not loss <= max_loss:
         raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
     total = sum(layer.num_params for layer in layers.values())
@@ -260,6 +273,7 @@ def compress(
         layers=chosen,
         dense_params=total,
         outputs="logits" if wanted[0].logits else "values",
+        latency_ms=latency,
     )
     return small
 

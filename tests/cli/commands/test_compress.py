@@ -120,6 +120,15 @@ def test_the_table_is_shown(bondwise, tmp_path):
     assert others[0]["name"] == "plain SVD in int8"
 
 
+def test_without_rivals(bondwise, tmp_path):
+    done = bondwise(*(word for word in WORDS if word != "--quiet"), "--budget", 0.6, "--no-rivals")
+    assert done.returncode == 0
+    result = json.loads((tmp_path / "small" / "result.json").read_text())
+    assert [row["name"] for row in result["models"]] == ["dense", "compressed"]
+    assert any("times as fast as the dense model" in note for note in result["notes"])
+    assert "outputs compared as probabilities (KL)" in done.stdout
+
+
 def killed(words, after):
     """Run a command in a process that is killed when it has kept some parts."""
     child = os.fork()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, costs, latency
+from bondwise.tn.compress import Compression, budgets, compress, costs, latency
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.costs import latency_of
 from bondwise.tn.compress.formats.formats import is_factored
@@ -92,6 +92,23 @@ def test_layers_of_one_shape_are_timed_once_and_ranks_between_interpolated(monke
     assert sizes[0] == 1
     assert sizes[1:] == sorted(sizes[1:])
     assert (sizes[1], sizes[2], sizes[-1]) == (2.0, pytest.approx(2 + 1 / 6), 7.0)
+
+
+def test_the_report_says_what_was_asked_for_and_what_was_measured(tmp_path, recwarn):
+    small = compress(wide(8, 2), {"latency_ms": 1e5, "batch": 4}, data=torch.randn(16, 8), seed=0)
+    found = small.report.latency_ms
+    assert (found["asked"], found["batch"]) == (1e5, 4)
+    assert found["measured"] > 0 < found["dense"]
+    assert "ms for a batch of 4 (asked for 1e+05, dense " in str(small.report)
+    assert not [one for one in recwarn if "above budget" in str(one.message)]
+    small.report.save(tmp_path / "compression")
+    assert Compression.load(tmp_path / "compression") == small.report
+
+
+def test_a_miss_is_warned_of(monkeypatch):
+    monkeypatch.setattr(budgets, "compared", lambda times: (9.0, 6.7, 0.74))
+    with pytest.warns(UserWarning, match=r"takes 6.7 ms, above budget=\{'latency_ms': 6, 'batch': 4\}"):
+        budgets.latency_found(budgets.Budget("latency_ms", 6.0, 4), wide(), wide(), [DATA])
 
 
 @pytest.mark.slow
