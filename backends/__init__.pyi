@@ -7,6 +7,8 @@ from .jobs.handles import Handle as Handle
 from .jobs.journal import JobRecord as JobRecord
 from .jobs.journal import Journal as Journal
 from .jobs.named_runs import record as record
+from .jobs.plans import Plan as Plan
+from .jobs.plans import plan as plan
 from .jobs.recorder import Waiting as Waiting
 from .listing import BackendInfo as BackendInfo
 from .listing import list_backends as list_backends

@@ -115,6 +115,19 @@ def _device_of(given: BackendLike) -> object:
     return device() if callable(device) else device
 
 
+def device_behind(backend: Backend) -> BackendV2 | None:
+    """The device of a backend that was made of a primitive, unless it is a simulator."""
+    for primitive in (backend.sampler, backend.estimator):
+        device = None if primitive is None else _device_of(primitive)
+        if isinstance(device, BackendV2) and not (
+            isinstance(device, GenericBackendV2 | BasicSimulator)
+            or _is_a(_AER, device)
+            or _is_a(_FAKE, device)
+        ):
+            return device
+    return None
+
+
 def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
     if isinstance(given, str):
         kind, _, rest = given.partition(":")

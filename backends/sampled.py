@@ -103,13 +103,7 @@ class SampledEstimator(Estimator):
 
     def _submit(self, tallies: list[Tally], seed: int | None) -> Submitted:
         """Submit what the tallies need in one job; they are filled when it is collected."""
-        where, tasks = [], []
-        for tally in tallies:
-            for index, basis in enumerate(tally.bases):
-                if len(tally.needed[index]):
-                    circuit = self._measured(tally.pub.circuit, basis.letters)
-                    where.append((tally, index, circuit.cregs[-1].name))
-                    tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
+        where, tasks = self.tasks(tallies)
         if not tasks:
             return Submitted((), lambda: None)
         if isinstance(self._sampler, Sampler):
@@ -129,6 +123,24 @@ class SampledEstimator(Estimator):
                     tally.add_counts(index, which, bits, counts)
 
         return Submitted(submitted.jobs, collect)
+
+    def tasks(
+        self, tallies: list[Tally]
+    ) -> tuple[list[tuple[Tally, int, str]], list[tuple[QuantumCircuit, np.ndarray, int]]]:
+        """What the tallies need.
+
+        Returns:
+            For each circuit to run: its tally, number of the basis and name of the measured register; and the
+            circuit, its parameter sets (N, P) and shots of each.
+        """
+        where, tasks = [], []
+        for tally in tallies:
+            for index, basis in enumerate(tally.bases):
+                if len(tally.needed[index]):
+                    circuit = self._measured(tally.pub.circuit, basis.letters)
+                    where.append((tally, index, circuit.cregs[-1].name))
+                    tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
+        return where, tasks
 
     def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
         measured = in_registers(circuit).copy()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+from qiskit.transpiler import Target
 from qiskit_ibm_runtime import Batch, IBMBackend, QiskitRuntimeService, Session
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeInvalidStateError, RuntimeJobNotFound
 
@@ -60,6 +61,11 @@ class Connection:
     def name(self) -> str:
         """Name of the device, such as `ibm:ibm_torino`."""
         return f"ibm:{self._device.name}"
+
+    @property
+    def target(self) -> Target:
+        """The target of the device."""
+        return self._device.target
 
     @contextmanager
     def tagged(self, tag: str) -> Iterator[None]:
@@ -180,6 +186,17 @@ class Connection:
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if the service says so."""
         return self.progress(job).get("qpu_seconds")
+
+    def rep_delay(self) -> float | None:
+        """The default seconds between two executions of a circuit."""
+        return getattr(self._device, "default_rep_delay", None)
+
+    def waiting_jobs(self) -> int | None:
+        """How many jobs wait for the device, None if the service does not say."""
+        try:
+            return int(within(self._device.status, self.name, _BRIEF).pending_jobs)
+        except Exception:  # nothing depends on it
+            return None
 
     def progress(self, job: Any) -> dict[str, Any]:
         """What the service says of a job: `queue_position`, `starts` and `qpu_seconds`, as far as known."""

@@ -12,6 +12,8 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from bondwise.backends.ibm.connection import Connection
+from bondwise.backends.ibm.workloads import mitigated_loads
+from bondwise.backends.jobs.circuit_costs import Load
 
 
 class ServiceSampler(BaseSamplerV2):
@@ -42,6 +44,10 @@ class ServiceEstimator(BaseEstimatorV2):
 
     def __init__(self, connection: Connection, level: int) -> None:
         self._connection, self._level = connection, level
+
+    def loads(self, pubs: Iterable[EstimatorPubLike], precision: float | None) -> list[Load]:
+        """What `run` would submit."""
+        return mitigated_loads(list(pubs), self._level, precision, self._connection.target)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Any:
         """Submit PUBs as one job."""

@@ -22,6 +22,8 @@ from qiskit_ibm_runtime.executor_estimator import Estimator as ServiceEstimator
 from bondwise.backends.backend import Backend
 from bondwise.backends.ibm.connection import known_errors, shots_of
 from bondwise.backends.ibm.options import wanted
+from bondwise.backends.ibm.workloads import mitigated_loads, observed_qubits
+from bondwise.backends.jobs.circuit_costs import Load
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator
 from bondwise.backends.simulators.aer_runs import MAX_QUBITS
 from bondwise.backends.simulators.fake import fake_backend
@@ -84,15 +86,29 @@ class SnapshotEstimator(Estimator):
             raise UsageError(NOT_EXACT)
         return super().run(held, precision=precision or DEFAULT_PRECISION, seed=seed)
 
-    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        rng = random_generator(seed)
-        # PUBs on the same qubits with the same precision are one job, calibrated once
+    def loads(self, pubs: list[EstimatorPub], precision: float | None) -> list[Load]:
+        """What `run` would simulate."""
+        found = []
+        for (qubits, each), indices in self._together(pubs, precision or DEFAULT_PRECISION).items():
+            target = ReducedDevice(self._name, self._target, qubits).target
+            reduced = [self._reduced(pubs[index], qubits) for index in indices]
+            found += mitigated_loads(reduced, self._level, each, target)
+        return found
+
+    def _together(
+        self, pubs: list[EstimatorPub], precision: float
+    ) -> dict[tuple[tuple[int, ...], float], list[int]]:
+        """PUBs on the same qubits with the same precision, which are one job, calibrated once."""
         together: dict[tuple[tuple[int, ...], float], list[int]] = defaultdict(list)
         for index, pub in enumerate(pubs):
-            together[self._qubits(pub), pub.precision or DEFAULT_PRECISION].append(index)
+            together[self._qubits(pub), pub.precision or precision].append(index)
+        return together
+
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        rng = random_generator(seed)
         parts: dict[int, PubResult] = {}
         total = 0
-        for (qubits, precision), indices in together.items():
+        for (qubits, precision), indices in self._together(pubs, DEFAULT_PRECISION).items():
             simulator = self._simulator(qubits)
             estimator = ServiceEstimator(mode=simulator)
             estimator.options.resilience_level = self._level  # type: ignore[assignment]
@@ -112,10 +128,7 @@ class SnapshotEstimator(Estimator):
     def _qubits(self, pub: EstimatorPub) -> tuple[int, ...]:
         refuse_variables(pub.circuit)
         check_native(true_names(pub.circuit), self._target, self._name)
-        observed = {
-            int(qubit) for one in _observables(pub).ravel() for qubit in np.asarray(one.indices).tolist()
-        }
-        return active_qubits(pub.circuit, observed)
+        return active_qubits(pub.circuit, observed_qubits(pub))
 
     def _make_simulator(self, qubits: tuple[int, ...]) -> AerSimulator:
         # density matrices cost less than trajectories for the few shots of each of many circuits

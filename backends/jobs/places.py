@@ -51,6 +51,12 @@ class Place(Protocol):
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if known."""
 
+    def rep_delay(self) -> float | None:
+        """The seconds between two executions of a circuit, if known."""
+
+    def waiting_jobs(self) -> int | None:
+        """How many jobs wait for the device, if known."""
+
 
 class ThisProcess:
     """Jobs that end with the process: what was not stored is computed again."""
@@ -87,6 +93,14 @@ class ThisProcess:
         """Nothing is charged."""
         return None
 
+    def rep_delay(self) -> float | None:
+        """Unknown."""
+        return None
+
+    def waiting_jobs(self) -> int | None:
+        """None wait."""
+        return None
+
 
 class AnyDevice(ThisProcess):
     """Jobs of a Qiskit device: they have identifiers, by which some devices find them, but no tags.
@@ -112,6 +126,10 @@ class AnyDevice(ThisProcess):
             f"whether the job arrived; look there, then `bondwise jobs settle {tag} --job-id ID` if it did, "
             f"or `bondwise jobs settle {tag} --lost`."
         )
+
+    def rep_delay(self) -> float | None:
+        """The default of the device, if it tells."""
+        return getattr(self._device, "default_rep_delay", None)
 
     def job(self, job_id: str) -> Any:
         """The job, from the device or its provider.

@@ -76,10 +76,7 @@ class Recorder:
         Raises:
             RunError: If it cannot be told whether an earlier process has submitted it.
         """
-        with self._mutex:
-            call = self._asked[content]
-            self._asked[content] += 1
-        tag = f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + content, 24)}"
+        tag = self._tag(content)
         with self.journal.alone(tag):
             known = self.journal.intend(tag, run=self.run, backend=self.backend, about=about)
             if known is None:
@@ -90,6 +87,20 @@ class Recorder:
                 job = self._found(known) or self._started(tag, start)
         job_ids = known.job_ids if job is None and known is not None else job_ids_of(job)
         return RecordedJob(self, tag, job, job_ids if self.place.remote else (), pack, unpack)
+
+    def _tag(self, content: str) -> str:
+        with self._mutex:
+            call = self._asked[content]
+            self._asked[content] += 1
+        return f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + content, 24)}"
+
+    def compiled(self, key: str, compile_now: Callable[[], bytes]) -> bytes:
+        """The compiled circuit of this run for the circuit with a hash, as QPY; compiled now if need be."""
+        data = self.journal.circuit(self.run, self.backend, key)
+        if data is None:
+            data = compile_now()
+            self.journal.keep_circuit(self.run, self.backend, key, data)
+        return data
 
     def _started(self, tag: str, start: Callable[[], Any]) -> Any:
         """Submit the job; what the service has accepted more than once is kept once."""

@@ -46,11 +46,8 @@ class RecordedBackend(Backend):
         return self._pinned.get(circuit, lambda: self._pin(circuit)).copy()
 
     def _pin(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        journal, run, key = self.recorder.journal, self.recorder.run, circuit_hash(circuit)
-        data = journal.circuit(run, self.name, key)
-        if data is None:
-            data = qpy_bytes(super().transpile(circuit))
-            journal.keep_circuit(run, self.name, key, data)
+        compile_now = super().transpile
+        data = self.recorder.compiled(circuit_hash(circuit), lambda: qpy_bytes(compile_now(circuit)))
         # read back also the first time: expressions of angles are the same ones in every process
         return _with_parameters_of(circuit, data)
 
@@ -140,17 +137,26 @@ def recorded(
         wait: Whether to wait for results.
     """
     bare = backend.bare if isinstance(backend, RecordedBackend) else backend
-    if place is None and isinstance(backend, RecordedBackend):
-        place = backend.recorder.place
-    if place is None:
-        sampler = bare.sampler
-        remote = isinstance(sampler, AnyDeviceSampler) and not sampler.local
-        place = AnyDevice(sampler.device, bare.name) if remote else ThisProcess()  # type: ignore[union-attr]
+    made = with_recorder(bare, Recorder(journal, run, bare.name, place or place_of(backend), wait=wait))
+    made.reduce = lambda: (recorded, (backend, run, journal))
+    return made
+
+
+def place_of(backend: Backend) -> Place:
+    """Where the jobs of a backend live, as far as is known."""
+    if isinstance(backend, RecordedBackend):
+        return backend.recorder.place
+    sampler = backend.sampler
+    if isinstance(sampler, AnyDeviceSampler) and not sampler.local:
+        return AnyDevice(sampler.device, backend.name)
+    return ThisProcess()
+
+
+def with_recorder(bare: Backend, recorder: Recorder) -> RecordedBackend:
+    """The backend with its jobs recorded by a recorder."""
     made = RecordedBackend.__new__(RecordedBackend)
     vars(made).update(copy.copy(vars(bare)))
-    made.bare, made._pinned = bare, CircuitCache()
-    made.reduce = lambda: (recorded, (backend, run, journal))
-    made.recorder = recorder = Recorder(journal, run, bare.name, place, wait=wait)
+    made.bare, made._pinned, made.recorder = bare, CircuitCache(), recorder
     if bare.sampler is not None:
         if isinstance(bare.sampler, AnyDeviceSampler):
             made.sampler = AnyDeviceSampler(
