@@ -23,7 +23,6 @@ from bondwise.tn.compress.calibration.batches import (
     divergence,
     given_in,
     inputs_of,
-    not_below_zero,
     read_outputs,
 )
 from bondwise.tn.compress.calibration.moments import frozen
@@ -214,7 +213,7 @@ def measure(
         bytes=file_size(entries_of(model)),
         flops=flops,
         perplexity=math.exp(entropy / tokens) if tokens else None,
-        divergence=not_below_zero(lost / rows),
+        divergence=lost / rows,
         latency=tuple(ms for ms, _ in timed),
         speed=tuple(speed for _, speed in timed),
     )

@@ -55,8 +55,8 @@ def read_outputs(outputs: Any, model: Any = None) -> str | None:
     """
     if outputs is None:
         before = getattr(getattr(model, "report", None), "outputs", None)
-        return before if before in OUTPUTS else None
-    if outputs not in OUTPUTS:
+        return before if isinstance(before, str) and before in OUTPUTS else None
+    if str(outputs) not in OUTPUTS:
         raise unknown_name("outputs", str(outputs), OUTPUTS)
     return str(outputs)
 
@@ -280,7 +280,8 @@ def divergence(found: Answer, wanted: Answer) -> Tensor:
     if not found.logits:
         return 0.5 * (found.rows - wanted.rows).square().sum(-1).mean()
     target = wanted.rows.log_softmax(-1)
-    return nn.functional.kl_div(found.rows.log_softmax(-1), target, log_target=True, reduction="batchmean")
+    mean = nn.functional.kl_div(found.rows.log_softmax(-1), target, log_target=True, reduction="batchmean")
+    return mean.clamp_min(0)  # rounding may take it below
 
 
 def _require_known(tokens: Tensor, model: nn.Module) -> None:
@@ -297,12 +298,7 @@ def _require_known(tokens: Tensor, model: nn.Module) -> None:
 def mean_divergence(run: Callable[[int], Answer], wanted: Sequence[Answer]) -> float:
     """Mean over the rows of all batches; `run` gives the answer to the batch with an index."""
     losses = [float(divergence(run(index), one)) * len(one.rows) for index, one in enumerate(wanted)]
-    return not_below_zero(sum(losses) / sum(len(one.rows) for one in wanted))
-
-
-def not_below_zero(divergence: float) -> float:
-    """A divergence without the rounding that may take it below 0; NaN stays."""
-    return 0.0 if divergence < 0 else divergence
+    return sum(losses) / sum(len(one.rows) for one in wanted)
 
 
 def score(given: Answer, generator: torch.Generator) -> Tensor:

@@ -8,8 +8,8 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import Compression, compress, heal, profile, quantize, report
-from bondwise.tn.compress.calibration.batches import answer
+from bondwise.tn.compress import Compression, compress, compress_folder, heal, load, profile, quantize, report
+from bondwise.tn.compress.calibration.batches import Answer, answer, divergence
 
 from ..conftest import SIZES
 
@@ -69,6 +69,7 @@ def test_what_compress_was_told_holds_for_what_follows(chain, tmp_path):
     assert Compression.load(tmp_path / "compression") == small.report
 
 
+@torch.no_grad()
 def test_profiles_and_rounding_are_told_too(chain):
     found = [profile(chain, data=DATA, fractions=[0.5], outputs=one, seed=0) for one in ("logits", "values")]
     assert [one.outputs for one in found] == ["logits", "values"]
@@ -92,6 +93,25 @@ def test_the_config_of_a_transformer_says_it(kind, logits):
     found = answer(BertForSequenceClassification(config), torch.randint(24, (4, 6)))
     assert found.logits == logits
     assert found.rows.shape == (4, 3)
+
+
+@torch.no_grad()
+def test_a_folder_is_told_too(llama, tmp_path):
+    model, tokens = llama
+    model.save_pretrained(tmp_path / "dense")
+    found = compress_folder(tmp_path / "dense", tmp_path / "small", 0.6, data=tokens, outputs="values")
+    small = load(tmp_path / "small")
+    expected = 0.5 * (small(tokens[::16]).logits - model(tokens[::16]).logits).square().sum((1, 2)).mean()
+    assert found.outputs == small.report.outputs == "values"
+    assert found.divergence == pytest.approx(float(expected), rel=1e-3)
+
+
+@torch.no_grad()
+def test_no_divergence_is_below_zero():
+    torch.manual_seed(0)
+    rows = Answer(100 * torch.randn(1000, 50), True)
+    for scale in (1e-7, 1e-6, 0.0):
+        assert divergence(Answer(rows.rows + scale, True), rows) >= 0
 
 
 def test_wrong_outputs(chain):
