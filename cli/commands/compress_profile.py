@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +52,7 @@ def command(
         tokens = read_tokens(calibration, model, dense.config)[:SEQUENCES]
         keep_run(folder, settings, resume, "compress profile", model, calibration)
         kept = folder.path / "checkpoint"
-        given = {} if names is None else {"formats": names}
+        given: dict[str, Any] = {} if names is None else {"formats": names}
         profile = room.profile(
             dense,
             data=tokens,

@@ -179,7 +179,9 @@ def _report(kept: Any) -> Result | None:
     """What a model's `report` was."""
     if kept is None:
         return None
-    fields = {name: tuple(one) if isinstance(one, list) else one for name, one in kept["fields"].items()}
+    fields: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in kept["fields"].items()
+    }
     return _REPORTS[kept["result"]](**fields)
 
 
