@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.jobs.places import AnyDevice
+from bondwise.backends.jobs.places import AnyDevice, Place
 from bondwise.backends.jobs.planning import Ledger, planned
 from bondwise.backends.jobs.recording import place_of
 from bondwise.backends.names import BackendLike, device_behind, get_backend
@@ -79,6 +80,10 @@ class Plan:
     waiting_jobs: int | None = None
     known_jobs: int = 0
     complete: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """All attributes and `qpu_seconds`, for JSON."""
+        return asdict(self) | {"qpu_seconds": self.qpu_seconds}
 
     @property
     def qpu_seconds(self) -> float | None:
@@ -167,10 +172,18 @@ def plan(backend: BackendLike, work: Callable[[Backend], object]) -> Plan:
     return _summary(place, ledger, complete)
 
 
-def _summary(backend: Backend, ledger: Ledger, complete: bool) -> Plan:
+def runs_on_device(backend: Backend) -> bool:
+    """Whether jobs of a backend run on a device, and not on a simulator in this process."""
+    return _place(backend).remote
+
+
+def _place(backend: Backend) -> Place:
     place, device = place_of(backend), device_behind(backend)
-    if device is not None and not place.remote:
-        place = AnyDevice(device, backend.name)
+    return place if place.remote or device is None else AnyDevice(device, backend.name)
+
+
+def _summary(backend: Backend, ledger: Ledger, complete: bool) -> Plan:
+    place = _place(backend)
     delay = place.rep_delay() or REP_DELAY
     seconds: float | None = 0.0
     jobs_with_shots = ledger.jobs if any(load.shots for load, _ in ledger.loads) else 0
