@@ -15,15 +15,14 @@ import pennylane as qml
 from pennylane.devices import Device, ExecutionConfig, MCMConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.exceptions import DeviceError
-from pennylane.measurements import ExpectationMP
-from pennylane.ops import MidMeasure
 from pennylane.transforms.core import CompilePipeline
 
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.pennylane import shots as sampling
+from bondwise.backends.pennylane.adjoint import adjoint_jacobian, has_adjoint
 from bondwise.backends.pennylane.preprocessing import DYNAMIC, has_trained_branch, pipeline
 from bondwise.backends.pennylane.structures import Compiler, Lifter, qubits_of
-from bondwise.backends.pennylane.values import ask, evaluate, from_states
+from bondwise.backends.pennylane.values import are_pauli_values, ask, evaluate, from_states
 from bondwise.backends.primitives import Sampler
 from bondwise.runs import UsageError, whole_number
 from bondwise.runs.text import counted
@@ -37,6 +36,7 @@ class BondwiseDevice(Device):
     Every call of a QNode is one job, and so is every parameter-shift gradient, which is what "best"
     means here; `diff_method="device"` computes a value and its gradient in the same job. All angles are free
     parameters of one circuit, which is compiled once, and a batch of them is a number of parameter sets.
+    On "statevector", gradients of exact `expval` come from the adjoint method.
 
     Without shots, values are exact, which needs a backend that computes them: `expval`, `var` and `probs`
     everywhere, and whatever follows from the state on "statevector". Backends that only sample refuse. With
@@ -169,7 +169,7 @@ class BondwiseDevice(Device):
     def supports_derivatives(
         self, execution_config: ExecutionConfig | None = None, circuit: Any = None
     ) -> bool:
-        """Whether the device differentiates itself, by parameter shifts: for "best" and "device"."""
+        """Whether the device differentiates itself: for "best" and "device"."""
         if execution_config is None or execution_config.gradient_method == "device":
             return True
         return execution_config.gradient_method == "best" and execution_config.derivative_order == 1
@@ -194,26 +194,32 @@ class BondwiseDevice(Device):
     def compute_derivatives(
         self, circuits: Sequence[Any], execution_config: ExecutionConfig | None = None
     ) -> tuple[Any, ...]:
-        """Compute Jacobians by parameter shifts, in one job."""
+        """Compute Jacobians by parameter shifts in one job, or from the state where there is one."""
         return self._with_shifts(circuits, values=False)[1]
 
     def execute_and_compute_derivatives(
         self, circuits: Sequence[Any], execution_config: ExecutionConfig | None = None
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Run circuits and compute their Jacobians by parameter shifts, in one job."""
+        """Run circuits and compute their Jacobians, in one job."""
         return self._with_shifts(circuits, values=True)
 
     def _with_shifts(self, circuits: Sequence[Any], values: bool) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         batch, own = list(circuits) if values else [], len(circuits) if values else 0
+        jacobians: list[Any] = [None] * len(circuits)
         shifted = []
-        for circuit in circuits:
+        for index, circuit in enumerate(circuits):
+            if has_adjoint(circuit, self.backend):
+                jacobians[index] = adjoint_jacobian(circuit, self.wires, self.backend, self._compiler)
+                continue
             # finite differences, the fallback for an operator without a rule, drown in shots
             rest = {"fallback_fn": None} if circuit.shots else {}
             tapes, read = qml.gradients.param_shift(circuit, **rest)
-            shifted.append((len(batch), len(batch) + len(tapes), read))
+            shifted.append((index, len(batch), len(batch) + len(tapes), read))
             batch += tapes
         results = self._run(batch)
-        return results[:own], tuple(read(results[start:stop]) for start, stop, read in shifted)
+        for index, start, stop, read in shifted:
+            jacobians[index] = read(results[start:stop])
+        return results[:own], tuple(jacobians)
 
     def _run(self, circuits: Sequence[Any]) -> tuple[Any, ...]:
         tapes = list(circuits)
@@ -233,16 +239,14 @@ class BondwiseDevice(Device):
         return tuple(results)
 
     def _exact(self, tapes: list[Any]) -> tuple[list[Any], int]:
-        if self.backend.differentiable and not all(_are_pauli_values(tape) for tape in tapes):
+        if self.backend.differentiable and not all(are_pauli_values(tape) for tape in tapes):
             return [from_states(tape, self._compiler) for tape in tapes], 1
         return self._from_values(tapes, None)
 
     def _sampled(self, tapes: list[Any]) -> tuple[list[Any], int]:
         shots = {tape.shots for tape in tapes}
         plain = (
-            len(shots) == 1
-            and not tapes[0].shots.has_partitioned_shots
-            and all(map(_are_pauli_values, tapes))
+            len(shots) == 1 and not tapes[0].shots.has_partitioned_shots and all(map(are_pauli_values, tapes))
         )
         if plain or self.backend.sampler is None:
             return self._from_values(tapes, tapes[0].shots.total_shots)
@@ -265,13 +269,3 @@ class BondwiseDevice(Device):
 
     def _seed(self) -> int | None:
         return None if self._random is None else int(self._random.integers(2**31))
-
-
-def _are_pauli_values(tape: Any) -> bool:
-    """Whether all measurements of a tape are expectation values of Pauli sums."""
-    return all(
-        isinstance(measured, ExpectationMP)
-        and measured.obs is not None
-        and measured.obs.pauli_rep is not None
-        for measured in tape.measurements
-    ) and not any(isinstance(operator, MidMeasure) for operator in tape.operations)

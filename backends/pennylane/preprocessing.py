@@ -46,7 +46,7 @@ def pipeline(name: str, wires: Any, backend: Backend, *, dynamic: bool, shifts: 
     found.add_transform(device_resolve_dynamic_wires, wires=wires, allow_resets=dynamic)
     found.add_transform(validate_device_wires, wires, name=name)
     found.add_transform(_checked, backend=backend)
-    found.add_transform(_expanded)
+    found.add_transform(_expanded, shifts=shifts)
     if shifts:
         found.add_transform(_shiftable)
     return found
@@ -114,17 +114,20 @@ def _checked(tape: Any, backend: Backend) -> tuple[list[Any], Any]:
 
 
 @qml.transform
-def _expanded(tape: Any) -> tuple[list[Any], Any]:
-    """Write out a batch unless its numbers are angles; the circuits remain one job."""
-    if tape.batch_size is None or all(map(_keeps_batch, tape.operations)):
+def _expanded(tape: Any, shifts: bool) -> tuple[list[Any], Any]:
+    """Write out a batch unless its numbers are angles that stay; the circuits remain one job."""
+    if tape.batch_size is None or all(_keeps_batch(operator, shifts) for operator in tape.operations):
         return [tape], _first
     return broadcast_expand(tape)
 
 
-def _keeps_batch(operator: Any) -> bool:
+def _keeps_batch(operator: Any, shifts: bool) -> bool:
     if isinstance(operator, MidMeasure):
         return False
-    return getattr(operator, "batch_size", None) is None or takes_batch(operator)
+    if getattr(operator, "batch_size", None) is None:
+        return True
+    # PennyLane has no shift rule for a batch that is trained
+    return takes_batch(operator) and not (shifts and any(map(qml.math.requires_grad, operator.data)))
 
 
 def _first(results: Any) -> Any:

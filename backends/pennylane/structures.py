@@ -212,6 +212,23 @@ class Lifter:
         return Lifted(structure, angles, phases, tuple(found.mid_measures))
 
 
+def data_of_angles(tape: Any) -> list[tuple[int, int] | None]:
+    """Where each angle of a lifted tape is from: an operator and its number there; None for other gates.
+
+    Args:
+        tape: A tape without branches.
+    """
+    found: list[tuple[int, int] | None] = []
+    for index, operator in enumerate(tape.operations):
+        if type(operator) in _ANGLES:
+            found += [(index, which) for _, used in _ANGLES[type(operator)] for which in used]
+        elif type(operator) not in _PLAIN:
+            part = _Lifting({wire: qubit for qubit, wire in enumerate(operator.wires)})
+            part.add(operator)
+            found += [None] * len(part.numbers)
+    return found
+
+
 class _Lifting:
     def __init__(self, place: dict[Any, int]) -> None:
         self.place = place

@@ -16,6 +16,7 @@ import torch
 from pennylane.devices.qubit.measure import measure
 from pennylane.exceptions import DeviceError
 from pennylane.measurements import ExpectationMP, ProbabilityMP, StateMeasurement, VarianceMP
+from pennylane.ops import MidMeasure
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, placed
@@ -41,6 +42,16 @@ class Question(NamedTuple):
 
 
 Answer = Callable[[list[np.ndarray]], Any]  # from values (B, K) of the questions to PennyLane's result
+
+
+def are_pauli_values(tape: Any) -> bool:
+    """Whether all measurements of a tape are expectation values of Pauli sums."""
+    return all(
+        isinstance(measured, ExpectationMP)
+        and measured.obs is not None
+        and measured.obs.pauli_rep is not None
+        for measured in tape.measurements
+    ) and not any(isinstance(operator, MidMeasure) for operator in tape.operations)
 
 
 def pauli_sum(observable: Any, place: dict[Any, int], num_qubits: int) -> SparsePauliOp:
@@ -119,14 +130,14 @@ def ask(tape: Any, place: dict[Any, int], lifter: Lifter) -> tuple[list[Question
     readers: list[Callable[[list[np.ndarray]], np.ndarray]] = []
     for measured in tape.measurements:
         start = len(first)
-        if isinstance(measured, ExpectationMP) and measured.obs is not None:
-            first.append(pauli_sum(measured.obs, place, count))
+        if isinstance(measured, ExpectationMP):
+            first.append(pauli_sum(_observable(measured), place, count))
             readers.append(partial(_mean, at=start))
-        elif isinstance(measured, VarianceMP) and measured.obs is not None:
-            operator = pauli_sum(measured.obs, place, count)
+        elif isinstance(measured, VarianceMP):
+            operator = pauli_sum(_observable(measured), place, count)
             first += [operator, hermitian(operator @ operator)]
             readers.append(partial(_variance, at=start))
-        elif isinstance(measured, ProbabilityMP) and measured.mv is None:
+        elif isinstance(measured, ProbabilityMP) and not getattr(measured.mv, "has_processing", False):
             wires = list(measured.wires)
             if len(wires) > _WIRES:
                 raise DeviceError(
@@ -151,6 +162,13 @@ def ask(tape: Any, place: dict[Any, int], lifter: Lifter) -> tuple[list[Question
         return results[0] if len(results) == 1 else tuple(results)
 
     return questions, answer
+
+
+def _observable(measured: Any) -> Any:
+    """The observable of a measurement, or the deferred mid-circuit measurements that stand for it."""
+    if measured.mv is None:
+        return measured.obs
+    return qml.Hermitian(np.diag(measured.eigvals()), measured.wires)
 
 
 def _subsets(qubits: Sequence[int], num_qubits: int) -> tuple[SparsePauliOp, ...]:

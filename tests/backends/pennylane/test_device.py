@@ -244,6 +244,47 @@ def test_gradients_are_those_of_default_qubit(method):
         assert_same(found, wanted, atol=1e-5 if method == "finite-diff" else 1e-10)
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([(), (2,)]), st.sampled_from([1, 3]))
+def test_adjoint_gradients_are_those_of_default_qubit(seed, batch, count):
+    rng = np.random.default_rng(seed)
+    fixed = random_gates(rng, LABELS, batch=batch)
+    a, b, c, d = LABELS
+    observables = [qml.Z(a) @ qml.X(b), qml.Hamiltonian(rng.normal(size=2), [qml.Y(c), qml.Z(d)]), qml.I(a)]
+
+    def circuit(x, y):
+        qml.Rot(*x[0], wires=a)
+        for gate in fixed:
+            qml.apply(gate)
+        qml.Rot(*x[1], wires=c)
+        qml.PauliRot(y, "YX", [a, d])
+        qml.CRX(y / 2, [b, c])
+        qml.U3(y, x[0, 0], x[1, 1], wires=d)
+        return [qml.expval(one) for one in observables[:count]]
+
+    x, y = pnp.array(rng.normal(size=(2, 3))), pnp.array(rng.normal())
+    found = []
+    for device, method in ((qml.device("default.qubit"), "backprop"), (BondwiseDevice(), "device")):
+        qnode = qml.QNode(circuit, device, diff_method=method)
+        found.append(qml.jacobian(lambda x, y, q=qnode: qml.math.stack(q(x, y)), argnums=[0, 1])(x, y))
+    assert_same(*found)
+
+
+def test_adjoint_gradients_run_no_shifted_circuits():
+    def circuit(x):
+        qml.StronglyEntanglingLayers(x, wires=range(3))
+        return qml.expval(qml.Z(0) @ qml.X(2))
+
+    x, device = pnp.array(np.random.default_rng(0).normal(size=(2, 3, 3))), BondwiseDevice(3)
+    for method in ("best", "device"):
+        with qml.Tracker(device) as tracker:
+            found = qml.grad(qml.QNode(circuit, device, diff_method=method))(x)
+        assert tracker.totals["jobs"] == 1  # the value
+        np.testing.assert_allclose(
+            found, qml.grad(qml.QNode(circuit, qml.device("default.qubit")))(x), atol=1e-10
+        )
+
+
 def test_coefficients_and_matrices_have_gradients():
     matrix = np.array([[1, 2 - 1j], [2 + 1j, -1]])
 
@@ -280,7 +321,7 @@ def test_second_derivatives_and_hadamard_gradients():
         [np.sin(a) * np.sin(b), -np.cos(a) * np.cos(b)],
     ]
     np.testing.assert_allclose(hessian, wanted, atol=1e-10)
-    found = qml.grad(qml.QNode(circuit, device, diff_method="hadamard"))(x)
+    found = qml.grad(qml.QNode(circuit, device, diff_method="hadamard", gradient_kwargs={"aux_wire": 2}))(x)
     np.testing.assert_allclose(found, [-np.sin(a) * np.cos(b), -np.cos(a) * np.sin(b)], atol=1e-10)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pennylane as qml
 import pytest
+import torch
 from pennylane import numpy as pnp
 from pennylane.exceptions import DeviceError
 from qiskit.primitives import BaseSamplerV2, StatevectorSampler
@@ -99,6 +100,20 @@ def two_angles(a, b):
     return qml.expval(qml.Z(0) @ qml.Z(1))
 
 
+def test_a_trained_batch_is_one_job():
+    sampler = Counting()
+    a, b = torch.rand(5, requires_grad=True), torch.rand(5)
+    qnode = qml.QNode(two_angles, BondwiseDevice(backend=sampler))
+    qml.set_shots(qnode, 2000)(a, b).sum().backward()
+    assert len(sampler.jobs) == 2
+    [(_, sets, *_)] = sampler.jobs[1]
+    assert np.shape(sets) == (10, 2)
+    found, a.grad = a.grad, None
+    exact = qml.QNode(two_angles, qml.device("default.qubit"))
+    exact(a, b).sum().backward()
+    assert (found - a.grad).abs().max() < 5 / np.sqrt(2000)
+
+
 def test_circuits_are_compiled_once():
     device = BondwiseDevice(4, backend="fake:manila")
     qnode = qml.QNode(energy, device)
@@ -138,9 +153,28 @@ def test_measurements_inside_of_circuits(backend, method):
     for one, other in zip(found, wanted, strict=True):
         assert np.shape(one) == np.shape(other)
         assert np.abs(one - other).max() < 5 * 1.2 / np.sqrt(shots)
-    if backend == "statevector":
+    if backend != "sampler":
         exact = qml.QNode(teleported, device)(0.7)
         for one, other in zip(exact, wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-10)
+
+
+def test_one_wire_is_measured_twice():
+    def circuit():
+        qml.RX(0.9, 0)
+        first = qml.measure(0)
+        qml.RY(0.7, 0)
+        second = qml.measure(0)
+        qml.cond(first == second, qml.X)(1)
+        return qml.probs(op=[first, second]), qml.expval(qml.Z(1)), qml.var(first - second)
+
+    wanted = qml.QNode(circuit, qml.device("default.qubit"))()
+    for backend in ("statevector", "aer"):
+        device = BondwiseDevice(backend=backend, seed=1)
+        found = qml.set_shots(qml.QNode(circuit, device), 4000)()
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=0.08)
+        for one, other in zip(qml.QNode(circuit, device)(), wanted, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-10)
 
 
