@@ -16,6 +16,7 @@ from bondwise import qml
 from bondwise.backends import (
     Backend,
     Journal,
+    Waiting,
     estimate,
     expectation,
     get_backend,
@@ -257,6 +258,17 @@ def test_jobs_of_the_journal_are_not_counted(tmp_path):
     assert resumed.jobs + resumed.known_jobs == fresh.jobs
     assert journal.records() == known
     assert f"in the journal: {len(known)} jobs" in str(resumed)
+
+
+def test_jobs_that_are_still_in_the_queue_are_not_counted(loopback_ibm, tmp_path):
+    journal = Journal(tmp_path / "jobs.sqlite")
+    loopback_ibm.hold()
+    with pytest.raises(Waiting):
+        values(record("ibm:ibm_manila", "run", journal=journal, wait=False))
+    found = plan(record("ibm:ibm_manila", "run", journal=journal), values)
+    assert (found.jobs, found.known_jobs, found.qpu_seconds, found.waiting_jobs) == (0, 1, 0.0, 1)
+    assert found.device
+    assert len(loopback_ibm.jobs) == 1
 
 
 def test_a_computation_that_made_up_results_end():
