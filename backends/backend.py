@@ -106,6 +106,15 @@ class Backend:
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self  # only its caches ever change
 
+    @property
+    def remote(self) -> bool:
+        """Whether jobs go on elsewhere when this process ends, and may cost money."""
+        return False
+
+    def for_run(self, run: str) -> Backend:
+        """The backend, with its jobs recorded under a run's name if they are recorded without one."""
+        return self
+
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Compile a circuit for this backend, once per circuit structure and always with the same result.
 

@@ -9,6 +9,7 @@ import typer
 
 from bondwise.cli import flags
 from bondwise.cli.commands import backends, compress, compress_profile, decompose, run, vqe, warmup
+from bondwise.cli.jobs import app as jobs
 from bondwise.cli.protein import app as protein
 
 app = typer.Typer(
@@ -40,5 +41,6 @@ app.command("run", cls=flags.Command)(run.command)
 app.command("compress", cls=flags.Command)(compress.command)
 app.command("compress profile", cls=flags.Command)(compress_profile.command)
 app.add_typer(protein.app, name="protein")
+app.add_typer(jobs.app, name="jobs")
 app.command("backends", cls=flags.Command)(backends.command)
 app.command("warmup", cls=flags.Command)(warmup.command)

@@ -42,7 +42,7 @@ class Command(TyperCommand):
         rest = super().parse_args(ctx, args)
         if ctx.params.get("resume") and not ctx.resilient_parsing:
             with self._naming_flags():
-                ctx.default_map = earlier_flags(Path(ctx.params["out"]), ctx.info_name, ctx.params)
+                ctx.default_map = earlier_flags(_folder(ctx.params), ctx.info_name, ctx.params)
             rest = super().parse_args(ctx, given)
         return rest
 
@@ -58,6 +58,11 @@ class Command(TyperCommand):
         except (UsageError, RunError) as error:
             names = {param.name: param.opts[0] for param in self.params if param.opts[0].startswith("--")}
             raise type(error)(in_flags(str(error), names)) from error
+
+
+def _folder(params: dict[str, Any]) -> Path:
+    """The folder of the run, which `bondwise run` names after the circuit if none is given."""
+    return Path(params["out"] or Path("runs") / Path(params["circuit"]).stem)
 
 
 def in_flags(message: str, flags: dict[str, str]) -> str:

@@ -55,5 +55,11 @@ Seed = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in that folder.")]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait", help="Submit to a device and end; `bondwise jobs resume DIR` collects the results."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars and no table.")]

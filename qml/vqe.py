@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bondwise.circuits.files.orders import with_order
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
+from bondwise.runs.files import kept_id
 from bondwise.runs.text import counted
 
 
@@ -131,7 +133,8 @@ class VQE:
             seed: Random seed for shots and stochastic gradients; each evaluation draws new ones.
             callbacks: Functions that are called with a `Step` after each evaluation, see `minimize`.
             checkpoint: File that the run can be continued from. It is bound to the circuit, the Hamiltonian,
-                the backend and the settings, but not to `parameters`.
+                the backend and the settings, but not to `parameters`. On a device, a file beside it
+                (`….run-id`) names the run under which jobs are recorded: resumed, it takes no job twice.
             checkpoint_every: Number of steps between checkpoints.
             resume: Whether to continue from `checkpoint` if it exists.
             patience: Number of steps without improvement after which the run counts as converged.
@@ -154,9 +157,14 @@ class VQE:
                 f"of shape {np.shape(parameters)}, so give an array of shape "
                 f"({self.circuit.num_parameters},)."
             )
-        sampled = self.shots is not None or not self.backend.exact
-        generator = torch.Generator()
+        backend, generator = self.backend, torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
+        if checkpoint is not None and backend.remote:
+            run_id = _run_id(Path(checkpoint), resume)
+            backend = backend.for_run(run_id)
+            if seed is None:  # killed before its first checkpoint, the run draws the same again
+                generator.manual_seed(int(run_id, 16) % 2**63)
+        sampled = self.shots is not None or not self.backend.exact
 
         def energy(angles: torch.Tensor) -> torch.Tensor:
             draw = int(torch.randint(2**31, (), generator=generator))
@@ -164,7 +172,7 @@ class VQE:
                 self.circuit,
                 self.hamiltonian,
                 self._order.to_circuit(angles),
-                self.backend,
+                backend,
                 gradient=self.gradient,
                 shots=self.shots,
                 seed=draw,
@@ -195,7 +203,7 @@ class VQE:
                 self.hamiltonian,
                 self._order.to_circuit(last),
                 shots=self.shots,
-                backend=self.backend,
+                backend=backend,
                 seed=seed,
             )
             content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
@@ -208,3 +216,11 @@ class VQE:
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
         lines += [f"angles {name}" for name in self._order.names if self._order.differs]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()
+
+
+def _run_id(checkpoint: Path, resume: bool) -> str:
+    """The name of the run under which its jobs are recorded, on the disk before the first of them."""
+    path = checkpoint.with_name(checkpoint.name + ".run-id")
+    if not resume:
+        path.unlink(missing_ok=True)
+    return kept_id(path)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import glob
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -63,6 +64,27 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
         if scratch is not None and os.path.exists(scratch):
             os.unlink(scratch)
     return path
+
+
+def kept_id(path: str | os.PathLike[str]) -> str:
+    """The identifier that a file holds; a new random one is written if there is no file.
+
+    Args:
+        path: Path of the file; its folder must exist.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        RunError: If the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        made = secrets.token_hex(8)
+        write_atomically(path, made + "\n")
+        return made
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:

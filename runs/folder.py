@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bondwise.runs.errors import RunError, UsageError
-from bondwise.runs.files import is_at, remove_leftovers, require_room, try_lock, write_atomically
+from bondwise.runs.files import is_at, kept_id, remove_leftovers, require_room, try_lock, write_atomically
 from bondwise.runs.text import json_text
 
 _MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run
@@ -101,6 +101,15 @@ class RunFolder:
                         _delete(entry)
                     self._remove_made()
         self._release()
+
+    @property
+    def run_id(self) -> str:
+        """Identifier of the run, made once per folder: jobs are recorded under it.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        return kept_id(self.path / "run-id.txt")
 
     def keep(self) -> None:
         """Keep the files written so far even if the run fails."""

@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from bondwise.backends.ibm.accounts import keep_secret, without_secrets
 from bondwise.backends.ibm.asking import asked, authorized, busy, unanswered
 from bondwise.backends.ibm.deadlines import within
 from bondwise.backends.jobs.places import JobEnded
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import RunError, UsageError, progress_bar
 
 _ENDED = {"ERROR": "failed", "CANCELLED": "cancelled"}
 _PATIENCE = 300.0  # seconds without an answer, after which a job is no longer waited for
+_SILENT = 2.0  # seconds of waiting without a bar
 _LONGEST_PAUSE = 10.0  # seconds between two looks at a job
 _BRIEF = 20.0  # seconds to wait for what is only good to know
 _MOST_LOST = 2  # requests whose answer was lost, after which it is not tried again
@@ -140,31 +141,15 @@ class Connection:
         except RuntimeInvalidStateError:  # it has ended
             pass
 
-    def result(self, job: Any) -> Any:
+    def result(self, job: Any, progress: bool = False) -> Any:
         """Wait for a job, however long its queue is, and return its result.
 
         Raises:
             JobEnded: If it has failed or was cancelled.
             RunError: If the service does not answer for minutes, or its answer cannot be read.
         """
-        job_id, pause, answered = job.job_id(), 0.25, time.monotonic()
-        while True:
-            try:
-                status = str(authorized(job.status, self._service, self.name))
-            except Exception as error:
-                if time.monotonic() - answered > _PATIENCE:
-                    raise RunError(
-                        f"{self.name} does not answer ({without_secrets(error)}); job {job_id} goes on "
-                        f"there, and `bondwise jobs wait {job_id}` waits for it."
-                    ) from None
-            else:
-                answered = time.monotonic()
-                if status in _ENDED:
-                    raise JobEnded(self._why(job, job_id, _ENDED[status]), _ENDED[status])
-                if status == "DONE":
-                    break
-            time.sleep(pause)
-            pause = min(1.5 * pause, _LONGEST_PAUSE)
+        job_id = job.job_id()
+        self._wait(job, progress)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="qiskit_mitigation")  # of fits to too little
@@ -174,6 +159,37 @@ class Connection:
                 f"the result of job {job_id} on {self.name} cannot be read ({without_secrets(error)}); "
                 f"`bondwise jobs wait {job_id}` tries again."
             ) from None
+
+    def _wait(self, job: Any, progress: bool) -> None:
+        """Wait until a job is done; after a moment, a bar says what for."""
+        job_id, pause, looked, began = job.job_id(), 0.25, 0.0, time.monotonic()
+        answered = began
+        with ExitStack() as shown:
+            bar = None
+            while True:
+                try:
+                    status = str(authorized(job.status, self._service, self.name))
+                except Exception as error:
+                    if time.monotonic() - answered > _PATIENCE:
+                        raise RunError(
+                            f"{self.name} does not answer ({without_secrets(error)}); job {job_id} goes on "
+                            f"there, and `bondwise jobs wait {job_id}` waits for it."
+                        ) from None
+                else:
+                    answered = time.monotonic()
+                    if status in _ENDED:
+                        raise JobEnded(self._why(job, job_id, _ENDED[status]), _ENDED[status])
+                    if status == "DONE":
+                        return
+                    if bar is None and progress and answered - began > _SILENT:
+                        bar = shown.enter_context(progress_bar(None, f"{self.name}, job {job_id}"))
+                        bar.bar_format = "{desc}{postfix} [{elapsed}]"
+                    if bar is not None and answered - looked > _LONGEST_PAUSE:
+                        looked = answered
+                        place = self.progress(job).get("queue_position") if status == "QUEUED" else None
+                        bar.set_postfix_str(status.lower() + ("" if place is None else f", position {place}"))
+                time.sleep(pause)
+                pause = min(1.5 * pause, _LONGEST_PAUSE)
 
     def _counted(self, job: Any, result: Any) -> Any:
         """The result; that of an estimator with the shots of all circuits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import Any
 
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
@@ -63,7 +62,7 @@ def on_device(device: IBMBackend, place: Wanted | None = None) -> RecordedBacken
         target=device.target,
         noisy=True,
     )
-    return recorded(backend, secrets.token_hex(8), Journal(create=False), connection)
+    return recorded(backend, None, Journal(create=False), connection)
 
 
 def _found(service: QiskitRuntimeService, wanted: Wanted) -> IBMBackend:

@@ -17,6 +17,7 @@ def record(
     *,
     journal: Journal | str | os.PathLike[str] | None = None,
     wait: bool = True,
+    progress: bool = False,
 ) -> Backend:
     """Record the jobs of a backend, so that a run which is repeated pays for none of them again.
 
@@ -31,6 +32,7 @@ def record(
         journal: The journal, or the path of one; by default the user's (see `Journal`).
         wait: Whether to wait for results. Otherwise whatever needs a result that is not there yet raises
             `Waiting`, after its job was submitted.
+        progress: Whether to show a bar while waiting for a device, with the place in its queue.
 
     Returns:
         The recorded backend. Whatever is simulated in this process is recorded too, and computed again
@@ -59,4 +61,4 @@ def record(
     place = get_backend(backend)
     if asked.startswith("ibm:least_busy"):
         kept.name(run, asked, place.name)
-    return recorded(place, run, kept, wait=wait)
+    return recorded(place, run, kept, wait=wait, progress=progress)

@@ -19,7 +19,7 @@ class JobEnded(RunError):
         state: `failed` or `cancelled`.
     """
 
-    def __init__(self, message: str, state: str) -> None:
+    def __init__(self, message: str, state: str = "failed") -> None:
         super().__init__(message)
         self.state = state
 
@@ -45,11 +45,14 @@ class Place(Protocol):
     def cancel(self, job: Any) -> None:
         """Cancel a job, unless it has ended."""
 
-    def result(self, job: Any) -> Any:
-        """Wait for a job, and return its result."""
+    def result(self, job: Any, progress: bool = False) -> Any:
+        """Wait for a job, with or without a progress bar, and return its result."""
 
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if known."""
+
+    def progress(self, job: Any) -> dict[str, Any]:
+        """What is known of a job that waits or runs: `queue_position`, `starts`, `qpu_seconds`."""
 
     def rep_delay(self) -> float | None:
         """The seconds between two executions of a circuit, if known."""
@@ -85,13 +88,17 @@ class ThisProcess:
         """Cancel a job."""
         job.cancel()
 
-    def result(self, job: Any) -> Any:
+    def result(self, job: Any, progress: bool = False) -> Any:
         """Wait for a job."""
         return job.result()
 
     def qpu_seconds(self, job: Any) -> float | None:
         """Nothing is charged."""
         return None
+
+    def progress(self, job: Any) -> dict[str, Any]:
+        """Nothing is known."""
+        return {}
 
     def rep_delay(self) -> float | None:
         """Unknown."""

@@ -48,10 +48,21 @@ class Recorder:
         backend: Name of the backend.
         place: Where the jobs live.
         wait: Whether to wait for results; otherwise `Waiting` is raised for those that are not there yet.
+        progress: Whether to show a bar while waiting.
     """
 
-    def __init__(self, journal: Journal, run: str, backend: str, place: Place, *, wait: bool = True) -> None:
-        self.journal, self.run, self.backend, self.place, self.wait = journal, run, backend, place, wait
+    def __init__(
+        self,
+        journal: Journal,
+        run: str,
+        backend: str,
+        place: Place,
+        *,
+        wait: bool = True,
+        progress: bool = False,
+    ) -> None:
+        self.journal, self.run, self.backend, self.place = journal, run, backend, place
+        self.wait, self.progress = wait, progress
         self._asked: Counter[str] = Counter()
         self._mutex = threading.Lock()
 
@@ -183,7 +194,7 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
                     names = ", ".join(self.job_ids)
                     raise Waiting(f"job {names} is {self._word()}.", self.job_ids)
                 try:
-                    result = recorder.place.result(self._job)
+                    result = recorder.place.result(self._job, recorder.progress)
                     data = self._pack(result)
                 except JobEnded as error:
                     recorder.journal.ended(self.tag, error.state, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import secrets
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -36,7 +37,20 @@ class RecordedBackend(Backend):
 
     recorder: Recorder
     bare: Backend
+    named = True  # whether the user has named the run
     _pinned: CircuitCache[QuantumCircuit]
+
+    @property
+    def remote(self) -> bool:
+        """Whether jobs go on elsewhere when this process ends, and may cost money."""
+        return self.recorder.place.remote
+
+    def for_run(self, run: str) -> Backend:
+        """The backend that records its jobs under a run's name, unless the user has named one."""
+        if self.named:
+            return self
+        old = self.recorder
+        return recorded(self, run, old.journal, wait=old.wait, progress=old.progress)
 
     def transpile(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """Compile a circuit as the run has compiled it before, or as the backend does now."""
@@ -125,20 +139,30 @@ class RecordedDevice:
 
 
 def recorded(
-    backend: Backend, run: str, journal: Journal, place: Place | None = None, *, wait: bool = True
+    backend: Backend,
+    run: str | None,
+    journal: Journal,
+    place: Place | None = None,
+    *,
+    wait: bool = True,
+    progress: bool = False,
 ) -> RecordedBackend:
     """The backend with its jobs recorded; a recorded one is recorded for another run.
 
     Args:
         backend: The backend.
-        run: Name of the run.
+        run: Name of the run; None for a new one.
         journal: The journal.
         place: Where its jobs live; None for what is known of it.
         wait: Whether to wait for results.
+        progress: Whether to show a bar while waiting.
     """
     bare = backend.bare if isinstance(backend, RecordedBackend) else backend
-    made = with_recorder(bare, Recorder(journal, run, bare.name, place or place_of(backend), wait=wait))
-    made.reduce = lambda: (recorded, (backend, run, journal))
+    name = run or secrets.token_hex(8)
+    kept = Recorder(journal, name, bare.name, place or place_of(backend), wait=wait, progress=progress)
+    made = with_recorder(bare, kept)
+    made.named = run is not None
+    made.reduce = lambda: (recorded, (backend, name, journal))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,10 @@ from bondwise.cli import options
 from bondwise.cli.circuit_files import read_angles, read_observable, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
+from bondwise.cli.documents.settings import keep_settings
+from bondwise.cli.machines import machine_for, say_waiting
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, UsageError, whole_number
+from bondwise.runs import RunFolder, UsageError, read_bytes, whole_number
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ def command(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    no_wait: options.NoWait = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -78,18 +83,35 @@ def command(
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
     said: list[str] = []
     observables = [read_observable(text, program.num_qubits, said=said) for text in observable or []]
-    machine = backends.get_backend(backend)
+    # a resumed run must have the same circuit and angles, not just the same file names
+    settings["program"] = sha256(read_bytes(circuit, "text_bytes")).hexdigest()[:16]
+    settings["angles"] = None if angles is None else sha256(angles.tobytes()).hexdigest()[:16]
     result = envelope(settings) | {"circuit": str(circuit), "backend": backend, "seed": seed}
-    with RunFolder(out or Path("runs") / circuit.stem, overwrite=overwrite) as folder:
+    with RunFolder(out or Path("runs") / circuit.stem, overwrite=overwrite, resume=resume) as folder:
+        keep_settings(
+            folder,
+            settings,
+            resume,
+            command="run",
+            flags={"circuit": "CIRCUIT"},
+            contents={"program": "CIRCUIT", "angles": "--parameters"},
+        )
+        machine = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
         say(said, quiet)
-        if observables:
-            bare = circuits.without_measurements(program)
-            result |= _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
-            result["observables"] = observable
-        else:
-            samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
-            result |= {"counts": samples.counts, "joint_counts": samples.joint_counts}
-            result |= {"shots": samples.shots, "job_ids": list(samples.job_ids)}
+        try:
+            if observables:
+                bare = circuits.without_measurements(program)
+                result |= _values(
+                    bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed
+                )
+                result["observables"] = observable
+            else:
+                samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
+                result |= {"counts": samples.counts, "joint_counts": samples.joint_counts}
+                result |= {"shots": samples.shots, "job_ids": list(samples.job_ids)}
+        except backends.Waiting as waiting:
+            say_waiting(waiting, folder, json=json, quiet=quiet)
+            return
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)

@@ -25,6 +25,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.documents.trace import Trace
+from bondwise.cli.machines import machine_for, say_waiting
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 from bondwise.runs.text import counted
@@ -84,6 +85,7 @@ def command(
     out: options.Out = Path("runs/vqe"),
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
+    no_wait: options.NoWait = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -105,16 +107,6 @@ def command(
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
         settings["angles"] = _digest(read_bytes(start, "array_bytes"))
-    machine = backends.get_backend(backend)
-    if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
-        raise UsageError(
-            f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
-            f"{machine.num_qubits}; choose a larger backend (`bondwise backends` lists them)."
-        )
-    if mitigate is None:
-        mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"
-    mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
-
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             run = keep_settings(
@@ -125,6 +117,15 @@ def command(
                 flags={},
                 contents={"hamiltonian": "--model", "angles": "--start"},
             )
+            machine = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
+            if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
+                raise UsageError(
+                    f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
+                    f"{machine.num_qubits}; choose a larger backend (`bondwise backends` lists them)."
+                )
+            if mitigate is None:
+                mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"
+            mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
             say(said, quiet)
             prepared = _prepared(
                 folder,
@@ -167,6 +168,9 @@ def command(
                 "report.html", render(result, references, stages, trained, extrapolation, circuit, smallest)
             )
             folder.write_json("result.json", result)
+    except backends.Waiting as waiting:
+        say_waiting(waiting, folder, json=json, quiet=quiet)
+        return
     except KeyboardInterrupt:
         raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
     if json:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 2
-_NOT_SETTINGS = ("out", "overwrite", "resume", "json", "quiet")
+_NOT_SETTINGS = (
+    *("out", "overwrite", "resume", "json", "quiet"),
+    *("no_wait", "dry_run", "yes", "max_qpu_seconds"),
+)
 _PACKAGES = (  # those that can change a number
     "bondwise",
     "torch",

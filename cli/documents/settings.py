@@ -11,6 +11,8 @@ from typing import Any
 from bondwise.cli.documents.envelope import SCHEMA, flag_text
 from bondwise.runs import RunFolder, UsageError, read_json
 
+_ON_DEVICES = ("run", "vqe")  # commands whose jobs can be waited for
+
 
 def keep_settings(
     folder: RunFolder,
@@ -81,6 +83,31 @@ def earlier_flags(folder: Path, command: str, names: Collection[str]) -> dict[st
     if not path.exists():
         return {}
     return {name: flag_text(value) for name, value in _read(path, command).items() if name in names}
+
+
+def earlier_command(folder: Path) -> list[str]:
+    """The words of the command that a run was begun with, without its flags.
+
+    Args:
+        folder: Folder of the run.
+
+    Raises:
+        UsageError: If there is no run in the folder, or it cannot be resumed.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no run that can be resumed; give the folder of one.")
+    document = read_json(path)
+    if (
+        not isinstance(document, dict)
+        or document.get("schema") != SCHEMA
+        or document.get("run") not in _ON_DEVICES
+    ):
+        raise UsageError(
+            f"{folder} holds no run on a device; `bondwise run` and `bondwise vqe` make such ones."
+        )
+    words = [document["run"]]
+    return [*words, document["settings"]["circuit"]] if document["run"] == "run" else words
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:

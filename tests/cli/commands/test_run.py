@@ -209,7 +209,7 @@ def test_wrong_use_leaves_an_earlier_run_alone(bondwise, turned, tmp_path):
         assert len(done.stderr.splitlines()) == 1
         assert (tmp_path / "out" / "result.json").read_bytes() == before
     again = bondwise(*words)
-    assert "--resume" not in again.stderr
+    assert "--resume" in again.stderr
 
 
 def test_unknown_backend_is_one_line_and_leaves_nothing(bondwise, bell, tmp_path):

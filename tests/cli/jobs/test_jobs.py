@@ -1,0 +1,201 @@
+"""`bondwise jobs`, and jobs on a device in other commands, against the service on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from bondwise.backends import Journal
+from bondwise.cli.main import main
+
+pytest_plugins = ["bondwise.backends.ibm.fixtures"]
+
+BELL = 'OPENQASM 3; include "stdgates.inc"; qubit[2] q; h q[0]; cx q[0], q[1];'
+
+
+@pytest.fixture
+def bondwise(tmp_path, monkeypatch, capsys):
+    """The command in an empty folder, with a journal of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BONDWISE_JOURNAL", str(tmp_path / "jobs.sqlite"))
+    (tmp_path / "bell.qasm").write_text(BELL)
+
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return SimpleNamespace(code=stop.value.code, out=printed.out, err=printed.err)
+
+    return run
+
+
+RUN = ("run", "bell.qasm", "--observable", "XX", "--shots", 50, "--backend", "ibm:least_busy")
+
+
+def test_a_run_that_does_not_wait_is_collected_later(bondwise, loopback_ibm, tmp_path):
+    loopback_ibm.hold()
+    done = bondwise(*RUN, "--no-wait")
+    assert done.code == 0, done.err
+    [job] = loopback_ibm.jobs
+    assert job.id in done.out
+    assert "bondwise jobs resume runs/bell" in done.out
+    assert not (tmp_path / "runs" / "bell" / "result.json").exists()
+
+    listed = json.loads(bondwise("jobs", "list", "--json").out)
+    assert [(one["state"], one["job_ids"], one["backend"]) for one in listed] == [
+        ("submitted", [job.id], "ibm:ibm_manila")
+    ]
+    shown = bondwise("jobs", "show", job.id)
+    assert "queued" in shown.out
+    assert "place in the queue" in shown.out
+    loopback_ibm.release()
+    collected = bondwise("jobs", "resume", "runs/bell", "--json")
+    assert collected.code == 0, collected.err
+    result = json.loads(collected.out)
+    assert result["job_ids"] == [job.id]
+    assert 0.5 < result["values"][0] <= 1
+    assert result == json.loads((tmp_path / "runs" / "bell" / "result.json").read_text())
+    again = json.loads(bondwise("jobs", "resume", "runs/bell", "--json").out)
+    assert again["values"] == result["values"]
+    assert len(loopback_ibm.jobs) == 1
+    assert "QPU time" in bondwise("jobs", "show", job.id).out
+
+
+def test_a_job_is_waited_for_and_exported(bondwise, loopback_ibm, tmp_path):
+    loopback_ibm.hold()
+    bondwise(*RUN, "--no-wait")
+    [job] = loopback_ibm.jobs
+    early = bondwise("jobs", "export", job.id)
+    assert (early.code, "bondwise jobs wait" in early.err) == (2, True)
+    loopback_ibm.release()
+    waited = bondwise("jobs", "wait", job.id)
+    assert waited.code == 0, waited.err
+    exported = json.loads(bondwise("jobs", "export", job.id).out)
+    [part] = exported["result"]
+    assert sum(part["basis"].values()) == 50
+    assert exported["job"]["state"] == "done"
+    bondwise("jobs", "export", job.id[:6], "--out", "raw.json")
+    assert json.loads((tmp_path / "raw.json").read_text()) == exported
+    collected = bondwise("jobs", "resume", "runs/bell")  # from the journal alone
+    assert collected.code == 0
+    assert "XX" in collected.out
+
+
+def test_a_cancelled_job_is_submitted_again_by_its_run(bondwise, loopback_ibm):
+    loopback_ibm.hold()
+    bondwise(*RUN, "--no-wait")
+    [job] = loopback_ibm.jobs
+    assert bondwise("jobs", "cancel", job.id).code == 0
+    assert loopback_ibm.jobs[0].status == "Cancelled"
+    assert Journal().records()[0].state == "cancelled"
+    twice = bondwise("jobs", "cancel", job.id)
+    assert (twice.code, "is cancelled" in twice.err) == (2, True)
+    loopback_ibm.release()
+    assert bondwise("jobs", "resume", "runs/bell").code == 0
+    assert [one.status for one in loopback_ibm.jobs] == ["Cancelled", "Completed"]
+
+
+def test_a_failed_job_is_one_line(bondwise, loopback_ibm):
+    loopback_ibm.fail("failed", reason="the fridge is warm")
+    done = bondwise(*RUN)
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert "the fridge is warm" in done.err
+    assert "the fridge is warm" in bondwise("jobs", "show", loopback_ibm.jobs[0].id).out
+    assert bondwise(*RUN, "--resume").code == 0
+
+
+def test_a_changed_circuit_is_not_resumed(bondwise, loopback_ibm, tmp_path):
+    bondwise(*RUN, "--no-wait")
+    (tmp_path / "bell.qasm").write_text(BELL + " x q[0];")
+    done = bondwise("jobs", "resume", "runs/bell")
+    assert (done.code, "CIRCUIT" in done.err) == (2, True)
+    assert len(loopback_ibm.jobs) == 1
+
+
+def test_a_vqe_is_measured_on_a_device_later(bondwise, loopback_ibm, tmp_path):
+    loopback_ibm.hold()
+    words = ("vqe", "--model", "ising", "--size", 3, "--steps", 3, "--shots", 40, "--mitigate", "linear")
+    done = bondwise(*words, "--backend", "ibm:ibm_manila", "--out", "study", "--no-wait", "--quiet")
+    assert done.code == 0, done.err
+    assert len(loopback_ibm.jobs) == 1
+    loopback_ibm.release()
+    for _ in range(2):
+        done = bondwise("jobs", "resume", "study", "--json")
+        assert done.code == 0, done.err
+        result = json.loads(done.out)
+        assert [job for stage in result["stages"] for job in stage["job_ids"]] == [
+            job.id for job in loopback_ibm.jobs
+        ]
+    assert {job.status for job in loopback_ibm.jobs} == {"Completed"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("jobs", "show", "nothing"), "knows no job"),
+        (("jobs", "list", "--state", "lost"), "unknown state"),
+        (("jobs", "list", "--limit", 0), "--limit"),
+        (("jobs", "resume", "nowhere"), "holds no run"),
+        (("jobs", "settle", "x"), "--job-id"),
+        (("run", "bell.qasm", "--observable", "XX", "--no-wait"), "--no-wait has no effect on statevector"),
+        (("jobs", "loopback", "--device", "nowhere"), "unknown device"),
+        (("jobs", "loopback", "--port", -1), "--port"),
+    ],
+)
+def test_wrong_use_is_one_line(bondwise, words, message):
+    done = bondwise(*words)
+    assert done.code == 2
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_an_empty_journal_is_an_empty_table(bondwise):
+    assert bondwise("jobs", "list").code == 0
+    assert json.loads(bondwise("jobs", "list", "--json").out) == []
+
+
+def test_the_loopback_service_is_started_by_hand(tmp_path):
+    """The printed lines are all that another process needs."""
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-u",
+            "-m",
+            "bondwise.cli.main",
+            "jobs",
+            "loopback",
+            "--folder",
+            str(tmp_path / "served"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    try:
+        lines = []
+        while "ibm:ibm_manila" not in (line := server.stdout.readline()):
+            lines.append(line)
+        given = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines if "export" in line)
+        (tmp_path / "bell.qasm").write_text(BELL)
+        done = subprocess.run(
+            [sys.executable, "-m", "bondwise.cli.main", *map(str, RUN), "--json"],
+            env={
+                **os.environ,
+                **given,
+                "BONDWISE_JOURNAL": str(tmp_path / "j.sqlite"),
+                "HOME": str(tmp_path),
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)["job_ids"]) == 1
+    finally:
+        server.terminate()
+        server.wait(30)
