@@ -111,6 +111,11 @@ class Backend:
         """Whether jobs go on elsewhere when this process ends, and may cost money."""
         return False
 
+    @property
+    def begun(self) -> bool:
+        """Whether jobs of the run that it records have been submitted."""
+        return False
+
     def for_run(self, run: str) -> Backend:
         """The backend, with its jobs recorded under a run's name if they are recorded without one."""
         return self

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bondwise.runs.errors import RunError, UsageError
+from bondwise.runs.errors import RunError, Stopped, UsageError
 from bondwise.runs.files import is_at, kept_id, remove_leftovers, require_room, try_lock, write_atomically
 from bondwise.runs.text import json_text
 
@@ -34,8 +34,8 @@ _PATIENCE = 5.0  # seconds for another process to notice that the folder is in u
 class RunFolder:
     """The folder of a run, used as a context manager.
 
-    Nothing half-written is left behind: if the run fails before its first file, or with a `UsageError` before
-    `keep`, a new folder is removed, and an overwritten one is restored.
+    Nothing half-written is left behind: if the run fails before its first file, or with `UsageError` or
+    `Stopped` before `keep`, a new folder is removed, and an overwritten one is restored.
 
     Args:
         path: Path of the folder; parents are created.
@@ -92,7 +92,7 @@ class RunFolder:
             if self._aside_lock is not None:
                 self._remove(self._aside)
         elif not self._resume:
-            wrong_use = issubclass(kind, UsageError) and not self._kept
+            wrong_use = issubclass(kind, UsageError | Stopped) and not self._kept
             if not self._entries() or wrong_use or (self._aside_lock is not None and self._useless()):
                 if self._aside_lock is not None:
                     self._put_back()

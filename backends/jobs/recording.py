@@ -45,6 +45,11 @@ class RecordedBackend(Backend):
         """Whether jobs go on elsewhere when this process ends, and may cost money."""
         return self.recorder.place.remote
 
+    @property
+    def begun(self) -> bool:
+        """Whether jobs of the run that it records have been submitted."""
+        return bool(self.recorder.journal.records(run=self.recorder.run, limit=1))
+
     def for_run(self, run: str) -> Backend:
         """The backend that records its jobs under a run's name, unless the user has named one."""
         if self.named:
@@ -56,12 +61,12 @@ class RecordedBackend(Backend):
         """Compile a circuit as the run has compiled it before, or as the backend does now."""
         circuit = as_circuit(circuit)
         if self.target is None:
-            return super().transpile(circuit)
+            return self.bare.transpile(circuit)
         return self._pinned.get(circuit, lambda: self._pin(circuit)).copy()
 
     def _pin(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        compile_now = super().transpile
-        data = self.recorder.compiled(circuit_hash(circuit), lambda: qpy_bytes(compile_now(circuit)))
+        compiled = self.recorder.compiled
+        data = compiled(circuit_hash(circuit), lambda: qpy_bytes(self.bare.transpile(circuit)))
         # read back also the first time: expressions of angles are the same ones in every process
         return _with_parameters_of(circuit, data)
 

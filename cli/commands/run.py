@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bondwise import backends, circuits
-from bondwise.cli import options
+from bondwise.cli import options, spending
 from bondwise.cli.circuit_files import read_angles, read_observable, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
@@ -59,6 +59,9 @@ def command(
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
     no_wait: options.NoWait = False,
+    dry_run: spending.DryRun = False,
+    yes: spending.Yes = False,
+    max_qpu_seconds: spending.MostQpuSeconds = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -83,6 +86,19 @@ def command(
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
     said: list[str] = []
     observables = [read_observable(text, program.num_qubits, said=said) for text in observable or []]
+
+    def measure(machine: backends.Backend) -> dict[str, Any]:
+        if not observables:
+            samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
+            found = {"counts": samples.counts, "joint_counts": samples.joint_counts}
+            return found | {"shots": samples.shots, "job_ids": list(samples.job_ids)}
+        bare = circuits.without_measurements(program)
+        found = _values(bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed)
+        return found | {"observables": observable}
+
+    asks: dict[str, Any] = {"most_seconds": max_qpu_seconds, "quiet": quiet, "json": json}
+    if dry_run:
+        spending.approve(backends.get_backend(backend), measure, dry_run=True, **asks)
     # a resumed run must have the same circuit and angles, not just the same file names
     settings["program"] = sha256(read_bytes(circuit, "text_bytes")).hexdigest()[:16]
     settings["angles"] = None if angles is None else sha256(angles.tobytes()).hexdigest()[:16]
@@ -98,17 +114,10 @@ def command(
         )
         machine = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
         say(said, quiet)
+        if not machine.begun:  # the run was approved as a whole
+            spending.approve(machine, measure, yes=yes, **asks)
         try:
-            if observables:
-                bare = circuits.without_measurements(program)
-                result |= _values(
-                    bare, observables, angles, machine, mitigate, shots=shots or None, seed=seed
-                )
-                result["observables"] = observable
-            else:
-                samples = backends.sample(program, angles, shots=shots, backend=machine, seed=seed)
-                result |= {"counts": samples.counts, "joint_counts": samples.joint_counts}
-                result |= {"shots": samples.shots, "job_ids": list(samples.job_ids)}
+            result |= measure(machine)
         except backends.Waiting as waiting:
             say_waiting(waiting, folder, json=json, quiet=quiet)
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bondwise import backends, qml
-from bondwise.cli import options
+from bondwise.cli import options, spending
 from bondwise.cli.circuit_files import circuit_contents, read_model, say
 from bondwise.cli.commands.measurement import (
     announce,
@@ -86,6 +86,9 @@ def command(
     overwrite: options.Overwrite = False,
     resume: options.Resume = False,
     no_wait: options.NoWait = False,
+    dry_run: spending.DryRun = False,
+    yes: spending.Yes = False,
+    max_qpu_seconds: spending.MostQpuSeconds = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -107,6 +110,34 @@ def command(
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
         settings["angles"] = _digest(read_bytes(start, "array_bytes"))
+    how: dict[str, Any] = {"start": start, "layers": layers, "extend": extend, "max_bond": max_bond}
+    how |= {"seed": seed, "progress": not quiet}
+
+    def approve(machine: backends.Backend, circuit: QuantumCircuit, angles: np.ndarray, dry: bool) -> None:
+        """Ask before time is spent on a device, whatever the angles are."""
+        spending.approve(
+            machine,
+            lambda place: measure_on_device(
+                place,
+                mitigator_of(mitigate or "none", place, shots=shots or None, seed=seed),
+                hamiltonian,
+                circuit,
+                angles,
+                shots=shots,
+                seed=seed,
+            ),
+            dry_run=dry,
+            yes=yes,
+            most_seconds=max_qpu_seconds,
+            quiet=quiet,
+            json=json,
+        )
+
+    if dry_run:
+        machine = backends.get_backend(backend)
+        mitigate = _mitigation(mitigate, machine)
+        planned = qml.prepare(hamiltonian, **how)
+        approve(machine, planned.circuit, next(iter(planned.starts.values())), True)
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             run = keep_settings(
@@ -123,22 +154,13 @@ def command(
                     f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
                     f"{machine.num_qubits}; choose a larger backend (`bondwise backends` lists them)."
                 )
-            if mitigate is None:
-                mitigate = settings["mitigate"] = "exponential" if machine.noisy else "none"
+            mitigate = settings["mitigate"] = _mitigation(mitigate, machine)
             mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
             say(said, quiet)
-            prepared = _prepared(
-                folder,
-                resume,
-                hamiltonian,
-                start=start,
-                layers=layers,
-                extend=extend,
-                max_bond=max_bond,
-                seed=seed,
-                progress=not quiet,
-            )
+            prepared = _prepared(folder, resume, hamiltonian, **how)
             circuit = prepared.circuit
+            if not machine.begun:  # the run was approved as a whole
+                approve(machine, circuit, next(iter(prepared.starts.values())), False)
             if not quiet:
                 announce(machine, mitigator, hamiltonian, circuit, shots)
             vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
@@ -178,6 +200,11 @@ def command(
     elif not quiet:
         show_stages(f"{model} {size or ''} on {machine.name}", references, stages)
         show(*notes, f"report: {folder.path / 'report.html'}")
+
+
+def _mitigation(mitigate: str | None, machine: backends.Backend) -> str:
+    """The mitigation that is asked for; by default, one that extrapolates if the backend is noisy."""
+    return mitigate or ("exponential" if machine.noisy else "none")
 
 
 def _prepared(folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp, **how: Any) -> Preparation:
