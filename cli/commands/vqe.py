@@ -161,6 +161,7 @@ def command(
             circuit = prepared.circuit
             if not machine.begun:  # the run was approved as a whole
                 approve(machine, circuit, next(iter(prepared.starts.values())), False)
+            folder.keep()
             if not quiet:
                 announce(machine, mitigator, hamiltonian, circuit, shots)
             vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
@@ -214,7 +215,6 @@ def _prepared(folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp, **how
         return qml.Preparation.load(kept)
     prepared = qml.prepare(hamiltonian, **how)
     prepared.save(kept)
-    folder.keep()
     return prepared
 
 
