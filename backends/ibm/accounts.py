@@ -7,18 +7,24 @@ import logging
 import os
 import re
 import stat
+import time
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ibm_cloud_sdk_core import ApiException
 from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.accounts import management
+from qiskit_ibm_runtime.api.auth import CloudAuth
 
 from bondwise.backends.ibm.deadlines import within
 from bondwise.runs import RunError, UsageError, unknown_name
 
 _KNOWN: set[str] = set()  # tokens that are neither in the environment nor in the file of accounts
 _LONGEST = 300  # characters of a message; answers may be pages of HTML
+_AGAIN = (1.0, 4.0)  # seconds before a key is tried again after a lost answer
 _LONG = re.compile(r"[A-Za-z0-9_\-]{40,}(\.[A-Za-z0-9_\-]+)*")  # keys and bearer tokens in an answer
 
 
@@ -36,6 +42,7 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
         RunError: If the service refuses the account or cannot be reached.
     """
     token = os.environ.get("QISKIT_IBM_TOKEN")
+    saved: dict[str, Any] = {}
     if account is not None or not token:
         saved = _saved(asked)
         if not saved:
@@ -54,16 +61,11 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
             "url": os.environ.get("QISKIT_IBM_URL"),
         }
 
+    _check_key(asked, account, given, saved)
+
     def connect() -> QiskitRuntimeService:
-        log = logging.getLogger("qiskit_ibm_runtime")
-        level = log.level
-        log.setLevel(logging.ERROR)  # it warns of every account that is given, and of every default
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return QiskitRuntimeService(**given)
-        finally:
-            log.setLevel(level)
+        with quiet():
+            return QiskitRuntimeService(**given)
 
     try:
         service: QiskitRuntimeService = within(connect, f"the service of {asked}")
@@ -72,6 +74,20 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
     except Exception as error:  # errors of the service, of requests and of urllib
         raise RunError(f"{asked} cannot be reached: {without_secrets(error)}") from None
     return service
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A context in which the client warns of nothing: of each account that is given, and each default."""
+    log = logging.getLogger("qiskit_ibm_runtime")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def keep_secret(service: QiskitRuntimeService) -> None:
@@ -89,6 +105,33 @@ def without_secrets(error: object) -> str:
             text = text.replace(known, "***")
     text = _LONG.sub("***", text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _check_key(
+    asked: str, account: str | None, given: Mapping[str, str | None], saved: Mapping[str, Any]
+) -> None:
+    """Refuse a key that IBM does not accept; the client waits a minute before it says so."""
+    default = [one for one in saved.values() if one.get("is_default_account")] or list(saved.values())
+    used = given if "token" in given else saved[account] if account else default[0]
+    if used.get("proxies") or used.get("private_endpoint") or used.get("verify") is False:
+        return
+    tokens = CloudAuth(str(used["token"]), used.get("instance") or "").tm
+    for pause in (*_AGAIN, None):
+        try:
+            if "access_token" in within(tokens.request_token, f"the service of {asked}"):
+                return
+            reason = "it has not been given an access token."
+        except RunError:
+            raise
+        except Exception as error:
+            reason = without_secrets(error)
+            if isinstance(error, ApiException) and error.status_code == 400:
+                where = f"of the account {account!r}" if account else "in QISKIT_IBM_TOKEN"
+                where = where if account or "token" in given else "of the saved account"
+                raise RunError(f"{asked}: IBM does not accept the API key {where}: {reason}") from None
+        if pause is not None:
+            time.sleep(pause)
+    raise RunError(f"{asked} cannot be reached: {reason}")
 
 
 def _saved(asked: str) -> dict[str, Any]:

@@ -45,13 +45,18 @@ def authorized(
     Raises:
         RunError: If there is no answer in time.
     """
+    tokens = [
+        client._session.auth.tm
+        for client in (service._active_api_client, *service._get_api_clients().values())
+    ]
+    for manager in tokens:
+        manager.request_time = 0  # after an exchange that failed, it waits for a minute
     try:
         return within(call, what, seconds)
     except IBMNotAuthorizedError:
         # the client takes a token for valid until it expires, and never asks for another one before
-        for client in (service._active_api_client, *service._get_api_clients().values()):
-            tokens = client._session.auth.tm
-            tokens.expire_time = tokens.refresh_time = tokens.request_time = 0
+        for manager in tokens:
+            manager.expire_time = manager.refresh_time = manager.request_time = 0
         return within(call, what, seconds)
 
 

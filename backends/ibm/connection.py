@@ -25,7 +25,7 @@ from bondwise.runs import RunError, UsageError, progress_bar
 _ENDED = {"ERROR": "failed", "CANCELLED": "cancelled"}
 _PATIENCE = 300.0  # seconds without an answer, after which a job is no longer waited for
 _SILENT = 2.0  # seconds of waiting without a bar
-_LONGEST_PAUSE = 10.0  # seconds between two looks at a job
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between two looks at a job
 _BRIEF = 20.0  # seconds to wait for what is only good to know
 _MOST_LOST = 2  # requests whose answer was lost, after which it is not tried again
 _CLOSED = re.compile(r"\b(session|batch)\b.*\bclosed\b|\bclosed\b.*\b(session|batch)\b", re.IGNORECASE)
@@ -65,8 +65,8 @@ class Connection:
 
     @property
     def target(self) -> Target:
-        """The target of the device."""
-        return self._device.target
+        """The target of the device; the service is asked for its properties the first time."""
+        return self._asked(lambda: self._device.target)
 
     @contextmanager
     def tagged(self, tag: str) -> Iterator[None]:
@@ -162,7 +162,7 @@ class Connection:
 
     def _wait(self, job: Any, progress: bool) -> None:
         """Wait until a job is done; after a moment, a bar says what for."""
-        job_id, pause, looked, began = job.job_id(), 0.25, 0.0, time.monotonic()
+        job_id, pause, looked, began = job.job_id(), _FIRST_PAUSE, 0.0, time.monotonic()
         answered = began
         with ExitStack() as shown:
             bar = None

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bondwise.backends.loopback.api import INSTANCE, Api
 from bondwise.backends.loopback.device import Device
-from bondwise.backends.loopback.faults import Fault, Faults
+from bondwise.backends.loopback.faults import JOB_FAULTS, Fault, Faults
 from bondwise.backends.loopback.replies import Reply, Tokens, error_reply
 from bondwise.backends.loopback.store import Job, Store
 from bondwise.backends.loopback.worker import Worker
@@ -326,11 +326,13 @@ class LoopbackService:
             return Reply(200, "<html>not JSON</html>")
         if fault.kind == "shape":
             return Reply(200, {"unexpected": [1, 2, 3]})
+        if fault.kind not in JOB_FAULTS:
+            return reply
         store = self._opened()
         job = store.jobs.get(reply.content.get("id", "")) if reply.status == 200 else None
         if job is not None and fault.kind == "drift":
             store.calibrate(job.device)
-        elif job is not None and fault.kind in ("failed", "cancelled"):
+        elif job is not None:
             store.update(job, fate=fault.kind.capitalize(), reason=fault.reason, reason_code=9999)
         return reply
 

@@ -9,14 +9,14 @@ from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.ibm.accounts import open_service
+from bondwise.backends.ibm.accounts import open_service, quiet
 from bondwise.backends.ibm.asking import asked
 from bondwise.backends.ibm.connection import Connection
 from bondwise.backends.ibm.options import Wanted, wanted
 from bondwise.backends.ibm.primitives import ServiceEstimator, ServiceSampler
 from bondwise.backends.jobs.journal import Journal
 from bondwise.backends.jobs.recording import RecordedBackend, recorded
-from bondwise.runs import RunError, unknown_name
+from bondwise.runs import RunError, UsageError, unknown_name
 
 _SERVICES: dict[tuple[Any, ...], QiskitRuntimeService] = {}
 _VARIABLES = ("TOKEN", "INSTANCE", "CHANNEL", "URL")
@@ -39,9 +39,15 @@ def ibm_backend(name: str) -> RecordedBackend:
     account = place.options.get("account")
     key = (account, *(os.environ.get(f"QISKIT_IBM_{variable}") for variable in _VARIABLES))
     # the client keeps the queues of the devices, which change
-    known = None if place.device == "least_busy" else _SERVICES.get(key)
-    service = _SERVICES[key] = known or open_service(f"ibm:{place.device}", account)
-    return on_device(_found(service, place), place)
+    service = None if place.device == "least_busy" else _SERVICES.get(key)
+    device = None if service is None else _found(service, place)
+    for _ in range(2):  # the client also keeps a configuration that it could not read
+        if device is None:
+            service = _SERVICES[key] = open_service(f"ibm:{place.device}", account)
+            device = _found(service, place)
+    if device is None:
+        raise _unknown(_SERVICES[key], place)
+    return on_device(device, place)
 
 
 def on_device(device: IBMBackend, place: Wanted | None = None) -> RecordedBackend:
@@ -59,28 +65,32 @@ def on_device(device: IBMBackend, place: Wanted | None = None) -> RecordedBacken
         f"ibm:{device.name}{options}",
         sampler=ServiceSampler(connection) if level is None else None,
         estimator=None if level is None else ServiceEstimator(connection, level),
-        target=device.target,
+        target=connection.target,
         noisy=True,
     )
     return recorded(backend, None, Journal(create=False), connection)
 
 
-def _found(service: QiskitRuntimeService, wanted: Wanted) -> IBMBackend:
+def _found(service: QiskitRuntimeService, place: Wanted) -> IBMBackend | None:
     def find() -> IBMBackend:
-        if wanted.device == "least_busy":
-            return service.least_busy(min_num_qubits=wanted.min_qubits)
-        return service.backend(wanted.device)
+        with quiet():
+            if place.device == "least_busy":
+                return service.least_busy(min_num_qubits=place.min_qubits)
+            return service.backend(place.device)
 
-    place = f"the service of {wanted.name}"
     try:
-        return asked(find, service, place)
+        return asked(find, service, f"the service of {place.name}")
     except QiskitBackendNotFoundError:
-        # it says so too if it could not be asked for its configuration
-        known = asked(lambda: service.backends(min_num_qubits=wanted.min_qubits), service, place)
-        names = [device.name for device in known]
-        if wanted.device == "least_busy":
-            size = f" of {wanted.min_qubits} qubits or more" if wanted.min_qubits else ""
-            raise RunError(f"{wanted.name}: no device{size} of the account is available now.") from None
-        if wanted.device not in names:
-            raise unknown_name("device", f"ibm:{wanted.device}", [f"ibm:{name}" for name in names]) from None
-        return known[names.index(wanted.device)]
+        return None
+
+
+def _unknown(service: QiskitRuntimeService, place: Wanted) -> RunError | UsageError:
+    def find() -> list[IBMBackend]:
+        with quiet():
+            return service.backends()
+
+    names = [f"ibm:{device.name}" for device in asked(find, service, f"the service of {place.name}")]
+    if names and place.device != "least_busy" and f"ibm:{place.device}" not in names:
+        return unknown_name("device", f"ibm:{place.device}", names)
+    size = f" of {place.min_qubits} qubits or more" if place.min_qubits else ""
+    return RunError(f"{place.name}: no device{size} of the account is available now.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bondwise.backends.jobs.handles import job_ids_of, status_of
+from bondwise.backends.jobs.handles import job_ids_of, status_word
 from bondwise.backends.jobs.journal import JobRecord, Journal
 from bondwise.backends.jobs.places import JobEnded, Place
 from bondwise.backends.jobs.recording import RecordedBackend
@@ -37,7 +37,8 @@ class TrackedJob:
         """
         if self.record.state in ("done", "failed", "cancelled") or not self.record.job_ids:
             return self.record.state
-        return status_of([self._job()[1]])
+        place, job = self._job()
+        return status_word(place.status(job))
 
     def progress(self) -> dict[str, Any]:
         """What the service says: `queue_position`, `starts`, `qpu_seconds`, as far as known."""
@@ -76,8 +77,8 @@ class TrackedJob:
             raise UsageError(
                 f"job {self.record.tag} is {status}; only jobs that are not over can be cancelled."
             )
-        _, job = self._job()
-        job.cancel()
+        place, job = self._job()
+        place.cancel(job)
         self.journal.ended(self.record.tag, "cancelled", "cancelled by the user")
         self.record = self.journal.record(self.record.tag)
 
