@@ -113,6 +113,8 @@ def _check_key(
     """Refuse a key that IBM does not accept; the client waits a minute before it says so."""
     default = [one for one in saved.values() if one.get("is_default_account")] or list(saved.values())
     used = given if "token" in given else saved[account] if account else default[0]
+    if used.get("channel") not in (None, "ibm_cloud", "ibm_quantum_platform"):
+        return  # which the client refuses by itself
     if used.get("proxies") or used.get("private_endpoint") or used.get("verify") is False:
         return
     tokens = CloudAuth(str(used["token"]), used.get("instance") or "").tm
