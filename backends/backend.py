@@ -247,7 +247,9 @@ class Backend:
             UsageError: As for `sample`.
         """
         if self.sampler is None:
-            raise UsageError(f"{self.name} evaluates observables only; sample on 'statevector' or 'aer'.")
+            option = next((part for part in self.name.split(",") if part.startswith("resilience=")), None)
+            instead = f"leave out {option} to sample" if option else "sample on 'statevector' or 'aer'"
+            raise UsageError(f"{self.name} evaluates observables only; {instead}.")
         job = seeded(self.sampler.run, seed)(sampler_pubs(pubs), shots=sampler_shots(shots))
 
         def finish(result: PrimitiveResult[SamplerPubResult]) -> PrimitiveResult[SamplerPubResult]:

@@ -56,7 +56,11 @@ def without(text, tokens):
 
 def written(folder):
     """Everything in a folder but what the service itself keeps and the client's own file of accounts."""
-    paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != "qiskit-ibm.json"]
+    paths = [
+        path
+        for path in Path(folder).rglob("*")
+        if path.is_file() and path.name != "qiskit-ibm.json" and path.parent != Path(folder) / "service"
+    ]
     return "\n".join(path.read_bytes().decode("latin-1") for path in paths)
 
 
