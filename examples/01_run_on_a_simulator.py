@@ -15,6 +15,8 @@ from qiskit.quantum_info import SparsePauliOp
 import bondwise as bw
 
 shots = 1_000 if "--quick" in sys.argv else 20_000
+names = ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino")
+backends = {name: bw.backends.get_backend(name) for name in names}
 
 # A GHZ-like state of four qubits whose two weights are set by one angle: cos(θ/2)|0000⟩ + sin(θ/2)|1111⟩.
 theta = ParameterVector("theta", 1)
@@ -25,15 +27,15 @@ for qubit in range(3):
 angles = np.array([np.pi / 3])
 
 # 1. Counts of all qubits, since the circuit has no measurements of its own.
-samples = bw.backends.sample(circuit, angles, shots=shots, seed=1)
-print(samples)
-print("  counts:", samples.counts["meas"])
+for backend in backends.values():
+    samples = bw.backends.sample(circuit, angles, shots=shots, backend=backend, seed=1)
+    print(samples)
+    print("  counts:", samples.counts["meas"])
 
 # 2. Expectation values with standard errors, on one backend after another: only the name changes.
 observables = [SparsePauliOp("ZZII"), SparsePauliOp("XXXX")]
 print(f"\n{'backend':28} {'⟨ZZII⟩':>18} {'⟨XXXX⟩':>18}")
-for name in ("statevector", "aer", "aer:depolarizing=0.01", "fake:torino"):
-    backend = bw.backends.get_backend(name)
+for name, backend in backends.items():
     result = bw.backends.estimate(
         circuit, observables, angles, shots=None if name == "statevector" else shots, backend=backend, seed=1
     )
@@ -46,7 +48,10 @@ print("exact: ⟨ZZII⟩ = 1, ⟨XXXX⟩ = sin(π/3) =", round(np.sin(np.pi / 3)
 
 # 3. Gradients: bw.backends.expectation() returns a torch tensor on every backend.
 parameters = torch.tensor(angles, requires_grad=True)
-for name in ("statevector", "aer"):
-    value = bw.backends.expectation(circuit, observables[1], parameters, name)
+print()
+for name, backend in backends.items():
+    value = bw.backends.expectation(
+        circuit, observables[1], parameters, backend, shots=None if name == "statevector" else shots, seed=1
+    )
     (gradient,) = torch.autograd.grad(value, parameters)
-    print(f"{name:12} d⟨XXXX⟩/dθ = {gradient.item():.6f}   (exact: cos(π/3) = 0.5)")
+    print(f"{name:28} d⟨XXXX⟩/dθ = {gradient.item():.6f}   (exact: cos(π/3) = 0.5)")
