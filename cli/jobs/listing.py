@@ -46,18 +46,17 @@ def jobs(
     rows = [
         [
             _when(record.created),
-            record.tag,
+            ", ".join(record.job_ids) or record.tag,
             record.run,
             record.backend,
             record.state,
             record.about.get("circuits", ""),
             record.about.get("shots") or "",
-            ", ".join(record.job_ids),
         ]
         for record in found
     ]
-    columns = ("entered", "job", "run", "backend", "state", "circuits", "shots", "at the service")
-    show_table(f"jobs in {journal.path}", columns, rows, left=columns)
+    columns = ("entered", "job", "run", "backend", "state", "circuits", "shots")
+    show_table(f"jobs in {journal.path}", columns, rows, left=columns[:5], whole=True)
 
 
 def job(tag: Tag, json: options.Json = False) -> None:

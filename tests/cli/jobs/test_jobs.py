@@ -49,6 +49,8 @@ def test_a_run_that_does_not_wait_is_collected_later(bondwise, loopback_ibm, tmp
     assert [(one["state"], one["job_ids"], one["backend"]) for one in listed] == [
         ("submitted", [job.id], "ibm:ibm_manila")
     ]
+    [row] = [line for line in bondwise("jobs", "list").out.splitlines() if job.id in line]
+    assert row.split()[2:] == [job.id, listed[0]["run"], "ibm:ibm_manila", "submitted", "1", "50"]
     shown = bondwise("jobs", "show", job.id)
     assert "queued" in shown.out
     assert "place in the queue" in shown.out
