@@ -2,6 +2,7 @@ from .backend import Backend as Backend
 from .estimation import Estimate as Estimate
 from .estimation import estimate as estimate
 from .gradients.differentiation import expectation as expectation
+from .ibm.loopback import LoopbackService as LoopbackService
 from .ibm.options import UnsupportedOption as UnsupportedOption
 from .jobs.handles import Handle as Handle
 from .jobs.journal import JobRecord as JobRecord

@@ -16,7 +16,6 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
 import bondwise as bw
-from bondwise.backends.ibm.loopback import LoopbackService
 
 shots = 1_000 if "--quick" in sys.argv else 20_000
 device = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
@@ -25,7 +24,7 @@ if device is None:
         "No backend was named: jobs go to a server on this machine, which simulates the device ibm_manila.\n"
     )
     device = "ibm:ibm_manila"
-    server = LoopbackService(devices=["manila"], seed=1)
+    server = bw.backends.LoopbackService(devices=["manila"], seed=1)
     server.start()
     os.environ.update(server.environment())  # in place of an account
     folder = tempfile.TemporaryDirectory()

@@ -77,7 +77,7 @@ class LoopbackService:
         RunError: If the folder cannot be used.
 
     Example:
-        >>> from bondwise.backends.ibm.loopback import LoopbackService
+        >>> from bondwise.backends import LoopbackService
         >>> with LoopbackService(devices=("manila",)) as server:
         ...     print(server.url.partition(":")[0], sorted(server.environment())[:2], server.jobs)
         http ['IAM_URL', 'NO_PROXY'] ()
@@ -192,7 +192,7 @@ class LoopbackService:
             Names and values, for `os.environ` or a new process.
 
         Example:
-            >>> from bondwise.backends.ibm.loopback import LoopbackService
+            >>> from bondwise.backends import LoopbackService
             >>> with LoopbackService(token="key") as server:
             ...     print(server.environment()["QISKIT_IBM_TOKEN"])
             key
@@ -242,7 +242,7 @@ class LoopbackService:
             UsageError: If the fault is unknown, or does not apply to this method and path.
 
         Example:
-            >>> from bondwise.backends.ibm.loopback import LoopbackService
+            >>> from bondwise.backends import LoopbackService
             >>> with LoopbackService() as server:
             ...     server.fail("drop-after")  # the next job is accepted, and the client does not hear of it
         """
