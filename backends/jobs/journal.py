@@ -19,10 +19,11 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from bondwise.runs import RunError, UsageError
 from bondwise.runs.result import brief_repr
@@ -48,6 +49,7 @@ STATES = ("intended", "submitted", "done", "failed", "cancelled")
 # one open lock file per journal and process: closing any other handle would release its locks
 _LOCKS: dict[Path, tuple[int, int, threading.RLock]] = {}
 _LOCKS_GUARD = threading.Lock()
+_JOURNALS: WeakSet[Journal] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str] | None = None, *, create: bool = True) -> None:
         self.path = Path(path) if path is not None else journal_path()
         self._mutex = threading.RLock()
-        self._open: tuple[int, sqlite3.Connection] | None = None
+        self._open: sqlite3.Connection | None = None
+        self._file = (0, 0)  # device and inode of the open file
+        _JOURNALS.add(self)
         if create:
             with self._writing():
                 pass
@@ -151,9 +155,9 @@ class Journal:
         self._change(tag, state="submitted", job_ids=json.dumps(list(job_ids)), message=message)
 
     def done(self, tag: str, data: bytes, qpu_seconds: float | None = None) -> None:
-        """Store the result of a job."""
+        """Store the result of a job, unless there is one: another process may have been faster."""
         with self._writing() as database:
-            database.execute("INSERT OR REPLACE INTO results (tag, data) VALUES (?, ?)", (tag, data))
+            database.execute("INSERT OR IGNORE INTO results (tag, data) VALUES (?, ?)", (tag, data))
             database.execute(
                 "UPDATE jobs SET state='done', message='', changed=?, qpu_seconds=? WHERE tag=?",
                 (time.time(), qpu_seconds, tag),
@@ -286,22 +290,44 @@ class Journal:
         """A transaction that is on the disk at the end."""
         with self._mutex, self._reported():
             database = self._connection()
-            database.execute("BEGIN IMMEDIATE")
             try:
+                database.execute("BEGIN IMMEDIATE")
                 yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:  # SQLite ends some by itself when the disk is full
+                    database.execute("ROLLBACK")
 
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None or self._open[0] != os.getpid():  # a fork must not share a connection
-            self._open = os.getpid(), self._connect()
-        return self._open[1]
+        if self._open is None:
+            self._open = self._connect()
+            self._file = self._found_file()
+        elif self._found_file() != self._file:  # what is written to a deleted file is lost
+            raise RunError(
+                f"the journal {self.path} was deleted or replaced while it was in use; put it back, or start "
+                "again."
+            )
+        return self._open
+
+    def _found_file(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return -1, -1
+        return found.st_dev, found.st_ino
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is used."""
+        with self._mutex:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # not for others to read
+        with suppress(FileExistsError):
+            # not for others to read; to close a file that is in use would release the locks of this process
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         database = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -355,3 +381,31 @@ def journal_path() -> Path:
 def _record(row: Sequence[Any]) -> JobRecord:
     tag, run, backend, state, job_ids, about, *rest = row
     return JobRecord(tag, run, backend, state, tuple(json.loads(job_ids)), json.loads(about), *rest)
+
+
+class _Fork:
+    """Closes all journals for a fork: SQLite's connections must not be in two processes, not even unused."""
+
+    def __init__(self) -> None:
+        self._held: list[Journal] = []
+        self._mutex = threading.Lock()
+
+    def before(self) -> None:
+        """Close them, once no thread uses them."""
+        self._mutex.acquire()
+        for journal in list(_JOURNALS):
+            journal._mutex.acquire()
+            self._held.append(journal)
+            journal.close()
+        _LOCKS_GUARD.acquire()
+
+    def after(self) -> None:
+        """Let both processes open them again."""
+        _LOCKS_GUARD.release()
+        while self._held:
+            self._held.pop()._mutex.release()
+        self._mutex.release()
+
+
+_FORK = _Fork()
+os.register_at_fork(before=_FORK.before, after_in_parent=_FORK.after, after_in_child=_FORK.after)

@@ -2,8 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -153,3 +157,82 @@ def test_four_writers_lose_nothing(tmp_path):
     assert len(journal.records(state="done")) == 4 * number
     assert journal.record("shared").job_ids == (str(4 * number),)
     assert all(journal.result(one.tag) == one.tag.encode() for one in journal.records(state="done"))
+
+
+def test_a_second_journal_of_a_process_does_not_release_the_locks_of_the_first(journal):
+    journal.intend("t0", run="r", backend="aer", about={})
+    Journal(journal.path)  # closing any handle of a file releases all locks that a process has on it
+    look = f"from bondwise.backends import Journal; Journal({str(journal.path)!r}).records()"
+    subprocess.run([sys.executable, "-c", look], check=True)  # the last one to close it, as far as it can see
+    journal.intend("t1", run="r", backend="aer", about={})
+    with sqlite3.connect(journal.path) as database:
+        assert database.execute("SELECT tag FROM jobs ORDER BY tag").fetchall() == [("t0",), ("t1",)]
+
+
+def test_a_journal_that_is_deleted_while_in_use_is_told(journal):
+    journal.intend("t0", run="r", backend="aer", about={})
+    for path in journal.path.parent.iterdir():
+        path.unlink()
+    with pytest.raises(RunError, match="was deleted or replaced"):
+        journal.intend("t1", run="r", backend="aer", about={})
+    assert not journal.path.exists()
+    journal.close()
+    assert journal.intend("t1", run="r", backend="aer", about={}) is None
+
+
+def test_of_two_results_the_first_is_kept(journal):
+    journal.intend("t", run="r", backend="aer", about={})
+    journal.done("t", b"first")
+    journal.done("t", b"second")
+    assert journal.result("t") == b"first"
+
+
+def test_a_fork_waits_for_other_threads_and_both_processes_go_on(journal):
+    begun, go = threading.Event(), threading.Event()
+
+    def write():
+        with journal._writing():
+            begun.set()
+            go.wait(0.5)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        journal.intend("child", run="r", backend="aer", about={})
+        with journal.alone("child"):
+            os._exit(0)
+    journal.intend("parent", run="r", backend="aer", about={})
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+    assert {one.tag for one in journal.records()} == {"child", "parent"}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs limits of file sizes")
+def test_a_full_disk_is_one_line_and_the_journal_goes_on_afterwards(journal):
+    code = (
+        "import resource, signal, sys\n"
+        "from bondwise.backends import Journal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "journal, most = Journal(sys.argv[1]), resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "journal.intend('t', run='r', backend='aer', about={})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most[1]))\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        journal.done('t', bytes(400_000))\n"
+        "    except Exception as error:\n"
+        "        print(type(error).__name__, error)\n"
+        "print(journal.record('t').state)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, most)\n"
+        "journal.done('t', bytes(400_000))\n"
+        "print(journal.record('t').state)\n"
+    )
+    command = [sys.executable, "-c", code, str(journal.path)]
+    first, second, before, after = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert first == second
+    assert first.startswith("RunError the journal")
+    assert (before, after) == ("intended", "done")
