@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from qiskit import QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
@@ -35,6 +36,7 @@ from bondwise.backends.simulators.reduced_device import (
     scheduled,
 )
 from bondwise.circuits import refuse_variables, true_names
+from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import UsageError, random_generator
 
 
@@ -69,6 +71,8 @@ class SnapshotEstimator(Estimator):
     def __init__(self, bare: Backend, level: int) -> None:
         self._target, self._name, self._level = bare.target, bare.name, level
         self._simulator = lru_cache(maxsize=16)(self._make_simulator)
+        self._device = lru_cache(maxsize=16)(self._make_device)
+        self._small: CircuitCache[QuantumCircuit] = CircuitCache()
 
     @property
     def default_precision(self) -> float:
@@ -90,7 +94,7 @@ class SnapshotEstimator(Estimator):
         """What `run` would simulate."""
         found = []
         for (qubits, each), indices in self._together(pubs, precision or DEFAULT_PRECISION).items():
-            target = ReducedDevice(self._name, self._target, qubits).target
+            target = self._device(qubits).target
             reduced = [self._reduced(pubs[index], qubits) for index in indices]
             found += mitigated_loads(reduced, self._level, each, target)
         return found
@@ -133,11 +137,18 @@ class SnapshotEstimator(Estimator):
     def _make_simulator(self, qubits: tuple[int, ...]) -> AerSimulator:
         # density matrices cost less than trajectories for the few shots of each of many circuits
         method = "density_matrix" if len(qubits) <= MAX_QUBITS else "automatic"
-        return ReducedDevice(self._name.replace(":", "-"), self._target, qubits).simulator(method)
+        return self._device(qubits).simulator(method)
+
+    def _make_device(self, qubits: tuple[int, ...]) -> ReducedDevice:
+        return ReducedDevice(self._name.replace(":", "-"), self._target, qubits)
 
     def _reduced(self, pub: EstimatorPub, qubits: tuple[int, ...]) -> Any:
-        device = ReducedDevice(self._name, self._target, qubits)
-        small = scheduled(reduced_circuit(true_names(pub.circuit), qubits), device.target)
+        target = self._device(qubits).target
+
+        def make() -> QuantumCircuit:
+            return scheduled(reduced_circuit(true_names(pub.circuit), qubits), target)
+
+        small = self._small.get(pub.circuit, make, qubits)
         place = {qubit: index for index, qubit in enumerate(qubits)}
         array = _observables(pub)
         reduced = np.empty(array.shape, dtype=object)

@@ -5,7 +5,7 @@ Whenever the process is killed, the next one therefore finds either nothing, so 
 an entry without identifier, so that the service has to be asked for the tag; or the identifier. Results are
 stored as they came from the service.
 
-The file is written ahead (WAL) and synchronized to the disk at each commit; file systems without shared
+The file is written ahead (WAL), and synchronized to the disk with each intent; file systems without shared
 memory, such as most network ones, get a rollback journal. It holds no tokens.
 """
 
@@ -144,7 +144,7 @@ class Journal:
         """
         now = time.time()
         row = (tag, run, backend, "intended", "[]", json.dumps(about), now, now, "", None)
-        with self._writing() as database:
+        with self._writing(durable=True) as database:
             known = database.execute(f"SELECT {_COLUMNS} FROM jobs WHERE tag=?", (tag,)).fetchone()
             if known is None:
                 database.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
@@ -189,8 +189,9 @@ class Journal:
         """
         with self._reading() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE substr(tag, 1, ?) = ? OR instr(job_ids, ?) LIMIT 3",
-                (len(tag), tag, '"' + tag),
+                f"SELECT {_COLUMNS} FROM jobs WHERE substr(tag, 1, ?) = ? OR instr(job_ids, ?)"
+                " ORDER BY tag = ? DESC LIMIT 2",
+                (len(tag), tag, '"' + tag, tag),
             ).fetchall()
         exact = [row for row in rows if row[0] == tag]
         if len(exact or rows) != 1:
@@ -286,10 +287,14 @@ class Journal:
             yield self._connection()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on the disk at the end."""
+    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction that survives the process and, if durable, the machine.
+
+        After a loss of power only intents have to be there: whatever followed, the service knows.
+        """
         with self._mutex, self._reported():
             database = self._connection()
+            database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             try:
                 database.execute("BEGIN IMMEDIATE")
                 yield database
@@ -337,7 +342,6 @@ class Journal:
             )
         try:
             database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
             database.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
