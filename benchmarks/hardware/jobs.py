@@ -5,7 +5,7 @@
 client-side estimator (level 1) on the same simulator with the same circuits, compiled and scheduled, in
 turns; medians.
 
-    python benchmarks/jobs.py [--quick] [--out FILE]
+    python benchmarks/hardware/jobs.py [--quick] [--out FILE]
 """
 
 import os

@@ -6,7 +6,7 @@ once. "Compiled per point" also compiles the circuit of every tape with its angl
 are bound circuits; on "aer" there is nothing to compile. All three are called by `qml.grad`. CPU times of the
 whole process, simulation included; medians.
 
-    python benchmarks/pennylane_device.py [--quick] [--out FILE]
+    python benchmarks/hardware/pennylane_device.py [--quick] [--out FILE]
 """
 
 import os
