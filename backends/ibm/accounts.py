@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ibm_cloud_sdk_core import ApiException
 from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.accounts import management
 from qiskit_ibm_runtime.api.auth import CloudAuth
@@ -127,7 +126,7 @@ def _check_key(
             raise
         except Exception as error:
             reason = without_secrets(error)
-            if isinstance(error, ApiException) and error.status_code == 400:
+            if getattr(error, "status_code", None) == 400:
                 where = f"of the account {account!r}" if account else "in QISKIT_IBM_TOKEN"
                 where = where if account or "token" in given else "of the saved account"
                 raise RunError(f"{asked}: IBM does not accept the API key {where}: {reason}") from None
