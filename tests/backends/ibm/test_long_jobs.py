@@ -1,0 +1,103 @@
+"""A study that is interrupted while it waits goes on with the job that it has submitted."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from bondwise import qml
+from bondwise.backends import BondwiseDevice, Journal, get_backend, record
+
+pytest_plugins = ["bondwise.backends.ibm.fixtures"]
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupt():
+    """Interrupts this process, wherever it is, as Ctrl-C does."""
+
+    def handler(number, frame):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGALRM)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("seed", [3, None])
+def test_a_vqe_interrupted_while_waiting_attaches_again(loopback_ibm, interrupt, tmp_path, monkeypatch, seed):
+    """Also before its first checkpoint, and without a seed."""
+    monkeypatch.setenv("BONDWISE_JOURNAL", str(tmp_path / "jobs.sqlite"))
+    circuit = qml.brickwall(2, 1)
+    start = qml.random_start(circuit, seed=1)
+
+    def train(resume):
+        vqe = qml.VQE(qml.heisenberg(2), circuit, backend="ibm:ibm_manila", shots=30, optimizer="adam")
+        options = {"checkpoint": tmp_path / "state.safetensors", "checkpoint_every": 2, "resume": resume}
+        return vqe.run(start, steps=2, seed=seed, **options)
+
+    def look(method, path):
+        if method == "GET" and path.startswith("/jobs/"):  # it asks for the status
+            loopback_ibm.after = None
+            interrupt()
+
+    loopback_ibm.hold()
+    loopback_ibm.after = look
+    with pytest.raises(Interrupted):
+        train(False)
+    assert len(loopback_ibm.jobs) == 1
+    loopback_ibm.release()
+    result = train(True)
+    assert len(loopback_ibm.jobs) == len(result.losses) + 1  # a job a step, and the final measurement
+    assert np.isfinite(result.losses).all()
+    again = train(True)
+    np.testing.assert_array_equal(again.losses, result.losses)
+    assert again.value == result.value
+    assert len(loopback_ibm.jobs) == len(result.losses) + 1
+    assert len({one.run for one in Journal().records()}) == 1
+    (tmp_path / "state.safetensors").unlink()
+    train(False)  # a new run
+    assert len(loopback_ibm.jobs) == 2 * (len(result.losses) + 1)
+
+
+def test_the_least_busy_device_is_the_same_one_when_a_run_is_resumed(loopback_ibm, monkeypatch, tmp_path):
+    journal = Journal(tmp_path / "jobs.sqlite")
+    assert record("ibm:least_busy", "study", journal=journal).name == "ibm:ibm_manila"
+    asked = []
+    monkeypatch.setattr(
+        "bondwise.backends.jobs.named_runs.get_backend", lambda name: asked.append(name) or get_backend(name)
+    )
+    assert record("ibm:least_busy", "study", journal=journal).name == "ibm:ibm_manila"
+    record("ibm:least_busy", "other", journal=journal)
+    assert asked == ["ibm:ibm_manila", "ibm:least_busy"]
+
+
+def test_a_gradient_of_pennylane_is_one_job_of_the_service(loopback_ibm, tmp_path):
+    import pennylane
+    from pennylane import numpy as pnp
+
+    journal = Journal(tmp_path / "jobs.sqlite")
+
+    def gradient():
+        device = BondwiseDevice(2, backend=record("ibm:ibm_manila", "study", journal=journal))
+
+        @pennylane.set_shots(50)
+        @pennylane.qnode(device, diff_method="device")
+        def energy(angles):
+            for layer in range(10):
+                pennylane.RY(angles[2 * layer], 0)
+                pennylane.RY(angles[2 * layer + 1], 1)
+                pennylane.CNOT([0, 1])
+            return pennylane.expval(pennylane.Z(0) @ pennylane.Z(1))
+
+        return pennylane.grad(energy)(pnp.array(np.linspace(0, 1, 20), requires_grad=True))
+
+    first = gradient()
+    assert first.shape == (20,)
+    assert len(loopback_ibm.jobs) == 1
+    np.testing.assert_array_equal(gradient(), first)
+    assert len(loopback_ibm.jobs) == 1
