@@ -1,10 +1,12 @@
 """Python blocks of the README and of docs/ run, those of one page in order; links lead somewhere."""
 
+import os
 import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -24,7 +26,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
         subprocess.run([sys.executable, "-c", "\n".join(blocks(page))], check=True, timeout=300)
         return
     namespace = {"__name__": page.stem}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), patch.dict(os.environ):  # the guide puts an account there
         warnings.filterwarnings("error", category=DeprecationWarning, module=page.stem)
         for block in blocks(page):
             exec(block, namespace)
