@@ -114,6 +114,8 @@ def command(
         )
         machine = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
         say(said, quiet)
+        if machine.remote:
+            result["backend"] = machine.name  # the device that ibm:least_busy has become
         if not machine.begun:  # the run was approved as a whole
             spending.approve(machine, measure, yes=yes, **asks)
         try:

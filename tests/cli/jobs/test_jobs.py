@@ -59,6 +59,7 @@ def test_a_run_that_does_not_wait_is_collected_later(bondwise, loopback_ibm, tmp
     assert collected.code == 0, collected.err
     result = json.loads(collected.out)
     assert result["job_ids"] == [job.id]
+    assert result["backend"] == "ibm:ibm_manila"  # where it ran
     assert 0.5 < result["values"][0] <= 1
     assert result == json.loads((tmp_path / "runs" / "bell" / "result.json").read_text())
     again = json.loads(bondwise("jobs", "resume", "runs/bell", "--json").out)
