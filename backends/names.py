@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +16,7 @@ from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise.backends.backend import Backend
 from bondwise.backends.devices import AnyDeviceSampler
+from bondwise.backends.jobs.kinds import AER, FAKE, IBM, device_of, is_a
 from bondwise.runs import UsageError, kind_of, unknown_name
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 BackendLike: TypeAlias = str | Backend | BackendV2 | BaseEstimatorV2 | BaseSamplerV2
 
-
-# classes of packages that are imported only when needed
-_AER = "qiskit_aer.backends.aerbackend.AerBackend"
-_FAKE = "qiskit_ibm_runtime.fake_provider.fake_backend.FakeBackendV2"
-_IBM = "qiskit_ibm_runtime.ibm_backend.IBMBackend"
 
 _EXAMPLES = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01", "fake:torino")
 # what Qiskit and PennyLane call them
@@ -91,7 +86,7 @@ def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None)
 
 
 def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[Any, ...]:
-    if _is_a(_IBM, _device_of(given)):
+    if is_a(IBM, device_of(given)):
         raise UsageError(
             f"{name} holds the connection of an account, which must not leave this process; "
             "call get_backend('ibm:…') in the other process."
@@ -99,33 +94,6 @@ def _reduced(given: BackendLike, noise: NoiseModel | None, name: str) -> tuple[A
     if isinstance(given, str) and given.startswith("ibm:"):
         given = name  # the least busy device is the same one in the other process
     return partial(get_backend, noise=noise), (given,)
-
-
-def _is_a(path: str, given: object) -> bool:
-    """Whether an object is an instance of the class at a path, without importing its module."""
-    module, _, name = path.rpartition(".")
-    return isinstance(given, getattr(sys.modules.get(module), name, ()))
-
-
-def _device_of(given: BackendLike) -> object:
-    """The device of a primitive, None if it does not have one; anything else is returned unchanged."""
-    if not isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
-        return given
-    device = getattr(given, "backend", None)
-    return device() if callable(device) else device
-
-
-def device_behind(backend: Backend) -> BackendV2 | None:
-    """The device of a backend that was made of a primitive, unless it is a simulator."""
-    for primitive in (backend.sampler, backend.estimator):
-        device = None if primitive is None else _device_of(primitive)
-        if isinstance(device, BackendV2) and not (
-            isinstance(device, GenericBackendV2 | BasicSimulator)
-            or _is_a(_AER, device)
-            or _is_a(_FAKE, device)
-        ):
-            return device
-    return None
 
 
 def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
@@ -148,10 +116,10 @@ def _made(given: BackendLike, noise: NoiseModel | None) -> Backend:
         raise UsageError(f"noise= belongs to 'aer'; a {type(given).__name__} has its own noise.")
     if isinstance(given, BackendV2):
         # Aer's options, including its noise model, may change between calls
-        return _device(given) if _is_a(_AER, given) else _kept(given)
+        return _device(given) if is_a(AER, given) else _kept(given)
     if isinstance(given, BaseEstimatorV2 | BaseSamplerV2):
         # circuits of a primitive that knows its device have to be compiled for it
-        device = _device_of(given)
+        device = device_of(given)
         target = device.target if isinstance(device, BackendV2) else None
         name, noisy = type(given).__name__, isinstance(device, BackendV2) and _noisy(device)
         if isinstance(given, BaseSamplerV2):
@@ -210,15 +178,15 @@ def _kept(device: BackendV2) -> Backend:
 
 
 def _device(device: BackendV2) -> Backend:
-    if _is_a(_FAKE, device):
+    if is_a(FAKE, device):
         from bondwise.backends.simulators.fake import on_snapshot
 
         return on_snapshot(device)
-    if _is_a(_IBM, device):
+    if is_a(IBM, device):
         from bondwise.backends.ibm.service import on_device
 
         return on_device(device)
-    if _is_a(_AER, device):
+    if is_a(AER, device):
         from bondwise.backends.simulators.aer import on_simulator
 
         return on_simulator(device)
@@ -230,7 +198,7 @@ def _noisy(device: BackendV2) -> bool:
     if isinstance(device, GenericBackendV2 | BasicSimulator):
         reported = (error for where in device.target.values() for error in (where or {}).values())
         return any(error is not None and bool(error.error) for error in reported)
-    if _is_a(_AER, device):
+    if is_a(AER, device):
         noise = device.options.noise_model
         return noise is not None and not noise.is_ideal()
     return True

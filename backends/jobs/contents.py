@@ -34,10 +34,13 @@ def content_of(pubs: Iterable[EstimatorPub | SamplerPub], **options: Any) -> str
         key = id(pub.circuit)
         known[key] = known.get(key) or circuit_hash(pub.circuit)
         accuracy = pub.precision if isinstance(pub, EstimatorPub) else pub.shots
-        digest.update(f"{known[key]} {accuracy!r} {pub.shape}".encode())
+        digest.update(f"{known[key]} {accuracy!r} {pub.parameter_values.shape}".encode())
         values = pub.parameter_values.as_array(pub.circuit.parameters)
         digest.update(np.ascontiguousarray(values, dtype=float).tobytes())
-        if isinstance(pub, EstimatorPub):
+        if isinstance(pub, SamplerPub):
+            digest.update(repr(registers_of(pub.circuit)).encode())
+        else:
+            digest.update(repr(pub.observables.shape).encode())
             for observable in np.ravel(pub.observables.sparse_observables_array()):
                 for name in ("coeffs", "bit_terms", "indices", "boundaries"):
                     digest.update(np.asarray(getattr(observable, name)).tobytes())
@@ -51,6 +54,11 @@ def content_of_circuits(circuits: Sequence[QuantumCircuit], **options: Any) -> s
     for circuit in circuits:
         digest.update(circuit_hash(circuit).encode())
     return digest.hexdigest()
+
+
+def registers_of(circuit: QuantumCircuit) -> list[list[int]]:
+    """The bits of each classical register. Names do not count, as Qiskit may have made them up."""
+    return [[circuit.find_bit(bit).index for bit in register] for register in circuit.cregs]
 
 
 def circuit_hash(circuit: QuantumCircuit) -> str:

@@ -214,7 +214,13 @@ class _PlanningRecorder(Recorder):
     """Looks jobs up in the journal and enters none."""
 
     def __init__(self, recorder: Recorder, ledger: Ledger) -> None:
-        super().__init__(recorder.journal, recorder.run, recorder.backend, recorder.place)
+        super().__init__(
+            recorder.journal,
+            recorder.run,
+            recorder.backend,
+            recorder.place,
+            conditions=recorder.conditions,
+        )
         self._asked = Counter(recorder._asked)
         self._ledger = ledger
 
@@ -225,22 +231,22 @@ class _PlanningRecorder(Recorder):
         *,
         about: dict[str, Any],
         pack: Callable[[Any], bytes],
-        unpack: Callable[[bytes], Any],
+        unpack: Callable[[bytes, dict[str, Any]], Any],
     ) -> Any:
         """The stored result of an earlier job; a made-up one of a job that is new or not done yet."""
         try:
-            state = self.journal.record(tag := self._tag(content)).state
+            record = self.journal.record(tag := self._tag(content))
         except UsageError:  # it does not know the job
             return start()
         data = self.journal.result(tag)
-        if data is None and state != "submitted":
+        if data is None and record.state != "submitted":
             return start()
         with self._ledger.free():
-            return start() if data is None else started(unpack, data)
+            return start() if data is None else started(unpack, data, record.about)
 
     def compiled(self, key: str, compile_now: Callable[[], bytes]) -> bytes:
         """The compiled circuit of the run, which is not kept if it is new."""
-        return self.journal.circuit(self.run, self.backend, key) or compile_now()
+        return self.known_circuit(key) or compile_now()
 
 
 def planned(backend: Backend) -> tuple[Backend, Ledger]:

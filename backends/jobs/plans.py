@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bondwise.backends.backend import Backend
+from bondwise.backends.jobs.kinds import device_behind
 from bondwise.backends.jobs.places import AnyDevice, Place
 from bondwise.backends.jobs.planning import Ledger, planned
 from bondwise.backends.jobs.recording import place_of
-from bondwise.backends.names import BackendLike, device_behind, get_backend
+from bondwise.backends.names import BackendLike, get_backend
 from bondwise.runs import RunError
 from bondwise.runs.result import html_table
 from bondwise.runs.text import counted

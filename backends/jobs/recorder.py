@@ -47,6 +47,7 @@ class Recorder:
         run: Name of the run.
         backend: Name of the backend.
         place: Where the jobs live.
+        conditions: Hash of what its results depend on besides its name, see `conditions_of`.
         wait: Whether to wait for results; otherwise `Waiting` is raised for those that are not there yet.
         progress: Whether to show a bar while waiting.
     """
@@ -58,11 +59,12 @@ class Recorder:
         backend: str,
         place: Place,
         *,
+        conditions: str = "",
         wait: bool = True,
         progress: bool = False,
     ) -> None:
         self.journal, self.run, self.backend, self.place = journal, run, backend, place
-        self.wait, self.progress = wait, progress
+        self.conditions, self.wait, self.progress = conditions, wait, progress
         self._asked: Counter[str] = Counter()
         self._mutex = threading.Lock()
 
@@ -73,7 +75,7 @@ class Recorder:
         *,
         about: dict[str, Any],
         pack: Callable[[Any], bytes],
-        unpack: Callable[[bytes], Any],
+        unpack: Callable[[bytes, dict[str, Any]], Any],
     ) -> RecordedJob:
         """Submit a job, or find it if it was submitted before.
 
@@ -82,7 +84,7 @@ class Recorder:
             start: Submits it.
             about: What else is worth knowing, of JSON types.
             pack: Makes bytes of its result.
-            unpack: Makes a result of the bytes.
+            unpack: Makes a result of the bytes, and of `about` as it was when the job was submitted.
 
         Raises:
             RunError: If it cannot be told whether an earlier process has submitted it.
@@ -97,21 +99,30 @@ class Recorder:
             else:
                 job = self._found(known) or self._started(tag, start)
         job_ids = known.job_ids if job is None and known is not None else job_ids_of(job)
-        return RecordedJob(self, tag, job, job_ids if self.place.remote else (), pack, unpack)
+        stored = about if known is None else known.about
+        return RecordedJob(
+            self, tag, job, job_ids if self.place.remote else (), pack, lambda data: unpack(data, stored)
+        )
 
     def _tag(self, content: str) -> str:
         with self._mutex:
             call = self._asked[content]
             self._asked[content] += 1
-        return f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + content, 24)}"
+        return (
+            f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + self.conditions + content, 24)}"
+        )
 
     def compiled(self, key: str, compile_now: Callable[[], bytes]) -> bytes:
         """The compiled circuit of this run for the circuit with a hash, as QPY; compiled now if need be."""
-        data = self.journal.circuit(self.run, self.backend, key)
+        data = self.known_circuit(key)
         if data is None:
             data = compile_now()
-            self.journal.keep_circuit(self.run, self.backend, key, data)
+            self.journal.keep_circuit(self.run, self.backend, self.conditions + key, data)
         return data
+
+    def known_circuit(self, key: str) -> bytes | None:
+        """The compiled circuit of this run, None if there is none yet."""
+        return self.journal.circuit(self.run, self.backend, self.conditions + key)
 
     def _started(self, tag: str, start: Callable[[], Any]) -> Any:
         """Submit the job; what the service has accepted more than once is kept once."""

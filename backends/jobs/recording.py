@@ -10,13 +10,21 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit, qpy
-from qiskit.primitives import BaseEstimatorV2, BasePrimitiveJob, BaseSamplerV2
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    BasePrimitiveJob,
+    BaseSamplerV2,
+    DataBin,
+    PrimitiveResult,
+    SamplerPubResult,
+)
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 
 from bondwise.backends.backend import Backend
 from bondwise.backends.devices import AnyDeviceSampler
-from bondwise.backends.jobs.contents import circuit_hash, content_of, content_of_circuits
+from bondwise.backends.jobs.conditions import conditions_of
+from bondwise.backends.jobs.contents import circuit_hash, content_of, content_of_circuits, registers_of
 from bondwise.backends.jobs.journal import Journal
 from bondwise.backends.jobs.places import AnyDevice, Place, ThisProcess
 from bondwise.backends.jobs.recorder import RecordedJob, Recorder
@@ -65,10 +73,14 @@ class RecordedBackend(Backend):
         return self._pinned.get(circuit, lambda: self._pin(circuit)).copy()
 
     def _pin(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        compiled = self.recorder.compiled
-        data = compiled(circuit_hash(circuit), lambda: qpy_bytes(self.bare.transpile(circuit)))
+        def compile_now() -> bytes:
+            compiled = self.bare.transpile(circuit)
+            compiled.metadata = {}  # it may hold anything
+            return qpy_bytes(compiled)
+
+        data = self.recorder.compiled(f"{circuit_hash(circuit)} {registers_of(circuit)}", compile_now)
         # read back also the first time: expressions of angles are the same ones in every process
-        return _with_parameters_of(circuit, data)
+        return _as_written(circuit, data)
 
 
 class RecordedSampler(BaseSamplerV2):
@@ -88,11 +100,13 @@ class RecordedSampler(BaseSamplerV2):
         """Submit the PUBs, or find the job of an earlier process."""
         coerced: list[SamplerPub] = [sampler_pub(pub, shots) for pub in pubs]
         total = sum(pub.size * pub.shots for pub in coerced)
+        names = [[register.name for register in pub.circuit.cregs] for pub in coerced]
         return _submit(
             self._recorder,
             content_of(coerced, verb="sample", seed=seed),
             lambda: seeded(self._sampler.run, seed)(coerced),
-            {"verb": "sample", **_sizes(coerced), "shots": total, "seed": seed},
+            {"verb": "sample", **_sizes(coerced), "shots": total, "seed": seed, "registers": names},
+            lambda data, about: _renamed(unpack_result(data), about.get("registers", names), names),
         )
 
 
@@ -139,7 +153,7 @@ class RecordedDevice:
             lambda: self._device.run(circuits, **options),
             about={"verb": "sample", "circuits": len(circuits), "shots": shots * len(circuits)},
             pack=pack_counts,
-            unpack=unpack_counts,
+            unpack=lambda data, about: unpack_counts(data),
         )
 
 
@@ -164,7 +178,15 @@ def recorded(
     """
     bare = backend.bare if isinstance(backend, RecordedBackend) else backend
     name = run or secrets.token_hex(8)
-    kept = Recorder(journal, name, bare.name, place or place_of(backend), wait=wait, progress=progress)
+    kept = Recorder(
+        journal,
+        name,
+        bare.name,
+        place or place_of(backend),
+        conditions=conditions_of(bare),
+        wait=wait,
+        progress=progress,
+    )
     made = with_recorder(bare, kept)
     made.named = run is not None
     made.reduce = lambda: (recorded, (backend, name, journal))
@@ -200,17 +222,40 @@ def with_recorder(bare: Backend, recorder: Recorder) -> RecordedBackend:
     return made
 
 
-def _submit(recorder: Recorder, content: str, start: Any, about: dict[str, Any]) -> RecordedJob:
-    return recorder.submit(content, start, about=about, pack=pack_result, unpack=unpack_result)
+def _submit(
+    recorder: Recorder, content: str, start: Any, about: dict[str, Any], unpack: Any = None
+) -> RecordedJob:
+    unpack = unpack or (lambda data, about: unpack_result(data))
+    return recorder.submit(content, start, about=about, pack=pack_result, unpack=unpack)
+
+
+def _renamed(
+    result: PrimitiveResult[Any], before: list[list[str]], now: list[list[str]]
+) -> PrimitiveResult[Any]:
+    """A result with the names that the registers have now."""
+    if before == now:
+        return result
+    parts = []
+    for part, old, new in zip(result, before, now, strict=True):
+        fields = {new[old.index(name)]: value for name, value in part.data.items()}
+        parts.append(SamplerPubResult(DataBin(**fields, shape=part.data.shape), part.metadata))
+    return PrimitiveResult(parts, metadata=result.metadata)
 
 
 def _sizes(pubs: list[Any]) -> dict[str, int]:
     return {"pubs": len(pubs), "circuits": int(sum(np.prod(pub.parameter_values.shape) for pub in pubs))}
 
 
-def _with_parameters_of(circuit: QuantumCircuit, data: bytes) -> QuantumCircuit:
-    """A stored circuit with the parameter objects of this process, by name."""
+def _as_written(circuit: QuantumCircuit, data: bytes) -> QuantumCircuit:
+    """A stored circuit with the name, metadata, classical registers and parameters of another, by name."""
     stored = qpy.load(BytesIO(data))[0]
     mine = {parameter.name: parameter for parameter in circuit.parameters}
     same = {parameter: mine[parameter.name] for parameter in stored.parameters}
-    return stored.assign_parameters(same) if same else stored
+    found = stored.assign_parameters(same) if same else stored
+    if [register.name for register in found.cregs] != [register.name for register in circuit.cregs]:
+        renamed = QuantumCircuit(found.qubits, circuit.clbits, *found.qregs, *circuit.cregs)
+        renamed.compose(found, found.qubits, circuit.clbits, inplace=True)
+        renamed._layout = found._layout
+        found = renamed
+    found.name, found.metadata = circuit.name, dict(circuit.metadata or {})
+    return found

@@ -70,7 +70,8 @@ def job(tag: Tag, json: options.Json = False) -> None:
         show_json(as_json(record) | {"status": status, **progress})
         return
     seconds = progress.get("qpu_seconds", record.qpu_seconds)
-    about = [f"{name} {value}" for name, value in record.about.items() if value is not None]
+    known = record.about.items()
+    about = [f"{name} {value}" for name, value in known if value is not None and name != "registers"]
     lines: list[str] = [
         f"{record.tag}: {status}",
         f"run {record.run} on {record.backend}",
