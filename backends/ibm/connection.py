@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import threading
 import time
@@ -241,6 +242,8 @@ class Connection:
         group = (Batch if self._mode == "batch" else Session)(backend=self._device)
         if not group.session_id:
             raise IBMRuntimeError(f"it has opened no {self._mode}")  # jobs would run outside of it
+        if self._mode == "session":  # the device is reserved for as long as it is open
+            atexit.register(_close, group)
         return group
 
     def _leave(self, group: IBMBackend | Batch | Session) -> None:
@@ -273,3 +276,11 @@ def known_errors(part: PubResult) -> PubResult:
 def shots_of(program: Any) -> int:
     """The shots of all circuits of a program, with all randomizations, noise factors and calibrations."""
     return int(program.shots * sum(item.size() for item in program.items))
+
+
+def _close(group: Session) -> None:
+    """Let a session take no more jobs; those that it has still run."""
+    try:
+        group.close()
+    except Exception:  # the process ends anyway, and the service closes it after a time without jobs
+        pass

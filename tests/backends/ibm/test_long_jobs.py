@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +103,13 @@ def test_a_gradient_of_pennylane_is_one_job_of_the_service(loopback_ibm, tmp_pat
     assert len(loopback_ibm.jobs) == 1
     np.testing.assert_array_equal(gradient(), first)
     assert len(loopback_ibm.jobs) == 1
+
+
+def test_a_session_is_closed_when_the_process_ends(loopback_ibm, tmp_path):
+    script = """
+from qiskit import QuantumCircuit
+from bondwise.backends import sample
+print(sample(QuantumCircuit(1), shots=5, backend="ibm:ibm_manila,mode=session").shots)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    assert [one.path.count("/") for one in loopback_ibm.requests if one.method in ("PATCH", "DELETE")] == [2]

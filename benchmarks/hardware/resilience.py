@@ -6,7 +6,7 @@ folding, readout calibration and exponential fit (`MitigatedEstimator`), and wit
 others choose their shots per circuit so that they spend as much. Errors are distances to the exact value of
 the same circuit. CPU time and memory are those of this process.
 
-    python benchmarks/resilience.py [--quick] [--seeds N] [--shots N] [--layers N] [--out FILE]
+    python benchmarks/hardware/resilience.py [--quick] [--seeds N] [--shots N] [--layers N] [--out FILE]
 """
 
 import os
