@@ -109,7 +109,7 @@ class Recorder:
             call = self._asked[content]
             self._asked[content] += 1
         return (
-            f"bondwise-{_short(self.run, 12)}-{call}-{_short(self.backend + self.conditions + content, 24)}"
+            f"bondwise-{_short(self.backend + self.conditions + content, 24)}-{_short(self.run, 12)}-{call}"
         )
 
     def compiled(self, key: str, compile_now: Callable[[], bytes]) -> bytes:

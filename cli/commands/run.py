@@ -16,7 +16,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import machine_for, say_waiting
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, UsageError, read_bytes, whole_number
+from bondwise.runs import RunFolder, Stopped, UsageError, read_bytes, whole_number
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -118,11 +118,18 @@ def command(
             result["backend"] = machine.name  # the device that ibm:least_busy has become
         if not machine.begun:  # the run was approved as a whole
             spending.approve(machine, measure, yes=yes, **asks)
+        if machine.remote:
+            folder.keep()
         try:
             result |= measure(machine)
         except backends.Waiting as waiting:
             say_waiting(waiting, folder, json=json, quiet=quiet)
             return
+        except KeyboardInterrupt:
+            if machine.begun:
+                go_on = f"`bondwise jobs resume {folder.path}` goes on with the jobs that were submitted."
+                raise Stopped(f"stopped; {go_on}") from None
+            raise
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)

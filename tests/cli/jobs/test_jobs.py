@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -100,6 +101,22 @@ def test_a_cancelled_job_is_submitted_again_by_its_run(bondwise, loopback_ibm):
     loopback_ibm.release()
     assert bondwise("jobs", "resume", "runs/bell").code == 0
     assert [one.status for one in loopback_ibm.jobs] == ["Cancelled", "Completed"]
+
+
+def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm):
+    def look(method, path):
+        if method == "GET" and path.startswith("/jobs/"):  # it asks for the status
+            loopback_ibm.after = None
+            os.kill(os.getpid(), signal.SIGINT)
+
+    loopback_ibm.hold()
+    loopback_ibm.after = look
+    done = bondwise(*RUN)
+    assert done.code == 130
+    assert "bondwise jobs resume runs/bell" in done.err
+    loopback_ibm.release()
+    assert bondwise("jobs", "resume", "runs/bell").code == 0
+    assert len(loopback_ibm.jobs) == 1
 
 
 def test_a_failed_job_is_one_line(bondwise, loopback_ibm):
