@@ -150,6 +150,10 @@ class Journal:
                 database.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)
         return None if known is None else _record(known)
 
+    def again(self, tag: str) -> None:
+        """Note that a job is about to be submitted once more."""
+        self._change(tag, state="intended", job_ids="[]", message="")
+
     def submitted(self, tag: str, job_ids: Sequence[str], message: str = "") -> None:
         """Add the identifiers of a job at the service."""
         self._change(tag, state="submitted", job_ids=json.dumps(list(job_ids)), message=message)

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from qiskit.providers import BackendV2
 
+from bondwise.backends.jobs.handles import status_word
 from bondwise.runs import RunError
+from bondwise.runs.reading import one_line
 
 
 class JobEnded(RunError):
@@ -129,10 +131,27 @@ class AnyDevice(ThisProcess):
             RunError: Always.
         """
         raise RunError(
-            f"an earlier process ended while it submitted job {tag} to {self._name}, which cannot be asked "
-            f"whether the job arrived; look there, then `bondwise jobs settle {tag} --job-id ID` if it did, "
+            f"it is not known what became of job {tag}, and {self._name} cannot be asked; look whether it is "
+            f"there, then `bondwise jobs settle {tag} --job-id ID` if it is, "
             f"or `bondwise jobs settle {tag} --lost`."
         )
+
+    def result(self, job: Any, progress: bool = False) -> Any:
+        """Wait for a job.
+
+        Raises:
+            JobEnded: If it has failed or was cancelled, as far as the device tells.
+        """
+        try:
+            return job.result()
+        except Exception as error:
+            try:
+                word = status_word(job.status())
+            except Exception:  # the device does not answer
+                word = ""
+            if word not in ("failed", "cancelled"):
+                raise
+            raise JobEnded(f"a job on {self._name} ended as {word}: {one_line(error)}", word) from error
 
     def rep_delay(self) -> float | None:
         """The default of the device, if it tells."""
@@ -145,7 +164,8 @@ class AnyDevice(ThisProcess):
             RunError: If neither can look up jobs.
         """
         provider = getattr(self._device, "provider", None) or getattr(self._device, "_provider", None)
-        for owner in (self._device, provider() if callable(provider) else provider):
+        service = getattr(self._device, "service", None)  # of IBM's client
+        for owner in (self._device, provider() if callable(provider) else provider, service):
             for name in ("retrieve_job", "job", "get_job"):
                 look_up = getattr(owner, name, None)
                 if callable(look_up):

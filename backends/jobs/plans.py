@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.jobs.kinds import device_behind
-from bondwise.backends.jobs.places import AnyDevice, Place
 from bondwise.backends.jobs.planning import Ledger, planned
 from bondwise.backends.jobs.recording import place_of
 from bondwise.backends.names import BackendLike, get_backend
@@ -175,16 +173,11 @@ def plan(backend: BackendLike, work: Callable[[Backend], object]) -> Plan:
 
 def runs_on_device(backend: Backend) -> bool:
     """Whether jobs of a backend run on a device, and not on a simulator in this process."""
-    return _place(backend).remote
-
-
-def _place(backend: Backend) -> Place:
-    place, device = place_of(backend), device_behind(backend)
-    return place if place.remote or device is None else AnyDevice(device, backend.name)
+    return place_of(backend).remote
 
 
 def _summary(backend: Backend, ledger: Ledger, complete: bool) -> Plan:
-    place = _place(backend)
+    place = place_of(backend)
     delay = place.rep_delay() or REP_DELAY
     seconds: float | None = 0.0
     jobs_with_shots = ledger.jobs if any(load.shots for load, _ in ledger.loads) else 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from qiskit.primitives import BasePrimitiveJob
+from qiskit.primitives import BasePrimitiveJob, PrimitiveJob
 from qiskit.providers import JobStatus
 
 from bondwise.backends.jobs.handles import job_ids_of, status_word
@@ -97,12 +97,13 @@ class Recorder:
             elif known.state == "done":
                 job = None
             else:
-                job = self._found(known) or self._started(tag, start)
-        job_ids = known.job_ids if job is None and known is not None else job_ids_of(job)
+                job = self._found(known)
+                if job is None:
+                    self.journal.again(tag)
+                    job = self._started(tag, start)
+        job_ids = known.job_ids if job is None and known is not None else self._job_ids(job)
         stored = about if known is None else known.about
-        return RecordedJob(
-            self, tag, job, job_ids if self.place.remote else (), pack, lambda data: unpack(data, stored)
-        )
+        return RecordedJob(self, tag, job, job_ids, pack, lambda data: unpack(data, stored))
 
     def _tag(self, content: str) -> str:
         with self._mutex:
@@ -116,8 +117,9 @@ class Recorder:
         """The compiled circuit of this run for the circuit with a hash, as QPY; compiled now if need be."""
         data = self.known_circuit(key)
         if data is None:
-            data = compile_now()
-            self.journal.keep_circuit(self.run, self.backend, self.conditions + key, data)
+            made = compile_now()
+            self.journal.keep_circuit(self.run, self.backend, self.conditions + key, made)
+            data = self.known_circuit(key) or made  # another process may have been faster
         return data
 
     def known_circuit(self, key: str) -> bytes | None:
@@ -133,13 +135,14 @@ class Recorder:
             # the service may have accepted it, and only its answer was lost
             found = self._arrived(tag) if self.place.searchable else []
             if not found:
-                self.journal.ended(tag, "failed", one_line(error))
+                if self.place.searchable or not self.may_go_on(error):
+                    self.journal.ended(tag, "failed", one_line(error))
                 raise
             job = self._kept(found)
         else:
             if self.place.searchable:  # the client repeats some requests by itself
                 job = self._kept(self._arrived(tag)) or job
-        self.journal.submitted(tag, job_ids_of(job) if self.place.remote else ())
+        self.journal.submitted(tag, self._job_ids(job))
         return job
 
     def _found(self, known: JobRecord) -> Any:
@@ -147,12 +150,22 @@ class Recorder:
         if known.state == "submitted" and known.job_ids:
             return self.place.job(known.job_ids[0])
         # a job that was refused may have arrived later than anybody has looked for it
-        if self.place.searchable or (known.state == "intended" and self.place.remote):
+        unknown = known.state in ("intended", "submitted") and self.place.remote
+        if self.place.searchable or unknown:
             job = self._kept(self._arrived(known.tag))
             if job is not None:
-                self.journal.submitted(known.tag, job_ids_of(job))
+                self.journal.submitted(known.tag, self._job_ids(job))
             return job
         return None
+
+    def _job_ids(self, job: Any) -> tuple[str, ...]:
+        """Identifiers by which a later process finds a job; a thread of this process has none."""
+        known = self.place.remote and not isinstance(job, PrimitiveJob)
+        return job_ids_of(job) if known else ()
+
+    def may_go_on(self, error: Exception) -> bool:
+        """Whether a job may go on elsewhere after this error, because only the connection broke."""
+        return self.place.remote and isinstance(error, OSError)
 
     def _kept(self, jobs: list[Any]) -> Any:
         """The oldest of the jobs; the others are cancelled."""
@@ -202,7 +215,7 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
             data = recorder.journal.result(self.tag)
             if data is None:
                 if not recorder.wait and recorder.place.remote and not self.in_final_state():
-                    names = ", ".join(self.job_ids)
+                    names = ", ".join(self.job_ids) or self.tag
                     raise Waiting(f"job {names} is {self._word()}.", self.job_ids)
                 try:
                     result = recorder.place.result(self._job, recorder.progress)
@@ -211,7 +224,7 @@ class RecordedJob(BasePrimitiveJob[Any, JobStatus]):
                     recorder.journal.ended(self.tag, error.state, str(error))
                     raise
                 except Exception as error:
-                    if not recorder.place.remote:
+                    if not self.job_ids and not recorder.may_go_on(error):
                         recorder.journal.ended(self.tag, "failed", one_line(error))
                     raise
                 recorder.journal.done(self.tag, data)

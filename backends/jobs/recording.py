@@ -26,6 +26,7 @@ from bondwise.backends.devices import AnyDeviceSampler
 from bondwise.backends.jobs.conditions import conditions_of
 from bondwise.backends.jobs.contents import circuit_hash, content_of, content_of_circuits, registers_of
 from bondwise.backends.jobs.journal import Journal
+from bondwise.backends.jobs.kinds import device_behind
 from bondwise.backends.jobs.places import AnyDevice, Place, ThisProcess
 from bondwise.backends.jobs.recorder import RecordedJob, Recorder
 from bondwise.backends.jobs.storage import pack_counts, pack_result, unpack_counts, unpack_result
@@ -198,9 +199,10 @@ def place_of(backend: Backend) -> Place:
     if isinstance(backend, RecordedBackend):
         return backend.recorder.place
     sampler = backend.sampler
-    if isinstance(sampler, AnyDeviceSampler) and not sampler.local:
-        return AnyDevice(sampler.device, backend.name)
-    return ThisProcess()
+    if isinstance(sampler, AnyDeviceSampler):
+        return ThisProcess() if sampler.local else AnyDevice(sampler.device, backend.name)
+    device = device_behind(backend)
+    return ThisProcess() if device is None else AnyDevice(device, backend.name)
 
 
 def with_recorder(bare: Backend, recorder: Recorder) -> RecordedBackend:

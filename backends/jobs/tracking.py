@@ -83,15 +83,15 @@ class TrackedJob:
         self.record = self.journal.record(self.record.tag)
 
     def settle(self, job_id: str | None) -> None:
-        """Say what became of a job whose submission was interrupted.
+        """Say what became of a job that its service cannot be asked for.
 
         Args:
-            job_id: Its identifier at the service; None if it never arrived there.
+            job_id: Its identifier at the service; None if it never arrived there, or is lost.
 
         Raises:
-            UsageError: If the job was submitted for certain.
+            UsageError: If the job is over.
         """
-        if self.record.state != "intended":
+        if self.record.state not in ("intended", "submitted"):
             raise UsageError(f"job {self.record.tag} is {self.record.state}; nothing is left to settle.")
         if job_id is None:
             self.journal.ended(self.record.tag, "failed", "never arrived, as the user says")
@@ -116,6 +116,8 @@ class TrackedJob:
                 found = place.find(record.tag)
                 if not found:
                     raise RunError(f"{record.backend} knows no job {record.tag}: it was never submitted.")
+                for extra in found[1:]:  # the client repeats some requests by itself
+                    place.cancel(extra)
                 self.journal.submitted(record.tag, job_ids_of(found[0]))
                 self._there = place, found[0]
         return self._there

@@ -41,9 +41,9 @@ def settle(
     job_id: Annotated[
         str | None, typer.Option("--job-id", help="Identifier of the job at the service.", metavar="ID")
     ] = None,
-    lost: Annotated[bool, typer.Option("--lost", help="The job never arrived there.")] = False,
+    lost: Annotated[bool, typer.Option("--lost", help="The job is not there.")] = False,
 ) -> None:
-    """Say what became of a job whose submission was interrupted, to a service that finds no jobs by tag."""
+    """Say what became of a job that its service cannot be asked for; --lost lets its run submit it again."""
     from bondwise.backends.jobs.tracking import TrackedJob
 
     if lost == (job_id is not None):

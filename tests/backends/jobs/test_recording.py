@@ -1,6 +1,5 @@
 """A run that is repeated finds its jobs, and gets the same numbers from the journal."""
 
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,11 +16,10 @@ from qiskit.primitives import (
     SamplerPubResult,
     StatevectorSampler,
 )
-from qiskit.providers import JobV1
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from bondwise import qml
-from bondwise.backends import Journal, Waiting, estimate, expectation, get_backend, record, sample
+from bondwise.backends import Journal, estimate, expectation, get_backend, record, sample
 from bondwise.backends.jobs.contents import content_of
 from bondwise.backends.jobs.storage import pack_result, unpack_result
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
@@ -222,106 +220,6 @@ def test_circuits_are_compiled_as_the_backend_compiles_them(journal):
     for name in ("aer:depolarizing=0.02", "fake:manila", "statevector"):
         bare, place = get_backend(name), record(name, "run", journal=journal)
         assert place.transpile(circuit) == bare.transpile(circuit)
-
-
-class Remote(GenericBackendV2):
-    """A vendor's device: jobs have identifiers, by which it finds them, and run when they are let."""
-
-    def __init__(self, **options):
-        super().__init__(3, seed=0, **options)
-        self.kept, self.go = {}, threading.Event()
-        self.go.set()
-
-    def run(self, circuits, **options):
-        job = super().run(circuits, **options)
-        identifier = f"job-{len(self.kept)}"
-        self.kept[identifier] = Kept(self, identifier, job)
-        return self.kept[identifier]
-
-    def retrieve_job(self, identifier):
-        return self.kept[identifier]
-
-
-class Kept(JobV1):
-    def __init__(self, device, identifier, job):
-        super().__init__(device, identifier)
-        self.inner = job
-
-    def submit(self):
-        pass
-
-    def status(self):
-        from qiskit.providers import JobStatus
-
-        return JobStatus.DONE if self._backend.go.is_set() else JobStatus.QUEUED
-
-    def result(self):
-        self._backend.go.wait(30)
-        return self.inner.result()
-
-
-class Vendor(Remote):
-    """The same, not known to Qiskit's simulators."""
-
-
-def remote(journal, device, **options):
-    from bondwise.backends.backend import Backend
-    from bondwise.backends.devices import AnyDeviceSampler
-
-    place = Backend("vendor", sampler=AnyDeviceSampler(device, local=False), target=device.target, noisy=True)
-    return record(place, "run", journal=journal, **options)
-
-
-def test_jobs_of_any_provider_are_recorded_with_their_identifiers(journal):
-    device = Vendor()
-    circuit, angles = circuit_and_angles()
-    first = estimate(circuit, ["ZII", "XXI"], angles, shots=20, backend=remote(journal, device))
-    [job] = journal.records()
-    assert job.job_ids == first.job_ids == ("job-0",)
-    again = estimate(circuit, ["ZII", "XXI"], angles, shots=20, backend=remote(journal, device))
-    assert np.array_equal(again.value, first.value)
-    assert list(device.kept) == ["job-0"]
-
-
-def test_a_run_that_does_not_wait_submits_and_says_so(journal):
-    device = Vendor()
-    device.go.clear()
-    circuit, angles = circuit_and_angles()
-
-    def ask(**options):
-        return estimate(circuit, "ZII", angles, shots=20, backend=remote(journal, device, **options))
-
-    with pytest.raises(Waiting, match="queued") as caught:
-        ask(wait=False)
-    assert caught.value.job_ids == ("job-0",)
-    assert journal.records()[0].state == "submitted"
-    with pytest.raises(Waiting):
-        ask(wait=False)
-    device.go.set()
-    assert ask(wait=False).job_ids == ("job-0",)
-    assert list(device.kept) == ["job-0"]
-
-
-def test_a_provider_without_tags_is_not_asked_twice_for_an_unknown_job(journal):
-    """The process ended before the identifier was stored: only the user knows whether the job arrived."""
-    device = Vendor()
-    circuit, angles = circuit_and_angles()
-    place = remote(journal, device)
-
-    class Killed(BaseException):
-        pass
-
-    def killed(circuits, **options):
-        raise Killed
-
-    device.run, kept = killed, device.run
-    with pytest.raises(Killed):
-        estimate(circuit, "ZII", angles, shots=20, backend=place)
-    device.run = kept
-    assert [one.state for one in journal.records()] == ["intended"]
-    with pytest.raises(RunError, match="settle"):
-        estimate(circuit, "ZII", angles, shots=20, backend=remote(journal, device))
-    assert device.kept == {}
 
 
 def test_a_failure_is_recorded_and_tried_again_by_the_next_process(journal):
