@@ -285,6 +285,41 @@ def suites() -> str:
     return table(heads, [[row[head] for head in heads] for row in results("suites")])
 
 
+def jobs() -> str:
+    found = results("jobs")
+    thousands = found["jobs"] / 1000
+    rows = [
+        ("1,000 jobs recorded, with results of 1 kB", f"{found['recorded_s'] / thousands:.2f} s"),
+        ("1,000 jobs listed", f"{found['listed_s'] / thousands:.3f} s"),
+        ("a job of IBM's estimator (level 1) alone, CPU", f"{found['bare_cpu_s']:.2f} s"),
+        ("the same recorded, CPU", f"{found['ours_cpu_s']:.2f} s"),
+    ]
+    return table(("", ""), rows)
+
+
+def pennylane_device() -> str:
+    groups = grouped(results("pennylane_device"), "backend")
+    rows = [
+        [f"`{one['backend']}`", f"{one['cpu_s']:.2f}", f"{point['times']:.1f}×", f"{bound['times']:.1f}×"]
+        for one, point, bound in groups
+    ]
+    return table(("backend", "one job, CPU s", "41 jobs, compiled once", "41 jobs, each compiled"), rows)
+
+
+def resilience() -> str:
+    rows = [
+        [
+            name,
+            f"{found['mean_error']:.3f}",
+            f"{found['largest_error']:.3f}",
+            f"{found['median_error_over_std']:.1f}",
+            f"{found['cpu_seconds']:.1f}",
+        ]
+        for name, found in results("resilience")["methods"].items()
+    ]
+    return table(("method", "mean error", "largest error", "median error / standard error", "CPU s"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "goals": goals,
     "peers": peers,
@@ -300,6 +335,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "protein-speed": protein_speed,
     "lambeq-models": lambeq_models,
     "fake": fake,
+    "jobs": jobs,
+    "pennylane-device": pennylane_device,
+    "resilience": resilience,
     "gradients": gradients,
     "ordinary-calls": ordinary_calls,
     "first-run": first_run,
