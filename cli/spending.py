@@ -87,10 +87,14 @@ def approve(
             f"{found.backend} is a device and there is no terminal to ask whether to spend "
             f"{_seconds(found)} on it; add --yes, or --dry-run to see the plan."
         )
-    print(_printable(found), file=sys.stderr)
-    # typer.confirm would write to standard output too, which is for results
-    print("Submit? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        print(_printable(found), file=sys.stderr)
+        # typer.confirm would write to standard output too, which is for results
+        print("Submit? [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:  # a no, after which nothing is left behind
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise Stopped("nothing was submitted.")
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bondwise.cli.documents.envelope import SCHEMA, flag_text
-from bondwise.runs import RunFolder, UsageError, read_json
+from bondwise.runs import RunFolder, UsageError, is_file, read_json
 
 _ON_DEVICES = ("run", "vqe")  # commands whose jobs can be waited for
 
@@ -106,8 +106,15 @@ def earlier_command(folder: Path) -> list[str]:
         raise UsageError(
             f"{folder} holds no run on a device; `bondwise run` and `bondwise vqe` make such ones."
         )
-    words = [document["run"]]
-    return [*words, document["settings"]["circuit"]] if document["run"] == "run" else words
+    if document["run"] != "run":
+        return [document["run"]]
+    circuit: str = document["settings"]["circuit"]
+    if not is_file(circuit):
+        raise UsageError(
+            f"{folder} is a run of {circuit}, which is not here; resume it where it was begun, or put the "
+            "file back."
+        )
+    return ["run", "--", circuit] if circuit.startswith("-") else ["run", circuit]
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:

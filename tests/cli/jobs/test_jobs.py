@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -126,6 +128,37 @@ def test_a_failed_job_is_one_line(bondwise, loopback_ibm):
     assert "the fridge is warm" in done.err
     assert "the fridge is warm" in bondwise("jobs", "show", loopback_ibm.jobs[0].id).out
     assert bondwise(*RUN, "--resume").code == 0
+
+
+def test_a_run_is_resumed_where_it_was_begun(bondwise, loopback_ibm, tmp_path, monkeypatch):
+    assert bondwise(*RUN, "--no-wait").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    elsewhere = bondwise("jobs", "resume", "../runs/bell")
+    assert (elsewhere.code, elsewhere.out) == (2, "")
+    assert "is a run of bell.qasm, which is not here; resume it where it was begun" in elsewhere.err
+
+
+def test_ctrl_c_where_the_user_is_asked_leaves_the_earlier_run(bondwise, loopback_ibm, tmp_path):
+    assert bondwise(*RUN, "--out", "kept").code == 0
+    before = (tmp_path / "kept" / "result.json").read_text()
+    words = [sys.executable, "-m", "bondwise.cli.main", *map(str, RUN[:-1])]
+    for more in (["--out", "new"], ["--out", "kept", "--overwrite"]):
+        child, terminal = pty.fork()
+        if not child:
+            os.execv(sys.executable, words + more)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        with suppress(OSError):  # how a terminal ends
+            while part := os.read(terminal, 4096):
+                said += part
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+        assert said.count(b"nothing was submitted") == 1
+    assert (tmp_path / "kept" / "result.json").read_text() == before
+    assert not [path for path in tmp_path.iterdir() if path.name == "new" or "replaced" in path.name]
+    assert len(loopback_ibm.jobs) == 1
 
 
 def test_a_changed_circuit_is_not_resumed(bondwise, loopback_ibm, tmp_path):
