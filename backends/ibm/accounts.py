@@ -89,10 +89,9 @@ def quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def keep_secret(service: QiskitRuntimeService | None) -> None:
-    """Have the token of a service left out of all messages; a device that was made by hand has no service."""
-    account = None if service is None else service.active_account()
-    token = (account or {}).get("token")
+def keep_secret(service: QiskitRuntimeService) -> None:
+    """Have the token of a service left out of all messages."""
+    token = (service.active_account() or {}).get("token")
     if token:
         _KNOWN.add(str(token))
 

@@ -14,13 +14,14 @@ from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, depolarizing_error
-from qiskit_ibm_runtime import IBMBackend
-from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+from qiskit_ibm_runtime import QiskitRuntimeService
 
 from bondwise.backends import Backend, estimate, get_backend, sample, to_torch
 from bondwise.mitigation import MitigatedEstimator
 from bondwise.qml import VQE
 from bondwise.runs import UsageError
+
+pytest_plugins = ["bondwise.backends.ibm.fixtures"]
 
 ANGLES = ParameterVector("t", 2)
 CIRCUIT = QuantumCircuit(2)
@@ -74,15 +75,9 @@ def test_a_name_arrives_as_the_backend_of_that_name():
     assert copy.deepcopy({"backend": backend})["backend"] is backend
 
 
-def test_no_account_is_written():
-    snapshot = FakeManilaV2()
-    device = IBMBackend(snapshot.configuration(), service=None, api_client=None)
-    device._properties, device._target = (
-        snapshot.properties(),
-        snapshot.target,
-    )  # otherwise it would query the service
-    backend = get_backend(device)
-    assert backend.name == "ibm:fake_manila"
+def test_no_account_is_written(loopback_ibm):
+    backend = get_backend(QiskitRuntimeService().backend("ibm_manila"))
+    assert backend.name == "ibm:ibm_manila"
     with pytest.raises(UsageError, match="must not leave this process"):
         pickle.dumps(backend)
 
