@@ -22,7 +22,8 @@ def machine_for(
         UnsupportedOption: If the command is not to wait and the backend is in this process.
     """
     if name.startswith("ibm:"):
-        return backends.record(name, folder.run_id, wait=wait, progress=progress)
+        with folder.tentative():  # the service or the journal may be out of reach
+            return backends.record(name, folder.run_id, wait=wait, progress=progress)
     if not wait:
         raise backends.UnsupportedOption(
             f"--no-wait has no effect on {name}, which runs in this process; leave it out."

@@ -16,7 +16,8 @@ import errno
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -65,7 +66,7 @@ class RunFolder:
         self._overwrite, self._resume = overwrite, resume
         self._lock: int | None = None
         self._aside_lock: int | None = None
-        self._kept = self._new = False
+        self._kept = self._new = self._tentative = False
         self._made: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -92,7 +93,7 @@ class RunFolder:
             if self._aside_lock is not None:
                 self._remove(self._aside)
         elif not self._resume:
-            wrong_use = issubclass(kind, UsageError | Stopped) and not self._kept
+            wrong_use = (self._tentative or issubclass(kind, UsageError | Stopped)) and not self._kept
             if not self._entries() or wrong_use or (self._aside_lock is not None and self._useless()):
                 if self._aside_lock is not None:
                     self._put_back()
@@ -110,6 +111,13 @@ class RunFolder:
             RunError: If it cannot be written.
         """
         return kept_id(self.path / "run-id.txt")
+
+    @contextmanager
+    def tentative(self) -> Iterator[None]:
+        """A context of what comes before the run itself: if it fails, whatever the error, nothing is left."""
+        self._tentative = True
+        yield
+        self._tentative = False
 
     def keep(self) -> None:
         """Keep the files written so far even if the run fails."""

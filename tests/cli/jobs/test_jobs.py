@@ -121,6 +121,18 @@ def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm):
     assert len(loopback_ibm.jobs) == 1
 
 
+@pytest.mark.parametrize("missing", ["service", "journal"])
+def test_what_cannot_begin_leaves_nothing(bondwise, loopback_ibm, tmp_path, monkeypatch, missing):
+    if missing == "service":
+        monkeypatch.setenv("QISKIT_IBM_TOKEN", "wrong")
+    else:
+        monkeypatch.setenv("BONDWISE_JOURNAL", str(tmp_path / "bell.qasm" / "jobs.sqlite"))
+    done = bondwise(*RUN)
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_failed_job_is_one_line(bondwise, loopback_ibm):
     loopback_ibm.fail("failed", reason="the fridge is warm")
     done = bondwise(*RUN)
