@@ -6,6 +6,7 @@ that other programs can see what the folder holds. No code named in a folder is 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from dataclasses import asdict
@@ -94,8 +95,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
 
     Args:
         folder: The folder.
-        model: For modules of your own, one with dense layers or the same factors, which is changed; models of
-            transformers are built from the folder.
+        model: For modules of your own, one with dense layers or the same factors, of which a copy is filled;
+            models of transformers are built from the folder.
 
     Returns:
         The model in evaluation mode, with the same numbers as the saved one, and its `report`, if it had one.
@@ -121,6 +122,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
         )
     if model is None:
         model = skeleton(model_class(config, folder, _INSTEAD), config, folder)
+    else:
+        model = copy.deepcopy(model)  # the caller's one may be the dense one, to compare with
     tensors = _read(folder)
     try:
         for name, layer in entry["layers"].items():

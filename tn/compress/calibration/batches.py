@@ -91,6 +91,11 @@ def batches_of(data: Any, size: int, outputs: str | None = None) -> list[Batch]:
         found: list[Batch] = list(data.split(size))
     elif isinstance(data, Mapping):
         found = [selected(data, part) for part in torch.arange(len(inputs_of(data))).split(size)]
+    elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+        raise UsageError(
+            "data is a tuple of two tensors, which could be inputs and labels or two batches; give "
+            "[(inputs, labels)] or [first, second]"
+        )
     elif isinstance(data, str | bytes) or not hasattr(data, "__iter__"):
         raise UsageError(f"data is a {type(data).__name__}; {_ACCEPTED}")
     else:
@@ -144,6 +149,8 @@ def inputs_of(batch: Batch) -> Tensor:
         batch = batch[0]
     if not isinstance(batch, Tensor):
         raise UsageError(f"data holds a {type(batch).__name__}; {_ACCEPTED}")
+    if batch.is_meta:
+        raise UsageError("data is on the meta device and holds no numbers; give real samples")
     return batch
 
 
