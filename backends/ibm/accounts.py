@@ -44,6 +44,11 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
     saved: dict[str, Any] = {}
     if account is not None or not token:
         saved = _saved(asked)
+        if account is not None and not saved:
+            raise UsageError(
+                f"there is no saved account {account!r}, nor any other; save it with "
+                f"QiskitRuntimeService.save_account(name={account!r}, …)."
+            )
         if not saved:
             raise UsageError(
                 f"{asked} needs an IBM Quantum account: set QISKIT_IBM_TOKEN, or save one with "

@@ -171,6 +171,10 @@ class Connection:
                 try:
                     status = str(authorized(job.status, self._service, self.name))
                 except Exception as error:
+                    if bar is None and progress:
+                        bar = self._bar(shown, job_id)
+                    if bar is not None:
+                        bar.set_postfix_str("no answer, trying again")
                     if time.monotonic() - answered > _PATIENCE:
                         raise RunError(
                             f"{self.name} does not answer ({without_secrets(error)}); job {job_id} goes on "
@@ -183,14 +187,18 @@ class Connection:
                     if status == "DONE":
                         return
                     if bar is None and progress and answered - began > _SILENT:
-                        bar = shown.enter_context(progress_bar(None, f"{self.name}, job {job_id}"))
-                        bar.bar_format = "{desc}{postfix} [{elapsed}]"
+                        bar = self._bar(shown, job_id)
                     if bar is not None and answered - looked > _LONGEST_PAUSE:
                         looked = answered
                         place = self.progress(job).get("queue_position") if status == "QUEUED" else None
                         bar.set_postfix_str(status.lower() + ("" if place is None else f", position {place}"))
                 time.sleep(pause)
                 pause = min(1.5 * pause, _LONGEST_PAUSE)
+
+    def _bar(self, shown: ExitStack, job_id: str) -> Any:
+        bar = shown.enter_context(progress_bar(None, f"{self.name}, job {job_id}"))
+        bar.bar_format = "{desc}{postfix} [{elapsed}]"
+        return bar
 
     def _counted(self, job: Any, result: Any) -> Any:
         """The result; that of an estimator with the shots of all circuits."""
@@ -203,6 +211,11 @@ class Connection:
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if the service says so."""
         return self.progress(job).get("qpu_seconds")
+
+    @property
+    def most_shots(self) -> int | None:
+        """Most shots of a circuit that the device takes, if it says so."""
+        return getattr(self._device.configuration(), "max_shots", None)
 
     def rep_delay(self) -> float | None:
         """The default seconds between two executions of a circuit."""

@@ -7,13 +7,14 @@ from typing import Any
 
 from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.primitives.containers.estimator_pub import EstimatorPubLike
-from qiskit.primitives.containers.sampler_pub import SamplerPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from bondwise.backends.ibm.connection import Connection
 from bondwise.backends.ibm.workloads import mitigated_loads
 from bondwise.backends.jobs.circuit_costs import Load
+from bondwise.runs import UsageError
 
 
 class ServiceSampler(BaseSamplerV2):
@@ -23,8 +24,19 @@ class ServiceSampler(BaseSamplerV2):
         self._connection = connection
 
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Any:
-        """Submit PUBs as one job."""
-        held = list(pubs)
+        """Submit PUBs as one job.
+
+        Raises:
+            UsageError: If the device does not take that many shots.
+        """
+        held = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        most = self._connection.most_shots
+        asked = max((pub.shots for pub in held if pub.shots), default=0)
+        if most is not None and asked > most:
+            raise UsageError(
+                f"shots is {asked:,} and {self._connection.name} takes at most {most:,} of a circuit; ask "
+                "for fewer."
+            )
 
         def start(mode: Any, tags: list[str]) -> Any:
             sampler = Sampler(mode=mode)

@@ -366,12 +366,13 @@ class Journal:
                     f"{self.path} is not a journal of jobs, or it is damaged ({error}); move it away, or set "
                     "BONDWISE_JOURNAL to another file."
                 ) from None
-            raise RunError(f"the journal {self.path} cannot be used: {error}.") from None
+            raise self._unusable(error) from None
         except OSError as error:
-            raise RunError(
-                f"the journal {self.path} cannot be used: {error.strerror or error}; set BONDWISE_JOURNAL "
-                "to a file that can be written."
-            ) from None
+            raise self._unusable(error.strerror or error) from None
+
+    def _unusable(self, why: object) -> RunError:
+        instead = "set BONDWISE_JOURNAL to a file that can be written."
+        return RunError(f"the journal {self.path} cannot be used: {why}; {instead}")
 
 
 def journal_path() -> Path:

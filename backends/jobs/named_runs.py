@@ -53,7 +53,9 @@ def record(
         True
     """
     if not isinstance(run, str) or not run.strip():
-        raise UsageError(f"the run is {run if run == '' else kind_of(run)!s}; name it, such as 'my-study'.")
+        raise UsageError(
+            f"the run is {repr(run) if isinstance(run, str) else kind_of(run)}; name it, such as 'my-study'."
+        )
     kept = journal if isinstance(journal, Journal) else Journal(journal)
     asked = backend if isinstance(backend, str) else ""
     if asked.startswith("ibm:least_busy"):

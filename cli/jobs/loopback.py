@@ -23,11 +23,14 @@ def command(
             "--folder", help="Folder that keeps its jobs; a temporary one by default.", metavar="DIR"
         ),
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Random seed of its jobs, in their order.", metavar="N")
+    ] = None,
 ) -> None:
     """Serve IBM's API on this machine, with simulated devices, until Ctrl-C."""
     from bondwise.backends.ibm.loopback import LoopbackService
 
-    with LoopbackService(devices=device or ["manila"], port=port, folder=folder) as server:
+    with LoopbackService(devices=device or ["manila"], port=port, folder=folder, seed=seed) as server:
         # the key is good for this server only, as long as it runs
         show("# in another terminal:")
         show(*(f"export {name}={shlex.quote(value)}" for name, value in server.environment().items()))

@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
 
 from bondwise import qml
-from bondwise.backends import BondwiseDevice, Journal, get_backend, record
+from bondwise.backends import BondwiseDevice, Journal, estimate, get_backend, record
+from bondwise.runs import UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
 
@@ -113,3 +115,15 @@ print(sample(QuantumCircuit(1), shots=5, backend="ibm:ibm_manila,mode=session").
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
     assert [one.path.count("/") for one in loopback_ibm.requests if one.method in ("PATCH", "DELETE")] == [2]
+
+
+def test_more_shots_than_the_device_takes_are_refused_before_they_are_submitted(loopback_ibm):
+    with pytest.raises(UsageError, match="takes at most 100,000") as caught:
+        estimate(QuantumCircuit(1), "Z", shots=10**9, backend="ibm:ibm_manila")
+    assert "\n" not in str(caught.value)
+    assert loopback_ibm.jobs == ()
+
+
+def test_an_account_that_is_not_saved_is_named(loopback_ibm):
+    with pytest.raises(UsageError, match="no saved account 'work'"):
+        get_backend("ibm:ibm_manila,account=work")
