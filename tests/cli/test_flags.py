@@ -86,7 +86,7 @@ def test_help_fits_and_flags_have_no_type(bondwise, monkeypatch, words):
     ("typed", "offered"),
     [
         ("bondwise de", "decompose"),
-        ("bondwise vqe --max", "--max-bond"),
+        ("bondwise vqe --max-b", "--max-bond"),
         ("bondwise protein b", "benchmark"),
     ],
 )

@@ -32,7 +32,7 @@ def interrupt():
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("seed", [3, None])
+@pytest.mark.parametrize("seed", [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_vqe_interrupted_while_waiting_attaches_again(loopback_ibm, interrupt, tmp_path, monkeypatch, seed):
     """Also before its first checkpoint, and without a seed."""
     monkeypatch.setenv("BONDWISE_JOURNAL", str(tmp_path / "jobs.sqlite"))

@@ -31,8 +31,8 @@ def run_suite(folder, *arguments):
 
 
 def test_a_part_of_the_suite_passes(tmp_path):
-    files = ["test_wires.py", "test_tracker.py", "test_return_system.py", "test_gradients_torch.py"]
-    assert run_suite(tmp_path, *(str(SUITE / name) for name in files), "--shots=None") >= 10
+    files = ["test_wires.py", "test_tracker.py"]
+    assert run_suite(tmp_path, *(str(SUITE / name) for name in files), "--shots=None") >= 7
 
 
 @pytest.mark.slow
