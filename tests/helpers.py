@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,16 @@ from bondwise.qml.protein import RESIDUES
 from bondwise.tn import Decomposition
 
 Pairs = list[tuple[int, int]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_starts() -> Iterator[None]:
+    """Circuits are fitted to their tensor networks in fewer steps where how well is not the question."""
+    from bondwise.qml.protein.classifiers import tensor_start
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor_start, "_STEPS", 30)
+        yield
 
 
 def staircase(sites: int, layers: int = 1) -> Pairs:

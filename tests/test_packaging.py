@@ -101,9 +101,10 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
 def test_wheel_works_in_a_clean_environment(wheel, tmp_path, monkeypatch):
     """A venv with our wheel and the dependencies of this one, but nothing of the checkout."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     folder = tmp_path / "venv" / "bin"
-    subprocess.run([folder / "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "python"]
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", wheel], check=True)
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     here = next(path for path in sys.path if path.endswith("site-packages"))
     (site / "dependencies.pth").write_text(here)

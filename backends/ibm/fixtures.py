@@ -22,6 +22,8 @@ def loopback_ibm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
     monkeypatch.setenv("HOME", str(home))
     accounts = str(home / ".qiskit" / "qiskit-ibm.json")  # the client computes it once, when it is imported
     monkeypatch.setattr(management, "_DEFAULT_ACCOUNT_CONFIG_JSON_FILE", accounts)
+    # Otherwise each request reads the source of its whole stack to name the package that asked.
+    monkeypatch.setenv("USAGE_DATA_OPT_OUT", "True")
     with LoopbackService(seed=1, folder=tmp_path / "service") as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)

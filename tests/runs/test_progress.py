@@ -43,8 +43,10 @@ def test_a_bar_is_announced_to_that_was_made_before_numba_was_imported(tmp_path)
     script = (
         "from bondwise.runs import progress_bar\n"
         "with progress_bar(1, 'work'):\n"
-        "    import bondwise.cli.commands.warmup as warmup\n"
-        "    warmup._gradients()\n"
+        "    from bondwise.runs.progress import announce_compilation\n"
+        "    from numba import njit\n"
+        "    announce_compilation()\n"
+        "    assert njit(lambda x: x / 2)(3.0) == 1.5\n"
     )
     assert "compiling, once" in run_script(script, tmp_path)
 

@@ -76,7 +76,7 @@ SAMPLES = {
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_mutated_files_are_read_or_refused_in_one_line(assert_robust, name):
-    assert_robust(read_circuit, SAMPLES[name], name, count=50)
+    assert_robust(read_circuit, SAMPLES[name], name, count=25)
 
 
 @pytest.mark.slow
@@ -122,7 +122,11 @@ def wide_qpy():
         ("a.qpy", wide_qpy(), None),
     ],
 )
-def test_small_files_that_ask_for_much_are_refused_soon(tmp_path, capfd, name, content, variable):
+def test_small_files_that_ask_for_much_are_refused_soon(
+    tmp_path, monkeypatch, capfd, name, content, variable
+):
+    if variable == "READ_SECONDS":
+        monkeypatch.setenv("BONDWISE_MAX_READ_SECONDS", "1")
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     own, children = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -9,7 +9,7 @@ import sys
 import time
 
 SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
-LONG = ("--optimizer", "adam", "--steps", "1500")
+LONG = ("--optimizer", "adam", "--steps", "600")
 COMMAND = (sys.executable, "-m", "bondwise.cli.main")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 NO_DEVICE = ("--backend", "statevector", "--mitigate", "none", "--shots", 0)
@@ -92,7 +92,7 @@ def test_killed_run_resumes_bit_for_bit(bondwise, tmp_path):
         ["mps", str(step)] for step in range(begun.count("\n") - 1)
     ]
     for flag, message in (
-        (("--steps", 20), "run was run with --steps 1500, not 20; leave the flag out"),
+        (("--steps", 20), "run was run with --steps 600, not 20; leave the flag out"),
         (("--size", "2x2"), "run was run with --size 4, not 2x2;"),
         (("--shots", 5), "run was run with --shots 0, not 5;"),
         (("--periodic",), "run was run without --periodic, not with --periodic;"),
@@ -128,10 +128,12 @@ def test_nothing_to_resume(bondwise, tmp_path):
 
 def test_interrupted_run_keeps_its_checkpoint_and_its_lock(bondwise, tmp_path):
     process, words = start_long_run(tmp_path)
+    process.send_signal(signal.SIGSTOP)  # so that it does not finish meanwhile
     in_use = bondwise(*words, "--overwrite")
     assert in_use.returncode == 2
     assert "in use by another run" in in_use.stderr
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors

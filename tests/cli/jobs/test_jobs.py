@@ -151,23 +151,29 @@ def test_a_run_is_resumed_where_it_was_begun(bondwise, loopback_ibm, tmp_path, m
     assert "is a run of bell.qasm, which is not here; resume it where it was begun" in elsewhere.err
 
 
-def test_ctrl_c_where_the_user_is_asked_leaves_the_earlier_run(bondwise, loopback_ibm, tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(("--out", "kept", "--overwrite"), id="overwrite"),
+        pytest.param(("--out", "new"), id="new", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_where_the_user_is_asked_leaves_the_earlier_run(bondwise, loopback_ibm, tmp_path, more):
     assert bondwise(*RUN, "--out", "kept").code == 0
     before = (tmp_path / "kept" / "result.json").read_text()
-    words = [sys.executable, "-m", "bondwise.cli.main", *map(str, RUN[:-1])]
-    for more in (["--out", "new"], ["--out", "kept", "--overwrite"]):
-        child, terminal = pty.fork()
-        if not child:
-            os.execv(sys.executable, words + more)
-        said = b""
-        while b"[y/N]" not in said:
-            said += os.read(terminal, 4096)
-        os.write(terminal, b"\x03")
-        with suppress(OSError):  # how a terminal ends
-            while part := os.read(terminal, 4096):
-                said += part
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
-        assert said.count(b"nothing was submitted") == 1
+    words = [sys.executable, "-m", "bondwise.cli.main", *map(str, RUN[:-1]), *more]
+    child, terminal = pty.fork()
+    if not child:
+        os.execv(sys.executable, words)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    with suppress(OSError):  # how a terminal ends
+        while part := os.read(terminal, 4096):
+            said += part
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert said.count(b"nothing was submitted") == 1
     assert (tmp_path / "kept" / "result.json").read_text() == before
     assert not [path for path in tmp_path.iterdir() if path.name == "new" or "replaced" in path.name]
     assert len(loopback_ibm.jobs) == 1

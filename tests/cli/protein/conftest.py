@@ -2,7 +2,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 
 import pytest
-from helpers import write_proteins
+from helpers import quick_starts, write_proteins  # noqa: F401
 
 from bondwise.cli.main import main
 

@@ -14,6 +14,11 @@ from bondwise.qml.protein.networks.path import PathNetwork
 from bondwise.runs import UsageError
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_starts():
+    """All steps: how well circuits are fitted is the question here."""
+
+
 def test_fit_finds_a_network_that_is_a_circuit():
     """The tensor network is set to a circuit of the same ansatz, so that the best infidelity is 0."""
     torch.manual_seed(0)

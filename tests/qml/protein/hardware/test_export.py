@@ -270,17 +270,17 @@ def test_standard_errors_where_windows_repeat(window):
 
 def test_the_bias_of_sampled_extremes_is_taken_off():
     """A soft maximum takes noise for an extreme: few shots of windows that are all alike read too high."""
-    model = fitted(WindowQTN(epochs=1, spread=0.2))
+    model = fitted(WindowQTN(epochs=1, spread=0.2, start="angles"))
     with torch.no_grad():
         model.network_.weight.zero_()
         model.network_.weight[:, 1, :2] = 1.0
         model.network_.pooling.log_sharpness.fill_(np.log(6.0))
     sequences = proteins([60] * 12)
     exact = model.decision_function(sequences)
-    runs = [predict_on_backend(model, sequences, shots=64, seed=seed) for seed in (0, 1)]
+    runs = [predict_on_backend(model, sequences, shots=64, seed=seed) for seed in range(16)]
     plain = np.mean([run.uncorrected - exact for run in runs])
     corrected = np.mean([run.logits - exact for run in runs])
-    assert plain > 0.04
+    assert plain > 0.03
     assert abs(corrected) < 0.4 * plain
 
 

@@ -1,0 +1,1 @@
+from helpers import quick_starts  # noqa: F401
