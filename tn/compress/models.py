@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as stored
 from torch import Tensor, nn
 
-from bondwise.runs import FileSet, Result, UsageError, kind_of, one_line
+from bondwise.runs import FileSet, Result, UsageError, kind_of, one_line, unknown_name
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
 from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
 from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
@@ -127,6 +127,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
     tensors = _read(folder)
     try:
         for name, layer in entry["layers"].items():
+            if layer["format"] not in FORMATS:
+                raise unknown_name(f"format of {name} in {folder}", str(layer["format"]), FORMATS)
             module = model.get_submodule(name)  # dense, or in factors from the start
             dense = Layer(name, module.__dict__.get("original", module))
             _require_kind(folder, dense, FORMATS[layer["format"]].kind)
@@ -142,7 +144,8 @@ def load(folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> n
             _cast(model, name, dtype)
         report = _report(entry.get("report"))
     except (AttributeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise UsageError(f"{folder} does not fit the model ({one_line(error)})") from error
+        said = f"its entry {_ENTRY!r} lacks {error}" if isinstance(error, KeyError) else one_line(error)
+        raise UsageError(f"{folder} does not fit the model ({said})") from error
     wrong = [*unexpected, *sorted(set(missing) - set(entry.get("tied", {})))]
     if wrong:
         raise UsageError(f"{folder} does not fit the model: {wrong[0]!r} is missing or unexpected")

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from bondwise.runs import UsageError, kind_of
 from bondwise.tn.compress.quantization.packing import pack, packed_size, unpack
 from bondwise.tn.compress.quantization.rounding import Grid, group_size
 from bondwise.tn.compress.quantization.scales import decode, encode
@@ -152,10 +153,16 @@ def put(module: nn.Module, name: str, packed: Packed) -> None:
         module: The module, changed.
         name: Of a parameter in it or in a module below, such as `cores.0`.
         packed: The parameter; several modules may share one.
+
+    Raises:
+        UsageError: If there is no such parameter.
     """
     path, _, last = name.rpartition(".")
     owner = module.get_submodule(path)
-    del owner._parameters[last]
+    if not isinstance(owner._modules.get(last), Packed):  # as in a module with two names
+        if owner._parameters.get(last) is None:
+            raise UsageError(f"{path or 'the model'}, {kind_of(owner)}, has no parameter {last!r}")
+        del owner._parameters[last]
     owner._modules[last] = packed
     _read_packed(owner)
 
@@ -163,14 +170,16 @@ def put(module: nn.Module, name: str, packed: Packed) -> None:
 def unpack_parameters(module: nn.Module) -> None:
     """Have a module and those in it hold all parameters as numbers again; shared ones stay shared."""
     numbers: dict[Packed, nn.Parameter] = {}
-    for name, packed in list(packed_parameters(module)):
-        path, _, last = name.rpartition(".")
-        owner = module.get_submodule(path)
-        del owner._modules[last]
-        _read_packed(owner)
-        if packed not in numbers:
-            numbers[packed] = nn.Parameter(packed().contiguous())
-        owner._parameters[last] = numbers[packed]
+    for owner in list(module.modules()):  # each once, however many names it has
+        found = {name: child for name, child in owner._modules.items() if isinstance(child, Packed)}
+        for name, packed in found.items():
+            del owner._modules[name]
+            if packed not in numbers:
+                numbers[packed] = nn.Parameter(packed().contiguous())
+        if found:
+            _read_packed(owner)
+        for name, packed in found.items():
+            owner._parameters[name] = numbers[packed]
 
 
 def _read_packed(owner: nn.Module) -> None:
