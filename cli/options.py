@@ -24,8 +24,8 @@ Backend = Annotated[
         metavar="NAME",
     ),
 ]
-MITIGATIONS = ("exponential", "linear", "polynomial", "richardson", "readout", "none")
-_MITIGATE = "exponential, linear, polynomial, richardson, readout (without extrapolation), or none."
+MITIGATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson", "readout", "none")
+_MITIGATE = "bayes, exponential, linear, polynomial, richardson, readout (without extrapolation), or none."
 Mitigate = Annotated[str, typer.Option("--mitigate", help=_MITIGATE, metavar="NAME|none")]
 MitigateNoise = Annotated[
     str | None,

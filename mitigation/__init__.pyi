@@ -1,5 +1,6 @@
 from .estimator import MitigatedEstimator as MitigatedEstimator
 from .extrapolation import Extrapolation as Extrapolation
+from .extrapolations.bayes import extrapolate_bayes as extrapolate_bayes
 from .extrapolations.exponential import extrapolate_exponential as extrapolate_exponential
 from .extrapolations.linear import extrapolate_linear as extrapolate_linear
 from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from math import ceil
 from typing import Any
 
@@ -28,22 +29,13 @@ from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.extrapolations.exponential import extrapolate_exponential
-from bondwise.mitigation.extrapolations.linear import extrapolate_linear
-from bondwise.mitigation.extrapolations.polynomial import extrapolate_polynomial
-from bondwise.mitigation.extrapolations.richardson import extrapolate_richardson
 from bondwise.mitigation.folding import fold_gates, fold_global
 from bondwise.mitigation.prepared import PreparedPub, pauli_sums
 from bondwise.mitigation.readout import ReadoutCalibration
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, unknown_name
 
-_EXTRAPOLATIONS: dict[str, Callable[[NoiseScan], Extrapolation]] = {
-    "exponential": extrapolate_exponential,
-    "linear": extrapolate_linear,
-    "polynomial": extrapolate_polynomial,
-    "richardson": extrapolate_richardson,
-}
+_EXTRAPOLATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson")
 
 
 class MitigatedEstimator(Estimator):
@@ -76,8 +68,8 @@ class MitigatedEstimator(Estimator):
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
-        extrapolation: `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`, or a
-            function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
+        extrapolation: `"bayes"`, `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`,
+            or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
             leading shape, or an `Extrapolation`. None leaves gate noise in the values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
             extrapolation, only 1 is used.
@@ -152,7 +144,7 @@ class MitigatedEstimator(Estimator):
         self.readout = readout
         self.shots = _with_error(check_shots(shots))
         self.seed = seed
-        self._function = _EXTRAPOLATIONS[extrapolation] if isinstance(extrapolation, str) else extrapolation
+        self._function = _function_named(extrapolation) if isinstance(extrapolation, str) else extrapolation
         self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
         if target is not None:
             self.transpiled = "for the given target"
@@ -373,6 +365,7 @@ class MitigatedEstimator(Estimator):
             scale_factors=np.array(item.factors),
             shots=sum(part.metadata.get("shots", 0) for part in parts),
             asymptote=item.identities(),
+            spectrum=item.spectra(),
         )
         fit = self.extrapolate(scan)
         bound = item.error_bounds(calibration)
@@ -382,6 +375,7 @@ class MitigatedEstimator(Estimator):
             evs_noise_factors=scan.values,
             stds_noise_factors=scan.stds,
             asymptotes=scan.asymptote,
+            spectra=scan.spectrum,
             shape=shape,
         )
         asked = item.pub.precision
@@ -399,6 +393,14 @@ class MitigatedEstimator(Estimator):
             "circuit_metadata": item.pub.circuit.metadata,
         }
         return PubResult(data, metadata)
+
+
+def _function_named(name: str) -> Callable[[NoiseScan], Extrapolation]:
+    """The extrapolation of a name; some load much."""
+    function: Callable[[NoiseScan], Extrapolation] = getattr(
+        import_module(f"bondwise.mitigation.extrapolations.{name}"), f"extrapolate_{name}"
+    )
+    return function
 
 
 def _with_error(shots: int | None) -> int | None:

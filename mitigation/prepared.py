@@ -53,6 +53,11 @@ class PreparedPub:
         """Coefficient of the identity in each observable, Tr(O) / 2^n, of the PUB's shape."""
         return self._broadcast(_identity)
 
+    def spectra(self) -> np.ndarray:
+        """Bounds on the smallest and largest value of each observable, from its coefficients: (..., 2)."""
+        middle, reach = self.identities(), self._broadcast(_weight)
+        return np.stack([middle - reach, middle + reach], axis=-1)
+
     def error_bounds(self, calibration: ReadoutCalibration | None) -> np.ndarray:
         """Upper bound on what the calibration's errors add to each standard error, of the PUB's shape."""
         if calibration is None:
@@ -78,6 +83,11 @@ def _map(function: Callable[[Any], Any], observables: np.ndarray) -> np.ndarray:
     for index, observable in np.ndenumerate(observables):
         mapped[index] = function(observable)
     return mapped
+
+
+def _weight(observable: SparsePauliOp) -> float:
+    """Sum of the sizes of all coefficients but the identity's."""
+    return float(np.abs(observable.coeffs[(observable.paulis.x | observable.paulis.z).any(axis=1)]).sum())
 
 
 def _identity(observable: SparsePauliOp) -> float:

@@ -30,10 +30,12 @@ class NoiseScan:
         shots: Number of shots spent on the whole scan; 0 for exact values.
         asymptote: Value in the maximally mixed state, `Tr(O) / 2^n`, shape `(...)` or a number; the limit of
             the exponential decay. Zero for observables without an identity term.
+        spectrum: Smallest and largest value that the observable can have, shape `(2,)` or `(..., 2)`;
+            unlimited by default.
 
     Raises:
         UsageError: If something is not real, shapes do not match, values are not finite, a standard error is
-            negative, or scale factors are not positive and distinct.
+            negative, scale factors are not positive and distinct, or values are far outside the spectrum.
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_exponential
@@ -47,14 +49,14 @@ class NoiseScan:
     scale_factors: np.ndarray
     shots: int = 0
     asymptote: Any = 0.0
+    spectrum: Any = (-np.inf, np.inf)
 
     __repr__ = brief_repr
     _repr_html_ = brief_html
 
     def __post_init__(self) -> None:
-        values, stds, factors, asymptote = (
-            real_array(name, getattr(self, name)) for name in ("values", "stds", "scale_factors", "asymptote")
-        )
+        names = ("values", "stds", "scale_factors", "asymptote", "spectrum")
+        values, stds, factors, asymptote, spectrum = (real_array(name, getattr(self, name)) for name in names)
         if factors.ndim != 1 or factors.size == 0:
             raise UsageError(
                 f"scale_factors has shape {factors.shape}; pass one axis, such as (1.0, 3.0, 5.0)."
@@ -79,9 +81,24 @@ class NoiseScan:
             raise UsageError(
                 f"asymptote must be a finite number or have shape {values.shape[:-1]}, not {asymptote.shape}."
             )
-        for name, array in zip(
-            ("values", "stds", "scale_factors", "asymptote"), (values, stds, factors, asymptote), strict=True
+        if spectrum.shape not in ((2,), (*values.shape[:-1], 2)) or not np.all(
+            spectrum[..., 0] <= spectrum[..., 1]
         ):
+            raise UsageError(
+                f"spectrum must hold a smallest and a largest value, such as (-1, 1), for all or for each of "
+                f"{values.shape[:-1]}; its shape is {spectrum.shape}."
+            )
+        limits = np.broadcast_to(spectrum, (*values.shape[:-1], 2))
+        low, high = limits[..., :1], limits[..., 1:]
+        far = np.maximum(5 * stds, (high - low) / 2)  # readout that is undone leaves the spectrum by a little
+        outside = (values < low - far) | (values > high + far)
+        if outside.any():
+            raise UsageError(
+                f"values contains {values[outside][0]:g}, far outside the spectrum "
+                f"{tuple(limits[outside.any(axis=-1)][0].tolist())} of its observable; pass the spectrum of "
+                "what was measured."
+            )
+        for name, array in zip(names, (values, stds, factors, asymptote, spectrum), strict=True):
             object.__setattr__(self, name, array)
 
     @classmethod
@@ -106,6 +123,7 @@ class NoiseScan:
             scale_factors=metadata["scale_factors"],
             shots=metadata.get("shots", 0),
             asymptote=data["asymptotes"] if "asymptotes" in data else 0.0,
+            spectrum=data["spectra"] if "spectra" in data else (-np.inf, np.inf),
         )
 
     def weights(self) -> np.ndarray:
