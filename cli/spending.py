@@ -76,7 +76,7 @@ def approve(
         _check(found, most_seconds)
         raise typer.Exit
     _check(found, most_seconds)
-    if not found.jobs:  # the journal has all results
+    if not found.jobs and found.complete:  # all jobs of the run have been submitted
         return found
     if yes:
         if not quiet:

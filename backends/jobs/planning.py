@@ -33,6 +33,7 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.devices import AnyDeviceSampler
 from bondwise.backends.jobs.circuit_costs import CircuitCost, Load, circuit_cost
 from bondwise.backends.jobs.handles import LocalJob, Submitted, started
+from bondwise.backends.jobs.journal import JobRecord
 from bondwise.backends.jobs.recorder import Recorder
 from bondwise.backends.jobs.recording import RecordedBackend, with_recorder
 from bondwise.backends.measurement import Tally
@@ -239,10 +240,16 @@ class _PlanningRecorder(Recorder):
         except UsageError:  # it does not know the job
             return start()
         data = self.journal.result(tag)
-        if data is None and record.state != "submitted":
+        if data is None and not self._goes_on(record):
             return start()
         with self._ledger.free():
             return start() if data is None else started(unpack, data, record.about)
+
+    def _goes_on(self, record: JobRecord) -> bool:
+        """Whether a job is at the service, which an earlier process may not have heard of."""
+        if record.state == "submitted":
+            return True
+        return self.place.searchable and bool(self.place.find(record.tag))
 
     def compiled(self, key: str, compile_now: Callable[[], bytes]) -> bytes:
         """The compiled circuit of the run, which is not kept if it is new."""

@@ -116,8 +116,7 @@ def command(
         say(said, quiet)
         if machine.remote:
             result["backend"] = machine.name  # the device that ibm:least_busy has become
-        if not machine.begun:  # the run was approved as a whole
-            spending.approve(machine, measure, yes=yes, **asks)
+        spending.approve(machine, measure, yes=yes, **asks)
         if machine.remote:
             folder.keep()
         try:

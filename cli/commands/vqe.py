@@ -159,7 +159,8 @@ def command(
             say(said, quiet)
             prepared = _prepared(folder, resume, hamiltonian, **how)
             circuit = prepared.circuit
-            if not machine.begun:  # the run was approved as a whole
+            begun = machine.begun
+            if not begun:  # before the training, on which the costs do not depend
                 approve(machine, circuit, next(iter(prepared.starts.values())), False)
             folder.keep()
             if not quiet:
@@ -169,6 +170,8 @@ def command(
                 vqe, prepared, folder, steps=steps, resume=resume, run=run, seed=seed, progress=not quiet
             )
             best = next(iter(trained.values())).parameters
+            if begun:  # the jobs of the run are known by the trained angles
+                approve(machine, circuit, best, False)
             measured, extrapolation = measure_on_device(
                 machine, mitigator, hamiltonian, circuit, best, shots=shots, seed=seed
             )

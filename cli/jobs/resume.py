@@ -18,7 +18,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Repeat the command of a run with the jobs that it has submitted; only missing ones are new."""
+    """Repeat the command of a run with the jobs that it has submitted; asks before it submits others."""
     words = [*earlier_command(folder), "--out", str(folder), "--resume"]
     words += ["--yes"] if yes else []
     words += ["--json"] if json else []

@@ -101,8 +101,25 @@ def test_a_cancelled_job_is_submitted_again_by_its_run(bondwise, loopback_ibm):
     twice = bondwise("jobs", "cancel", job.id)
     assert (twice.code, "is cancelled" in twice.err) == (2, True)
     loopback_ibm.release()
-    assert bondwise("jobs", "resume", "runs/bell").code == 0
+    for words in (("jobs", "resume", "runs/bell"), (*RUN[:-1], "--resume")):
+        unasked = bondwise(*words)
+        assert (unasked.code, "no terminal to ask" in unasked.err) == (2, True)
+    assert len(loopback_ibm.jobs) == 1
+    done = bondwise("jobs", "resume", "runs/bell", "--yes")
+    assert (done.code, "1 job" in done.err) == (0, True)
     assert [one.status for one in loopback_ibm.jobs] == ["Cancelled", "Completed"]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_resumed_run_asks_only_if_its_job_never_arrived(bondwise, loopback_ibm, arrived):
+    if not arrived:
+        loopback_ibm.fail("error", status=400)
+    bondwise(*RUN, "--no-wait")
+    [record] = Journal().records()
+    Journal().again(record.tag)  # as if it was killed before the answer
+    done = bondwise("jobs", "resume", "runs/bell")
+    assert (done.code, "no terminal to ask" in done.err) == ((0, False) if arrived else (2, True))
+    assert len(loopback_ibm.jobs) == arrived
 
 
 def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm):
@@ -194,8 +211,11 @@ def test_a_vqe_is_measured_on_a_device_later(bondwise, loopback_ibm, tmp_path):
     assert done.code == 0, done.err
     assert len(loopback_ibm.jobs) == 1
     loopback_ibm.release()
-    for _ in range(2):
-        done = bondwise("jobs", "resume", "study", "--json")
+    unasked = bondwise("jobs", "resume", "study")  # the others have never been submitted
+    assert (unasked.code, "no terminal to ask" in unasked.err) == (2, True)
+    assert len(loopback_ibm.jobs) == 1
+    for more in (["--yes"], []):
+        done = bondwise("jobs", "resume", "study", "--json", *more)
         assert done.code == 0, done.err
         result = json.loads(done.out)
         assert [job for stage in result["stages"] for job in stage["job_ids"]] == [
