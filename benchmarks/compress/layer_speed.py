@@ -2,7 +2,7 @@
 
 Each format keeps 0.3 of the numbers, or a little less. The layers take turns, each with some calls in a row,
 and the lower quartile of the CPU times counts. Where factors would be slower, a layer multiplies by a copy of
-its weight: its speed-up is 1, but for the microsecond that it takes to see that the copy is still good. A
+its weight: its speed-up is 1, but for the sum of its factors that tells whether the copy is still good. A
 second dense layer shows how much is noise. If tensorly-torch is installed
 (`pip install tensorly tensorly-torch opt-einsum`), its factorized layer is timed with cores of the same
 shapes as those of the matrix product operator.

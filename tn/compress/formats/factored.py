@@ -3,11 +3,12 @@
 To multiply by the factors pays if it takes few multiplications and few calls of kernels; otherwise the input
 is multiplied by the weight. The shapes alone decide, with times of kernels that were measured on one core.
 
-The weight is computed anew in each call while gradients of the factors are asked for, or a compiler traces
-the layer. Otherwise a copy is kept beside the factors, which costs the memory of the dense layer, and is not
-saved. It is dropped whenever the factors may have changed: PyTorch counts changes of a parameter in place,
-except for those of fused optimizers, whose steps are counted here, and those through `Tensor.data`, after
-which `train` or `eval` is to be called.
+The weight is computed anew in each call while gradients of the factors are asked for, a compiler traces the
+layer, or the factors are on another device than the CPU. Otherwise a copy is kept beside the factors, which
+costs the memory of the dense layer, and is not saved. It is dropped whenever the factors have changed:
+PyTorch counts changes of a parameter in place, except for those of fused optimizers, whose steps are counted
+here, and those through `Tensor.data`, for which each call adds the factors up. What leaves their sums as they
+are, such as an exchange of rows through `Tensor.data`, is only seen after a call of `train` or `eval`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class _Copy(NamedTuple):
     steps: int
     factors: list[tuple[str, nn.Parameter, int, int]]  # name, version and address of each
     memory: list[Tensor]  # at the addresses: while it is kept, no other numbers are put there
+    sums: list[float]  # of the memory
 
 
 class Factored(nn.Module, ABC):
@@ -142,7 +144,8 @@ class Factored(nn.Module, ABC):
                 ):
                     break
             else:
-                return copy.weight
+                if copy.sums == [_sum(one) for one in copy.memory]:
+                    return copy.weight
         self._copy = None
         steps, known, memory = _steps[0], [], []
         for name in self._names:
@@ -150,16 +153,18 @@ class Factored(nn.Module, ABC):
             # of other tensors nobody knows whether they will be the same in the next call
             if type(one) is not nn.Parameter or one.is_inference() or (graded and one.requires_grad):
                 return None
+            if one.device.type != "cpu":  # its sum would have to be waited for
+                return None
             known.append((name, one, one._version, one.data_ptr()))
             memory.append(one.detach())
         # not in inference mode, for a tensor that autograd may use later, and in full precision
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            torch.autocast(memory[0].device.type, enabled=False),
+            torch.autocast("cpu", enabled=False),
         ):
             weight = self.dense()
-        self._copy = _Copy(weight, steps, known, memory)
+        self._copy = _Copy(weight, steps, known, memory, [_sum(one) for one in memory])
         return weight
 
     def train(self, mode: bool = True) -> Self:
@@ -173,6 +178,11 @@ class Factored(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
+
+
+def _sum(numbers: Tensor) -> float:
+    """The sum of numbers, which a change of them changes, unless they are exchanged."""
+    return float(numbers.sum(dtype=torch.float64 if numbers.dtype is torch.float64 else torch.float32))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -100,12 +101,35 @@ def test_other_tensors_in_the_place_of_parameters(copied):
         assert_fresh(module, x)
 
 
-def test_edits_that_pytorch_does_not_see_need_a_call_of_eval(copied):
+EDITS = {
+    "copy": lambda data: data.copy_(torch.randn(data.shape)),
+    "scale": lambda data: data.mul_(2),
+    "sign": lambda data: data.neg_(),
+    "mask": lambda data: data.masked_fill_(torch.rand(data.shape) < 0.5, 0),
+    "entry": lambda data: data.view(-1)[-1:].add_(1),
+    "numpy": lambda data: np.add(data.numpy(), 1, out=data.numpy()),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_edits_that_pytorch_does_not_count(copied, edit):
+    """An average of weights is often swapped in through `data`."""
     module, x = copied
-    for factor in module.factors:
-        factor.data.mul_(2)
     module.eval()
-    assert_fresh(module, x)
+    for factor in module.factors:
+        edit(factor.data)
+        assert_fresh(module, x)
+
+
+def test_edits_of_coarse_numbers_and_of_transposed_factors():
+    module = module_of("lowrank", 15, 7, 3, torch.bfloat16)
+    module.left.data = torch.randn(3, 15, dtype=torch.bfloat16).T
+    x = torch.randn(ROWS, 7, dtype=torch.bfloat16)
+    for factor in (*module.factors, *module.factors):
+        assert_fresh(module, x)
+        assert module._copy is not None
+        factor.data[-1, -1] += 1
+        assert_fresh(module, x)
 
 
 def test_other_types_and_back(copied):
