@@ -20,6 +20,7 @@ from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeInvalidStateEr
 from bondwise.backends.ibm.accounts import keep_secret, without_secrets
 from bondwise.backends.ibm.asking import asked, authorized, busy, unanswered
 from bondwise.backends.ibm.deadlines import within
+from bondwise.backends.ibm.posting import posted_once
 from bondwise.backends.jobs.places import JobEnded
 from bondwise.runs import RunError, UsageError, progress_bar
 
@@ -93,10 +94,15 @@ class Connection:
             RunError: If the service refuses the job or does not answer.
         """
         lost, tags = 0, self.tags  # `within` has a thread of its own
+
+        def submit_once(place: IBMBackend | Batch | Session) -> Any:
+            with posted_once(self._service):
+                return start(place, tags)
+
         for pause in (*_PAUSES, None):
             place = self._place()
             try:
-                return authorized(lambda: start(place, tags), self._service, self.name)  # noqa: B023
+                return authorized(lambda: submit_once(place), self._service, self.name)  # noqa: B023
             except RunError:
                 raise
             except Exception as error:

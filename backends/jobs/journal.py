@@ -11,13 +11,11 @@ memory, such as most network ones, get a rollback journal. It holds no tokens.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from bondwise.backends.jobs import locks
 from bondwise.runs import RunError, UsageError
 from bondwise.runs.result import brief_repr
 
@@ -46,9 +45,6 @@ CREATE TABLE IF NOT EXISTS names (run TEXT, asked TEXT, found TEXT NOT NULL, PRI
 _COLUMNS = "tag, run, backend, state, job_ids, about, created, changed, message, qpu_seconds"
 STATES = ("intended", "submitted", "done", "failed", "cancelled")
 
-# one open lock file per journal and process: closing any other handle would release its locks
-_LOCKS: dict[Path, tuple[int, int, threading.RLock]] = {}
-_LOCKS_GUARD = threading.Lock()
 _JOURNALS: WeakSet[Journal] = WeakSet()
 
 
@@ -151,8 +147,24 @@ class Journal:
         return None if known is None else _record(known)
 
     def again(self, tag: str) -> None:
-        """Note that a job is about to be submitted once more."""
-        self._change(tag, state="intended", job_ids="[]", message="")
+        """Enter a job once more that has failed or was cancelled; its earlier entry stays, as `TAG~1`.
+
+        One that never had an identifier is replaced.
+        """
+        with self._writing(durable=True) as database:
+            (earlier,) = database.execute(
+                "SELECT count(*) FROM jobs WHERE tag GLOB ?", (f"{tag}~*",)
+            ).fetchone()
+            database.execute(
+                f"INSERT INTO jobs ({_COLUMNS}) SELECT ?, {_COLUMNS.removeprefix('tag, ')} FROM jobs"
+                " WHERE tag=? AND job_ids != '[]'",
+                (f"{tag}~{earlier + 1}", tag),
+            )
+            database.execute(
+                "UPDATE jobs SET state='intended', job_ids='[]', message='', created=?, changed=?,"
+                " qpu_seconds=NULL WHERE tag=?",
+                (now := time.time(), now, tag),
+            )
 
     def submitted(self, tag: str, job_ids: Sequence[str], message: str = "") -> None:
         """Add the identifiers of a job at the service."""
@@ -193,9 +205,10 @@ class Journal:
         """
         with self._reading() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE substr(tag, 1, ?) = ? OR instr(job_ids, ?)"
+                f"SELECT {_COLUMNS} FROM jobs WHERE instr(job_ids, ?)"
+                " OR substr(tag, 1, ?) = ? AND (instr(tag, '~') = 0 OR instr(?, '~'))"  # the latest of a tag
                 " ORDER BY tag = ? DESC LIMIT 2",
-                (len(tag), tag, '"' + tag, tag),
+                ('"' + tag, len(tag), tag, tag, tag),
             ).fetchall()
         exact = [row for row in rows if row[0] == tag]
         if len(exact or rows) != 1:
@@ -260,23 +273,9 @@ class Journal:
     def alone(self, tag: str) -> Iterator[None]:
         """A context that no other process and no other thread enters for the same tag at the same time."""
         with self._reading():  # also makes the folder
-            handle, guard = self._lock_file()
-        place = 1 + zlib.crc32(tag.encode())
-        with guard:
-            fcntl.lockf(handle, fcntl.LOCK_EX, 1, place)
-            try:
-                yield
-            finally:
-                fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
-
-    def _lock_file(self) -> tuple[int, threading.RLock]:
-        path = self.path.absolute().with_name(self.path.name + "-lock")
-        with _LOCKS_GUARD:
-            owner, handle, guard = _LOCKS.get(path, (0, -1, threading.RLock()))
-            if owner != os.getpid() or not path.exists():
-                handle, guard = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), threading.RLock()
-                _LOCKS[path] = os.getpid(), handle, guard
-            return handle, guard
+            path = self.path.absolute().with_name(self.path.name + "-lock")
+        with locks.alone(path, tag):
+            yield
 
     def _change(self, tag: str, **columns: str) -> None:
         assigned = ", ".join(f"{name}=?" for name in columns)
@@ -406,11 +405,11 @@ class _Fork:
             journal._mutex.acquire()
             self._held.append(journal)
             journal.close()
-        _LOCKS_GUARD.acquire()
+        locks.GUARD.acquire()
 
     def after(self) -> None:
         """Let both processes open them again."""
-        _LOCKS_GUARD.release()
+        locks.GUARD.release()
         while self._held:
             self._held.pop()._mutex.release()
         self._mutex.release()

@@ -140,7 +140,7 @@ class Recorder:
                 raise
             job = self._kept(found)
         else:
-            if self.place.searchable:  # the client repeats some requests by itself
+            if self.place.searchable:  # a client may repeat requests by itself
                 job = self._kept(self._arrived(tag)) or job
         self.journal.submitted(tag, self._job_ids(job))
         return job

@@ -5,10 +5,11 @@ from itertools import count
 
 import pytest
 from qiskit import QuantumCircuit
+from qiskit_ibm_runtime.api.session import PostForcelistRetry
 from urllib3.util.retry import Retry
 
 from bondwise.backends import Journal, Waiting, estimate, record
-from bondwise.backends.ibm import accounts, asking, connection, deadlines, service
+from bondwise.backends.ibm import accounts, asking, connection, deadlines, posting, service
 from bondwise.backends.ibm.loopback import LoopbackService
 from bondwise.backends.loopback.faults import FAULTS, JOB_FAULTS
 from bondwise.runs import RunError, UsageError
@@ -140,8 +141,36 @@ def test_every_fault_while_connecting(server, journal, run, fault, step, times):
     assert settled(server, journal, run)
 
 
-def test_extra_jobs_are_cancelled_before_they_run(server, journal, run):
-    """The client submits again after a 504, although the first job was accepted."""
+@pytest.mark.parametrize("status", [500, 503, 504])
+def test_nothing_is_posted_again_before_it_was_looked_for(server, journal, run, status):
+    """The client itself would post again after these, although the first job was accepted."""
+    server.fail("error-after", status=status)
+    before = len(server.requests)
+    assert attempt(server, run, journal).value < -0.5
+    assert [(method, path) for method, path, _ in server.requests[before:]].count(("POST", "/jobs")) == 1
+    assert settled(server, journal, run)
+
+
+@pytest.fixture
+def repeating(monkeypatch):
+    """A client that posts again by itself."""
+    monkeypatch.setattr(posting._PostsOnce, "is_retry", PostForcelistRetry.is_retry)
+
+
+def test_elsewhere_the_client_is_as_it_was(server, monkeypatch):
+    service._SERVICES.clear()
+    connected = record(MANILA, "run").recorder.place._service
+    with posting.posted_once(connected):
+        pass
+    [adapter, *_] = connected._active_api_client._session.adapters.values()
+    assert adapter.max_retries.is_retry("POST", 504)
+    with posting.posted_once(connected):
+        assert not adapter.max_retries.new().is_retry("POST", 504)
+        assert adapter.max_retries.is_retry("GET", 504)
+    assert (adapter.max_retries.total, adapter.max_retries.connect) == (5, 3)
+
+
+def test_extra_jobs_are_cancelled_before_they_run(server, journal, run, repeating):
     server.hold()
     server.fail("error-after", status=504)
     backend = record(MANILA, run, journal=journal, wait=False)
@@ -155,7 +184,7 @@ def test_extra_jobs_are_cancelled_before_they_run(server, journal, run):
 
 
 @pytest.mark.parametrize("fault", OF_REQUESTS)
-def test_faults_while_an_extra_job_is_cancelled(server, journal, run, fault):
+def test_faults_while_an_extra_job_is_cancelled(server, journal, run, fault, repeating):
     server.hold()
     server.fail("error-after", status=504)
     server.fail(fault, "POST", "/jobs/*/cancel", seconds=0.05)
@@ -187,9 +216,12 @@ def test_a_job_that_ends_without_a_result_is_submitted_again_by_the_next_process
     [entry] = journal.records()
     assert entry.state == fault
     assert attempt(server, run, journal).value < -0.5
-    [after] = journal.records()
+    after, before = journal.records()
     assert (after.tag, after.state, after.message) == (entry.tag, "done", "")
+    assert (before.tag, before.state, before.job_ids) == (f"{entry.tag}~1", fault, entry.job_ids)
     assert after.job_ids != entry.job_ids
+    assert journal.record(entry.tag[:-1]) == after
+    assert journal.record(entry.job_ids[0]) == before
 
 
 @pytest.mark.parametrize("step", ["submit", "lookup", "status", "result", "open"])

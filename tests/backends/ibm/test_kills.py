@@ -116,6 +116,25 @@ def test_killed_at_a_request(loopback_ibm, doomed, tmp_path, when):
     assert {job.status for job in server.jobs} == {"Completed"}
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_killed_where_an_answer_was_lost(loopback_ibm, doomed, tmp_path, number):
+    """The client alone would have posted a second job by the second request."""
+    journal, server, seen = tmp_path / "jobs.sqlite", loopback_ibm, []
+
+    def hook(asked, where):
+        if where == "/jobs":
+            seen.append(asked)
+            if len(seen) == number:
+                doomed.kill()
+
+    server.fail("error-after", "POST", "/jobs", status=500)
+    server.after = hook
+    assert doomed.study(journal=str(journal), run="lost")["status"] == -signal.SIGKILL
+    server.after = None
+    assert seen == ["POST", "GET"][:number]
+    check(server, doomed, journal, "lost")
+
+
 def lines_of_a_study(doomed, tmp_path):
     """Each line that a study comes to, with how often."""
     found = doomed.study(journal=str(tmp_path / "first.sqlite"), run="whole", stop_at=["", 0], list=True)
