@@ -39,7 +39,7 @@ from bondwise.tn.compress.calibration.moments import frozen, measure_moments
 from bondwise.tn.compress.calibration.probes import Probes
 from bondwise.tn.compress.calibration.sharing import joint_options
 from bondwise.tn.compress.checkpoints import load_checkpoint
-from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.formats.formats import FORMATS, require_dense
 from bondwise.tn.compress.journal import Journal
 from bondwise.tn.compress.layers import Layer, find_layers, require_numbers
 from bondwise.tn.compress.quantization.modules import BITS, quantize_tied
@@ -172,8 +172,9 @@ def compress(
         A copy of the model with factors in it, in evaluation mode; its `report` is a `Compression`.
 
     Raises:
-        UsageError: If an argument is out of range, if there is nothing to compress, if the model or the data
-            hold numbers that are not finite, or if a folder holds no whole model.
+        UsageError: If an argument is out of range, if there is nothing to compress, if the model is
+            compressed already, if it or the data hold numbers that are not finite, or if a folder holds no
+            whole model.
         RunError: If the divergence exceeds `max_loss`.
 
     Example:
@@ -211,6 +212,7 @@ def compress(
     elif not isinstance(model, nn.Module):
         raise UsageError(f"model is a {type(model).__name__}; give a torch module, or the folder of a model")
     require_numbers(model)
+    require_dense(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH, read_outputs(outputs))

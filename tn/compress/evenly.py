@@ -14,7 +14,7 @@ from bondwise.tn.compress.calibration.batches import batches_of
 from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.moments import frozen, measure_moments
-from bondwise.tn.compress.formats.formats import FORMATS
+from bondwise.tn.compress.formats.formats import FORMATS, require_dense
 from bondwise.tn.compress.layers import find_layers, replace, require_numbers
 
 _BATCH = 8  # samples at a time
@@ -54,6 +54,7 @@ def compress_evenly(
         raise unknown_name("format", format, FORMATS)
     kind = FORMATS[format]
     require_numbers(model)
+    require_dense(model)
     small = copy.deepcopy(model)
     layers = find_layers(small, skip, {kind.kind})
     metrics = dict.fromkeys(layers, Metric())

@@ -28,6 +28,7 @@ from bondwise.tn.compress.calibration.batches import (
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.costs import compared, flops_of, latency_of, take
 from bondwise.tn.compress.files import entries_of, file_size
+from bondwise.tn.compress.formats.formats import require_order
 from bondwise.tn.compress.quantization.packed import count_numbers
 from bondwise.tn.compress.quantization.quantization import BITS, quantize
 
@@ -152,7 +153,7 @@ def report(
         the dense model each one is, is measured in turns with it, beside each row.
 
     Raises:
-        UsageError: If an argument is out of range.
+        UsageError: If an argument is out of range, or the two models are the same or in the wrong order.
 
     Example:
         >>> import torch
@@ -167,6 +168,7 @@ def report(
         dense, int8 (rounded)  ...
     """
     sizes = tuple(whole_number("batch", one) for one in ([batch] if isinstance(batch, int) else batch))
+    require_order(model, reference)
     outputs = read_outputs(outputs, model)
     batches = batches_of(data, _BATCH, outputs)
     rows = []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, load, save
+from bondwise.tn.compress import compress, compress_evenly, load, quantize, save, to_dense
 
 
 def network(outputs=16):
@@ -39,3 +39,19 @@ def test_loading_leaves_the_dense_model_alone(tmp_path):
         load(folder, model=other)
     assert [type(module) for module in other.modules()] == kinds
     assert all(torch.equal(before[name], tensor) for name, tensor in dense.state_dict().items())
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.9])
+def test_a_model_that_is_compressed_already(budget):
+    dense, data = network(), torch.randn(64, 16)
+    small = compress(dense, budget, data=data, seed=0)
+    again = [
+        lambda model: compress(model, 0.5, data=data, seed=0),
+        lambda model: compress_evenly(model, 0.5),
+    ]
+    for one in again:
+        with pytest.raises(UsageError, match=r"compressed already \([02] is in factors\).*to_dense\(model\)"):
+            one(small)
+        with pytest.raises(UsageError, match=r"2.weight is quantized already; .*dequantize\(model\)"):
+            one(quantize(dense, "int8", method="round", skip="0"))
+        one(to_dense(small))

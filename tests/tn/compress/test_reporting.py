@@ -169,3 +169,15 @@ def test_other_models_have_no_perplexity(kind, request):
     assert "<table>" in found._repr_html_()
     with pytest.raises(UsageError, match="batch is 0"):
         report(model, reference=model, data=data, batch=[0])
+
+
+def test_models_in_the_wrong_order_are_refused(chain):
+    data = torch.randn(40, 12)
+    small = compress(chain, 0.6, data=data, seed=0)
+    packed = quantize(chain, "int8", method="round")
+    for other in (small, packed):
+        with pytest.raises(UsageError, match="what was given as the dense model is compressed"):
+            report(chain, reference=other, data=data, batch=1)
+    for one in (chain, small):
+        with pytest.raises(UsageError, match="both models are the same one"):
+            report(one, reference=one, data=data, batch=1)

@@ -1,4 +1,4 @@
-"""Linear layers in factors that are no slower than the dense layer.
+"""Linear layers in factors that are about as fast as the dense layer, or faster.
 
 To multiply by the factors pays if it takes few multiplications and few calls of kernels; otherwise the input
 is multiplied by the weight. The shapes alone decide, with times of kernels that were measured on one core.

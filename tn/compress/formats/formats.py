@@ -23,7 +23,7 @@ from bondwise.tn.compress.formats.shared import SharedLowRank
 from bondwise.tn.compress.formats.tt_embedding import TTEmbedding
 from bondwise.tn.compress.formats.tucker2 import Tucker2
 from bondwise.tn.compress.layers import Layer
-from bondwise.tn.compress.quantization.packed import plain_type
+from bondwise.tn.compress.quantization.packed import Packed, packed_parameters, plain_type
 
 
 class Fits(Protocol):
@@ -83,14 +83,37 @@ def require_order(model: nn.Module, dense: nn.Module) -> None:
     """Refuse a compressed model and a dense one in the wrong order.
 
     Raises:
-        UsageError: If both are the same, or only the dense one has factors.
+        UsageError: If both are the same, or only the dense one has factors or packed numbers.
     """
     if model is dense:
         raise UsageError("both models are the same one; give what compress returned, then the dense model")
-    if any(map(is_factored, dense.modules())) and not any(map(is_factored, model.modules())):
+    if _is_compressed(dense) and not _is_compressed(model):
         raise UsageError(
-            "the dense model has factors and the compressed one has none; give what compress returned first"
+            "what was given as the dense model is compressed, and the other one is not; give what compress "
+            "returned first"
         )
+
+
+def require_dense(model: nn.Module) -> None:
+    """Refuse a model that is compressed or quantized already, of which only what is left would be compressed.
+
+    Raises:
+        UsageError: If it is.
+    """
+    factored = next((name for name, module in model.named_modules() if is_factored(module)), None)
+    if factored is not None:
+        where = factored or "it"
+        raise UsageError(
+            f"the model is compressed already ({where} is in factors); give the dense model, or "
+            "to_dense(model)"
+        )
+    packed = next(packed_parameters(model), None)
+    if packed is not None:
+        raise UsageError(f"{packed[0]} is quantized already; give the model before, or dequantize(model)")
+
+
+def _is_compressed(model: nn.Module) -> bool:
+    return any(isinstance(module, Packed) or is_factored(module) for module in model.modules())
 
 
 def is_factored(module: nn.Module) -> bool:
