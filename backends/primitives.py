@@ -29,10 +29,11 @@ from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliO
 from bondwise.backends.jobs.handles import Submitted, started
 from bondwise.backends.outcomes import Counted, counted
 from bondwise.circuits import real_coefficients
-from bondwise.runs import UsageError, whole_number
+from bondwise.runs import UsageError, require_memory, whole_number
 
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = DEFAULT_SHOTS**-0.5
+_SHOT_BYTES, _BIT_BYTES = 240, 4  # of memory while shots are drawn and counted, as measured
 NOT_EXACT = (
     "precision 0 asks for exact values and the circuit can only be sampled on this backend; "
     "pass a positive one, such as 0.01."
@@ -102,8 +103,14 @@ class Sampler(BaseSamplerV2):
     def run(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, seed: int | None = None
     ) -> BasePrimitiveJob[PrimitiveResult[SamplerPubResult], Any]:
-        """Sample each PUB, with 4096 shots by default."""
-        return self._start([sampler_pub(pub, shots) for pub in pubs], seed)
+        """Sample each PUB, with 4096 shots by default.
+
+        Raises:
+            UsageError: If the bits of all shots would take more memory than allowed.
+        """
+        coerced = [sampler_pub(pub, shots) for pub in pubs]
+        _require_memory(coerced)
+        return self._start(coerced, seed)
 
     def _start(
         self, pubs: list[SamplerPub], seed: int | None
@@ -117,6 +124,7 @@ class Sampler(BaseSamplerV2):
 
     def counted(self, pubs: list[SamplerPub], seed: int | None) -> list[list[Counted]]:
         """For each PUB and parameter set, the outcomes of the register that was added last."""
+        _require_memory(pubs)
         parts = zip(pubs, self._run(pubs, seed), strict=True)
         return [counted(part.data[pub.circuit.cregs[-1].name], pub.size) for pub, part in parts]
 
@@ -205,6 +213,13 @@ def sampler_shots(shots: int | None) -> int:
         UsageError: If `shots` is not a positive whole number.
     """
     return check_shots(shots, f"None for {DEFAULT_SHOTS}") or DEFAULT_SHOTS
+
+
+def _require_memory(pubs: Sequence[SamplerPub]) -> None:
+    """Refuse shots whose bits do not fit into memory."""
+    for pub in pubs:
+        needed = pub.shots * pub.size * (_SHOT_BYTES + _BIT_BYTES * pub.circuit.num_clbits)
+        require_memory(f"the bits of {pub.shots * pub.size:,} shots", needed, "ask for fewer")
 
 
 def _simplified(observable: Any) -> SparseObservable:

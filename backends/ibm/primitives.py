@@ -14,7 +14,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 from bondwise.backends.ibm.connection import Connection
 from bondwise.backends.ibm.workloads import mitigated_loads
 from bondwise.backends.jobs.circuit_costs import Load
-from bondwise.runs import UsageError
+from bondwise.backends.jobs.places import require_shots
 
 
 class ServiceSampler(BaseSamplerV2):
@@ -30,13 +30,8 @@ class ServiceSampler(BaseSamplerV2):
             UsageError: If the device does not take that many shots.
         """
         held = [SamplerPub.coerce(pub, shots) for pub in pubs]
-        most = self._connection.most_shots
         asked = max((pub.shots for pub in held if pub.shots), default=0)
-        if most is not None and asked > most:
-            raise UsageError(
-                f"shots is {asked:,} and {self._connection.name} takes at most {most:,} of a circuit; ask "
-                "for fewer."
-            )
+        require_shots(self._connection, self._connection.name, asked)
 
         def start(mode: Any, tags: list[str]) -> Any:
             sampler = Sampler(mode=mode)

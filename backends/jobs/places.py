@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from qiskit.providers import BackendV2
 
 from bondwise.backends.jobs.handles import status_word
-from bondwise.runs import RunError
+from bondwise.runs import RunError, UsageError
 from bondwise.runs.reading import one_line
 
 
@@ -56,6 +56,10 @@ class Place(Protocol):
     def progress(self, job: Any) -> dict[str, Any]:
         """What is known of a job that waits or runs: `queue_position`, `starts`, `qpu_seconds`."""
 
+    @property
+    def most_shots(self) -> int | None:
+        """Most shots of a circuit, if there is such a limit and it is known."""
+
     def rep_delay(self) -> float | None:
         """The seconds between two executions of a circuit, if known."""
 
@@ -63,11 +67,28 @@ class Place(Protocol):
         """How many jobs wait for the device, if known."""
 
 
+def require_shots(place: Place, name: str, shots: int) -> None:
+    """Refuse more shots of a circuit than a place takes, before anything is submitted.
+
+    Args:
+        place: The place.
+        name: Name of its device, for the message.
+        shots: The shots.
+
+    Raises:
+        UsageError: If there are too many.
+    """
+    most = place.most_shots
+    if most is not None and shots > most:
+        raise UsageError(f"shots is {shots:,} and {name} takes at most {most:,} of a circuit; ask for fewer.")
+
+
 class ThisProcess:
     """Jobs that end with the process: what was not stored is computed again."""
 
     remote = False
     searchable = False
+    most_shots: int | None = None
 
     @contextmanager
     def tagged(self, tag: str) -> Iterator[None]:

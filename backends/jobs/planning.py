@@ -34,8 +34,9 @@ from bondwise.backends.devices import AnyDeviceSampler
 from bondwise.backends.jobs.circuit_costs import CircuitCost, Load, circuit_cost
 from bondwise.backends.jobs.handles import LocalJob, Submitted, started
 from bondwise.backends.jobs.journal import JobRecord
+from bondwise.backends.jobs.places import Place, require_shots
 from bondwise.backends.jobs.recorder import Recorder
-from bondwise.backends.jobs.recording import RecordedBackend, with_recorder
+from bondwise.backends.jobs.recording import RecordedBackend, place_of, with_recorder
 from bondwise.backends.measurement import Tally
 from bondwise.backends.outcomes import Counted
 from bondwise.backends.primitives import DEFAULT_PRECISION, Sampler, estimator_pub, sampler_result
@@ -49,6 +50,10 @@ _TURNS = {"x": 2, "sx": 1, "sxdg": 3, "id": 0, "reset": 0}  # quarter turns of g
 class Ledger:
     """What would have run so far.
 
+    Args:
+        backend: The backend.
+        place: Where its jobs would run.
+
     Attributes:
         jobs: Number of jobs.
         pubs: Number of PUBs in them.
@@ -58,20 +63,26 @@ class Ledger:
         rng: Where made-up results come from; they differ from job to job, so that nothing seems converged.
     """
 
-    def __init__(self, target: Target | None) -> None:
+    def __init__(self, backend: Backend, place: Place) -> None:
         self.jobs = self.pubs = self.known = 0
         self.loads: list[tuple[Load, CircuitCost]] = []
         self.seconds = 0.0
         self.rng = np.random.default_rng(0)
-        self._target, self._mutex, self._mine = target, threading.Lock(), threading.local()
+        self._name, self._target, self._place = backend.name, backend.target, place
+        self._mutex, self._mine = threading.Lock(), threading.local()
 
     def add(self, pubs: int, loads: Iterable[Load], seconds: float = 0.0) -> None:
-        """Enter a job."""
+        """Enter a job.
+
+        Raises:
+            UsageError: If the place does not take that many shots.
+        """
         if getattr(self._mine, "free", False):
             return
-        priced = [
-            (load, circuit_cost(load.circuit, load.target or self._target, load.qubits)) for load in loads
-        ]
+        priced = []
+        for load in loads:
+            require_shots(self._place, self._name, load.shots)
+            priced.append((load, circuit_cost(load.circuit, load.target or self._target, load.qubits)))
         with self._mutex:
             self.jobs += 1
             self.pubs += pubs
@@ -201,14 +212,14 @@ class _MadeUpDeviceResult:
         self._circuits, self._shots, self._rng = circuits, shots, rng
 
     def data(self, place: int) -> dict[str, Any]:
-        """Outcomes of a circuit, each shot and counted, in hexadecimal."""
+        """Outcomes of a circuit, counted, in hexadecimal."""
         circuit = self._circuits[place]
         rows, counts = made_up_rows(circuit, list(circuit.clbits), self._shots, self._rng)
         words = [hex(sum(1 << int(bit) for bit in np.flatnonzero(row))) for row in rows]
         each = Counter(dict.fromkeys(words, 0))
         for word, count in zip(words, counts.tolist(), strict=True):
             each[word] += count
-        return {"counts": dict(each), "memory": list(each.elements())}
+        return {"counts": dict(each)}
 
 
 class _PlanningRecorder(Recorder):
@@ -260,7 +271,7 @@ def planned(backend: Backend) -> tuple[Backend, Ledger]:
     """A backend that compiles circuits like another one and runs none, and what it would have run."""
     recorder = backend.recorder if isinstance(backend, RecordedBackend) else None
     bare = backend.bare if isinstance(backend, RecordedBackend) else backend
-    ledger = Ledger(bare.target)
+    ledger = Ledger(bare, place_of(backend))
     made = type(bare).__new__(type(bare))
     vars(made).update(vars(bare))
     if isinstance(bare.sampler, AnyDeviceSampler):

@@ -299,3 +299,32 @@ def test_a_plan_prints_itself():
     assert lines[1] == "  submits: 1 job, 1 PUB, 2 circuits, 600 shots"
     assert lines[-1].startswith("  QPU time: none, simulated")
     assert "600 shots" in found._repr_html_()
+
+
+@pytest.mark.parametrize("options", ["", ",resilience=1"])
+def test_more_shots_than_the_device_takes_are_refused_in_the_plan(loopback_ibm, options):
+    def work(place):
+        circuit, angles = layered()
+        return estimate(circuit, "ZZZ", angles, shots=10**7, backend=place)
+
+    with pytest.raises(UsageError, match=r"ibm:ibm_manila.* takes at most 100,000 of a circuit"):
+        plan(f"ibm:ibm_manila{options}", work)
+
+
+@pytest.mark.parametrize("place", ["statevector", "aer", "fake:manila"])
+def test_shots_that_do_not_fit_into_memory_are_refused(place):
+    circuit, angles = layered()
+    circuit.measure_all()
+
+    def work(place):
+        return sample(circuit, angles, shots=10**9, backend=place)
+
+    for attempt in (work, lambda place: plan(place, work)):
+        with pytest.raises(UsageError, match="the bits of 1,000,000,000 shots would take .* ask for fewer"):
+            attempt(get_backend(place))
+
+
+def test_a_matrix_product_state_holds_all_shots_that_it_counts():
+    circuit, angles = layered()
+    with pytest.raises(UsageError, match="the bits of 1,000,000,000 shots would take"):
+        estimate(circuit, "ZZZ", angles, shots=10**9, backend="aer:matrix_product_state")

@@ -257,6 +257,18 @@ def test_a_dry_run_submits_nothing_and_leaves_nothing(bondwise, loopback_ibm, tm
     assert loopback_ibm.jobs == ()
 
 
+@pytest.mark.parametrize("shots", [200_000, 999_999_999])
+def test_too_many_shots_for_the_device_are_refused_before_anybody_is_asked(
+    bondwise, loopback_ibm, tmp_path, shots
+):
+    words = ("run", "bell.qasm", "--backend", "ibm:ibm_manila", "--shots", shots)
+    for more in (["--dry-run"], ["--yes"], ["--observable", "XX"]):
+        done = bondwise(*words, *more)
+        assert (done.code, "takes at most 100,000" in done.err or "bits of" in done.err) == (2, True), done
+    assert Journal().records() == []
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
