@@ -53,7 +53,9 @@ Seed = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="DIR")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier run in that folder, with all of its files.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in that folder.")]
 NoWait = Annotated[
     bool,

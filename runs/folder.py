@@ -8,11 +8,14 @@ complete, in its place or aside:
 - If the folder is missing or empty, the next process restores the earlier one.
 - If the new run has begun, it can be resumed, and the earlier one stays aside until it ends.
 - If the new run has written `result.json`, its last file, the next process removes the earlier one.
+
+Files that others put there after a run had ended are not overwritten.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import time
@@ -26,7 +29,7 @@ from bondwise.runs.errors import RunError, Stopped, UsageError
 from bondwise.runs.files import is_at, kept_id, remove_leftovers, require_room, try_lock, write_atomically
 from bondwise.runs.text import json_text
 
-_MARK = ".bondwise"  # also the lock file; a folder that has it was made by a run
+_MARK = ".bondwise"  # also the lock file, with the names of the run's files; a run made a folder that has it
 _SETTINGS = "settings.json"  # the first file of a run that can be resumed
 _RESULT = "result.json"  # the last file of any run
 _PATIENCE = 5.0  # seconds for another process to notice that the folder is in use and to leave
@@ -46,7 +49,8 @@ class RunFolder:
 
     Raises:
         UsageError: If the folder is not empty and neither flag is set; if it is not the folder of a run; if
-            both flags are set; or if another run is using it.
+            both flags are set; if another run is using it; or if it is to be replaced and holds files that
+            no run wrote.
         RunError: If the folder cannot be created, written or moved, or its disk is full.
 
     Example:
@@ -68,6 +72,7 @@ class RunFolder:
         self._aside_lock: int | None = None
         self._kept = self._new = self._tentative = False
         self._made: list[Path] = []
+        self._others: set[str] = set()
 
     def __enter__(self) -> Self:
         try:
@@ -101,6 +106,7 @@ class RunFolder:
                     for entry in self._entries():
                         _delete(entry)
                     self._remove_made()
+        self._note_files()
         self._release()
 
     @property
@@ -220,13 +226,21 @@ class RunFolder:
 
     def _begin(self) -> None:
         """Make room for this run: refuse an earlier one, or move it aside."""
-        if not self._entries() or self._resume:
+        if not self._entries():
+            return
+        self._others = self._not_of_runs()
+        if self._resume:
             return
         if not self._overwrite:
             ways = "overwrite=True to replace it, " + (
                 "" if self._resume is None else "resume=True to continue it, "
             )
             raise UsageError(f"{self.path} holds an earlier run; give {ways}or another folder.")
+        if self._others:
+            raise UsageError(
+                f"{self.path} holds {min(self._others)}, which is of no run; move it elsewhere, or give "
+                "another folder."
+            )
         here = Path.cwd()
         if self._real in (here, *here.parents):
             raise UsageError(
@@ -290,6 +304,28 @@ class RunFolder:
             for name in _listed(self._real)
             if name != _MARK and not (name.startswith(".") and name.endswith(".part"))
         ]
+
+    def _files(self) -> set[str]:
+        """Paths of all files in the folder, relative to it."""
+        entries = self._entries()
+        deeper = [path for one in entries if one.is_dir() and not one.is_symlink() for path in one.rglob("*")]
+        files = {path for path in (*entries, *deeper) if path.is_symlink() or not path.is_dir()}
+        return {path.relative_to(self._real).as_posix() for path in files}
+
+    def _note_files(self) -> None:
+        """Write down which files are of a run, to tell those apart that are put there later."""
+        with suppress(OSError):  # nothing is lost but the list
+            if self._lock is not None and (files := self._files()):
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, json.dumps(sorted(files - self._others)).encode(), 0)
+
+    def _not_of_runs(self) -> set[str]:
+        """Files that were put in the folder after its run; of a killed one nobody knows."""
+        try:
+            known = json.loads((self._real / _MARK).read_text("utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return self._files() - set(known) if isinstance(known, list) else set()
 
     def _useless(self) -> bool:
         """Whether the run cannot be resumed and has no result."""

@@ -107,7 +107,7 @@ def command(
         )
     later = widths and len(widths) == 1 and (refine_steps or heal_steps)
     at_once = None if later else widths
-    with run_folder(out, overwrite=overwrite, resume=resume) as folder:
+    with run_folder(out, model, calibration, overwrite=overwrite, resume=resume) as folder:
         from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
         from bondwise.tn.compress.journal import Journal
         from bondwise.tn.compress.layers import Layer

@@ -43,12 +43,18 @@ Skip = Annotated[
 
 
 @contextmanager
-def run_folder(out: Path, *, overwrite: bool, resume: bool) -> Iterator[RunFolder]:
+def run_folder(out: Path, *inputs: Path, overwrite: bool, resume: bool) -> Iterator[RunFolder]:
     """The folder of a run that may be stopped and continued.
 
     Raises:
+        UsageError: If what the run reads would be replaced.
         Stopped: After Ctrl-C.
     """
+    for path in inputs:
+        if overwrite and path.resolve().is_relative_to(out.resolve()):
+            raise UsageError(
+                f"{path} is in {out}, which --overwrite replaces; move it, or give another --out."
+            )
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             yield folder
@@ -96,8 +102,8 @@ def budget_of(text: str) -> float | dict[str, float]:
         return found
     except ValueError:
         raise UsageError(
-            f"--budget {text} is not a budget; write a fraction below 1 such as 0.5, params=1e6, bytes=4e5, "
-            "flops=1e9 or latency_ms=20,batch=8."
+            f"--budget {text} is not a budget; write a fraction above 0 and below 1 such as 0.5, params=1e6, "
+            "bytes=4e5, flops=1e9 or latency_ms=20,batch=8."
         ) from None
 
 

@@ -44,7 +44,7 @@ def command(
     """Compress one layer of a language model at a time, and measure what that does to its answers."""
     settings = settings_of(locals())
     names, wanted = listed(formats), _numbers(fractions)
-    with run_folder(out, overwrite=overwrite, resume=resume) as folder:
+    with run_folder(out, model, calibration, overwrite=overwrite, resume=resume) as folder:
         from bondwise.tn.compress.checkpoints import load_checkpoint
         from bondwise.tn.compress.journal import Journal
 

@@ -338,3 +338,24 @@ def test_full_disk_is_said_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="No space left"), RunFolder(tmp_path / "deep" / "run"):
         pytest.fail("the work began")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_of_others_are_not_overwritten(tmp_path):
+    path = tmp_path / "run"
+    run_of("first", path)
+    (path / "plots").mkdir()
+    for name in ("plots/mine.txt", "notes.txt"):
+        (path / name).write_text("mine")
+        with (
+            pytest.raises(UsageError, match=f"run holds {name}, which is of no run; move it"),
+            RunFolder(path, overwrite=True),
+        ):
+            pass
+        with RunFolder(path, resume=True):  # what it keeps does not become its own
+            pass
+        with pytest.raises(UsageError, match=f"holds {name}"), RunFolder(path, overwrite=True):
+            pass
+        assert (path / name).read_text() == "mine"
+        (path / name).unlink()
+    run_of("second", path, overwrite=True)
+    assert not (path / "plots").exists()

@@ -208,11 +208,11 @@ def test_a_folder_called_profile(bondwise, dense):
     [
         (
             ("--budget", "half"),
-            "--budget half is not a budget; write a fraction below 1 such as 0.5, params=1e6, bytes=4e5",
+            "--budget half is not a budget; write a fraction above 0 and below 1 such as 0.5, params=1e6",
         ),
         (
             ("--budget", "1.5"),
-            "--budget 1.5 is not a budget; write a fraction below 1 such as 0.5, params=1e6",
+            "--budget 1.5 is not a budget; write a fraction above 0 and below 1 such as 0.5, params=1e6",
         ),
         (("--budget", "latency_ms=20"), "--budget latency_ms=20 is not a budget; write a fraction"),
         (("--skip", "nomatch"), "--skip 'nomatch' fits no layer of the model"),
@@ -249,6 +249,17 @@ def test_wrong_usage(bondwise, tmp_path, words, message):
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert message in done.stderr
     assert not (tmp_path / "small").exists()
+
+
+def test_what_is_read_is_not_overwritten(bondwise, tmp_path):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "text.txt").rename(tmp_path / "small" / "text.txt")
+    words = ("compress", "dense", "--calibration", "small/text.txt", "--out", "small", "--overwrite")
+    for more in (words, ("compress", "profile", *words[1:])):
+        done = bondwise(*more)
+        assert done.returncode == 2
+        assert "small/text.txt is in small, which --overwrite replaces; move it" in done.stderr
+    assert (tmp_path / "small" / "text.txt").exists()
 
 
 def test_a_divergence_that_is_too_large_is_told_in_flags(bondwise):
