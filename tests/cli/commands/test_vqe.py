@@ -6,11 +6,15 @@ import re
 import resource
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
 from qiskit import qasm3, qpy
 from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from bondwise.cli.main import main
 
 SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
 DEVICE = ("--backend", "fake:manila", "--mitigate", "exponential", "--shots", 500)
@@ -21,20 +25,12 @@ NO_DEVICE = ("--backend", "statevector", "--mitigate", "none", "--shots", 0)
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One finished run for the tests that only read it."""
-    folder = tmp_path_factory.mktemp("vqe")
-    words = [
-        sys.executable,
-        "-m",
-        "bondwise.cli.main",
-        *map(str, SMALL + DEVICE),
-        "--steps",
-        "8",
-        "--out",
-        "run",
-    ]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=QUIET)
-    assert done.returncode == 0, done.stderr
-    return folder / "run", done.stdout
+    folder, printed = tmp_path_factory.mktemp("vqe"), StringIO()
+    words = [*map(str, SMALL + DEVICE), "--steps", "8", "--out", str(folder / "run")]
+    with redirect_stdout(printed), pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 0
+    return folder / "run", printed.getvalue()
 
 
 def test_result(finished):
