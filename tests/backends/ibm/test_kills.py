@@ -153,12 +153,6 @@ def killed_at_lines(server, doomed, tmp_path, points):
     return killed
 
 
-def test_killed_between_two_lines(loopback_ibm, doomed, tmp_path):
-    lines = sorted(lines_of_a_study(doomed, tmp_path))
-    chosen = [(place, 1) for place in lines[:: max(1, len(lines) // 4)]]
-    assert killed_at_lines(loopback_ibm, doomed, tmp_path, chosen) >= 4
-
-
 @pytest.mark.slow
 def test_killed_before_every_line(loopback_ibm, doomed, tmp_path):
     lines = lines_of_a_study(doomed, tmp_path)
