@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 
 METADATA = {"format": "pt"}
-_DTYPES = {
+_DTYPES = {  # in the order in which they lie in a file
+    torch.int64: "I64",
     torch.float64: "F64",
     torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
     torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
     torch.int16: "I16",
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_ORDER = list(_DTYPES)
 
 
 class Entry(NamedTuple):
@@ -62,7 +63,7 @@ def file_size(entries: Mapping[str, Entry]) -> int:
     """Bytes of a safetensors file, header included."""
     header: dict[str, object] = {"__metadata__": METADATA}
     end = 0
-    for name, entry in sorted(entries.items(), key=lambda one: (-one[1].dtype.itemsize, one[0])):
+    for name, entry in sorted(entries.items(), key=lambda one: (_ORDER.index(one[1].dtype), one[0])):
         start, end = end, end + entry.num_bytes
         header[name] = {"dtype": _DTYPES[entry.dtype], "shape": entry.shape, "data_offsets": [start, end]}
     length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())

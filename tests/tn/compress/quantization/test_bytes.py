@@ -20,6 +20,10 @@ def test_the_size_of_a_file_is_known_before_it_is_written(tmp_path):
         "b": torch.zeros(7, dtype=torch.uint8),
         "c.c": torch.zeros((), dtype=torch.bfloat16),
         "a": torch.zeros(0, 4, dtype=torch.int64),
+        "index": torch.zeros(90, dtype=torch.int32),  # as large as float32, and behind it
+        "z": torch.zeros(90),
+        "half": torch.zeros(90, dtype=torch.float16),
+        "bool": torch.zeros(9, dtype=torch.bool),
     }
     for number in range(len(tensors) + 1):
         some = dict(list(tensors.items())[:number])
@@ -44,6 +48,12 @@ def test_files_are_as_large_as_asked(kind, part, bits, tmp_path, request):
     assert widths <= {None: {0}, "int4": {4, 8}}.get(bits, {8, 2})
     again = load(tmp_path)
     assert torch.equal(again(tokens).logits, small(tokens).logits)
+
+
+def test_places_of_single_entries_are_counted_too(chain, tmp_path):
+    small = compress(chain, 0.6, data=torch.randn(40, 12), formats="lowrank_sparse", seed=0)
+    small = quantize(small, "int4", method="round")
+    assert size(small, tmp_path) == small.report.value
 
 
 def test_the_choices_can_be_repeated_after_training(llama, tmp_path):
