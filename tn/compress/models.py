@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as stored
 from torch import Tensor, nn
 
-from bondwise.runs import FileSet, Result, UsageError, kind_of, one_line, unknown_name
+from bondwise.runs import FileSet, Result, UsageError, kind_of, one_line, read_json, unknown_name
 from bondwise.tn.compress.checkpoints import CONFIG as _CONFIG
 from bondwise.tn.compress.checkpoints import ENTRY as _ENTRY
 from bondwise.tn.compress.checkpoints import TENSORS as _TENSORS
@@ -48,6 +48,7 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         The folder.
 
     Raises:
+        UsageError: If the folder holds a model that is none of these.
         RunError: If the folder cannot be written; an earlier model in it is untouched.
 
     Example:
@@ -79,8 +80,22 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         folder / _TENSORS: stored(tensors, metadata=METADATA),
         folder / _CONFIG: json.dumps(config, indent=2, default=str),
     }
-    FileSet(*contents).write(contents)
+    files = FileSet(*contents)
+    _require_own(folder)
+    files.write(contents)
     return folder
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a folder with a model that `save` did not write, such as the dense one."""
+    path = folder / _CONFIG
+    try:
+        config = read_json(path) if path.exists() else {}
+    except UsageError:
+        config = None
+    if path.exists() or (folder / _TENSORS).exists():
+        if not (isinstance(config, dict) and _ENTRY in config):
+            raise UsageError(f"{folder} holds a model that is not a compressed one; give another folder")
 
 
 def report_entry(report: Any) -> dict[str, Any]:

@@ -223,3 +223,21 @@ def test_folders_without_a_model(tmp_path):
         load(tmp_path)
     with pytest.raises(UsageError, match="nothing is no folder; give one that bondwise.tn.compress.save"):
         load(tmp_path / "nothing")
+
+
+def test_a_model_that_is_not_a_compressed_one_is_not_replaced(llama, chain, tmp_path):
+    model, tokens = llama
+    small = compress(model, 0.5, data=tokens, seed=0)
+    model.save_pretrained(tmp_path / "whole")
+    model.save_pretrained(tmp_path / "parts", max_shard_size="8KB")
+    (tmp_path / "bare").mkdir()
+    save_file(chain.state_dict(), tmp_path / "bare" / "model.safetensors")
+    for name in ("whole", "parts", "bare"):
+        before = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        with pytest.raises(
+            UsageError, match=f"{name} holds a model that is not a compressed one; give another"
+        ):
+            save(small, tmp_path / name)
+        assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == before
+    save(small, save(quantize(model, "int8", method="round"), tmp_path / "small"))
+    assert torch.equal(load(tmp_path / "small")(tokens).logits, small(tokens).logits)
