@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
-from qiskit.primitives import DataBin, PrimitiveResult, PubResult
+from qiskit.primitives import PrimitiveResult
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import Batch, IBMBackend, QiskitRuntimeService, Session
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeInvalidStateError, RuntimeJobNotFound
@@ -21,6 +20,7 @@ from bondwise.backends.ibm.accounts import keep_secret, without_secrets
 from bondwise.backends.ibm.asking import asked, authorized, busy, unanswered
 from bondwise.backends.ibm.deadlines import within
 from bondwise.backends.ibm.posting import posted_once
+from bondwise.backends.ibm.standard_errors import known_errors
 from bondwise.backends.jobs.places import JobEnded
 from bondwise.runs import RunError, UsageError, progress_bar
 
@@ -281,15 +281,6 @@ class Connection:
     def _asked(self, call: Callable[[], Any]) -> Any:
         """The answer to something that may be asked again."""
         return asked(call, self._service, self.name)
-
-
-def known_errors(part: PubResult) -> PubResult:
-    """The result with NaN for infinite standard errors, by which IBM's fits say that they know none."""
-    fields = {
-        name: np.where(np.isinf(value), np.nan, value) if name.startswith("stds") else np.asarray(value)
-        for name, value in part.data.items()
-    }
-    return PubResult(DataBin(**fields, shape=part.data.shape), part.metadata)
 
 
 def shots_of(program: Any) -> int:

@@ -21,8 +21,9 @@ from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.executor_estimator import Estimator as ServiceEstimator
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.ibm.connection import known_errors, shots_of
+from bondwise.backends.ibm.connection import shots_of
 from bondwise.backends.ibm.options import wanted
+from bondwise.backends.ibm.standard_errors import known_errors
 from bondwise.backends.ibm.workloads import mitigated_loads, observed_qubits
 from bondwise.backends.jobs.circuit_costs import Load
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator
@@ -168,8 +169,11 @@ def _observables(pub: EstimatorPub) -> np.ndarray:
 
 def _plain(part: PubResult, pub: EstimatorPub, precision: float) -> PubResult:
     """Values and errors, with those at each noise factor where there are any."""
-    data = known_errors(part).data
+    known = known_errors(part)
+    data = known.data
     wanted = ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
     fields = {name: data[name] for name in data if name in wanted}
     metadata = {"target_precision": precision, "circuit_metadata": pub.circuit.metadata}
+    if "message" in known.metadata:
+        metadata["message"] = known.metadata["message"]
     return PubResult(DataBin(**fields, shape=part.data.shape), metadata)

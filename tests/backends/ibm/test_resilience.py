@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2
+from qiskit.primitives import DataBin, PubResult
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import estimate, get_backend, sample
+from bondwise.backends.ibm.standard_errors import known_errors
 from bondwise.runs import UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
@@ -91,3 +93,27 @@ def test_samples_are_refused_in_a_line_that_names_the_option(loopback_ibm, place
     assert loopback_ibm.jobs == ()
     with pytest.raises(UsageError, match="exact|precision|shots"):
         estimate(circuit, "Z", shots=0, backend=place)
+
+
+def test_a_value_whose_fit_knows_no_error_has_the_error_of_what_was_measured():
+    circuit, angles = circuit_and_angles()
+    with pytest.warns(UserWarning, match="no error for 1 of 8 values"):
+        found = estimate(circuit, WORDS, angles, shots=200, backend="fake:manila,resilience=2", seed=5)
+    assert np.all(np.isfinite(found.std))
+
+
+def test_the_error_without_a_fit_is_that_of_a_straight_line():
+    rng = np.random.default_rng(0)
+    factors, errors = np.array([1.0, 3.0, 5.0]), np.array([0.01, 0.05, 0.02])
+    lines = [np.polyfit(factors, values, 1)[1] for values in rng.normal(0, errors, (20_000, 3))]
+    data = DataBin(
+        evs=np.array([0.5, 0.6]),
+        stds=np.array([np.inf, 0.1]),
+        stds_noise_factors=np.stack([errors, errors]),
+        shape=(2,),
+    )
+    part = known_errors(PubResult(data))
+    np.testing.assert_allclose(part.data.stds, [np.std(lines), 0.1], rtol=0.02)
+    assert "1 of 2 values" in part.metadata["message"]
+    single = DataBin(evs=np.array(0.5), stds=np.array(np.inf), shape=())  # without mitigation: a single shot
+    assert np.isnan(known_errors(PubResult(single)).data.stds)
