@@ -110,7 +110,8 @@ def model_class(config: dict[str, Any], folder: Path, instead: str) -> type[PreT
                 f"{folder / CONFIG} does not say of which class the model is; add it, such as "
                 f'"architectures": ["{usual}"], or {instead}'
             )
-        raise UsageError(f"{folder / CONFIG} names no model of transformers ({names[0]!r}); {instead}")
+        named = "" if names[0] is None else f" ({names[0]!r})"
+        raise UsageError(f"{folder / CONFIG} names no model of transformers{named}; {instead}")
     return kind
 
 

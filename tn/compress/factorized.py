@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from bondwise.runs import UsageError, real_number, unknown_name, whole_number
+from bondwise.runs import UsageError, one_line, real_number, unknown_name, whole_number
 from bondwise.runs.text import rounded_up
 from bondwise.tn.compress.formats.formats import FORMATS, Format
 from bondwise.tn.compress.layers import Layer, replace
@@ -67,17 +67,11 @@ def FactorizedConv2d(
         >>> layer.rank, sum(factor.numel() for factor in layer.factors) / (32 * 16 * 9)
         (9, 0.28125)
     """
-    dense = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding,
-        dilation,
-        groups,
-        bias,
-        padding_mode,
-    )
+    sizes = in_channels, out_channels, kernel_size, stride
+    try:
+        dense = nn.Conv2d(*sizes, padding, dilation, groups, bias, padding_mode)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(f"torch.nn.Conv2d refuses the arguments ({one_line(error)})") from error
     return _factorized(dense, format, rank, budget)
 
 

@@ -237,6 +237,10 @@ def _why_none(model: nn.Module, left: Mapping[str, str], kinds: Collection[str])
         embeds = type(model) is nn.Embedding and "embedding" not in kinds
         ask = ", formats='tt_embedding'" if embeds else ""
         return f"it is itself {kind_of(model)}; give torch.nn.Sequential(model){ask}"
+    others = {Layer(name, one).kind for name, one in model.named_modules() if is_dense(one)} - set(kinds)
+    if not left and others:
+        wanted, there = (" and ".join(sorted(some)) for some in (kinds, others))
+        return f"the formats that were given are for {wanted} layers, and it has only {there} ones"
     if not left:
         return f"none of its modules is one of the kinds {' or '.join(sorted(kinds))}; see register"
     first = [f"{name} {reason}" for name, reason in list(left.items())[:_NAMED]]

@@ -1,7 +1,8 @@
 """Compressed models as folders: the tensors as safetensors, and a `config.json` that says what they are.
 
 The configuration is that of the dense model, with an entry `bondwise` that lists the layers in factors, so
-that other programs can see what the folder holds. No code named in a folder is run.
+that other programs can see what the folder holds. Only `load` reads it: `from_pretrained` of transformers
+does not know factors. No code named in a folder is run.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         The folder.
 
     Raises:
-        UsageError: If the folder holds a model that is none of these.
+        UsageError: If there is a file, or a folder with a model that is none of these.
         RunError: If the folder cannot be written; an earlier model in it is untouched.
 
     Example:
@@ -62,6 +63,8 @@ def save(model: nn.Module, folder: str | os.PathLike[str]) -> Path:
         True
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder")
     config: dict[str, Any] = {}
     if isinstance(model, transformers.PreTrainedModel):
         config = {**model.config.to_dict(), "architectures": [type(model).__name__]}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress, compress_evenly, load, quantize, save, to_dense
+from bondwise.tn.compress import FactorizedConv2d, compress, compress_evenly, load, quantize, save, to_dense
 
 
 def network(outputs=16):
@@ -55,3 +55,35 @@ def test_a_model_that_is_compressed_already(budget):
         with pytest.raises(UsageError, match=r"2.weight is quantized already; .*dequantize\(model\)"):
             one(quantize(dense, "int8", method="round", skip="0"))
         one(to_dense(small))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [(torch.float32, r"float\(\)"), (torch.bfloat16, r"to\(torch.bfloat16\)")],
+)
+def test_data_of_another_type_than_the_model(dtype, remedy):
+    with pytest.raises(UsageError, match=f"type float64: .*; the model is of type .*: give data.{remedy}"):
+        compress(network().to(dtype), 0.5, data=torch.randn(64, 16).double())
+
+
+def test_formats_that_are_for_other_layers():
+    with pytest.raises(
+        UsageError, match="formats that were given are for convolution layers, and it has only lin"
+    ):
+        compress(network(), 0.5, data=torch.randn(64, 16), formats="tucker2")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"groups": 5}, {"padding": "all"}, {"padding": "same", "stride": 2}, {"padding_mode": "ones"}]
+)
+def test_convolutions_that_torch_refuses(wrong):
+    with pytest.raises(UsageError, match="refuses the arguments"):
+        FactorizedConv2d(16, 32, 3, rank=2, **wrong)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = tmp_path / "small"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="small is a file; give a folder"):
+        save(quantize(network(), "int8", method="round"), path)
+    assert path.read_text() == "mine"

@@ -52,9 +52,7 @@ def test_a_module_of_ones_own_needs_one_of_its_shape(chain, tmp_path):
     data = torch.randn(8, 12)
     small = compress(chain, 0.6, data=data, seed=0)
     folder = save(small, tmp_path)
-    with pytest.raises(
-        UsageError, match=r"names no model of transformers \(None\); give one of the dense shape"
-    ):
+    with pytest.raises(UsageError, match="names no model of transformers; give one of the dense shape"):
         load(folder)
     with pytest.raises(UsageError, match="does not fit the model"):
         load(folder, model=nn.Sequential(nn.Linear(12, 16)))

@@ -243,12 +243,16 @@ def _explained(model: nn.Module, given: Mapping[str, Any]) -> Iterator[None]:
         said = one_line(error)
         if isinstance(error, KeyError | IndexError | AttributeError | AssertionError):
             said = f"{type(error).__name__}: {said}" if str(error) else type(error).__name__
-        bytes_given = any(isinstance(one, Tensor) and one.dtype == torch.uint8 for one in given.values())
-        remedy = (
-            "integers are token ids; give images as floating-point numbers, such as data.float() / 255"
-            if bytes_given
-            else "check the shape and the type of the data"
-        )
+        types = {one.dtype for one in given.values() if isinstance(one, Tensor)}
+        known = next((one.dtype for one in model.parameters() if one.is_floating_point()), None)
+        remedy = "check the shape and the type of the data"
+        if torch.uint8 in types:
+            remedy = (
+                "integers are token ids; give images as floating-point numbers, such as data.float() / 255"
+            )
+        elif known is not None and torch.float64 in types - {known}:
+            to = "float()" if known is torch.float32 else f"to({known})"
+            remedy = f"the model is of type {str(known).removeprefix('torch.')}: give data.{to}"
         raise UsageError(
             f"the model cannot be run on data {described}: {_complaining(model, error)}{said}; {remedy}"
         ) from error

@@ -125,7 +125,7 @@ IMAGES = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(1), nn.Linear(8 * 16, 4))
         (
             IMAGES,
             torch.zeros(4, 3, 6, 6).double(),
-            r"and type float64: 0 \(Conv2d\) says .*; check the shape and",
+            r"and type float64: 0 \(Conv2d\) says .*; .* give data.float\(\)",
         ),
         (
             "llama",
