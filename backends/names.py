@@ -163,6 +163,10 @@ def _meant(name: str) -> str | None:
         return re.sub(r"(?<=[:,])mps(?=,|$)", "matrix_product_state", lower)
     if lower.startswith("aer_simulator_"):
         return lower.replace("aer_simulator_", "aer:")
+    kind, _, rest = name.partition(":")
+    if kind.lower() == "ibm" and rest:
+        device, comma, options = rest.partition(",")
+        return f"ibm:{device.lower()}{comma}{options}"
     if lower.startswith("ibm_"):
         return f"ibm:{lower}"
     device = re.sub(r"^(fake_?|ibmq_)|(_?v2)$", "", lower)

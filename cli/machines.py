@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bondwise import backends
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder
@@ -29,6 +31,11 @@ def machine_for(
             f"--no-wait has no effect on {name}, which runs in this process; leave it out."
         )
     return backends.get_backend(name)
+
+
+def going_on(folder: Path) -> str:
+    """What a command says that is stopped after it has submitted jobs."""
+    return f"stopped; `bondwise jobs resume {folder}` goes on with the jobs that were submitted."
 
 
 def say_waiting(waiting: backends.Waiting, folder: RunFolder, *, json: bool, quiet: bool) -> None:

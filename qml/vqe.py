@@ -42,6 +42,9 @@ class VQEResult(Training):
         0.0581 -0.7500
     """
 
+    def __str__(self) -> str:
+        return super().__str__() + (" (the last measurement)" if self.shots else "")
+
     def plot(self, ax: Any = None) -> Any:
         """Plot the energy against the step.
 

@@ -14,6 +14,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytest_plugins = ["bondwise.backends.ibm.fixtures"]
+
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 NOTEBOOK = FOLDER / "00_first_hour.ipynb"
@@ -117,6 +119,14 @@ def test_example(path, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "nan" not in printed.lower()
     RESULTS[path.stem](printed)
+
+
+def test_the_qnode_runs_on_a_device_that_is_named(loopback_ibm, monkeypatch, capsys):
+    path = FOLDER / "07_pennylane_on_a_device.py"
+    monkeypatch.setattr(sys, "argv", [str(path), "--quick", "ibm:ibm_manila"])
+    runpy.run_path(str(path), run_name="__main__")
+    assert "bondwise, ibm:ibm_manila" in capsys.readouterr().out
+    assert len(loopback_ibm.jobs) == 4
 
 
 def test_only_the_names_of_backends_differ_on_hardware():

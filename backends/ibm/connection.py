@@ -272,7 +272,8 @@ class Connection:
 
     def _why(self, job: Any, job_id: str, what: str) -> str:
         try:
-            reason = without_secrets(within(job.error_message, self.name) or "")
+            said = within(job.error_message, self.name)
+            reason = without_secrets(said) if said else ""
         except Exception:
             reason = ""
         verb = "has failed" if what == "failed" else "was cancelled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.jobs.planning import Ledger, planned
 from bondwise.backends.jobs.recording import place_of
 from bondwise.backends.names import BackendLike, get_backend
-from bondwise.runs import RunError
+from bondwise.runs import RunError, UsageError, kind_of
 from bondwise.runs.result import html_table
 from bondwise.runs.text import counted
 
@@ -146,7 +147,7 @@ def plan(backend: BackendLike, work: Callable[[Backend], object]) -> Plan:
         What it would cost. `complete` is False if made-up results let it end with a `RunError`.
 
     Raises:
-        UsageError: Whatever is wrong with the computation.
+        UsageError: If `work` is not a function of one argument; whatever is wrong with the computation.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -159,6 +160,7 @@ def plan(backend: BackendLike, work: Callable[[Backend], object]) -> Plan:
           two-qubit gates: 1 in a circuit, depth 1, at most; 1 in all
           QPU time: none, simulated
     """
+    _require_function(work)
     place = get_backend(backend)
     made, ledger = planned(place)
     complete = True
@@ -169,6 +171,19 @@ def plan(backend: BackendLike, work: Callable[[Backend], object]) -> Plan:
             raise
         complete = False
     return _summary(place, ledger, complete)
+
+
+def _require_function(work: object) -> None:
+    instead = "give a function of the backend, such as lambda place: estimate(…, backend=place)."
+    if not callable(work):
+        raise UsageError(f"work is {kind_of(work)}; {instead}")
+    try:
+        inspect.signature(work).bind(None)
+    except TypeError:
+        name = getattr(work, "__name__", kind_of(work))
+        raise UsageError(f"work is {name}, which does not take one argument; {instead}") from None
+    except ValueError:  # written in C, without a signature
+        pass
 
 
 def runs_on_device(backend: Backend) -> bool:

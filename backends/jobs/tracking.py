@@ -12,6 +12,25 @@ from bondwise.backends.jobs.storage import pack_result
 from bondwise.backends.names import get_backend
 from bondwise.runs import RunError, UsageError
 
+_FEWEST = 4  # characters of a tag or identifier
+
+
+def known_job(journal: Journal, tag: str) -> JobRecord:
+    """Look up a job by what a user has typed.
+
+    Args:
+        journal: The journal.
+        tag: Tag or identifier of the job, or the beginning of either, of at least four characters.
+
+    Raises:
+        UsageError: If it is shorter, or the journal does not know it, or knows several.
+    """
+    if len(tag) < _FEWEST:
+        raise UsageError(
+            f"{tag!r} is too short for a job; give at least {_FEWEST} characters of its identifier."
+        )
+    return journal.record(tag)
+
 
 class TrackedJob:
     """A job in the journal and, if it is not done, at the service.
@@ -26,7 +45,7 @@ class TrackedJob:
 
     def __init__(self, journal: Journal, tag: str) -> None:
         self.journal = journal
-        self.record: JobRecord = journal.record(tag)
+        self.record: JobRecord = known_job(journal, tag)
         self._there: tuple[Place, Any] | None = None
 
     def status(self) -> str:
@@ -45,7 +64,10 @@ class TrackedJob:
         if self.record.state != "submitted" or not self.record.job_ids:
             return {}
         place, job = self._job()
-        return place.progress(job)
+        found = place.progress(job)
+        if not found.get("qpu_seconds"):  # nothing is charged yet
+            found.pop("qpu_seconds", None)
+        return found
 
     def wait(self, progress: bool = False) -> None:
         """Wait until the job is done, and store its result in the journal.

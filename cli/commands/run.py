@@ -14,7 +14,7 @@ from bondwise.cli.circuit_files import read_angles, read_observable, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.machines import machine_for, say_waiting
+from bondwise.cli.machines import going_on, machine_for, say_waiting
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, Stopped, UsageError, read_bytes, whole_number
 from bondwise.runs.text import counted
@@ -126,8 +126,7 @@ def command(
             return
         except KeyboardInterrupt:
             if machine.begun:
-                go_on = f"`bondwise jobs resume {folder.path}` goes on with the jobs that were submitted."
-                raise Stopped(f"stopped; {go_on}") from None
+                raise Stopped(going_on(folder.path)) from None
             raise
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]

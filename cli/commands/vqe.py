@@ -25,7 +25,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.documents.trace import Trace
-from bondwise.cli.machines import machine_for, say_waiting
+from bondwise.cli.machines import going_on, machine_for, say_waiting
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 from bondwise.runs.text import counted
@@ -138,6 +138,7 @@ def command(
         mitigate = _mitigation(mitigate, machine)
         planned = qml.prepare(hamiltonian, **how)
         approve(machine, planned.circuit, next(iter(planned.starts.values())), True)
+    place: backends.Backend | None = None
     try:
         with RunFolder(out, overwrite=overwrite, resume=resume) as folder:
             run = keep_settings(
@@ -148,7 +149,7 @@ def command(
                 flags={},
                 contents={"hamiltonian": "--model", "angles": "--start"},
             )
-            machine = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
+            machine = place = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
             if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
                 raise UsageError(
                     f"the Hamiltonian has {counted(hamiltonian.num_qubits, 'qubit')}, {machine.name} "
@@ -198,6 +199,8 @@ def command(
         say_waiting(waiting, folder, json=json, quiet=quiet)
         return
     except KeyboardInterrupt:
+        if place is not None and place.begun:
+            raise Stopped(going_on(out)) from None
         raise Stopped(f"stopped; the same command with --resume continues from what is in {out}.") from None
     if json:
         show_json(result)

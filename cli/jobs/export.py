@@ -23,13 +23,16 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Write what a job returned, as stored in the journal: counts by register, or values and errors."""
+    from bondwise.backends.jobs.tracking import known_job
+
     journal = backends.Journal()
-    record = journal.record(tag)
+    record = known_job(journal, tag)
     data = journal.result(record.tag)
     if data is None:
-        raise UsageError(
-            f"job {record.tag} is {record.state} and has no result; `bondwise jobs wait {tag}` fetches one."
-        )
+        instead = f"`bondwise jobs wait {tag}` fetches one"
+        if record.state in ("failed", "cancelled"):
+            instead = "`bondwise jobs resume DIR` with the folder of its run submits it again, after asking"
+        raise UsageError(f"job {record.tag} is {record.state} and has no result; {instead}.")
     content = {"job": as_json(record), "result": _readable(data)}
     if out is None:
         show_json(content)

@@ -54,6 +54,8 @@ def test_device_names_come_in_all_spellings(name: str) -> None:
     ("given", "message"),
     [
         ("statevectr", "Did you mean 'statevector'"),
+        ("IBM:ibm_manila", "Did you mean 'ibm:ibm_manila'"),
+        ("IBM:IBM_Manila,account=Work", "Did you mean 'ibm:ibm_manila,account=Work'"),
         ("fake:torinno", "Did you mean 'fake:torino'"),
         ("fake:foo", "^unknown device 'fake:foo'. Known: .* `bondwise backends` lists all.$"),
         ("fake:", "unknown backend"),

@@ -144,6 +144,9 @@ def test_result_comes_back_and_plots(tmp_path):
     result.save(tmp_path / "r")
     assert VQEResult.load(tmp_path / "r").losses.tobytes() == result.losses.tobytes()
     assert str(result).startswith("VQEResult: ")
+    assert "measurement" not in str(result)
+    sampled = VQE(heisenberg(2), circuit, shots=50).run(np.ones(4), steps=1, seed=1)
+    assert str(sampled).endswith("150 shots, seed 1 (the last measurement)")
     axes = result.plot()
     assert axes.lines[0].get_ydata() == pytest.approx(result.losses)
     assert axes.get_ylabel() == "energy"

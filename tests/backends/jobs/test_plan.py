@@ -301,6 +301,15 @@ def test_a_plan_prints_itself():
     assert "600 shots" in found._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [(3, "work is an int"), (lambda: None, "<lambda>, which does not take"), (None, "work is None")],
+)
+def test_what_is_no_function_of_the_backend_is_refused(work, message):
+    with pytest.raises(UsageError, match=f"{message}.*; give a function of the backend"):
+        plan("statevector", work)
+
+
 @pytest.mark.parametrize("options", ["", ",resilience=1"])
 def test_more_shots_than_the_device_takes_are_refused_in_the_plan(loopback_ibm, options):
     def work(place):

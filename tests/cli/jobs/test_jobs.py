@@ -56,6 +56,7 @@ def test_a_run_that_does_not_wait_is_collected_later(bondwise, loopback_ibm, tmp
     assert row.split()[2:] == [job.id, listed[0]["run"], "ibm:ibm_manila", "submitted", "1", "50"]
     shown = bondwise("jobs", "show", job.id)
     assert "queued" in shown.out
+    assert "QPU time" not in shown.out  # nothing is charged yet
     assert "place in the queue" in shown.out
     loopback_ibm.release()
     collected = bondwise("jobs", "resume", "runs/bell", "--json")
@@ -98,6 +99,9 @@ def test_a_cancelled_job_is_submitted_again_by_its_run(bondwise, loopback_ibm):
     assert bondwise("jobs", "cancel", job.id).code == 0
     assert loopback_ibm.jobs[0].status == "Cancelled"
     assert Journal().records()[0].state == "cancelled"
+    waited, exported = bondwise("jobs", "wait", job.id), bondwise("jobs", "export", job.id)
+    assert (waited.code, "was cancelled." in waited.err) == (1, True)
+    assert (exported.code, "bondwise jobs resume DIR" in exported.err) == (2, True)
     twice = bondwise("jobs", "cancel", job.id)
     assert (twice.code, "is cancelled" in twice.err) == (2, True)
     loopback_ibm.release()
@@ -122,7 +126,8 @@ def test_a_resumed_run_asks_only_if_its_job_never_arrived(bondwise, loopback_ibm
     assert len(loopback_ibm.jobs) == arrived
 
 
-def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm):
+@pytest.mark.parametrize("command", ["run", "vqe"])
+def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm, command):
     def look(method, path):
         if method == "GET" and path.startswith("/jobs/"):  # it asks for the status
             loopback_ibm.after = None
@@ -130,7 +135,8 @@ def test_ctrl_c_while_waiting_says_how_to_go_on(bondwise, loopback_ibm):
 
     loopback_ibm.hold()
     loopback_ibm.after = look
-    done = bondwise(*RUN)
+    small = ("vqe", "--model", "ising", "--size", 2, "--steps", 1, "--mitigate", "none", "--out", "runs/bell")
+    done = bondwise(*RUN if command == "run" else (*small, "--backend", "ibm:ibm_manila", "--yes", "--quiet"))
     assert done.code == 130
     assert "bondwise jobs resume runs/bell" in done.err
     loopback_ibm.release()
@@ -273,6 +279,8 @@ def test_too_many_shots_for_the_device_are_refused_before_anybody_is_asked(
     ("words", "message"),
     [
         (("jobs", "show", "nothing"), "knows no job"),
+        (("jobs", "show", "n"), "at least 4 characters"),
+        (("jobs", "export", "n"), "at least 4 characters"),
         (("jobs", "list", "--state", "lost"), "unknown state"),
         (("jobs", "list", "--limit", 0), "--limit"),
         (("jobs", "resume", "nowhere"), "holds no run"),
