@@ -24,12 +24,14 @@ from bondwise.runs.text import counted
 from bondwise.tn.compress.allocation import Choice
 from bondwise.tn.compress.budgets import latency_found, read_budget, require_possible, share_out
 from bondwise.tn.compress.calibration.batches import (
+    Answer,
     answer,
     batches_of,
     compared,
     mean_divergence,
     parts_of,
     read_outputs,
+    sample_losses,
 )
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import in_order, leaders_of
@@ -64,6 +66,7 @@ class Compression(Result):
         divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats per token or
             sample, on calibration data that was not fitted to (on all of it, if it is a single batch). Half
             the squared distance if the outputs are values.
+        divergence_std: Standard error of that over samples or sequences; None if none were held out, or one.
         layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
             factors, the loss that was expected of it, and the bits of a number (0 for those of the dense
             layer). With `quantize`, embeddings and output heads are among them.
@@ -87,6 +90,7 @@ class Compression(Result):
     dense_params: int
     outputs: str | None = None
     latency_ms: dict[str, float] | None = None
+    divergence_std: float | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -97,10 +101,11 @@ class Compression(Result):
         factors = sum(choice.format != "dense" for choice in self.layers.values())
         widths = sorted({choice.bits for choice in self.layers.values()} - {0}, reverse=True)
         stored = f", stored in {'/'.join(map(str, widths))} bits" if widths else ""
+        error = "" if self.divergence_std is None else f" ± {self.divergence_std:.2g}"
         return (
             f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
             f"{counted(len(self.layers), 'layer')}, {factors} of them in factors{stored}, divergence "
-            f"{self.divergence:.4g}{compared(self.outputs)}{_times(self.latency_ms)}"
+            f"{self.divergence:.4g}{error}{compared(self.outputs)}{_times(self.latency_ms)}"
         )
 
 
@@ -261,7 +266,16 @@ def compress(
         fit_in_order(small, model, layers, chosen, moments, fitted_to, bar, journal)
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
-            loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
+            lost: list[torch.Tensor] = []
+
+            def run(index: int) -> Answer:
+                given = answer(small, held_out[index])
+                lost.append(sample_losses(given, wanted[index], held_out[index]))
+                return given
+
+            loss = mean_divergence(run, wanted)
+            losses = torch.cat(lost)
+            spread = float(losses.std()) / len(losses) ** 0.5 if min(len(batches), len(losses)) > 1 else None
         latency = latency_found(limit, model, small, batches)
     if max_loss is not None and not loss <= max_loss:
         raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
@@ -276,6 +290,7 @@ def compress(
         dense_params=total,
         outputs="logits" if wanted[0].logits else "values",
         latency_ms=latency,
+        divergence_std=spread,
     )
     return small
 

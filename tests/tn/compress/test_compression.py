@@ -311,3 +311,21 @@ def test_the_smallest_fraction_that_is_named_is_accepted(shape):
 def test_no_factors_are_smaller_than_a_tiny_layer():
     with pytest.raises(UsageError, match="no factors of these formats are smaller than the dense layers"):
         compress(nn.Sequential(nn.Linear(2, 2)), 0.5, data=torch.randn(16, 2))
+
+
+def test_the_error_of_the_divergence_is_that_of_the_samples(chain, llama):
+    """It scatters as much as it says, and sequences are samples."""
+    data = torch.randn(3200, 12, generator=torch.Generator().manual_seed(0))
+    reports = [compress(chain, 0.6, data=part, seed=0, outputs="values").report for part in data.split(400)]
+    scatter = np.std([one.divergence for one in reports], ddof=1)
+    said = np.mean([one.divergence_std for one in reports])
+    assert 0.4 < scatter / said < 2.5
+    assert f" ± {reports[0].divergence_std:.2g}, outputs" in str(reports[0])
+    model, tokens = llama
+    assert compress(model, 0.5, data=tokens, seed=0).report.divergence_std > 0
+    mask = (torch.arange(10) < 9) | (torch.arange(32)[:, None] > 0)  # 79 tokens in the batch that is held out
+    padded = {"input_ids": tokens, "attention_mask": mask.long()}
+    assert compress(model, 0.5, data=padded, seed=0).report.divergence_std is None
+    alone = compress(chain, 0.6, data=data[:1], seed=0).report
+    assert alone.divergence_std is None
+    assert "±" not in str(alone)

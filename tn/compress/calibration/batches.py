@@ -312,6 +312,21 @@ def mean_divergence(run: Callable[[int], Answer], wanted: Sequence[Answer]) -> f
     return sum(losses) / sum(len(one.rows) for one in wanted)
 
 
+@torch.no_grad()
+def sample_losses(found: Answer, wanted: Answer, batch: Batch) -> Tensor:
+    """The divergence of each sample of a batch, the mean over its rows, such as the tokens of a sequence.
+
+    Where padding hides which rows are of one sample, it is that of the batch.
+    """
+    if wanted.logits:
+        target = wanted.rows.log_softmax(-1)
+        lost = (target.exp() * (target - found.rows.log_softmax(-1))).sum(-1)
+    else:
+        lost = 0.5 * (found.rows - wanted.rows).square().sum(-1)
+    samples = len(inputs_of(batch))
+    return (lost.view(samples, -1).mean(1) if len(lost) % samples == 0 else lost.mean()[None]).cpu()
+
+
 def score(given: Answer, generator: torch.Generator) -> Tensor:
     """A sum whose gradient has, over random draws, the curvature of the divergence as its covariance.
 
