@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.accounts import management
@@ -21,9 +22,23 @@ from qiskit_ibm_runtime.api.auth import CloudAuth
 from bondwise.backends.ibm.deadlines import within
 from bondwise.runs import RunError, UsageError, unknown_name
 
+# what the operating system says, and what is meant
+_WHY = {
+    "Connection refused": "connection refused",
+    "timed out": "it does not answer",
+    "getaddrinfo": "unknown host",
+    "Name or service": "unknown host",
+    "name resolution": "unknown host",
+    "unreachable": "network unreachable",
+}
 _KNOWN: set[str] = set()  # tokens that are neither in the environment nor in the file of accounts
 _LONGEST = 300  # characters of a message; answers may be pages of HTML
 _AGAIN = (1.0, 4.0)  # seconds before a key is tried again after a lost answer
+CHANNELS = ("ibm_quantum_platform", "ibm_cloud")
+_CRN_PARTS = 10
+_NO_CONNECTION = re.compile(
+    r"host='([^']+)', port=(\d+).*(?:NewConnectionError|ConnectTimeoutError)", re.DOTALL
+)
 _LONG = re.compile(r"[A-Za-z0-9_\-]{40,}(\.[A-Za-z0-9_\-]+)*")  # keys and bearer tokens in an answer
 
 
@@ -36,8 +51,8 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
             QISKIT_IBM_CHANNEL and QISKIT_IBM_URL) if it is set, otherwise the default account.
 
     Raises:
-        UsageError: If there is no such account, nothing being sent over the network, or others can read the
-            file of accounts.
+        UsageError: If there is no such account, nothing being sent over the network, a variable has a value
+            that cannot be used, or the file of accounts is damaged or others can read it.
         RunError: If the service refuses the account or cannot be reached.
     """
     token = os.environ.get("QISKIT_IBM_TOKEN")
@@ -58,8 +73,9 @@ def open_service(asked: str, account: str | None = None) -> QiskitRuntimeService
             raise unknown_name("account", account, saved)
         given: dict[str, str | None] = {} if account is None else {"name": account}
     else:
+        _check_variables()
         given = {
-            "channel": os.environ.get("QISKIT_IBM_CHANNEL") or "ibm_quantum_platform",
+            "channel": os.environ.get("QISKIT_IBM_CHANNEL") or CHANNELS[0],
             "token": token,
             "instance": os.environ.get("QISKIT_IBM_INSTANCE"),
             "url": os.environ.get("QISKIT_IBM_URL"),
@@ -104,11 +120,46 @@ def keep_secret(service: QiskitRuntimeService) -> None:
 def without_secrets(error: object) -> str:
     """The text of an error in one line of at most 300 characters, without tokens."""
     text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
+    if lost := _NO_CONNECTION.search(text):  # how urllib3 says it
+        why = next((why for sign, why in _WHY.items() if sign in text), "no answer")
+        text = f"no connection to {lost[1]}:{lost[2]} ({why})"
     for known in (os.environ.get("QISKIT_IBM_TOKEN"), *_KNOWN, *_tokens()):
         if known:
             text = text.replace(known, "***")
     text = _LONG.sub("***", text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def said_variables() -> str:
+    """The variables besides the token that choose where devices are looked for, with their values."""
+    if not os.environ.get("QISKIT_IBM_TOKEN"):
+        return ""
+    names = ("QISKIT_IBM_INSTANCE", "QISKIT_IBM_URL")
+    found = [f"{name} is {_shown(value)}" for name in names if (value := os.environ.get(name))]
+    return f"; {' and '.join(found)}" if found else ""
+
+
+def _shown(value: str) -> str:
+    return without_secrets(repr(value))  # a token may have been pasted there
+
+
+def _check_variables() -> None:
+    """Refuse values that the client takes, and then finds no device with."""
+    channel, instance, url = (
+        os.environ.get(f"QISKIT_IBM_{name}") or "" for name in ("CHANNEL", "INSTANCE", "URL")
+    )
+    if channel and channel not in CHANNELS:
+        raise unknown_name("QISKIT_IBM_CHANNEL", channel, CHANNELS)
+    if instance.startswith("crn:") and len(instance.split(":")) < _CRN_PARTS:
+        raise UsageError(
+            f"QISKIT_IBM_INSTANCE is {_shown(instance)}, which is no complete CRN; copy it from the page of "
+            "the instance, or give the name of the instance."
+        )
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise UsageError(
+            f"QISKIT_IBM_URL is {_shown(url)}, which is no URL; write https://… or leave it out."
+        )
 
 
 def _check_key(
@@ -143,7 +194,17 @@ def _check_key(
 def _saved(asked: str) -> dict[str, Any]:
     """The saved accounts by name, if only their owner can read them."""
     path = _file()
-    if not path.exists() or not _tokens():  # the client makes an empty file, which anybody may read
+    try:
+        content = json.loads(path.read_text() or "{}") if path.exists() else {}
+        if not isinstance(content, dict):
+            raise ValueError
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise UsageError(
+            f"{asked}: the file of accounts {path} cannot be read ({why}); repair it, or move it away and "
+            "save the account again with QiskitRuntimeService.save_account."
+        ) from None
+    if not content or not _tokens():  # the client makes an empty file, which anybody may read
         return {}
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(

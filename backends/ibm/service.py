@@ -9,7 +9,7 @@ from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.ibm.accounts import open_service, quiet
+from bondwise.backends.ibm.accounts import open_service, quiet, said_variables
 from bondwise.backends.ibm.asking import asked
 from bondwise.backends.ibm.connection import Connection
 from bondwise.backends.ibm.options import Wanted, wanted
@@ -93,4 +93,5 @@ def _unknown(service: QiskitRuntimeService, place: Wanted) -> RunError | UsageEr
     if names and place.device != "least_busy" and f"ibm:{place.device}" not in names:
         return unknown_name("device", f"ibm:{place.device}", names)
     size = f" of {place.min_qubits} qubits or more" if place.min_qubits else ""
-    return RunError(f"{place.name}: no device{size} of the account is available now.")
+    said = said_variables() if not names else ""
+    return RunError(f"{place.name}: no device{size} of the account is available now{said}.")

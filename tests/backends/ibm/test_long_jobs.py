@@ -11,7 +11,8 @@ from qiskit import QuantumCircuit
 
 from bondwise import qml
 from bondwise.backends import BondwiseDevice, Journal, estimate, get_backend, record
-from bondwise.runs import UsageError
+from bondwise.backends.ibm import accounts
+from bondwise.runs import RunError, UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
 
@@ -127,3 +128,47 @@ def test_more_shots_than_the_device_takes_are_refused_before_they_are_submitted(
 def test_an_account_that_is_not_saved_is_named(loopback_ibm):
     with pytest.raises(UsageError, match="no saved account 'work'"):
         get_backend("ibm:ibm_manila,account=work")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("INSTANCE", "crn:foo", "QISKIT_IBM_INSTANCE is 'crn:foo', which is no complete CRN"),
+        ("URL", "nonsense", "QISKIT_IBM_URL is 'nonsense', which is no URL"),
+        (
+            "CHANNEL",
+            "ibm_cloudy",
+            "unknown QISKIT_IBM_CHANNEL 'ibm_cloudy'.* Known: ibm_cloud, ibm_quantum_pl",
+        ),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(loopback_ibm, monkeypatch, name, value, message):
+    monkeypatch.setenv(f"QISKIT_IBM_{name}", value)
+    with pytest.raises(UsageError, match=message):
+        get_backend("ibm:ibm_manila")
+    assert loopback_ibm.requests == ()
+
+
+def test_an_instance_without_devices_is_named(loopback_ibm, monkeypatch):
+    other = loopback_ibm.instance.replace("0000-4000", "1111-4000")
+    monkeypatch.setenv("QISKIT_IBM_INSTANCE", other)
+    with pytest.raises(RunError, match="no device .* available now; QISKIT_IBM_INSTANCE is 'crn:v1.*1111-40"):
+        get_backend("ibm:ibm_manila")
+
+
+def test_a_service_that_is_not_there_is_named_by_its_address(loopback_ibm, monkeypatch):
+    monkeypatch.setattr(accounts, "_AGAIN", ())
+    monkeypatch.setenv("IAM_URL", "http://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"no connection to 127\.0\.0\.1:9 \(connection refused\)$"):
+        get_backend("ibm:ibm_manila")
+
+
+@pytest.mark.parametrize("content", ["{bad", "[]", "\xff"])
+def test_a_damaged_file_of_accounts_is_named(loopback_ibm, monkeypatch, content):
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    path = accounts._file()
+    path.parent.mkdir()
+    path.write_bytes(content.encode("latin-1"))
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match=f"the file of accounts {path} cannot be read"):
+        get_backend("ibm:ibm_manila")
