@@ -184,16 +184,14 @@ def test_an_ibm_name_without_an_account_asks_nobody(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
-def test_a_refused_account_is_one_line_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bondwise.runs import RunError
-
+def test_a_refused_channel_is_one_line_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     token = "secret-word-4711"
     monkeypatch.setenv("QISKIT_IBM_TOKEN", token)
     monkeypatch.setenv("QISKIT_IBM_CHANNEL", "no-such-channel")  # refused before anything is sent
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(UsageError) as caught:
         get_backend("ibm:ibm_torino")
     assert token not in str(caught.value)
-    assert "channel" in str(caught.value)
+    assert "QISKIT_IBM_CHANNEL" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
