@@ -7,8 +7,9 @@ The weight is computed anew in each call while gradients of the factors are aske
 layer, or the factors are on another device than the CPU. Otherwise a copy is kept beside the factors, which
 costs the memory of the dense layer, and is not saved. It is dropped whenever the factors have changed:
 PyTorch counts changes of a parameter in place, except for those of fused optimizers, whose steps are counted
-here, and those through `Tensor.data`, for which each call adds the factors up. What leaves their sums as they
-are, such as an exchange of rows through `Tensor.data`, is only seen after a call of `train` or `eval`.
+here, and those through `Tensor.data`, for which each call compares some entries of each factor with what they
+were. So averages of weights that are swapped in, scaling and pruning are seen; what changes a few entries
+through `Tensor.data` may be seen only after a call of `train` or `eval`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -53,14 +56,40 @@ class Cost(NamedTuple):
     rebuild: float
 
 
+class _Entries:
+    """Some entries of a factor, as they were.
+
+    Args:
+        factor: On the CPU, and contiguous.
+    """
+
+    def __init__(self, factor: Tensor) -> None:
+        bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[factor.element_size()]
+        self._all = factor.detach().view(-1).view(bits).numpy()
+        self._places = _places(self._all.size)
+        self._were = self._now()
+
+    def same(self) -> bool:
+        """Whether they are as they were."""
+        return self._now() == self._were
+
+    def _now(self) -> bytes:
+        return self._all.take(self._places).tobytes()
+
+
+@cache
+def _places(size: int) -> np.ndarray:
+    """Where to look among so many entries."""
+    return np.unique(np.random.default_rng(0).integers(0, size, 64)) if size else np.zeros(0, int)
+
+
 class _Copy(NamedTuple):
     """The weight, and what it was computed of."""
 
     weight: Tensor
     steps: int
     factors: list[tuple[str, nn.Parameter, int, int]]  # name, version and address of each
-    memory: list[Tensor]  # at the addresses: while it is kept, no other numbers are put there
-    sums: list[float]  # of the memory
+    entries: list[_Entries]  # also keeps the memory, so that no other numbers are put at the addresses
 
 
 class Factored(nn.Module, ABC):
@@ -144,19 +173,19 @@ class Factored(nn.Module, ABC):
                 ):
                     break
             else:
-                if copy.sums == [_sum(one) for one in copy.memory]:
+                if all(one.same() for one in copy.entries):
                     return copy.weight
         self._copy = None
-        steps, known, memory = _steps[0], [], []
+        steps, known, entries = _steps[0], [], []
         for name in self._names:
             one = present.get(name)
             # of other tensors nobody knows whether they will be the same in the next call
             if type(one) is not nn.Parameter or one.is_inference() or (graded and one.requires_grad):
                 return None
-            if one.device.type != "cpu":  # its sum would have to be waited for
+            if one.device.type != "cpu" or not one.is_contiguous():  # entries would have to be waited for
                 return None
             known.append((name, one, one._version, one.data_ptr()))
-            memory.append(one.detach())
+            entries.append(_Entries(one))
         # not in inference mode, for a tensor that autograd may use later, and in full precision
         with (
             torch.inference_mode(False),
@@ -164,7 +193,7 @@ class Factored(nn.Module, ABC):
             torch.autocast("cpu", enabled=False),
         ):
             weight = self.dense()
-        self._copy = _Copy(weight, steps, known, memory, [_sum(one) for one in memory])
+        self._copy = _Copy(weight, steps, known, entries)
         return weight
 
     def train(self, mode: bool = True) -> Self:
@@ -178,11 +207,6 @@ class Factored(nn.Module, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copy": None}
-
-
-def _sum(numbers: Tensor) -> float:
-    """The sum of numbers, which a change of them changes, unless they are exchanged."""
-    return float(numbers.sum(dtype=torch.float64 if numbers.dtype is torch.float64 else torch.float32))
 
 
 @contextmanager
