@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bondwise import backends
 from bondwise.cli.terminal import show, show_json
-from bondwise.runs import RunFolder
+from bondwise.runs import RunFolder, UsageError
 
 
 def machine_for(
@@ -31,6 +31,19 @@ def machine_for(
             f"--no-wait has no effect on {name}, which runs in this process; leave it out."
         )
     return backends.get_backend(name)
+
+
+def require_shots(name: str, shots: int) -> None:
+    """Refuse to take a device's default where exact values were asked for.
+
+    Raises:
+        UsageError: If `shots` is 0 and the backend is a device.
+    """
+    if not shots and name.startswith("ibm:"):
+        raise UsageError(
+            f"--shots 0 asks for exact values and {name} is a device, which has none; give a number, such as "
+            "--shots 4096."
+        )
 
 
 def going_on(folder: Path) -> str:

@@ -85,7 +85,7 @@ def approve(
     if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
         raise UsageError(
             f"{found.backend} is a device and there is no terminal to ask whether to spend "
-            f"{_seconds(found)} on it; add --yes, or --dry-run to see the plan."
+            f"{_seconds(found)} on it; add --yes (--dry-run of the command shows the plan)."
         )
     try:
         print(_printable(found), file=sys.stderr)

@@ -27,7 +27,7 @@ from bondwise.backends.jobs.conditions import conditions_of
 from bondwise.backends.jobs.contents import circuit_hash, content_of, content_of_circuits, registers_of
 from bondwise.backends.jobs.journal import Journal
 from bondwise.backends.jobs.kinds import device_behind
-from bondwise.backends.jobs.places import AnyDevice, Place, ThisProcess
+from bondwise.backends.jobs.places import AnyDevice, Place, ThisProcess, require_shots
 from bondwise.backends.jobs.recorder import RecordedJob, Recorder
 from bondwise.backends.jobs.storage import pack_counts, pack_result, unpack_counts, unpack_result
 from bondwise.backends.primitives import sampler_pub
@@ -101,6 +101,10 @@ class RecordedSampler(BaseSamplerV2):
         """Submit the PUBs, or find the job of an earlier process."""
         coerced: list[SamplerPub] = [sampler_pub(pub, shots) for pub in pubs]
         total = sum(pub.size * pub.shots for pub in coerced)
+        # before the journal knows of the job
+        require_shots(
+            self._recorder.place, self._recorder.backend, max((pub.shots for pub in coerced), default=0)
+        )
         names = [[register.name for register in pub.circuit.cregs] for pub in coerced]
         return _submit(
             self._recorder,

@@ -14,7 +14,7 @@ from bondwise.cli.circuit_files import read_angles, read_observable, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.machines import going_on, machine_for, say_waiting
+from bondwise.cli.machines import going_on, machine_for, require_shots, say_waiting
 from bondwise.cli.terminal import show, show_json, show_table
 from bondwise.runs import RunFolder, Stopped, UsageError, read_bytes, whole_number
 from bondwise.runs.text import counted
@@ -84,6 +84,7 @@ def command(
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
         raise UsageError(f"{flag} is for expectation values; give --observable as well.")
+    require_shots(backend, shots)
     said: list[str] = []
     observables = [read_observable(text, program.num_qubits, said=said) for text in observable or []]
 

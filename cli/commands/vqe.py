@@ -25,7 +25,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.documents.trace import Trace
-from bondwise.cli.machines import going_on, machine_for, say_waiting
+from bondwise.cli.machines import going_on, machine_for, require_shots, say_waiting
 from bondwise.cli.terminal import show, show_json
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 from bondwise.runs.text import counted
@@ -101,6 +101,7 @@ def command(
     whole_number("shots", shots, least=0, most=options.MOST_SHOTS)
     if shots == 1:
         raise UsageError("--shots 1 has no error bar; give 2 or more, or 0 for exact values.")
+    require_shots(backend, shots)
     qml.check_optimizer(optimizer, learning_rate)
     said: list[str] = []
     hamiltonian = read_model(

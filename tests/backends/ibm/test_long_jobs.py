@@ -10,7 +10,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from bondwise import qml
-from bondwise.backends import BondwiseDevice, Journal, estimate, get_backend, record
+from bondwise.backends import BondwiseDevice, Journal, estimate, get_backend, record, sample
 from bondwise.backends.ibm import accounts
 from bondwise.runs import RunError, UsageError
 
@@ -118,11 +118,17 @@ print(sample(QuantumCircuit(1), shots=5, backend="ibm:ibm_manila,mode=session").
     assert [one.path.count("/") for one in loopback_ibm.requests if one.method in ("PATCH", "DELETE")] == [2]
 
 
-def test_more_shots_than_the_device_takes_are_refused_before_they_are_submitted(loopback_ibm):
+def test_more_shots_than_the_device_takes_are_refused_before_they_are_submitted(
+    loopback_ibm, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BONDWISE_JOURNAL", str(tmp_path / "jobs.sqlite"))
     with pytest.raises(UsageError, match="takes at most 100,000") as caught:
         estimate(QuantumCircuit(1), "Z", shots=10**9, backend="ibm:ibm_manila")
     assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="takes at most 100,000"):
+        sample(QuantumCircuit(1), shots=200_000, backend="ibm:ibm_manila")
     assert loopback_ibm.jobs == ()
+    assert Journal().records() == []
 
 
 def test_an_account_that_is_not_saved_is_named(loopback_ibm):

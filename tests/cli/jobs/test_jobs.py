@@ -263,6 +263,14 @@ def test_a_dry_run_submits_nothing_and_leaves_nothing(bondwise, loopback_ibm, tm
     assert loopback_ibm.jobs == ()
 
 
+@pytest.mark.parametrize("command", [RUN[:4], ("vqe", "--model", "ising", "--size", 3)])
+def test_a_device_has_no_exact_values(bondwise, tmp_path, command):
+    done = bondwise(*command, "--backend", "ibm:ibm_manila", "--shots", 0, "--yes")
+    assert done.code == 2
+    assert "--shots 0 asks for exact values and ibm:ibm_manila is a device, which has none" in done.err
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("shots", [200_000, 999_999_999])
 def test_too_many_shots_for_the_device_are_refused_before_anybody_is_asked(
     bondwise, loopback_ibm, tmp_path, shots
