@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -277,6 +278,12 @@ def compress(
             losses = torch.cat(lost)
             spread = float(losses.std()) / len(losses) ** 0.5 if min(len(batches), len(losses)) > 1 else None
         latency = latency_found(limit, model, small, batches)
+    if max_loss is not None and len(batches) == 1:
+        warnings.warn(
+            "max_loss is compared with the divergence on what was fitted to, as the data are a single batch; "
+            f"give more than {_BATCH} samples, or several batches",
+            stacklevel=2,
+        )
     if max_loss is not None and not loss <= max_loss:
         raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
     total = sum(layer.num_params for layer in layers.values())

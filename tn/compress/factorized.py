@@ -114,6 +114,8 @@ def FactorizedLinear(
 def _factorized(dense: nn.Module, name: str, rank: int | None, budget: float | None) -> nn.Module:
     """Factors in place of a dense layer that was just made, with its bias."""
     layer = Layer("layer", dense)
+    if not layer.num_params:
+        raise UsageError(f"{dense} has no numbers to factorize; give sizes of at least 1")
     known = {name: format for name, format in FORMATS.items() if format.kind == layer.kind}
     if name not in known:
         raise unknown_name("format", name, known)

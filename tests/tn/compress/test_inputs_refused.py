@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import FactorizedConv2d, compress, compress_evenly, load, quantize, save, to_dense
+from bondwise.tn.compress import (
+    FactorizedConv2d,
+    FactorizedLinear,
+    compress,
+    compress_evenly,
+    load,
+    quantize,
+    save,
+    to_dense,
+)
 
 
 def network(outputs=16):
@@ -87,3 +96,13 @@ def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(UsageError, match="small is a file; give a folder"):
         save(quantize(network(), "int8", method="round"), path)
     assert path.read_text() == "mine"
+
+
+def test_layers_without_numbers_are_refused():
+    for make in (
+        lambda: FactorizedLinear(0, 4, budget=0.3),
+        lambda: FactorizedConv2d(0, 32, 3, budget=0.3),
+        lambda: FactorizedConv2d(16, 32, 0, budget=0.3),
+    ):
+        with pytest.raises(UsageError, match="has no numbers to factorize; give sizes of at least 1"):
+            make()

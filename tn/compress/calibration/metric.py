@@ -44,7 +44,9 @@ class Metric:
     def weighted(self, weight: Tensor) -> Tensor:
         """√G ΔW √C with the shrunk covariances: half of its squared norm is the loss."""
         weight = weight.detach().double()
-        if self._input_roots is not None:
+        if self._shrunk_inputs is not None and self._shrunk_inputs.ndim == 1:
+            weight = weight * self._shrunk_inputs.sqrt()
+        elif self._input_roots is not None:
             weight = weight @ self._input_roots[0]
         return weight if self._gradient_roots is None else self._gradient_roots[0] @ weight
 

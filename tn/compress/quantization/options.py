@@ -181,5 +181,7 @@ class _Rounded:
             difference = found.double() - self._layer.weight.double()
             if self._layer.kind == "convolution":
                 difference = difference.flatten(2)
+            elif self._layer.kind == "embedding":
+                difference = difference.T
             whole = 0.5 * float(self._metric.weighted(difference).square().sum())
         return max(whole - loss, _LEAST)

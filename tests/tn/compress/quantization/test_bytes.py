@@ -1,8 +1,11 @@
 """Compressed models in few bits fit into the file that was asked for."""
 
+import warnings
+
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress import compress, dequantize, load, quantize, save
@@ -106,3 +109,24 @@ def test_wrong_requests(llama, budget, bits, message):
     with pytest.raises(UsageError, match=message) as error:
         compress(model, budget, data=tokens, quantize=bits)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("budget", [{"bytes": 3_000}, 0.5])
+def test_embeddings_in_factors_beside_few_bits(budget, tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(100, 32), nn.Flatten(), nn.Linear(12 * 32, 10))
+    tokens = torch.randint(100, (64, 12))
+    small = compress(model, budget, data=tokens, formats=["lowrank", "tt_embedding"], quantize="int4", seed=0)
+    save(small, tmp_path / "small")
+    assert torch.equal(load(tmp_path / "small", model=model)(tokens), small(tokens))
+    if isinstance(budget, dict):
+        assert (tmp_path / "small" / "model.safetensors").stat().st_size <= budget["bytes"]
+
+
+def test_a_limit_of_the_loss_that_guards_nothing_is_said():
+    model, data = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)), torch.randn(9, 16)
+    with pytest.warns(UserWarning, match="max_loss is compared with the divergence on what was fitted to"):
+        compress(model, 0.6, data=data[:8], max_loss=10.0, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compress(model, 0.6, data=data, max_loss=10.0, seed=0)
