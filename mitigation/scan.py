@@ -90,7 +90,8 @@ class NoiseScan:
             )
         limits = np.broadcast_to(spectrum, (*values.shape[:-1], 2))
         low, high = limits[..., :1], limits[..., 1:]
-        far = np.maximum(5 * stds, (high - low) / 2)  # readout that is undone leaves the spectrum by a little
+        # readout that is undone leaves the spectrum by a little
+        far = np.maximum(5 * stds, (high - low) / 2) + 1e-6 * (1 + np.abs(values))
         outside = (values < low - far) | (values > high + far)
         if outside.any():
             raise UsageError(

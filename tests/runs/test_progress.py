@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr
 
+import pytest
 from numba import njit
 
 from bondwise.runs import progress_bar
@@ -62,6 +63,7 @@ def test_bars_that_are_not_shown_say_nothing():
     assert shown.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_without_a_bar_compilation_is_logged_once(tmp_path):
     script = (
         "import logging; logging.basicConfig(level='INFO')\n"

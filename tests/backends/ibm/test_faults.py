@@ -108,8 +108,14 @@ def settled(server, journal, run):
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(None, marks=pytest.mark.slow)], ids=["once", "always"])
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", OF_REQUESTS)
+@pytest.mark.parametrize(
+    ("fault", "step"),
+    [
+        pytest.param(fault, step, marks=[] if "submit" == step or "error" in fault else [pytest.mark.slow])
+        for fault in OF_REQUESTS
+        for step in STEPS
+    ],
+)
 def test_every_fault_at_every_step(server, journal, run, fault, step, times):
     record(MANILA, run, journal=journal)  # connected before anything goes wrong
     server.fail(fault, *STEPS[step], times=times, seconds=0.0 if fault == "busy" else 0.05)

@@ -96,7 +96,7 @@ def check(server, doomed, journal, run):
     return found
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_killed_at_a_request(loopback_ibm, doomed, tmp_path, when):
     journal, server = tmp_path / "jobs.sqlite", loopback_ibm
     for method, path, number in REQUESTS:

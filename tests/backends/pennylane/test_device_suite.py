@@ -30,11 +30,6 @@ def run_suite(folder, *arguments):
     return int(re.search(r"(\d+) passed", done.stdout)[1])
 
 
-def test_a_part_of_the_suite_passes(tmp_path):
-    files = ["test_wires.py", "test_tracker.py"]
-    assert run_suite(tmp_path, *(str(SUITE / name) for name in files), "--shots=None") >= 7
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "least"),

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
 LONG = ("--optimizer", "adam", "--steps", "600")
 COMMAND = (sys.executable, "-m", "bondwise.cli.main")
@@ -81,6 +83,7 @@ def start_long_run(tmp_path):
     return process, words
 
 
+@pytest.mark.slow  # what is killed in the driver's tests resumes to the last bit too
 def test_killed_run_resumes_bit_for_bit(bondwise, tmp_path):
     process, words = start_long_run(tmp_path)
     time.sleep(0.3)

@@ -1,5 +1,7 @@
 """`bondwise warmup`: everything is compiled beforehand, and once."""
 
+import pytest
+
 
 def test_a_second_run_finds_everything_compiled(bondwise):
     assert bondwise("warmup").returncode == 0
@@ -9,6 +11,7 @@ def test_a_second_run_finds_everything_compiled(bondwise):
     assert "warmup: protein classifiers" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_first_run_says_what_it_compiles(tmp_path):
     """In a process of its own with an empty cache; quimb, which compiles for long, is left out."""
     import os

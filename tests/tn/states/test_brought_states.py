@@ -43,7 +43,10 @@ def ground(sites):
     return dmrg.state
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "ground state" else []) for name in STATES],
+)
 def test_arrays_of_quimb_in_a_file_and_in_python(tmp_path, name):
     state = STATES[name]()
     state.normalize()
