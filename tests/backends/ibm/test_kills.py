@@ -116,7 +116,7 @@ def test_killed_at_a_request(loopback_ibm, doomed, tmp_path, when):
     assert {job.status for job in server.jobs} == {"Completed"}
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_where_an_answer_was_lost(loopback_ibm, doomed, tmp_path, number):
     """The client alone would have posted a second job by the second request."""
     journal, server, seen = tmp_path / "jobs.sqlite", loopback_ibm, []

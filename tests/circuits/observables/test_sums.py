@@ -280,8 +280,8 @@ def test_the_rest_is_refused_with_its_place(tmp_path, monkeypatch, content, mess
 
 
 def test_long_sums_take_linear_time_and_products_are_limited(tmp_path):
-    (tmp_path / "h.txt").write_text("1 " + "@".join(f"Z{qubit}" for qubit in range(4_999)))
-    assert read_operator(tmp_path / "h.txt")[0].num_qubits == 4_999
+    (tmp_path / "h.txt").write_text("1 " + "@".join(f"Z{qubit}" for qubit in range(1_999)))
+    assert read_operator(tmp_path / "h.txt")[0].num_qubits == 1_999
     (tmp_path / "h.txt").write_text("@".join(f"(X{qubit} + Z{qubit})" for qubit in range(40)))
     with pytest.raises(UsageError, match="MAX_TERMS"):
         read_operator(tmp_path / "h.txt")

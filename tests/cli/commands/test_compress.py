@@ -90,7 +90,7 @@ def test_a_model_in_a_folder(bondwise, tmp_path, dense):
     "more",
     [
         ("--budget", 0.6, "--quantize", "int4", "--heal-steps", 2),
-        ("--budget", "bytes=8000", "--quantize", "int8,int4"),
+        pytest.param(("--budget", "bytes=8000", "--quantize", "int8,int4"), marks=pytest.mark.slow),
     ],
 )
 def test_numbers_in_few_bits(bondwise, tmp_path, more):
