@@ -9,3 +9,4 @@ from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .scan import NoiseScan as NoiseScan
+from .scan import Twins as Twins

@@ -205,11 +205,11 @@ class MitigatedEstimator(Estimator):
             The fit. Its `value` is the `evs` of the PUB result; its `std` does not include `readout_std`.
             Without an extrapolation, or with one scale factor, both are those at the first scale factor.
         """
-        fit: Any = (scan.values[..., 0], scan.stds[..., 0])
+        fit: Any = (scan.value[..., 0], scan.std[..., 0])
         if self._function is not None and scan.scale_factors.size > 1:
             fit = self._function(scan)
         if isinstance(fit, Extrapolation):
-            shape = scan.values.shape[:-1]
+            shape = scan.value.shape[:-1]
             if np.shape(fit.value) != shape or not np.isfinite(fit.value).all():
                 raise UsageError(
                     f"{self.extrapolation} returned an Extrapolation of {fit.value}; its value must be "
@@ -360,8 +360,8 @@ class MitigatedEstimator(Estimator):
     ) -> PubResult:
         shape = item.pub.shape
         scan = NoiseScan(
-            values=np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1),
-            stds=np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1),
+            value=np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1),
+            std=np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1),
             scale_factors=np.array(item.factors),
             shots=sum(part.metadata.get("shots", 0) for part in parts),
             asymptote=item.identities(),
@@ -372,8 +372,8 @@ class MitigatedEstimator(Estimator):
         data = DataBin(
             evs=np.asarray(fit.value),
             stds=np.hypot(fit.std, bound),
-            evs_noise_factors=scan.values,
-            stds_noise_factors=scan.stds,
+            evs_noise_factors=scan.value,
+            stds_noise_factors=scan.std,
             asymptotes=scan.asymptote,
             spectra=scan.spectrum,
             shape=shape,

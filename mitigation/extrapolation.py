@@ -35,7 +35,7 @@ class Extrapolation(Result):
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
-        >>> fit = extrapolate_linear(NoiseScan(values=[0.8, 0.4], stds=[0.1, 0.1], scale_factors=[1, 3]))
+        >>> fit = extrapolate_linear(NoiseScan(value=[0.8, 0.4], std=[0.1, 0.1], scale_factors=[1, 3]))
         >>> print(fit)
         Extrapolation: 1 ± 0.16, no shots
     """
@@ -70,8 +70,8 @@ class Extrapolation(Result):
             converged=flags.copy() if value.ndim else bool(flags),
             message=message,
             scale_factors=scan.scale_factors,
-            measured=scan.values,
-            measured_std=scan.stds,
+            measured=scan.value,
+            measured_std=scan.std,
             curve_at=scan.grid(),
             curve=curve,
         )
@@ -83,7 +83,7 @@ class Extrapolation(Result):
         Raises:
             UsageError: If it is neither, not of the scan's leading shape, or not finite.
         """
-        shape = scan.values.shape[:-1]
+        shape = scan.value.shape[:-1]
         given = isinstance(fit, tuple) and len(fit) == 2
         value, std = fit if given else (fit, np.full(shape, np.nan))
         wanted = f"return a value, or (value, standard error), of the scan's leading shape {shape}."

@@ -174,6 +174,7 @@ def _plain(part: PubResult, pub: EstimatorPub, precision: float) -> PubResult:
     wanted = ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
     fields = {name: data[name] for name in data if name in wanted}
     metadata = {"target_precision": precision, "circuit_metadata": pub.circuit.metadata}
-    if "message" in known.metadata:
-        metadata["message"] = known.metadata["message"]
+    for name in ("message", "noise_factors"):
+        if name in known.metadata:
+            metadata[name] = known.metadata[name]
     return PubResult(DataBin(**fields, shape=part.data.shape), metadata)

@@ -13,9 +13,9 @@ _FACTORS = (1.0, 3.0, 5.0)  # noise factors of IBM's estimator, unless it is tol
 def known_errors(part: PubResult) -> PubResult:
     """The result with an error for each value that IBM's fit reports an infinite one for.
 
-    This is the error of a straight line through the values at the noise factors, at zero noise, from the
+    The error is that of a straight line through the values at the noise factors, at zero noise, from the
     errors of these values. `metadata["message"]` says for how many values. Where they have none either, as
-    after a single shot, it is NaN.
+    after a single shot, it is NaN. `metadata["noise_factors"]` names the noise factors.
 
     Args:
         part: Result of IBM's estimator with its default noise factors.
@@ -27,6 +27,8 @@ def known_errors(part: PubResult) -> PubResult:
     metadata = dict(part.metadata)
     missing = np.isnan(fields["stds"])
     measured = fields.get("stds_noise_factors")
+    if measured is not None and measured.shape[-1] == len(_FACTORS):
+        metadata["noise_factors"] = _FACTORS
     if missing.any() and measured is not None and measured.shape[-1] == len(_FACTORS):
         fields["stds"] = np.where(missing, _error_at_zero(measured), fields["stds"])
         metadata["message"] = (

@@ -154,7 +154,7 @@ def extrapolations(module: ModuleType) -> None:
 
     def scan(at: Any, values: Any) -> NoiseScan:
         used.add("extrapolation")
-        return NoiseScan(values=values, stds=np.zeros(len(values)), scale_factors=at)
+        return NoiseScan(value=values, std=np.zeros(len(values)), scale_factors=at)
 
     def returned(fit: Extrapolation, curve: Callable[[float], float], parameters: Any, full: bool) -> Any:
         return (fit.value, fit.std or None, list(parameters), None, curve) if full else fit.value

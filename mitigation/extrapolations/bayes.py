@@ -46,7 +46,7 @@ def extrapolate_bayes(scan: NoiseScan) -> Extrapolation:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_bayes
         >>> ideal, factors = np.linspace(-0.9, 0.9, 30), np.array([1, 3, 5])
         >>> values = ideal[:, None] * np.exp(-0.2 * factors)
-        >>> scan = NoiseScan(values=values, stds=np.full((30, 3), 0.01), scale_factors=factors)
+        >>> scan = NoiseScan(value=values, std=np.full((30, 3), 0.01), scale_factors=factors)
         >>> bool(np.abs(extrapolate_bayes(scan).value - ideal).max() < 0.02)
         True
     """
@@ -55,11 +55,11 @@ def extrapolate_bayes(scan: NoiseScan) -> Extrapolation:
         raise UsageError(
             "a decay needs two scale factors and the scan has 1; measure at (1, 3), for instance."
         )
-    shape = scan.values.shape[:-1]
+    shape = scan.value.shape[:-1]
     floor = np.broadcast_to(scan.asymptote, shape)[..., None]
-    signal = (scan.values - floor).reshape(-1, at.size)
+    signal = (scan.value - floor).reshape(-1, at.size)
     unit = float(np.abs(signal).max(initial=0.0)) or 1.0
-    noise = np.maximum(scan.stds.reshape(signal.shape) / unit, _LEAST_STD) ** 2
+    noise = scan.covariances().reshape(-1, at.size, at.size) / unit**2 + _LEAST_STD**2 * np.eye(at.size)
     decays = _Decays(signal / unit, noise, np.concatenate([at, scan.grid()]) / at.min())
     mean, variance = decays.predict(decays.fit())
     curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
@@ -73,7 +73,7 @@ class _Decays:
 
     Args:
         signal: Values without their limit, shape (N, S).
-        noise: Their variances, same shape.
+        noise: Their covariances, shape (N, S, S).
         points: Scale factors, shape (K,); the one after the first S is 0.
     """
 
@@ -127,7 +127,7 @@ class _Decays:
         b, rho, v = numbers[1:].exp()
         rates = torch.exp(numbers[0] + b * torch.from_numpy(_NODES))
         kernel = v * torch.exp(-torch.log1p(rho**2 * rates[:, None, None] * self.sums) / rho**2)
-        covariance = kernel[:, :count, :count] + torch.diag_embed(self.noise)[:, None]
+        covariance = kernel[:, :count, :count] + self.noise[:, None]
         factor = torch.linalg.cholesky(covariance)
         signal = self.signal[:, None].expand(-1, len(rates), -1)
         solved = torch.cholesky_solve(signal[..., None], factor)[..., 0]

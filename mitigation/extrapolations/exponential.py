@@ -36,20 +36,20 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_exponential
-        >>> scan = NoiseScan(values=[0.8, 0.4, 0.2], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> scan = NoiseScan(value=[0.8, 0.4, 0.2], std=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
         >>> print(extrapolate_exponential(scan))
         Extrapolation: 1.13137 ± 0.022, no shots
     """
     line = extrapolate_linear(scan)
     floor = scan.asymptote if asymptote is None else real_array("asymptote", asymptote)
-    if floor.shape not in ((), scan.values.shape[:-1]):
+    if floor.shape not in ((), scan.value.shape[:-1]):
         raise UsageError(
-            f"asymptote has shape {floor.shape}; pass a number or shape {scan.values.shape[:-1]}."
+            f"asymptote has shape {floor.shape}; pass a number or shape {scan.value.shape[:-1]}."
         )
 
     order = np.argsort(scan.scale_factors)
-    signal = (scan.values - floor[..., None])[..., order]
-    stds, weights = scan.stds[..., order], scan.weights()[..., order]
+    signal = (scan.value - floor[..., None])[..., order]
+    weights = scan.weights()[..., order]
     first, last = scan.scale_factors[order[[0, -1]]]
     at = (scan.scale_factors[order] - first) / (last - first)  # from 0 to 1
 
@@ -83,11 +83,11 @@ def extrapolate_exponential(scan: NoiseScan, asymptote: float | np.ndarray | Non
         to_zero = np.exp(decay * back)[..., None] * np.stack([np.ones_like(height), height * back], axis=-1)
         inverse = np.linalg.pinv(normal, hermitian=True)
         response = np.einsum("...i,...ij,...sj,...s->...s", to_zero, inverse, jacobian, weights)
-        variance = np.sum((response * stds) ** 2, -1)
+        variance = scan.variance(response[..., np.argsort(order)])
         curve = floor[..., None] + height[..., None] * np.exp(-decay[..., None] * towards_zero)
 
     decays = (best > 0) & (best < _DECAYS.size - 1) & (decay > _DECAYS[1] / 2)
-    visible = (np.abs(signal[..., 1]) > 2 * stds[..., 1]) & (signal[..., 0] * signal[..., 1] > 0)
+    visible = (np.abs(signal[..., 1]) > 2 * scan.std[..., order[1]]) & (signal[..., 0] * signal[..., 1] > 0)
     good = decays & visible & np.isfinite(curve[..., 0]) & np.isfinite(variance)
     failed = int(np.sum(~good))
     message = ""

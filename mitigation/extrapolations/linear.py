@@ -25,7 +25,7 @@ def extrapolate_linear(scan: NoiseScan) -> Extrapolation:
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
-        >>> scan = NoiseScan(values=[0.8, 0.6, 0.4], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> scan = NoiseScan(value=[0.8, 0.6, 0.4], std=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
         >>> print(extrapolate_linear(scan))
         Extrapolation: 0.9 ± 0.012, no shots
     """

@@ -12,8 +12,7 @@ from bondwise.runs import whole_number
 def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
     """Fit `E(s) = c₀ + c₁ s + … + c_d s^d` to each element and return `c₀`.
 
-    The weights are inverse variances. The value is linear in the data, so its standard error is exact if the
-    errors of the scan are independent.
+    The weights are inverse variances. The value is linear in the data, so its standard error is exact.
 
     Args:
         scan: Values at S scale factors.
@@ -27,7 +26,7 @@ def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_polynomial
-        >>> scan = NoiseScan(values=[0.8, 0.4, 0.1], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> scan = NoiseScan(value=[0.8, 0.4, 0.1], std=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
         >>> print(extrapolate_polynomial(scan))
         Extrapolation: 1.0375 ± 0.023, no shots
     """
@@ -38,6 +37,6 @@ def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
     design = np.vander(scan.scale_factors / unit, degree + 1, increasing=True)
     root = np.sqrt(scan.weights())[..., None]
     solve = np.linalg.pinv(root * design) * np.swapaxes(root, -1, -2)  # data to coefficients: (..., d + 1, S)
-    curve = np.vander(scan.grid() / unit, degree + 1, increasing=True) @ solve @ scan.values[..., None]
-    variance = np.sum((solve[..., 0, :] * scan.stds) ** 2, axis=-1)
+    curve = np.vander(scan.grid() / unit, degree + 1, increasing=True) @ solve @ scan.value[..., None]
+    variance = scan.variance(solve[..., 0, :])
     return Extrapolation.from_curve(scan, f"polynomial of degree {degree}", curve[..., 0], variance)

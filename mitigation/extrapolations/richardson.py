@@ -27,7 +27,7 @@ def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_richardson
-        >>> scan = NoiseScan(values=[0.8, 0.4, 0.1], stds=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
+        >>> scan = NoiseScan(value=[0.8, 0.4, 0.1], std=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])
         >>> print(extrapolate_richardson(scan))
         Extrapolation: 1.0375 ± 0.023, no shots
     """
@@ -42,5 +42,5 @@ def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
     denominator = at[:, None] - at
     diagonal = np.eye(at.size, dtype=bool)
     lagrange = np.where(diagonal, 1.0, numerator / np.where(diagonal, 1.0, denominator)).prod(axis=-1)
-    variance = np.sum((lagrange[0] * scan.stds) ** 2, axis=-1)
-    return Extrapolation.from_curve(scan, "Richardson", scan.values @ lagrange.T, variance)
+    variance = scan.variance(lagrange[0])
+    return Extrapolation.from_curve(scan, "Richardson", scan.value @ lagrange.T, variance)

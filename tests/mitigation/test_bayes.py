@@ -27,7 +27,7 @@ def sampled(exact, shots, rng, **more):
     """A scan of Pauli observables measured with a number of shots at each scale factor."""
     values = 2 * rng.binomial(shots, (1 + exact) / 2) / shots - 1
     stds = np.sqrt(np.maximum(1 - values**2, 2 / shots) / shots)
-    return NoiseScan(values, stds, FACTORS, spectrum=(-1, 1), **more)
+    return NoiseScan(value=values, std=stds, scale_factors=FACTORS, spectrum=(-1, 1), **more)
 
 
 @settings(deadline=None, max_examples=12)
@@ -35,7 +35,9 @@ def sampled(exact, shots, rng, **more):
 def test_exact_decays_are_continued(rate, asymptote, height, seed):
     ideal = asymptote + height * np.random.default_rng(seed).uniform(-1, 1, 40)
     values = asymptote + (ideal - asymptote)[:, None] * np.exp(-rate * FACTORS)
-    fit = extrapolate_bayes(NoiseScan(values, np.zeros_like(values), FACTORS, asymptote=asymptote))
+    fit = extrapolate_bayes(
+        NoiseScan(value=values, std=np.zeros_like(values), scale_factors=FACTORS, asymptote=asymptote)
+    )
     assert np.abs(fit.value - ideal).max() < 0.01 * height
 
 
@@ -45,7 +47,9 @@ def test_the_posterior_is_the_one_of_its_model():
     signal, noise = rng.normal(size=(5, 3)), rng.uniform(0.01, 0.2, (5, 3)) ** 2
     points = np.array([*FACTORS, 0.0])
     numbers = np.array([-1.2, np.log(0.5), np.log(0.8), np.log(1.5)])
-    mean, variance = bayes._Decays(signal, noise, points).predict(bayes.torch.from_numpy(numbers))
+    mean, variance = bayes._Decays(signal, np.eye(3) * noise[:, :, None], points).predict(
+        bayes.torch.from_numpy(numbers)
+    )
     b, rho, v = np.exp(numbers[1:])
     steps = np.linspace(-6, 6, 601)
     for index in range(5):
@@ -101,7 +105,7 @@ def test_random_circuits_under_depolarizing_noise(strength):
 def test_elements_without_signal_are_not_blown_up():
     scan = sampled(np.zeros((50, 3)), 256, np.random.default_rng(0))
     fit = extrapolate_bayes(scan)
-    assert np.abs(fit.value).max() < 0.75 * np.abs(scan.values[:, 0]).max()
+    assert np.abs(fit.value).max() < 0.75 * np.abs(scan.value[:, 0]).max()
     assert np.abs(fit.value).max() < 0.75 * np.abs(extrapolate_linear(scan).value).max()
 
 
@@ -124,7 +128,7 @@ def test_never_nan(shape, count, unit, kind, error, seed):
         "ones": np.ones((*shape, count)),
     }[kind]
     factors = 1 + np.cumsum(rng.uniform(0.1, 3, count))
-    scan = NoiseScan(unit * values, np.full(values.shape, unit * error), factors)
+    scan = NoiseScan(value=unit * values, std=np.full(values.shape, unit * error), scale_factors=factors)
     fit = extrapolate_bayes(scan)
     assert np.shape(fit.value) == np.shape(fit.std) == shape
     assert np.isfinite(fit.value).all()
@@ -138,7 +142,10 @@ def test_units_and_order_do_not_matter():
     scan = sampled(exact, 1000, rng)
     fit = extrapolate_bayes(scan)
     other = NoiseScan(
-        7 - 1000 * scan.values[::-1, ::-1], 1000 * scan.stds[::-1, ::-1], FACTORS[::-1], asymptote=7.0
+        value=7 - 1000 * scan.value[::-1, ::-1],
+        std=1000 * scan.std[::-1, ::-1],
+        scale_factors=FACTORS[::-1],
+        asymptote=7.0,
     )
     again = extrapolate_bayes(other)
     np.testing.assert_allclose((7 - again.value[::-1]) / 1000, fit.value, atol=1e-4)
@@ -148,23 +155,31 @@ def test_units_and_order_do_not_matter():
 def test_values_stay_within_the_spectrum():
     scan = sampled(np.full((20, 3), 0.99) * np.exp(-0.1 * FACTORS), 100, np.random.default_rng(2))
     assert np.abs(extrapolate_bayes(scan).value).max() <= 1
-    free = NoiseScan(scan.values, scan.stds, FACTORS)
+    free = NoiseScan(value=scan.value, std=scan.std, scale_factors=FACTORS)
     assert np.abs(extrapolate_bayes(free).value).max() > 1
 
 
 def test_one_scale_factor_is_refused():
     with pytest.raises(UsageError, match="needs two scale factors and the scan has 1"):
-        extrapolate_bayes(NoiseScan([0.5], [0.1], [1.0]))
+        extrapolate_bayes(NoiseScan(value=[0.5], std=[0.1], scale_factors=[1.0]))
 
 
 def test_values_far_outside_the_spectrum_are_refused():
-    with pytest.raises(UsageError, match=r"values contains 2.5, far outside the spectrum \(-1.0, 1.0\)"):
-        NoiseScan([[0.5, 0.4], [2.5, 0.1]], np.zeros((2, 2)), [1, 3], spectrum=(-1, 1))
+    with pytest.raises(UsageError, match=r"value contains 2.5, far outside the spectrum \(-1.0, 1.0\)"):
+        NoiseScan(
+            value=[[0.5, 0.4], [2.5, 0.1]], std=np.zeros((2, 2)), scale_factors=[1, 3], spectrum=(-1, 1)
+        )
     for spectrum in ((1, -1), (0, 1, 2), np.zeros((3, 2)), (np.nan, 1)):
         with pytest.raises(UsageError, match="spectrum must hold a smallest and a largest value"):
-            NoiseScan([[0.5, 0.4], [0.5, 0.1]], np.zeros((2, 2)), [1, 3], spectrum=spectrum)
-    NoiseScan([1.2, 0.4], [0.1, 0.1], [1, 3], spectrum=(-1, 1))  # as readout that is undone may give
-    NoiseScan([0.1 + 0.2, 0.3], [0, 0], [1, 3], spectrum=(0.3, 0.3))  # of a multiple of the identity
+            NoiseScan(
+                value=[[0.5, 0.4], [0.5, 0.1]], std=np.zeros((2, 2)), scale_factors=[1, 3], spectrum=spectrum
+            )
+    NoiseScan(
+        value=[1.2, 0.4], std=[0.1, 0.1], scale_factors=[1, 3], spectrum=(-1, 1)
+    )  # as readout that is undone may give
+    NoiseScan(
+        value=[0.1 + 0.2, 0.3], std=[0, 0], scale_factors=[1, 3], spectrum=(0.3, 0.3)
+    )  # of a multiple of the identity
 
 
 def test_the_estimator_knows_the_spectrum():

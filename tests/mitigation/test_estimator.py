@@ -98,7 +98,7 @@ def test_broadcasts_like_any_estimator():
     assert first.data.evs == pytest.approx(exact((circuit, observables, sets)), abs=1e-12)
     assert second.data.evs == pytest.approx(exact((circuit, "ZI", sets[0])), abs=1e-12)
     scan = NoiseScan.from_pub_result(first)
-    assert scan.values.shape == (2, 3, 3)
+    assert scan.value.shape == (2, 3, 3)
     assert scan.asymptote.tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
@@ -362,7 +362,7 @@ def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
     assert sampled.data.evs == pytest.approx(float(exact.data.evs[0]), abs=5 * float(sampled.data.stds))
     scan = NoiseScan.from_pub_result(sampled)
     fitted = MitigatedEstimator(backend, **options).extrapolate(scan)
-    assert (fitted.value, fitted.std) == (scan.values[..., 0], scan.stds[..., 0])
+    assert (fitted.value, fitted.std) == (scan.value[..., 0], scan.std[..., 0])
 
 
 def test_one_shot_asked_for_by_precision_is_refused():

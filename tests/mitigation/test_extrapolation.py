@@ -24,7 +24,7 @@ stds = st.floats(0.01, 0.1)
 
 def scan_of(values, stds=0.0, factors=FACTORS, **more):
     values = np.asarray(values, dtype=float)
-    return NoiseScan(values, np.broadcast_to(stds, values.shape), factors, **more)
+    return NoiseScan(value=values, std=np.broadcast_to(stds, values.shape), scale_factors=factors, **more)
 
 
 @settings(deadline=None, max_examples=30)
@@ -131,13 +131,17 @@ def test_elements_are_independent():
     values = rng.uniform(-1, 1, (2, 3, 4))
     errors = rng.uniform(0.01, 0.05, (2, 3, 4))
     asymptote = rng.uniform(-0.2, 0.2, (2, 3))
-    scan = NoiseScan(values, errors, FACTORS, asymptote=asymptote)
+    scan = NoiseScan(value=values, std=errors, scale_factors=FACTORS, asymptote=asymptote)
     for extrapolate in ALL:
         fit = extrapolate(scan)
         assert fit.value.shape == fit.std.shape == fit.converged.shape == (2, 3)
         assert fit.curve.shape == (2, 3, 51)
         for index in np.ndindex(2, 3):
-            one = extrapolate(NoiseScan(values[index], errors[index], FACTORS, asymptote=asymptote[index]))
+            one = extrapolate(
+                NoiseScan(
+                    value=values[index], std=errors[index], scale_factors=FACTORS, asymptote=asymptote[index]
+                )
+            )
             assert fit.value[index] == pytest.approx(one.value, rel=1e-9)
             assert fit.std[index] == pytest.approx(one.std, rel=1e-6)
             assert fit.converged[index] == one.converged
@@ -156,7 +160,7 @@ def test_a_saturated_point_does_not_fix_the_fit():
 
 
 def test_wrong_use():
-    one = NoiseScan(np.array([0.5]), np.array([0.0]), np.array([1.0]))
+    one = NoiseScan(value=np.array([0.5]), std=np.array([0.0]), scale_factors=np.array([1.0]))
     for extrapolate in (extrapolate_linear, extrapolate_richardson, extrapolate_exponential):
         with pytest.raises(UsageError, match="two scale factors"):
             extrapolate(one)

@@ -17,8 +17,10 @@ from bondwise.mitigation import (
 )
 from bondwise.runs import UsageError
 
-SCAN = NoiseScan(np.array([0.8, 0.5, 0.3]), np.zeros(3), np.array([1.0, 3.0, 5.0]))
-BATCH = NoiseScan(np.array([[0.8, 0.5, 0.3]] * 2), np.zeros((2, 3)), np.array([1.0, 3.0, 5.0]))
+SCAN = NoiseScan(value=np.array([0.8, 0.5, 0.3]), std=np.zeros(3), scale_factors=np.array([1.0, 3.0, 5.0]))
+BATCH = NoiseScan(
+    value=np.array([[0.8, 0.5, 0.3]] * 2), std=np.zeros((2, 3)), scale_factors=np.array([1.0, 3.0, 5.0])
+)
 
 
 def own(result):
@@ -60,7 +62,7 @@ def test_what_may_be_returned(result):
 
 
 def test_no_scan_drops_an_imaginary_part():
-    for field in ("values", "stds", "scale_factors", "asymptote"):
+    for field in ("value", "std", "scale_factors", "asymptote"):
         with pytest.raises(UsageError, match=f"{field} must be real"):
             replace(SCAN, **{field: np.asarray(getattr(SCAN, field)) * (1 + 0.1j)})
     with pytest.raises(UsageError, match="asymptote must be real"):
@@ -80,13 +82,13 @@ def test_own_extrapolations_may_return_numbers():
         return estimator.run([pub]).result()[0].data
 
     def two_points(scan):
-        first, second = scan.values[..., 0], scan.values[..., 1]
+        first, second = scan.value[..., 0], scan.value[..., 1]
         return (3 * first - second) / 2
 
     expected = run(lambda scan: extrapolate_richardson(_first_two(scan))).evs
     np.testing.assert_allclose(run(two_points).evs, expected, atol=1e-12)
     assert np.isnan(run(two_points).stds).all()
-    np.testing.assert_array_equal(run(lambda scan: (two_points(scan), scan.values[..., 0] ** 0)).stds, 1.0)
+    np.testing.assert_array_equal(run(lambda scan: (two_points(scan), scan.value[..., 0] ** 0)).stds, 1.0)
     with pytest.raises(UsageError, match="return a value"):
         run(lambda scan: "seven")
     with pytest.raises(UsageError, match="leading shape"):
@@ -94,4 +96,4 @@ def test_own_extrapolations_may_return_numbers():
 
 
 def _first_two(scan):
-    return NoiseScan(scan.values[..., :2], scan.stds[..., :2], scan.scale_factors[:2])
+    return NoiseScan(value=scan.value[..., :2], std=scan.std[..., :2], scale_factors=scan.scale_factors[:2])

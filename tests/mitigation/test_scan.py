@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from qiskit import QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
 
-from bondwise.mitigation import NoiseScan
+from bondwise.mitigation import NoiseScan, Twins, extrapolate_linear, extrapolate_richardson
 from bondwise.runs import UsageError
 
 
@@ -14,7 +14,7 @@ from bondwise.runs import UsageError
     ("values", "stds", "factors", "message"),
     [
         ([1, 2, 3], [0, 0, 0], [1, 3], "last axis must be the 2 scale factors"),
-        ([1, 2], [0, 0, 0], [1, 3], "stds has shape"),
+        ([1, 2], [0, 0, 0], [1, 3], "std has shape"),
         ([1, np.nan], [0, 0], [1, 3], "NaN"),
         ([1, 2], [0, -1], [1, 3], "not negative"),
         ([1, 2], [0, np.inf], [1, 3], "not negative"),
@@ -27,22 +27,27 @@ from bondwise.runs import UsageError
 )
 def test_refuses(values, stds, factors, message):
     with pytest.raises(UsageError, match=message):
-        NoiseScan(np.array(values), np.array(stds), np.array(factors))
+        NoiseScan(value=np.array(values), std=np.array(stds), scale_factors=np.array(factors))
 
 
 def test_refuses_an_asymptote_of_another_shape():
     with pytest.raises(UsageError, match="asymptote"):
-        NoiseScan(np.zeros((2, 3)), np.zeros((2, 3)), np.array([1, 2, 3]), asymptote=np.zeros(3))
+        NoiseScan(
+            value=np.zeros((2, 3)),
+            std=np.zeros((2, 3)),
+            scale_factors=np.array([1, 2, 3]),
+            asymptote=np.zeros(3),
+        )
 
 
 def test_takes_lists_and_is_float64():
-    scan = NoiseScan([[1, 2]], [[0, 0]], [1, 3])  # type: ignore[arg-type]
-    assert scan.values.dtype == scan.stds.dtype == scan.scale_factors.dtype == np.float64
+    scan = NoiseScan(value=[[1, 2]], std=[[0, 0]], scale_factors=[1, 3])  # type: ignore[arg-type]
+    assert scan.value.dtype == scan.std.dtype == scan.scale_factors.dtype == np.float64
 
 
 def test_plots_every_element():
     axes = Figure().subplots()
-    scan = NoiseScan(np.ones((2, 2, 3)), np.zeros((2, 2, 3)), np.array([1, 3, 5]))
+    scan = NoiseScan(value=np.ones((2, 2, 3)), std=np.zeros((2, 2, 3)), scale_factors=np.array([1, 3, 5]))
     assert scan.plot(axes) is axes
     assert len(axes.containers) == 4
 
@@ -51,3 +56,117 @@ def test_refuses_the_result_of_another_estimator():
     result = StatevectorEstimator().run([(QuantumCircuit(1), "Z")]).result()
     with pytest.raises(UsageError, match="MitigatedEstimator"):
         NoiseScan.from_pub_result(result[0])
+
+
+def random_scan(rng, shape=(2,), factors=(1.0, 3.0, 5.0), twins=True):
+    """A scan whose values are correlated, with an asymptote, a spectrum, and twins of each element."""
+    size = len(factors)
+    root = rng.normal(size=(*shape, size, size)) / 10
+    covariance = root @ np.swapaxes(root, -1, -2)
+    std = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    of_twins = Twins(
+        rng.uniform(-1, 1, (*shape, 4, size)), np.full((*shape, 4, size), 0.1), np.ones((*shape, 4))
+    )
+    return NoiseScan(
+        value=rng.uniform(-1, 1, (*shape, size)),
+        std=std,
+        scale_factors=factors,
+        covariance=covariance,
+        asymptote=rng.uniform(-0.1, 0.1, shape),
+        spectrum=(-2, 2),
+        twins=of_twins if twins else None,
+        shots=10,
+        meta={"folding": "global"},
+    )
+
+
+def assert_equal(one, other):
+    for name in ("value", "std", "scale_factors", "covariance", "asymptote", "spectrum"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.twins is None) == (other.twins is None)
+    for mine, theirs in zip(one.twins or (), other.twins or (), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert (one.shots, one.meta) == (other.shots, other.meta)
+
+
+@pytest.mark.parametrize("twins", [True, False])
+def test_is_saved_and_loaded(tmp_path, twins):
+    scan = random_scan(np.random.default_rng(0), (2, 3), twins=twins)
+    scan.save(tmp_path / "scan")
+    loaded = NoiseScan.load(tmp_path / "scan")
+    assert_equal(loaded, scan)
+    assert isinstance(loaded.twins, Twins if twins else type(None))
+    assert str(loaded).startswith("NoiseScan: 18 values of shape (2, 3, 3), mean standard error 0.14")
+
+
+def test_joined_scans_keep_every_element():
+    rng = np.random.default_rng(1)
+    scans = [random_scan(rng, shape) for shape in ((), (2,), (2, 2))]
+    joined = NoiseScan.joined(scans)
+    assert joined.value.shape == (7, 3)
+    assert joined.shots == 30
+    start = 0
+    for scan in scans:
+        count = scan.value[..., 0].size
+        part = slice(start, start + count)
+        np.testing.assert_array_equal(joined.value[part], scan.value.reshape(-1, 3))
+        np.testing.assert_array_equal(joined.covariances()[part], scan.covariance.reshape(-1, 3, 3))
+        np.testing.assert_array_equal(joined.asymptote[part], scan.asymptote.ravel())
+        np.testing.assert_array_equal(joined.twins.value[part], scan.twins.value.reshape(-1, 4, 3))
+        start += count
+
+
+def test_scans_that_do_not_fit_together_are_not_joined():
+    rng = np.random.default_rng(2)
+    with pytest.raises(UsageError, match="different scale factors"):
+        NoiseScan.joined([random_scan(rng), random_scan(rng, factors=(1.0, 2.0, 3.0))])
+    with pytest.raises(UsageError, match="different numbers of twins"):
+        NoiseScan.joined([random_scan(rng), random_scan(rng, twins=False)])
+
+
+@pytest.mark.parametrize("extrapolate", [extrapolate_linear, extrapolate_richardson])
+def test_covariances_count(extrapolate):
+    """The error of a value that is linear in the data, against that of many noisy copies of the scan."""
+    rng = np.random.default_rng(3)
+    scan = random_scan(rng, ())
+    copies = rng.multivariate_normal(scan.value, scan.covariance, 20_000)
+    std = np.broadcast_to(scan.std, copies.shape)
+    many = extrapolate(NoiseScan(value=copies, std=std, scale_factors=scan.scale_factors))
+    assert extrapolate(scan).std == pytest.approx(many.value.std(), rel=0.03)
+
+
+def test_independent_values_have_a_diagonal_covariance():
+    scan = NoiseScan(value=[1.0, 0.5], std=[0.1, 0.2], scale_factors=[1, 3])
+    np.testing.assert_allclose(scan.covariances(), np.diag([0.01, 0.04]))
+    assert scan.variance(np.array([2.0, 1.0])) == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(
+    ("covariance", "message"),
+    [
+        (np.eye(3), "shape"),
+        ([[1, 2], [0, 1]], "symmetric"),
+        ([[1, 2], [2, 1]], "negative eigenvalue"),
+        ([[1, 0], [0, 2]], "std² on its diagonal"),
+        ([[1, np.nan], [np.nan, 1]], "finite"),
+    ],
+)
+def test_refuses_covariances(covariance, message):
+    with pytest.raises(UsageError, match=message):
+        NoiseScan(value=[1, 2], std=[1, 1], scale_factors=[1, 3], covariance=covariance)
+
+
+@pytest.mark.parametrize(
+    ("twins", "message"),
+    [
+        ((np.zeros((4, 3)), np.zeros((4, 3)), np.zeros(4)), "twins.value has shape"),
+        ((np.zeros((4, 2)), np.zeros((4, 3)), np.zeros(4)), "twins.std"),
+        ((np.zeros((4, 2)), np.zeros((4, 2)), np.zeros(3)), "twins.ideal"),
+        ((np.zeros((4, 2)), np.zeros((4, 2)), np.full(4, np.nan)), "twins.ideal"),
+        ((np.full((4, 2), np.inf), np.zeros((4, 2)), np.zeros(4)), "NaN or infinity"),
+        ("none", "twins must be"),
+    ],
+)
+def test_refuses_twins(twins, message):
+    with pytest.raises(UsageError, match=message):
+        NoiseScan(value=[1, 0.5], std=[0, 0], scale_factors=[1, 3], twins=twins)
