@@ -52,6 +52,7 @@ class Backend:
         target: Gates and couplings of the device; None if it accepts any circuit.
         exact: Whether the estimator returns values without shots.
         noisy: Whether circuits suffer noise.
+        symmetric_readout: Whether each qubit reads a wrong 0 as often as a wrong 1, independently of others.
         differentiable: Whether the exact state is simulated in this process and can be differentiated.
         optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
             reported errors.
@@ -77,6 +78,7 @@ class Backend:
         target: Target | None = None,
         exact: bool = False,
         noisy: bool = False,
+        symmetric_readout: bool = False,
         differentiable: bool = False,
         optimization_level: int = 3,
         default_shots: int | None = DEFAULT_SHOTS,
@@ -89,6 +91,7 @@ class Backend:
         self.target = target
         self.exact = exact
         self.noisy = noisy
+        self.symmetric_readout = symmetric_readout
         self.differentiable = differentiable
         self.num_qubits: int | None = target.num_qubits if target is not None else None
         self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle it; set by `get_backend`

@@ -168,8 +168,6 @@ class NativeRotations:
 
     def __init__(self, target: Target | None) -> None:
         self._target = target
-        # the trivial layout needs a circuit as wide as the device
-        self._width = target.num_qubits if target is not None and target.build_coupling_map() else None
         self._translated = lru_cache(maxsize=256)(self._translate)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -180,21 +178,32 @@ class NativeRotations:
         return self._translated(tuple(letters.items()), num_qubits)
 
     def _translate(self, letters: tuple[tuple[int, str], ...], num_qubits: int) -> QuantumCircuit:
-        circuit = QuantumCircuit(self._width or num_qubits)
+        circuit = QuantumCircuit(num_qubits)
         for qubit, letter in letters:
             if letter == "Y":
                 circuit.sdg(qubit)
             if letter != "Z":
                 circuit.h(qubit)
-        if self._target is not None:
-            # level 0 translates gate by gate and moves nothing
-            layout = None if self._width is None else list(range(self._width))
-            manager = generate_preset_pass_manager(0, target=self._target, initial_layout=layout)
-            circuit = manager.run(circuit)
-        rotations = QuantumCircuit(num_qubits)
-        for step in circuit.data:
-            rotations.append(step.operation, [circuit.find_bit(qubit).index for qubit in step.qubits])
-        return rotations
+        return in_native_gates(circuit, self._target)
+
+
+def in_native_gates(circuit: QuantumCircuit, target: Target | None) -> QuantumCircuit:
+    """One-qubit gates in those of a target, on the same qubits, gate by gate; unchanged without a target."""
+    if target is None:
+        return circuit
+    # the trivial layout needs a circuit as wide as the device
+    width = target.num_qubits if target.build_coupling_map() else None
+    wide = QuantumCircuit(width or circuit.num_qubits)
+    for step in circuit.data:
+        wide.append(step.operation, [circuit.find_bit(qubit).index for qubit in step.qubits])
+    # level 0 translates gate by gate and moves nothing
+    layout = None if width is None else list(range(width))
+    manager = generate_preset_pass_manager(0, target=target, initial_layout=layout)
+    translated = manager.run(wide)
+    native = QuantumCircuit(circuit.num_qubits)
+    for step in translated.data:
+        native.append(step.operation, [translated.find_bit(qubit).index for qubit in step.qubits])
+    return native
 
 
 @lru_cache(maxsize=32)

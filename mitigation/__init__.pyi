@@ -7,6 +7,7 @@ from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_pol
 from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
 from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
+from .prepared import PreparedJob as PreparedJob
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .scan import NoiseScan as NoiseScan
 from .scan import Twins as Twins

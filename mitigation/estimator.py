@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from math import ceil
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, Delay, Measure
-from qiskit.primitives import DataBin, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives import BasePrimitiveJob, DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArrayLike
-from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import Target, generate_preset_pass_manager
+from qiskit.transpiler import Target
 
 from bondwise.backends import BackendLike, get_backend
+from bondwise.backends.jobs.handles import FollowUp, Submitted
 from bondwise.backends.primitives import (
     DEFAULT_PRECISION,
     NOT_EXACT,
@@ -26,26 +24,24 @@ from bondwise.backends.primitives import (
     estimator_pub,
 )
 from bondwise.backends.pubs import estimator_pubs
-from bondwise.circuits import as_circuit, in_gates, true_names, with_constants
-from bondwise.circuits.cache import CircuitCache
-from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.folding import fold_gates, fold_global
-from bondwise.mitigation.prepared import PreparedPub, pauli_sums
-from bondwise.mitigation.readout import ReadoutCalibration
+from bondwise.circuits import as_circuit
+from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
+from bondwise.mitigation.names import extrapolation_named
+from bondwise.mitigation.preparation import Preparation
+from bondwise.mitigation.prepared import PreparedJob, PreparedPub
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError, unknown_name
-
-_EXTRAPOLATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson")
+from bondwise.mitigation.twirled_readout import Fidelity, Support, Twirl, fidelities
+from bondwise.runs import UsageError
 
 
 class MitigatedEstimator(Estimator):
     """An estimator that mitigates the errors of a backend or of another estimator.
 
     It can be used wherever Qiskit's estimators can. For each PUB, the circuit is transpiled once, folded to
-    each scale factor, and run without further changes. All scale factors of all PUBs travel in one job; a
-    calibration job of two circuits precedes it whenever qubits are measured that have not been calibrated
-    yet. Readout errors are undone first; the values are then extrapolated to zero noise, against the scale
-    factors that folding actually reached.
+    each scale factor, and run without further changes. Readout errors are undone by twirling, with a
+    calibration of as many shots as a whole scan; the values are then extrapolated to zero noise, against the
+    scale factors that folding actually reached. All scale factors of all PUBs and the calibration travel in
+    one job.
 
     A circuit with a layout counts as transpiled: it is not changed, and its observables must act on the
     qubits of the device. Other circuits are transpiled by the backend. A bare estimator that does not know
@@ -55,12 +51,11 @@ class MitigatedEstimator(Estimator):
 
     Besides `evs` and `stds`, each PUB result has `evs_noise_factors` and `stds_noise_factors`, with the scale
     factor as last axis (readout undone, not extrapolated). Its metadata holds `scale_factors` (achieved),
-    `shots`, `converged`, `message` and `readout_std`. `NoiseScan.from_pub_result` collects them for other
-    extrapolations, and for `extrapolate`, which repeats the estimator's own and returns the curve. `stds`
-    combines the errors of the fit with `readout_std`, an upper bound on what the errors of the readout
-    calibration contribute; it is therefore conservative if readout errors are undone, in our measurements 6
-    to 25 % above the true spread. Calibrations are kept for the life of the object: create a new one when the
-    device has drifted.
+    `shots`, `converged` and `message`. `NoiseScan.from_pub_result` collects them for other extrapolations,
+    and for `extrapolate`, which repeats the estimator's own and returns the curve. PUBs of a job with the
+    same scale factors are extrapolated together, which matters for extrapolations that learn from all
+    elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
+    kept for the life of the object: create a new one when the device has drifted.
 
     With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
     circuits that have no gates after transpilation: there is no noise to scale. On a simulator without noise,
@@ -112,10 +107,12 @@ class MitigatedEstimator(Estimator):
         shots: int | None = None,
         seed: int | None = None,
     ) -> None:
-        if not (extrapolation is None or callable(extrapolation) or extrapolation in _EXTRAPOLATIONS):
-            raise unknown_name("extrapolation", str(extrapolation), _EXTRAPOLATIONS)
-        if folding not in ("global", "gates"):
-            raise unknown_name("folding", str(folding), ("global", "gates"))
+        self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
+        self._function: Callable[[NoiseScan], Any] | None
+        if extrapolation is None or callable(extrapolation):
+            self._function = extrapolation
+        else:
+            self._function = extrapolation_named(str(extrapolation))
         if scale_factors is None:
             scale_factors = (1,) if extrapolation is None else (1, 3, 5)
         factors = tuple(float(factor) for factor in np.ravel(scale_factors))
@@ -138,22 +135,12 @@ class MitigatedEstimator(Estimator):
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
             warnings.warn(f"{self._idle}.", stacklevel=2)
-        self.target = self.backend.target if target is None else target
-        self.scale_factors = factors
-        self.folding = folding
-        self.readout = readout
+        self._preparation = Preparation(self.backend, target, folding, factors)
+        self.target = self._preparation.target
+        self.transpiled = self._preparation.transpiled
+        self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
         self.shots = _with_error(check_shots(shots))
-        self.seed = seed
-        self._function = _function_named(extrapolation) if isinstance(extrapolation, str) else extrapolation
-        self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
-        if target is not None:
-            self.transpiled = "for the given target"
-        elif self.target is not None:
-            self.transpiled = f"by {self.backend.name}"
-        else:
-            self.transpiled = "not at all, folded as passed"
-        self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
-        self._calibrations: list[ReadoutCalibration] = []
+        self._fidelities: dict[Support, Fidelity] = {}
 
     def __repr__(self) -> str:
         if self._idle:
@@ -172,8 +159,8 @@ class MitigatedEstimator(Estimator):
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
-        """Estimate the observables of all PUBs.
+    ) -> BasePrimitiveJob[PrimitiveResult[PubResult], Any]:
+        """Estimate the observables of all PUBs, in one job.
 
         Args:
             pubs: Estimator PUBs; observables and parameter sets broadcast as in any estimator.
@@ -182,27 +169,125 @@ class MitigatedEstimator(Estimator):
             seed: Random seed; overrides the estimator's own.
 
         Returns:
-            A finished job: the work is done in this call, so that it can be interrupted. The metadata of its
-            result holds `shots`, including those of the calibration, and `job_ids`.
+            A job that has been submitted. The metadata of its result holds `shots`, including those of the
+            calibration, and `job_ids`.
 
         Raises:
-            UsageError: If a circuit cannot be folded, or not to distinct scale factors, an extrapolation does
-                not return a finite real number, or a PUB cannot be read.
-            RunError: If a qubit reads 0 and 1 almost alike.
+            UsageError: If a circuit cannot be folded, or not to distinct scale factors, or a PUB cannot be
+                read; when the result is asked for, if an extrapolation does not return a finite real number.
+            RunError: When the result is asked for, if the readout of a qubit says nothing about its state.
         """
-        result = self._run(estimator_pubs(pubs, precision), self.seed if seed is None else seed)
-        job: PrimitiveJob[PrimitiveResult[PubResult]] = PrimitiveJob(lambda: result)
-        job._submit()
-        return job
+        prepared = self.prepare(pubs, precision=precision, seed=seed)
+        handle = self.backend.submit(prepared.pubs, shots=prepared.shots, seed=prepared.seed)
+        return FollowUp(Submitted((handle,), lambda: self.combine(prepared, handle.collect())))
+
+    def prepare(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None, seed: int | None = None
+    ) -> PreparedJob:
+        """What `run` submits, for those who submit it themselves.
+
+        Args:
+            pubs: As for `run`.
+            precision: As for `run`.
+            seed: As for `run`.
+
+        Returns:
+            The job; `backend.run(job.pubs, shots=job.shots, seed=job.seed)` runs it. The same call prepares
+            the same job again, in any process, if the estimator has no calibrations yet.
+
+        Raises:
+            UsageError: As for `run`.
+
+        Example:
+            >>> from qiskit import QuantumCircuit
+            >>> from bondwise.mitigation import MitigatedEstimator
+            >>> bell = QuantumCircuit(2)
+            >>> _ = bell.h(0), bell.cx(0, 1)
+            >>> estimator = MitigatedEstimator("fake:manila", shots=1000)
+            >>> job = estimator.prepare([(bell, "ZZ")], seed=1)
+            >>> len(job.pubs)  # the calibration, with the shots of a scan, and three scale factors
+            6
+            >>> [result] = estimator.combine(job, estimator.backend.run(job.pubs, shots=job.shots, seed=1))
+            >>> result.data.evs_noise_factors.shape
+            (3,)
+        """
+        seed = self.seed if seed is None else seed
+        read = estimator_pubs(pubs, precision)
+        shots = self._shots_for(read)
+        fold = not self._idle and self._function is not None
+        items = [self._preparation(pub, fold=fold, seed=seed or 0) for pub in read]
+        if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
+            raise UsageError(NOT_EXACT)
+        twirl, supports = None, ()
+        if self.readout and not self._idle:
+            measured = sorted(set().union(*(item.qubits for item in items)))
+            twirl = Twirl(self.backend, measured, shots)
+            supports = self._to_calibrate(items, shots)
+        calibrations = []
+        if twirl is not None and supports:
+            widest = max((item.circuits[0] for item in items), key=lambda circuit: circuit.num_qubits)
+            # as many shots as for a whole scan, so that the calibration does not limit the precision
+            repeated = 1 if shots is None else len(self.scale_factors)
+            calibrations = [twirl.calibration(supports, widest)] * repeated
+        tasks = [task for item in items for task in item.tasks(twirl)]
+        return PreparedJob(
+            pubs=[*calibrations, *tasks],
+            shots=shots if twirl is None else twirl.shots,
+            seed=seed,
+            items=items,
+            supports=supports,
+            calibrations=len(calibrations),
+            readout=twirl is not None,
+        )
+
+    def combine(self, job: PreparedJob, result: PrimitiveResult[PubResult]) -> PrimitiveResult[PubResult]:
+        """The mitigated values from the results of a job.
+
+        Args:
+            job: What `prepare` returned.
+            result: What the backend returned for `job.pubs`.
+
+        Raises:
+            UsageError: If the result is of another job, or an extrapolation does not return a finite real
+                number.
+            RunError: If the readout of a qubit says nothing about its state.
+        """
+        parts = list(result)
+        if len(parts) != len(job.pubs):
+            raise UsageError(
+                f"the result has {len(parts)} PUBs and the job has {len(job.pubs)}; pass the result of "
+                "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
+            )
+        calibrations, measured = parts[: job.calibrations], iter(parts[job.calibrations :])
+        each = 0 if job.shots is None else job.shots
+        spent = each * sum(pub.parameter_values.size for pub in job.pubs[: job.calibrations])
+        if calibrations:
+            self._fidelities |= fidelities(job.supports, calibrations, spent)
+        meta = {"folding": self._preparation.folding, "device": self.backend.name}
+        known = self._fidelities if job.readout else None
+        scans = [item.scan([next(measured) for _ in item.circuits], known, meta) for item in job.items]
+        fits = extrapolated_together(self.extrapolate, scans)
+        pub_results = [
+            self._pub_result(item, scan, fit, job.readout)
+            for item, scan, fit in zip(job.items, scans, fits, strict=True)
+        ]
+        metadata = {
+            "version": 2,
+            "shots": result.metadata["shots"],
+            "calibration_shots": spent,
+            "job_ids": result.metadata["job_ids"],
+            "transpiled": self.transpiled,
+        }
+        return PrimitiveResult(pub_results, metadata=metadata)
 
     def extrapolate(self, scan: NoiseScan) -> Extrapolation:
-        """Extrapolate a scan the way `run` does.
+        """Extrapolate a scan the way `run` does with a PUB.
 
         Args:
             scan: A noise scan, such as `NoiseScan.from_pub_result` makes from a PUB result.
 
         Returns:
-            The fit. Its `value` is the `evs` of the PUB result; its `std` does not include `readout_std`.
+            The fit. Its `value` and `std` are the `evs` and `stds` of the PUB result.
             Without an extrapolation, or with one scale factor, both are those at the first scale factor.
         """
         fit: Any = (scan.value[..., 0], scan.std[..., 0])
@@ -236,59 +321,25 @@ class MitigatedEstimator(Estimator):
         pub = circuit if isinstance(circuit, EstimatorPub) else as_circuit(circuit)
         if isinstance(pub, QuantumCircuit):
             (pub,) = estimator_pubs([(pub, observables, np.zeros(pub.num_parameters))])
-        item, shots, backend = self._prepare(pub, self.seed), self._shots_for([pub]), self.backend
-        seconds = sum(
-            backend.estimate_seconds(folded, item.observables, shots=shots) for folded in item.circuits
+        shots = self._shots_for([pub])
+        return sum(
+            self.backend.estimate_seconds(task.circuit, task.observables, shots=shots)
+            for task in map(estimator_pub, self.prepare([pub]).pubs)
         )
-        measured = self._to_calibrate([item])
-        if measured:
-            flips = item.circuits[0].copy_empty_like()  # with the layout, so that nothing is transpiled
-            flips.x(sorted(measured))
-            readings = [SparsePauliOp.from_sparse_list([("Z", [q], 1.0)], flips.num_qubits) for q in measured]
-            shots = self._calibration_shots(shots)
-            seconds += 2 * backend.estimate_seconds(flips, readings, shots=shots)
-        return seconds
 
-    def _prepare(self, pub: EstimatorPub, seed: int | None) -> PreparedPub:
-        """Transpile, fold to each scale factor, and move the observables to the qubits of the device."""
-        (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
-        if circuit.layout is not None and pub.circuit.layout is None:
-            observables = observables.apply_layout(circuit.layout)
-        if self._idle or self._function is None or not _has_gates(circuit):
-            folds = [(circuit, 1.0)]
-        elif self.folding == "global":
-            folds = [fold_global(circuit, factor, target=self.target) for factor in self.scale_factors]
-        else:
-            folds = [
-                fold_gates(circuit, factor, target=self.target, seed=seed) for factor in self.scale_factors
-            ]
-        achieved = tuple(factor for _, factor in folds)
-        if len(set(achieved)) < len(achieved):
-            raise UsageError(
-                f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
-                "take them further apart, such as (1, 3, 5)."
-            )
-        circuits = [folded for folded, _ in folds]
-        return PreparedPub(pub, transpiled, circuits, achieved, pauli_sums(observables))
-
-    def _transpile(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, str]:
-        """The circuit to fold, and who transpiled it."""
-        if circuit.layout is not None:
-            return circuit, "before: it carries a layout"
-        if self.target is self.backend.target:
-            return self.backend.transpile(circuit), self.transpiled
-        manager = generate_preset_pass_manager(3, target=self.target, seed_transpiler=0)
-        return self._made_for_target.get(
-            circuit, lambda: manager.run(with_constants(true_names(circuit)))
-        ), self.transpiled
+    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
+        result: PrimitiveResult[PubResult] = self.run(pubs, seed=seed).result()
+        return result
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
-        """Number of shots for all PUBs of a job: the largest requested, or None for the backend's default."""
+        """Number of shots for all PUBs of a job: the largest requested, or None for exact values."""
         if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
             raise UsageError(NOT_EXACT)
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
-        if None in asked and self.backend.exact:
-            return None
+        if None in asked:
+            if self.backend.exact:
+                return None
+            asked.append(_shots(self._backend_precision()))
         return _with_error(max((shots for shots in asked if shots is not None), default=None))
 
     def _backend_precision(self) -> float:
@@ -297,123 +348,55 @@ class MitigatedEstimator(Estimator):
             return 0.0
         return getattr(self.backend.estimator, "default_precision", DEFAULT_PRECISION)
 
-    def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
-        """Calibrate newly measured qubits, run all scale factors of all PUBs, extrapolate."""
-        shots = self._shots_for(pubs)
-        prepared = [self._prepare(pub, seed) for pub in pubs]
-        if any(item.pub.precision == 0 and not self._is_exact(item) for item in prepared):
-            raise UsageError(NOT_EXACT)
-        seeds = [None, None] if seed is None else np.random.SeedSequence(seed).generate_state(2).tolist()
-        known = len(self._calibrations)
-        calibration = self._calibration(prepared, shots, seeds[0])
-        new = self._calibrations[known:]
-        tasks = [task for item in prepared for task in item.tasks(calibration)]
-        result = self.backend.run(tasks, shots=shots, seed=seeds[1])
-        parts = iter(result)
-        pub_results = [
-            self._pub_result(item, [next(parts) for _ in item.circuits], calibration) for item in prepared
-        ]
-        calibration_shots = sum(made.total_shots for made in new)
-        metadata = {
-            "version": 2,
-            "shots": result.metadata["shots"] + calibration_shots,
-            "calibration_shots": calibration_shots,
-            "job_ids": (*(job_id for made in new for job_id in made.job_ids), *result.metadata["job_ids"]),
-            "transpiled": self.transpiled,
-        }
-        return PrimitiveResult(pub_results, metadata=metadata)
-
     def _is_exact(self, item: PreparedPub) -> bool:
         """Whether the backend has exact values of a circuit, which may have too many qubits for them."""
         known = getattr(self.backend.estimator, "is_exact", None)
         return known is None or known(estimator_pub(item.tasks(None)[0]))
 
-    def _calibration(
-        self, prepared: list[PreparedPub], shots: int | None, seed: int | None
-    ) -> ReadoutCalibration | None:
-        """The calibration of all measured qubits; an earlier one if it is good enough."""
-        measured = self._to_calibrate(prepared)
-        if not measured:
-            return None
-        per_circuit = self._calibration_shots(shots)
-        for known in self._calibrations:
-            enough = known.shots >= per_circuit if per_circuit else not known.shots
-            if enough and measured <= set(known.qubits):
-                return known
-        width = max(item.circuits[0].num_qubits for item in prepared)
-        made = ReadoutCalibration.measure(self.backend, sorted(measured), width, shots=per_circuit, seed=seed)
-        self._calibrations.append(made)
-        return made
+    def _to_calibrate(self, items: list[PreparedPub], shots: int | None) -> tuple[Support, ...]:
+        """The supports whose fidelities are not known, or not well enough."""
+        enough = 0 if shots is None else shots * len(self.scale_factors)
+        wanted = set().union(*(item.supports for item in items))
+        known = self._fidelities
 
-    def _to_calibrate(self, prepared: list[PreparedPub]) -> set[int]:
-        """The measured qubits; none if readout errors are not to be undone."""
-        if self._idle or not self.readout:
-            return set()
-        return set().union(*(item.measured_qubits() for item in prepared))
+        def is_known(support: Support) -> bool:
+            found = known.get(support)
+            return found is not None and (found.std == 0 or found.shots >= enough > 0)
 
-    def _calibration_shots(self, shots: int | None) -> int | None:
-        """As many shots as for a whole scan, so that the calibration does not limit the precision."""
-        return None if shots is None else shots * len(self.scale_factors)
+        return tuple(sorted(support for support in wanted if not is_known(support)))
 
-    def _pub_result(
-        self, item: PreparedPub, parts: list[PubResult], calibration: ReadoutCalibration | None
-    ) -> PubResult:
-        shape = item.pub.shape
-        scan = NoiseScan(
-            value=np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1),
-            std=np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1),
-            scale_factors=np.array(item.factors),
-            shots=sum(part.metadata.get("shots", 0) for part in parts),
-            asymptote=item.identities(),
-            spectrum=item.spectra(),
-        )
-        fit = self.extrapolate(scan)
-        bound = item.error_bounds(calibration)
+    def _pub_result(self, item: PreparedPub, scan: NoiseScan, fit: Extrapolation, readout: bool) -> PubResult:
+        asked = item.pub.precision
+        more = {} if scan.covariance is None else {"covariances": scan.covariance}
         data = DataBin(
             evs=np.asarray(fit.value),
-            stds=np.hypot(fit.std, bound),
+            stds=np.asarray(fit.std),
             evs_noise_factors=scan.value,
             stds_noise_factors=scan.std,
             asymptotes=scan.asymptote,
             spectra=scan.spectrum,
-            shape=shape,
+            **more,
+            shape=item.pub.shape,
         )
-        asked = item.pub.precision
         metadata = {
             "target_precision": self.default_precision if asked is None else asked,
             "shots": scan.shots,
             "scale_factors": item.factors,
-            "folding": self.folding,
+            **scan.meta,
             "extrapolation": self.extrapolation,
             "converged": bool(np.all(fit.converged)),
             "message": fit.message or self._idle,
-            "readout": calibration is not None,
-            "readout_std": float(bound.max(initial=0.0)),
+            "readout": readout,
             "transpiled": item.transpiled,
             "circuit_metadata": item.pub.circuit.metadata,
         }
         return PubResult(data, metadata)
 
 
-def _function_named(name: str) -> Callable[[NoiseScan], Extrapolation]:
-    """The extrapolation of a name; some load much."""
-    function: Callable[[NoiseScan], Extrapolation] = getattr(
-        import_module(f"bondwise.mitigation.extrapolations.{name}"), f"extrapolate_{name}"
-    )
-    return function
-
-
 def _with_error(shots: int | None) -> int | None:
     if shots == 1:
         raise UsageError("shots is 1, which says nothing about the error of a value; give at least 2.")
     return shots
-
-
-def _has_gates(circuit: QuantumCircuit) -> bool:
-    plain = in_gates(true_names(circuit))
-    return any(
-        step.qubits and not isinstance(step.operation, Barrier | Delay | Measure) for step in plain.data
-    )
 
 
 def _shots(precision: float) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -102,6 +103,23 @@ class Extrapolation(Result):
         curve[..., 0] = value
         return cls.from_curve(scan, method, curve, std**2)
 
+    def part(self, which: slice, shape: tuple[int, ...], shots: int) -> Self:
+        """Some elements of the result of a scan with one leading axis.
+
+        Args:
+            which: Which elements.
+            shape: Their new leading shape.
+            shots: Number of shots spent on them.
+        """
+
+        def taken(array: Any) -> Any:
+            array = np.asarray(array)[which]
+            made = array.reshape((*shape, *array.shape[1:]))
+            return made if made.ndim else made.item()
+
+        names = ("value", "std", "converged", "measured", "measured_std", "curve")
+        return replace(self, shots=shots, **{name: taken(getattr(self, name)) for name in names})
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the measured points with error bars, and the curve down to scale 0.
 
@@ -124,3 +142,28 @@ class Extrapolation(Result):
         axes.set_xlabel("noise scale factor")
         axes.set_ylabel("expectation value")
         return axes
+
+
+def extrapolated_together(
+    extrapolate: Callable[[NoiseScan], Extrapolation], scans: Sequence[NoiseScan]
+) -> list[Extrapolation]:
+    """The fits of all scans of a job; those at the same scale factors are fitted as one scan.
+
+    Args:
+        extrapolate: Fits a scan.
+        scans: The scans.
+    """
+    together: dict[tuple[float, ...], list[int]] = {}
+    for index, scan in enumerate(scans):
+        together.setdefault(tuple(scan.scale_factors), []).append(index)
+    fits: dict[int, Extrapolation] = {}
+    for indices in together.values():
+        if len(indices) == 1:
+            fits[indices[0]] = extrapolate(scans[indices[0]])
+            continue
+        fit, start = extrapolate(NoiseScan.joined([scans[index] for index in indices])), 0
+        for index in indices:
+            shape = scans[index].value.shape[:-1]
+            part = slice(start, start + int(np.prod(shape)))
+            fits[index], start = fit.part(part, shape, scans[index].shots), part.stop
+    return [fits[index] for index in range(len(scans))]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.primitives import PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from bondwise.backends.inputs import kept_columns
-from bondwise.mitigation.readout import ReadoutCalibration
+from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.twirled_readout import Fidelity, Support, Twirl, averaged, measured_qubits
+from bondwise.runs.text import counted
 
 
 @dataclass(frozen=True)
@@ -34,38 +38,154 @@ class PreparedPub:
     factors: tuple[float, ...]
     observables: np.ndarray
 
-    def tasks(self, calibration: ReadoutCalibration | None) -> list[tuple[QuantumCircuit, Any, np.ndarray]]:
-        """One PUB per scale factor, with readout errors undone if there is a calibration."""
-        observables = _map(calibration.correct, self.observables) if calibration else self.observables
-        values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
-        parameters = kept_columns(self.pub.circuit, self.circuits[0], values)
-        return [(circuit, observables, parameters) for circuit in self.circuits]
-
-    def measured_qubits(self) -> set[int]:
+    @cached_property
+    def qubits(self) -> list[int]:
         """The qubits of the device that the observables read."""
-        return {
-            int(qubit)
-            for observable in self.observables.flat
-            for qubit in np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0))
-        }
+        return measured_qubits(self.observables)
 
-    def identities(self) -> np.ndarray:
-        """Coefficient of the identity in each observable, Tr(O) / 2^n, of the PUB's shape."""
-        return self._broadcast(_identity)
+    @cached_property
+    def supports(self) -> set[Support]:
+        """The sets of qubits on which the Paulis of the observables act."""
+        return {support for _, groups in self._by_support.flat for support in groups}
 
-    def spectra(self) -> np.ndarray:
+    def values(self) -> np.ndarray:
+        """The values of the parameters that are left in the folded circuits, shape `(*batch, P)`."""
+        values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
+        return kept_columns(self.pub.circuit, self.circuits[0], values)
+
+    def tasks(self, twirl: Twirl | None) -> list[Any]:
+        """One PUB per scale factor; with a twirl, of observables that it can correct."""
+        if twirl is None:
+            return [(circuit, self.observables, self.values()) for circuit in self.circuits]
+        elements, values = self._elements(), self.values()
+        return [twirl.pub(circuit, elements, values) for circuit in self.circuits]
+
+    def scan(
+        self, parts: Sequence[PubResult], known: Mapping[Support, Fidelity] | None, meta: dict[str, Any]
+    ) -> NoiseScan:
+        """The scan that the results of the tasks make up.
+
+        Args:
+            parts: Results of the tasks.
+            known: The readout fidelities of all supports; None if there was no twirl.
+            meta: What else is known of the scan.
+        """
+        shape, covariance = self.pub.shape, None
+        if known is None:
+            value = np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1)
+            std = np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1)
+        else:
+            corrected = [self._corrected(part, known) for part in parts]
+            value, variance, shared = (np.stack(some, axis=-1) for some in zip(*corrected, strict=True))
+            # all scales are divided by the same fidelities
+            covariance = shared[..., :, None] * shared[..., None, :]
+            diagonal = np.arange(len(parts))
+            covariance[..., diagonal, diagonal] += variance
+            std = np.sqrt(covariance[..., diagonal, diagonal])
+            covariance = covariance if shared.any() else None
+        return NoiseScan(
+            value=value,
+            std=std,
+            scale_factors=np.array(self.factors),
+            shots=sum(part.metadata.get("shots", 0) for part in parts),
+            covariance=covariance,
+            asymptote=self._broadcast(_identity),
+            spectrum=self._spectra(),
+            meta=meta,
+        )
+
+    @cached_property
+    def _by_support(self) -> np.ndarray:
+        """For each observable, the part without the identity, and its terms by support."""
+        return _map(_grouped, self.observables)
+
+    def _elements(self) -> np.ndarray:
+        """The observables that are measured, shape `(E, *shape)`.
+
+        The first is the observable itself; if its terms have several supports, those of each follow.
+        """
+        most = max((len(groups) for _, groups in self._by_support.flat), default=1)
+        elements = np.empty((1 + most if most > 1 else 1, *self.observables.shape), dtype=object)
+        for index, (whole, groups) in np.ndenumerate(self._by_support):
+            parts = list(groups.values()) if most > 1 else []
+            nothing = SparsePauliOp("I" * self.circuits[0].num_qubits)  # which is not measured
+            filled = [whole or nothing, *parts, *[nothing] * (len(elements) - 1 - len(parts))]
+            for row, part in enumerate(filled):
+                elements[(row, *index)] = part
+        return elements
+
+    def _corrected(
+        self, part: PubResult, known: Mapping[Support, Fidelity]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Value, variance, and the error that the calibration adds, each of the PUB's shape.
+
+        The error of the calibration is at most this, if the errors of its fidelities are correlated.
+        """
+        means, variances = averaged(part)
+        of_terms = np.zeros((3, max(1, len(means) - 1), *self.observables.shape))
+        for index, (_, groups) in np.ndenumerate(self._by_support):
+            for row, support in enumerate(groups):
+                fidelity = known[support]
+                filled = 1.0, 1 / fidelity.value, fidelity.std / fidelity.value
+                of_terms[(slice(None), row, *index)] = filled
+        axes = (1,) * (means.ndim - 1 - self.observables.ndim)
+        there, inverse, error = of_terms.reshape(*of_terms.shape[:2], *axes, *self.observables.shape)
+        # the first is the sum of the others, and its variance knows their covariances
+        whole, spread = means[0] * there.any(axis=0), variances[0] * there.any(axis=0)
+        terms, each = there * (means[-len(there) :]), there * variances[-len(there) :]
+        roots = np.sqrt(each)
+        mean = np.divide((roots * inverse).sum(0), roots.sum(0), out=np.ones(spread.shape), where=spread > 0)
+        variance = (each * inverse**2).sum(axis=0) + (spread - each.sum(axis=0)) * mean**2
+        least = spread * np.where(there, inverse, np.inf).min(axis=0, initial=1.0) ** 2
+        return (
+            self._broadcast(_identity) + whole + (terms * (inverse - 1)).sum(axis=0),
+            np.maximum(variance, least),
+            np.abs(terms * inverse * error).sum(axis=0),
+        )
+
+    def _spectra(self) -> np.ndarray:
         """Bounds on the smallest and largest value of each observable, from its coefficients: (..., 2)."""
-        middle, reach = self.identities(), self._broadcast(_weight)
+        middle, reach = self._broadcast(_identity), self._broadcast(_weight)
         return np.stack([middle - reach, middle + reach], axis=-1)
-
-    def error_bounds(self, calibration: ReadoutCalibration | None) -> np.ndarray:
-        """Upper bound on what the calibration's errors add to each standard error, of the PUB's shape."""
-        if calibration is None:
-            return np.zeros(self.pub.shape)
-        return self._broadcast(calibration.error_bound)
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)
+
+
+@dataclass(frozen=True, repr=False)
+class PreparedJob:
+    """A job of a `MitigatedEstimator` that has not been submitted.
+
+    Attributes:
+        pubs: Its PUBs: those of the calibration, then those of each PUB at each scale factor.
+        shots: Number of shots per PUB, basis and parameter set; None for exact values.
+        seed: Random seed.
+        items: The PUBs that it was made from.
+        supports: The sets of qubits whose readout is calibrated.
+        calibrations: Number of PUBs of the calibration.
+        readout: Whether readout errors are undone.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import MitigatedEstimator
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> MitigatedEstimator("fake:manila", extrapolation=None).prepare([(bell, ["ZZ", "XX"])])
+        PreparedJob(1 PUB, and 1 of the calibration; exact values)
+    """
+
+    pubs: list[Any]
+    shots: int | None
+    seed: int | None
+    items: list[PreparedPub]
+    supports: tuple[Support, ...]
+    calibrations: int
+    readout: bool
+
+    def __repr__(self) -> str:
+        pubs = counted(len(self.pubs) - self.calibrations, "PUB")
+        shots = "exact values" if self.shots is None else f"{counted(self.shots, 'shot')} each"
+        return f"PreparedJob({pubs}, and {self.calibrations} of the calibration; {shots})"
 
 
 def pauli_sums(observables: ObservablesArray) -> np.ndarray:
@@ -75,6 +195,18 @@ def pauli_sums(observables: ObservablesArray) -> np.ndarray:
 
 def _pauli_sum(observable: SparseObservable) -> SparsePauliOp:
     return SparsePauliOp.from_sparse_observable(observable.as_paulis())
+
+
+def _grouped(observable: SparsePauliOp) -> tuple[SparsePauliOp | None, dict[Support, SparsePauliOp]]:
+    """The observable without its identity, None if nothing is left, and its terms by support."""
+    reads = observable.paulis.x | observable.paulis.z
+    rows: dict[Support, list[int]] = {}
+    for row, mask in enumerate(reads):
+        if mask.any():
+            rows.setdefault(tuple(np.flatnonzero(mask).tolist()), []).append(row)
+    kept = np.flatnonzero(reads.any(axis=1))
+    whole = observable[kept] if len(kept) else None
+    return whole, {support: observable[np.array(some)] for support, some in rows.items()}
 
 
 def _map(function: Callable[[Any], Any], observables: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ which the calibration cannot distinguish from readout errors, to be negligible.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ MAX_WEIGHT = 12
 class ReadoutCalibration:
     """How the Z outcomes of some qubits depend on their state: `measured = offset + slope · true`.
 
+    Deprecated: `MitigatedEstimator` twirls the readout, which works on any number of qubits.
+
     Attributes:
         qubits: The k calibrated qubits, as numbered in the transpiled circuit.
         offset: a_q, float64, shape `(k,)`.
@@ -42,6 +45,8 @@ class ReadoutCalibration:
     Example:
         >>> from bondwise.backends import get_backend
         >>> from bondwise.mitigation import ReadoutCalibration
+        >>> import warnings
+        >>> warnings.simplefilter("ignore", DeprecationWarning)
         >>> calibration = ReadoutCalibration.measure(get_backend("fake:manila"), [0], 5, shots=None)
         >>> calibration.slope.round(3)
         array([0.929])
@@ -54,6 +59,14 @@ class ReadoutCalibration:
     shots: int
     total_shots: int
     job_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        warnings.warn(
+            "ReadoutCalibration goes in the next release; MitigatedEstimator(extrapolation=None) undoes "
+            "readout errors on any number of qubits.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
 
     @classmethod
     def measure(

@@ -120,6 +120,10 @@ class Handle(Generic[R]):
         """One of `queued`, `running`, `done`, `cancelled` and `failed`."""
         return status_of([self._job])
 
+    def in_final_state(self) -> bool:
+        """Whether nothing changes any more."""
+        return self.status() in ("done", "cancelled", "failed")
+
     def cancel(self) -> None:
         """Cancel what has not run yet."""
         self._job.cancel()

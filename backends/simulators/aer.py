@@ -107,7 +107,8 @@ def on_simulator(aer: AerSimulator) -> Backend:
         estimator = SimulatorEstimator(aer)
         return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True)
     if target is not None:  # the simulator of a device
-        return Backend(aer.name, sampler=sampler, target=target, noisy=True)
+        symmetric = _symmetric(noise)
+        return Backend(aer.name, sampler=sampler, target=target, noisy=True, symmetric_readout=symmetric)
     sampled = SampledEstimator(sampler, ideal_rotations)
     method = "density_matrix" if aer.options.method == "automatic" else aer.options.method
     return _AsWritten(name, noise, estimator=sampled, sampler=sampler, method=method)
@@ -140,6 +141,7 @@ class _AsWritten(Backend):
             target=_target(noise),
             exact=exact,
             noisy=True,
+            symmetric_readout=_symmetric(noise),
             optimization_level=0,
         )
         self._noise = noise
@@ -210,6 +212,11 @@ def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
                     return None
                 found[qubits[0]] = np.asarray(error["probabilities"], dtype=float).T
     return found
+
+
+def _symmetric(noise: NoiseModel) -> bool:
+    confusion = _confusion(noise)
+    return confusion is not None and all(np.allclose(one, one.T, rtol=0) for one in confusion.values())
 
 
 class _Preparation:

@@ -85,7 +85,15 @@ def on_snapshot(snapshot: FakeBackendV2) -> Backend:
     device = EmulatedDevice(name, target)
     sampler = DeviceSampler(device)
     estimator = DensityEstimator(device.prepare, SampledEstimator(sampler, NativeRotations(target)))
-    return Backend(name, estimator=estimator, sampler=sampler, target=target, exact=True, noisy=True)
+    return Backend(
+        name,
+        estimator=estimator,
+        sampler=sampler,
+        target=target,
+        exact=True,
+        noisy=True,
+        symmetric_readout=True,
+    )
 
 
 class DeviceSampler(Sampler):

@@ -67,8 +67,8 @@ def test_no_scan_drops_an_imaginary_part():
             replace(SCAN, **{field: np.asarray(getattr(SCAN, field)) * (1 + 0.1j)})
     with pytest.raises(UsageError, match="asymptote must be real"):
         extrapolate_exponential(SCAN, asymptote=0.1j)
-    with pytest.raises(UsageError, match="values must be real"):
-        replace(SCAN, values=[0.1, None, 0.2])
+    with pytest.raises(UsageError, match="value must be real"):
+        replace(SCAN, value=[0.1, None, 0.2])
 
 
 def test_own_extrapolations_may_return_numbers():

@@ -16,6 +16,8 @@ from bondwise.backends import get_backend
 from bondwise.mitigation import ReadoutCalibration
 from bondwise.runs import RunError, UsageError
 
+pytestmark = pytest.mark.filterwarnings("ignore:ReadoutCalibration goes")
+
 ROTATE = {  # to the eigenbasis of the letter
     "X": np.array([[1, 1], [1, -1]]) / np.sqrt(2),
     "Y": np.array([[1, -1j], [1, 1j]]) / np.sqrt(2),

@@ -1,0 +1,29 @@
+"""The names of the extrapolations, in Python and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TypeAlias
+
+from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.scan import NoiseScan
+from bondwise.runs import unknown_name
+
+Extrapolate: TypeAlias = Callable[[NoiseScan], Extrapolation]
+
+EXTRAPOLATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson")
+
+
+def extrapolation_named(name: str) -> Extrapolate:
+    """The function `extrapolate_NAME`, from the file of that name; some of these load much.
+
+    Raises:
+        UsageError: If there is no such extrapolation.
+    """
+    if name not in EXTRAPOLATIONS:
+        raise unknown_name("extrapolation", name, EXTRAPOLATIONS)
+    function: Extrapolate = getattr(
+        import_module(f"bondwise.mitigation.extrapolations.{name}"), f"extrapolate_{name}"
+    )
+    return function

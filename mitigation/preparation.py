@@ -1,0 +1,96 @@
+"""From a PUB to what runs: transpiled once, folded to each scale factor, observables moved to the device."""
+
+from __future__ import annotations
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier, Delay, Measure
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.transpiler import Target, generate_preset_pass_manager
+
+from bondwise.backends import Backend
+from bondwise.circuits import in_gates, true_names, with_constants
+from bondwise.circuits.cache import CircuitCache
+from bondwise.mitigation.folding import fold_gates, fold_global
+from bondwise.mitigation.prepared import PreparedPub, pauli_sums
+from bondwise.runs import UsageError, unknown_name
+
+_FOLDINGS = ("global", "gates")
+
+
+class Preparation:
+    """How PUBs are prepared for a backend.
+
+    Args:
+        backend: Where they run.
+        target: Target to transpile for; None for the backend's.
+        folding: `"global"` or `"gates"`.
+        scale_factors: The scale factors to fold to.
+
+    Raises:
+        UsageError: If the folding is unknown.
+    """
+
+    def __init__(
+        self, backend: Backend, target: Target | None, folding: str, scale_factors: tuple[float, ...]
+    ) -> None:
+        if folding not in _FOLDINGS:
+            raise unknown_name("folding", str(folding), _FOLDINGS)
+        self.target = backend.target if target is None else target
+        self.folding = folding
+        self.scale_factors = scale_factors
+        self._backend = backend
+        self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
+        if target is not None:
+            self.transpiled = "for the given target"
+        elif self.target is not None:
+            self.transpiled = f"by {backend.name}"
+        else:
+            self.transpiled = "not at all, folded as passed"
+
+    def __call__(self, pub: EstimatorPub, *, fold: bool, seed: int | None) -> PreparedPub:
+        """Prepare a PUB.
+
+        Args:
+            pub: The PUB.
+            fold: Whether to fold its circuit; one without gates is never folded.
+            seed: Random seed of the folding.
+
+        Raises:
+            UsageError: If the circuit cannot be folded, or not to distinct scale factors.
+        """
+        (circuit, transpiled), observables = self._transpile(pub.circuit), pub.observables
+        if circuit.layout is not None and pub.circuit.layout is None:
+            observables = observables.apply_layout(circuit.layout)
+        folds = [(circuit, 1.0)]
+        if fold and _has_gates(circuit):
+            folds = [self._fold(circuit, factor, seed) for factor in self.scale_factors]
+        achieved = tuple(factor for _, factor in folds)
+        if len(set(achieved)) < len(achieved):
+            raise UsageError(
+                f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
+                "take them further apart, such as (1, 3, 5)."
+            )
+        return PreparedPub(pub, transpiled, [one for one, _ in folds], achieved, pauli_sums(observables))
+
+    def _fold(self, circuit: QuantumCircuit, factor: float, seed: int | None) -> tuple[QuantumCircuit, float]:
+        if self.folding == "global":
+            return fold_global(circuit, factor, target=self.target)
+        return fold_gates(circuit, factor, target=self.target, seed=seed)
+
+    def _transpile(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, str]:
+        """The circuit to fold, and who transpiled it."""
+        if circuit.layout is not None:
+            return circuit, "before: it carries a layout"
+        if self.target is self._backend.target:
+            return self._backend.transpile(circuit), self.transpiled
+        manager = generate_preset_pass_manager(3, target=self.target, seed_transpiler=0)
+        return self._made_for_target.get(
+            circuit, lambda: manager.run(with_constants(true_names(circuit)))
+        ), self.transpiled
+
+
+def _has_gates(circuit: QuantumCircuit) -> bool:
+    plain = in_gates(true_names(circuit))
+    return any(
+        step.qubits and not isinstance(step.operation, Barrier | Delay | Measure) for step in plain.data
+    )
