@@ -199,7 +199,7 @@ def _pauli_sum(observable: SparseObservable) -> SparsePauliOp:
 
 def _grouped(observable: SparsePauliOp) -> tuple[SparsePauliOp | None, dict[Support, SparsePauliOp]]:
     """The observable without its identity, None if nothing is left, and its terms by support."""
-    reads = observable.paulis.x | observable.paulis.z
+    reads = (observable.paulis.x | observable.paulis.z) & (observable.coeffs.real != 0)[:, None]
     rows: dict[Support, list[int]] = {}
     for row, mask in enumerate(reads):
         if mask.any():

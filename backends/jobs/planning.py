@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, Delay, Measure
 from qiskit.primitives import (
     BaseEstimatorV2,
     BasePrimitiveJob,
@@ -41,10 +40,10 @@ from bondwise.backends.measurement import Tally
 from bondwise.backends.outcomes import Counted
 from bondwise.backends.primitives import DEFAULT_PRECISION, Sampler, estimator_pub, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, native_rotations
+from bondwise.circuits.flips import certain_bits
 from bondwise.runs import UsageError
 
 _ROWS = 64  # different outcomes of a made-up circuit
-_TURNS = {"x": 2, "sx": 1, "sxdg": 3, "id": 0, "reset": 0}  # quarter turns of gates that only flip
 
 
 class Ledger:
@@ -123,7 +122,9 @@ class PlannedSampler(Sampler):
         """Enter the job; its outcomes are made up when they are collected."""
         self._enter(pubs)
         rng = self._ledger.rng
-        return Submitted((), lambda: [made_up_counts(pub.circuit, pub.size, pub.shots, rng) for pub in pubs])
+        return Submitted(
+            (), lambda: [made_up_counts(pub.circuit, _sets(pub), pub.shots, rng) for pub in pubs]
+        )
 
     def _enter(self, pubs: list[SamplerPub]) -> None:
         self._ledger.add(len(pubs), [Load(pub.circuit, pub.size, pub.shots) for pub in pubs])
@@ -168,7 +169,7 @@ class PlannedEstimator(BaseEstimatorV2):
         self._ledger.add(len(coerced), found, sum(map(self._seconds, tallies)))
         for (tally, index, _), (circuit, sets, shots) in zip(where, tasks, strict=True):
             for which, outcome in zip(
-                tally.needed[index], made_up_counts(circuit, len(sets), shots, self._ledger.rng), strict=True
+                tally.needed[index], made_up_counts(circuit, sets, shots, self._ledger.rng), strict=True
             ):
                 tally.add_counts(index, which, *outcome)
         return started(estimator_result, tallies)
@@ -214,7 +215,8 @@ class _MadeUpDeviceResult:
     def data(self, place: int) -> dict[str, Any]:
         """Outcomes of a circuit, counted, in hexadecimal."""
         circuit = self._circuits[place]
-        rows, counts = made_up_rows(circuit, list(circuit.clbits), self._shots, self._rng)
+        none = np.zeros((1, 0))
+        (rows,), counts = made_up_rows(circuit, list(circuit.clbits), none, self._shots, self._rng)
         words = [hex(sum(1 << int(bit) for bit in np.flatnonzero(row))) for row in rows]
         each = Counter(dict.fromkeys(words, 0))
         for word, count in zip(words, counts.tolist(), strict=True):
@@ -287,9 +289,9 @@ def planned(backend: Backend) -> tuple[Backend, Ledger]:
 
 
 def made_up_rows(
-    circuit: QuantumCircuit, clbits: list[Any], shots: int, rng: np.random.Generator
+    circuit: QuantumCircuit, clbits: list[Any], sets: np.ndarray, shots: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Outcomes of classical bits: bits (S, m), and how often each occurs (S,), `shots` in all.
+    """Outcomes of m classical bits for N parameter sets: bits (N, S, m), and how often each occurs (S,).
 
     A circuit that only flips qubits reads as it should, but that every bit that should be 1 is wrong in one
     of the S rows.
@@ -297,58 +299,46 @@ def made_up_rows(
     rows = min(_ROWS, shots)
     counts = np.full(rows, shots // rows)
     counts[: shots % rows] += 1
-    expected = flipped(circuit)
+    expected = certain_bits(circuit, sets)
     if expected is None:
-        bits = rng.integers(0, 2, (rows, len(clbits)), dtype=np.uint8)
-    else:
-        bits = np.tile(np.array([expected.get(clbit, 0) for clbit in clbits], dtype=np.uint8), (rows, 1))
-        bits[np.arange(len(clbits)) % rows, np.arange(len(clbits))] = 0
+        return rng.integers(0, 2, (len(sets), rows, len(clbits)), dtype=np.uint8), counts
+    columns = [circuit.find_bit(clbit).index for clbit in clbits]
+    bits = np.repeat(expected[:, None, columns], rows, axis=1)
+    bits[:, np.arange(len(clbits)) % rows, np.arange(len(clbits))] = 0
     return bits, counts
 
 
-def made_up_counts(circuit: QuantumCircuit, sets: int, shots: int, rng: np.random.Generator) -> list[Counted]:
-    """Outcomes of the register that was added last, for a number of parameter sets."""
-    return [made_up_rows(circuit, list(circuit.cregs[-1]), shots, rng) for _ in range(sets)]
-
-
-def flipped(circuit: QuantumCircuit) -> dict[Any, int] | None:
-    """What the classical bits of a circuit read that only flips qubits; None for any other circuit."""
-    turns: Counter[Any] = Counter()
-    read: dict[Any, int] = {}
-    for step in circuit.data:
-        operation = step.operation
-        if isinstance(operation, Measure):
-            read[step.clbits[0]] = turns[step.qubits[0]] % 4 // 2
-        elif operation.name == "rx" and operation.params == [np.pi]:
-            turns[step.qubits[0]] += 2
-        elif operation.name in _TURNS:
-            turns[step.qubits[0]] += _TURNS[operation.name]
-        elif not isinstance(operation, Barrier | Delay):
-            return None
-    return None if any(turn % 2 for turn in turns.values()) else read
+def made_up_counts(
+    circuit: QuantumCircuit, sets: np.ndarray, shots: int, rng: np.random.Generator
+) -> list[Counted]:
+    """Outcomes of the register that was added last, for parameter sets (N, P)."""
+    bits, counts = made_up_rows(circuit, list(circuit.cregs[-1]), sets, shots, rng)
+    return [(rows, counts) for rows in bits]
 
 
 def _made_up_registers(pub: SamplerPub, rng: np.random.Generator) -> DataBin:
-    shape = pub.parameter_values.shape
-    found = {}
+    shape, found = pub.parameter_values.shape, {}
     for register in pub.circuit.cregs:
-        rows = [made_up_rows(pub.circuit, list(register), pub.shots, rng) for _ in range(pub.size)]
-        bits = np.array([np.repeat(row, counts, axis=0) for row, counts in rows], dtype=bool)
-        bits = bits.reshape(*shape, pub.shots, register.size)
+        rows, counts = made_up_rows(pub.circuit, list(register), _sets(pub), pub.shots, rng)
+        bits = np.repeat(rows, counts, axis=1).astype(bool).reshape(*shape, pub.shots, register.size)
         found[register.name] = BitArray.from_bool_array(bits, order="little")
     return DataBin(**found, shape=shape)
+
+
+def _sets(pub: SamplerPub) -> np.ndarray:
+    parameters = list(pub.circuit.parameters)
+    return np.asarray(pub.parameter_values.as_array(parameters)).reshape(pub.size, len(parameters))
 
 
 def _made_up_terms(tally: Tally, rng: np.random.Generator) -> np.ndarray:
     """Exact values (N, T) of the terms."""
     circuit = tally.pub.circuit.copy()
     circuit.measure_all()
-    expected = flipped(circuit)
+    expected = certain_bits(circuit, tally.sets)
     if expected is None:
         return rng.uniform(-0.5, 0.5, (len(tally.sets), len(tally.terms)))
-    read = np.array([expected[bit] for bit in circuit.clbits[-circuit.num_qubits :]])
-    values = np.where(tally.terms.z, np.where(read == 1, -1 + 2 / _ROWS, 1.0), 1.0).prod(axis=1)
-    return np.tile(values, (len(tally.sets), 1))
+    signs = np.where(expected[:, -circuit.num_qubits :] == 1, -1 + 2 / _ROWS, 1.0)
+    return np.where(tally.terms.z, signs[:, None], 1.0).prod(axis=-1)
 
 
 def _made_up_values(

@@ -63,7 +63,7 @@ def test_variables_are_refused_in_one_line(make):
     for run in (
         lambda: tn.decompose(make()),
         lambda: expectation(make(), "ZI", backend="aer", shots=10),
-        lambda: MitigatedEstimator("fake:manila").run([(make(), "ZI")]),
+        lambda: MitigatedEstimator("fake:manila").run([(make(), "ZI")]).result(),
     ):
         with pytest.raises(UsageError) as caught:
             run()

@@ -285,7 +285,7 @@ def test_readout_alone_has_no_extrapolation_to_draw(bondwise, tmp_path):
     assert done.returncode == 0, done.stderr
     raw, undone = json.loads(done.stdout)["stages"][-2:]
     assert undone["name"] == "fake:manila, mitigated"
-    assert undone["shots"] == raw["shots"] + 2 * 500
+    assert undone["shots"] == raw["shots"] + 500
     assert "Zero-noise" not in (tmp_path / "runs" / "vqe" / "report.html").read_text()
 
 

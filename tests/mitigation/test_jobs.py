@@ -1,0 +1,74 @@
+"""A mitigated job is one job, that a later process combines, of any number of parameter sets."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import two_qubits
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.backends import Journal, estimate, expectation, get_backend, record
+from bondwise.mitigation import MitigatedEstimator
+from bondwise.runs import UsageError
+
+pytest_plugins = ["bondwise.backends.ibm.fixtures"]
+OPERATOR = SparsePauliOp(["ZZ", "XI"], [1.0, 0.5])
+ANGLES = np.linspace(0.2, 1.4, 6)
+
+
+def test_a_later_process_combines_what_an_earlier_one_has_submitted(loopback_ibm, tmp_path):
+    """All that the second one shares with the first one are its lines and the journal."""
+
+    def mitigated():
+        place = record("ibm:ibm_manila", "study", journal=Journal(tmp_path / "journal"))
+        return MitigatedEstimator(place, shots=64, seed=1)
+
+    pub = (two_qubits(), OPERATOR, ANGLES)
+    first = mitigated().run([pub])
+    assert len(loopback_ibm.jobs) == 1
+    result = mitigated().run([pub]).result()
+    assert len(loopback_ibm.jobs) == 1
+    assert result.metadata["job_ids"] == tuple(first.job_ids)
+    assert result[0].data.evs_noise_factors.shape == (3,)
+    again = first.result()
+    assert float(again[0].data.evs) == float(result[0].data.evs)
+
+
+def test_a_gradient_is_one_job(loopback_ibm):
+    """With the value: at three scales, with the calibration, for 6 parameters."""
+    place = MitigatedEstimator(get_backend("ibm:ibm_manila"), shots=256, extrapolation="linear", seed=1)
+    angles = torch.tensor(ANGLES, requires_grad=True)
+    value = expectation(two_qubits(), OPERATOR, angles, place)
+    (gradient,) = torch.autograd.grad(value, angles)
+    assert len(loopback_ibm.jobs) == 1
+    exact = torch.tensor(ANGLES, requires_grad=True)
+    (truth,) = torch.autograd.grad(expectation(two_qubits(), OPERATOR, exact), exact)
+    assert gradient.numpy() == pytest.approx(truth.numpy(), abs=0.6)
+
+
+def test_what_was_prepared_is_combined():
+    estimator, pub = MitigatedEstimator("fake:manila", shots=500, seed=3), (two_qubits(), OPERATOR, ANGLES)
+    job = estimator.prepare([pub])
+    result = estimator.backend.run(job.pubs, shots=job.shots, seed=job.seed)
+    combined = MitigatedEstimator("fake:manila", shots=500).combine(job, result)
+    together = MitigatedEstimator("fake:manila", shots=500, seed=3).run([pub]).result()
+    assert float(combined[0].data.evs) == float(together[0].data.evs)
+    assert combined.metadata["shots"] == together.metadata["shots"] == result.metadata["shots"]
+    with pytest.raises(UsageError, match="the result has 1 PUBs and the job has 6"):
+        estimator.combine(job, estimator.backend.run(job.pubs[:1]))
+
+
+def test_pubs_of_a_job_are_extrapolated_together():
+    """Three PUBs of one element each are what one PUB of three elements is, to a method that learns."""
+    rng = np.random.default_rng(5)
+    sets, circuit = rng.uniform(-1, 1, (3, 6)), two_qubits()
+
+    def values(pubs):
+        estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation="bayes")
+        return [float(value) for part in estimator.run(pubs).result() for value in np.ravel(part.data.evs)]
+
+    apart = values([(circuit, "ZZ", one) for one in sets])
+    assert apart == pytest.approx(values([(circuit, "ZZ", sets)]), abs=1e-6)
+    alone = [values([(circuit, "ZZ", one)])[0] for one in sets]
+    assert np.abs(np.subtract(apart, alone)).max() > 1e-6
+    exact = estimate(circuit, "ZZ", sets).value
+    assert np.abs(apart - exact).mean() < 0.02
