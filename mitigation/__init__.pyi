@@ -1,12 +1,15 @@
 from .estimator import MitigatedEstimator as MitigatedEstimator
 from .extrapolation import Extrapolation as Extrapolation
 from .extrapolations.bayes import extrapolate_bayes as extrapolate_bayes
+from .extrapolations.cdr import extrapolate_cdr as extrapolate_cdr
 from .extrapolations.exponential import extrapolate_exponential as extrapolate_exponential
 from .extrapolations.linear import extrapolate_linear as extrapolate_linear
 from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial
 from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
+from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
 from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
+from .near_clifford import near_clifford_twins as near_clifford_twins
 from .prepared import PreparedJob as PreparedJob
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .scan import NoiseScan as NoiseScan
