@@ -3,7 +3,9 @@ from .extrapolation import Extrapolation as Extrapolation
 from .extrapolations.bayes import extrapolate_bayes as extrapolate_bayes
 from .extrapolations.cdr import extrapolate_cdr as extrapolate_cdr
 from .extrapolations.exponential import extrapolate_exponential as extrapolate_exponential
+from .extrapolations.free_exponential import extrapolate_free_exponential as extrapolate_free_exponential
 from .extrapolations.linear import extrapolate_linear as extrapolate_linear
+from .extrapolations.poly_exponential import extrapolate_poly_exponential as extrapolate_poly_exponential
 from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial
 from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
 from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
