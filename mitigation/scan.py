@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Twins(NamedTuple):
     """Circuits of the same shape whose noise-free values are known, measured under the same noise.
 
+    `near_clifford_twins` makes them; `extrapolate_cdr` and `extrapolate_vncdr` learn from them.
+
     Attributes:
         value: Measured values of T twins, float64, shape `(T, S)`, or `(..., T, S)` if each element of the
             scan has its own.
