@@ -12,8 +12,8 @@ from .extrapolations.richardson import extrapolate_richardson as extrapolate_ric
 from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
 from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
+from .job import PreparedJob as PreparedJob
 from .near_clifford import near_clifford_twins as near_clifford_twins
-from .prepared import PreparedJob as PreparedJob
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .scan import NoiseScan as NoiseScan
 from .scan import Twins as Twins

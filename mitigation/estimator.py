@@ -26,12 +26,16 @@ from bondwise.backends.primitives import (
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
-from bondwise.mitigation.names import extrapolation_named
+from bondwise.mitigation.job import Calibrations, PreparedJob
+from bondwise.mitigation.names import NEED_TWINS, extrapolation_named
+from bondwise.mitigation.near_clifford import near_clifford_twins
 from bondwise.mitigation.preparation import Preparation
-from bondwise.mitigation.prepared import PreparedJob, PreparedPub
+from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.mitigation.twirled_readout import Fidelity, Support, Twirl, fidelities
-from bondwise.runs import UsageError
+from bondwise.mitigation.twirled_readout import Support, Twirl
+from bondwise.runs import UsageError, whole_number
+
+_TWINS = 20
 
 
 class MitigatedEstimator(Estimator):
@@ -63,7 +67,8 @@ class MitigatedEstimator(Estimator):
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
-        extrapolation: `"bayes"`, `"exponential"`, `"linear"`, `"polynomial"` (of degree 2), `"richardson"`,
+        extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"linear"`,
+            `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2), `"richardson"`, `"vncdr"`,
             or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
             leading shape, or an `Extrapolation`. None leaves gate noise in the values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
@@ -71,6 +76,8 @@ class MitigatedEstimator(Estimator):
         folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
             separately).
         readout: Whether to undo readout errors; harmless if there are none.
+        twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
+            that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
         target: Target to transpile for, if the backend has none or another one.
         shots: Number of shots per measured basis and scale factor. None: exact values if the backend has
             them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the largest
@@ -103,6 +110,7 @@ class MitigatedEstimator(Estimator):
         scale_factors: Sequence[float] | None = None,
         folding: str = "global",
         readout: bool = True,
+        twins: int | None = None,
         target: Target | None = None,
         shots: int | None = None,
         seed: int | None = None,
@@ -139,8 +147,10 @@ class MitigatedEstimator(Estimator):
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
+        needed = self.extrapolation in NEED_TWINS
+        self.twins = (_TWINS if needed else 0) if twins is None else whole_number("twins", twins, least=0)
         self.shots = _with_error(check_shots(shots))
-        self._fidelities: dict[Support, Fidelity] = {}
+        self._known = Calibrations()
 
     def __repr__(self) -> str:
         if self._idle:
@@ -218,26 +228,28 @@ class MitigatedEstimator(Estimator):
         items = [self._preparation(pub, fold=fold, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
-        twirl, supports = None, ()
+        twins = self._twins_of(items, shots, seed or 0)
+        measured = [*(twin for twin, _ in twins.values()), *items]
+        twirl, supports, calibrations = None, (), []
         if self.readout and not self._idle:
-            measured = sorted(set().union(*(item.qubits for item in items)))
-            twirl = Twirl(self.backend, measured, shots)
-            supports = self._to_calibrate(items, shots)
-        calibrations = []
+            qubits = sorted(set().union(*(item.qubits for item in measured)))
+            twirl = Twirl(self.backend, qubits, shots)
+            supports = self._to_calibrate(measured, shots)
         if twirl is not None and supports:
             widest = max((item.circuits[0] for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
             repeated = 1 if shots is None else len(self.scale_factors)
             calibrations = [twirl.calibration(supports, widest)] * repeated
-        tasks = [task for item in items for task in item.tasks(twirl)]
         return PreparedJob(
-            pubs=[*calibrations, *tasks],
+            pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],
             shots=shots if twirl is None else twirl.shots,
             seed=seed,
             items=items,
+            twins=twins,
             supports=supports,
             calibrations=len(calibrations),
             readout=twirl is not None,
+            known=self._known,
         )
 
     def combine(self, job: PreparedJob, result: PrimitiveResult[PubResult]) -> PrimitiveResult[PubResult]:
@@ -252,20 +264,9 @@ class MitigatedEstimator(Estimator):
                 number.
             RunError: If the readout of a qubit says nothing about its state.
         """
-        parts = list(result)
-        if len(parts) != len(job.pubs):
-            raise UsageError(
-                f"the result has {len(parts)} PUBs and the job has {len(job.pubs)}; pass the result of "
-                "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
-            )
-        calibrations, measured = parts[: job.calibrations], iter(parts[job.calibrations :])
-        each = 0 if job.shots is None else job.shots
-        spent = each * sum(pub.parameter_values.size for pub in job.pubs[: job.calibrations])
-        if calibrations:
-            self._fidelities |= fidelities(job.supports, calibrations, spent)
-        meta = {"folding": self._preparation.folding, "device": self.backend.name}
-        known = self._fidelities if job.readout else None
-        scans = [item.scan([next(measured) for _ in item.circuits], known, meta) for item in job.items]
+        meta = {"folding": self.folding, "device": self.backend.name}
+        scans, made = job.scans(result, meta)
+        self._known |= made
         fits = extrapolated_together(self.extrapolate, scans)
         pub_results = [
             self._pub_result(item, scan, fit, job.readout)
@@ -274,7 +275,7 @@ class MitigatedEstimator(Estimator):
         metadata = {
             "version": 2,
             "shots": result.metadata["shots"],
-            "calibration_shots": spent,
+            "calibration_shots": job.calibration_shots,
             "job_ids": result.metadata["job_ids"],
             "transpiled": self.transpiled,
         }
@@ -357,13 +358,29 @@ class MitigatedEstimator(Estimator):
         """The supports whose fidelities are not known, or not well enough."""
         enough = 0 if shots is None else shots * len(self.scale_factors)
         wanted = set().union(*(item.supports for item in items))
-        known = self._fidelities
 
         def is_known(support: Support) -> bool:
-            found = known.get(support)
+            found = self._known.fidelities.get(support)
             return found is not None and (found.std == 0 or found.shots >= enough > 0)
 
         return tuple(sorted(support for support in wanted if not is_known(support)))
+
+    def _twins_of(
+        self, items: list[PreparedPub], shots: int | None, seed: int
+    ) -> dict[str, tuple[PreparedPub, np.ndarray]]:
+        """The twins that are not known yet, or not well enough, and their noise-free values."""
+        found: dict[str, tuple[PreparedPub, np.ndarray]] = {}
+        for item in items if self.twins else ():
+            known = self._known.twins.get(item.key)
+            enough = known is not None and (not known.shots or known.shots >= (shots or 0) > 0)
+            if len(item.circuits) == 1 or item.key in found or enough:
+                continue
+            circuit, angles, ideal = near_clifford_twins(
+                item.circuits[0], item.observables, item.values(), self.twins, seed=seed
+            )
+            [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
+            found[item.key] = self._preparation(pub, fold=True, seed=seed), ideal
+        return found
 
     def _pub_result(self, item: PreparedPub, scan: NoiseScan, fit: Extrapolation, readout: bool) -> PubResult:
         asked = item.pub.precision
@@ -387,6 +404,7 @@ class MitigatedEstimator(Estimator):
             "converged": bool(np.all(fit.converged)),
             "message": fit.message or self._idle,
             "readout": readout,
+            **({} if scan.twins is None else {"twins": scan.twins}),
             "transpiled": item.transpiled,
             "circuit_metadata": item.pub.circuit.metadata,
         }

@@ -12,7 +12,19 @@ from bondwise.runs import unknown_name
 
 Extrapolate: TypeAlias = Callable[[NoiseScan], Extrapolation]
 
-EXTRAPOLATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson")
+EXTRAPOLATIONS = (
+    "bayes",
+    "cdr",
+    "exponential",
+    "free_exponential",
+    "linear",
+    "paper_network",
+    "poly_exponential",
+    "polynomial",
+    "richardson",
+    "vncdr",
+)
+NEED_TWINS = ("cdr", "vncdr")
 
 
 def extrapolation_named(name: str) -> Extrapolate:

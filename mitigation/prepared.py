@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from bondwise.backends.inputs import kept_columns
+from bondwise.backends.primitives import estimator_pub
+from bondwise.circuits.fingerprint import fingerprint
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.mitigation.twirled_readout import Fidelity, Support, Twirl, averaged, measured_qubits
-from bondwise.runs.text import counted
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,25 @@ class PreparedPub:
         """The sets of qubits on which the Paulis of the observables act."""
         return {support for _, groups in self._by_support.flat for support in groups}
 
+    @cached_property
+    def key(self) -> str:
+        """A hash of what is calibrated by twins: the circuit, its folds and the observables."""
+        content = [fingerprint(self.circuits[0]), repr(self.factors), repr(self.observables.shape)]
+        for observable in self.observables.flat:
+            paulis = observable.paulis
+            content += [str((paulis.x.tobytes(), paulis.z.tobytes(), observable.coeffs.tobytes()))]
+        return sha256("\n".join(content).encode()).hexdigest()
+
     def values(self) -> np.ndarray:
         """The values of the parameters that are left in the folded circuits, shape `(*batch, P)`."""
         values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
         return kept_columns(self.pub.circuit, self.circuits[0], values)
 
-    def tasks(self, twirl: Twirl | None) -> list[Any]:
+    def tasks(self, twirl: Twirl | None) -> list[EstimatorPub]:
         """One PUB per scale factor; with a twirl, of observables that it can correct."""
         if twirl is None:
-            return [(circuit, self.observables, self.values()) for circuit in self.circuits]
+            plain = [(circuit, self.observables, self.values()) for circuit in self.circuits]
+            return list(map(estimator_pub, plain))
         elements, values = self._elements(), self.values()
         return [twirl.pub(circuit, elements, values) for circuit in self.circuits]
 
@@ -150,42 +162,6 @@ class PreparedPub:
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)
-
-
-@dataclass(frozen=True, repr=False)
-class PreparedJob:
-    """A job of a `MitigatedEstimator` that has not been submitted.
-
-    Attributes:
-        pubs: Its PUBs: those of the calibration, then those of each PUB at each scale factor.
-        shots: Number of shots per PUB, basis and parameter set; None for exact values.
-        seed: Random seed.
-        items: The PUBs that it was made from.
-        supports: The sets of qubits whose readout is calibrated.
-        calibrations: Number of PUBs of the calibration.
-        readout: Whether readout errors are undone.
-
-    Example:
-        >>> from qiskit import QuantumCircuit
-        >>> from bondwise.mitigation import MitigatedEstimator
-        >>> bell = QuantumCircuit(2)
-        >>> _ = bell.h(0), bell.cx(0, 1)
-        >>> MitigatedEstimator("fake:manila", extrapolation=None).prepare([(bell, ["ZZ", "XX"])])
-        PreparedJob(1 PUB, and 1 of the calibration; exact values)
-    """
-
-    pubs: list[Any]
-    shots: int | None
-    seed: int | None
-    items: list[PreparedPub]
-    supports: tuple[Support, ...]
-    calibrations: int
-    readout: bool
-
-    def __repr__(self) -> str:
-        pubs = counted(len(self.pubs) - self.calibrations, "PUB")
-        shots = "exact values" if self.shots is None else f"{counted(self.shots, 'shot')} each"
-        return f"PreparedJob({pubs}, and {self.calibrations} of the calibration; {shots})"
 
 
 def pauli_sums(observables: ObservablesArray) -> np.ndarray:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import two_qubits
+from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import Journal, estimate, expectation, get_backend, record
-from bondwise.mitigation import MitigatedEstimator
+from bondwise.mitigation import MitigatedEstimator, NoiseScan
 from bondwise.runs import UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
@@ -72,3 +73,33 @@ def test_pubs_of_a_job_are_extrapolated_together():
     assert np.abs(np.subtract(apart, alone)).max() > 1e-6
     exact = estimate(circuit, "ZZ", sets).value
     assert np.abs(apart - exact).mean() < 0.02
+
+
+@pytest.mark.parametrize("extrapolation", ["cdr", "vncdr"])
+@pytest.mark.parametrize("place", ["aer:depolarizing=0.03", "fake:manila"])
+def test_twins_travel_in_the_job(extrapolation, place):
+    """And are kept for the next one; they remove most of the error of both observables and all sets."""
+    circuit = efficient_su2(3, reps=1, entanglement="linear")
+    sets = np.random.default_rng(7).uniform(-1, 1, (4, 1, circuit.num_parameters))
+    observables = [SparsePauliOp(["ZZI", "IZZ"]), SparsePauliOp("XXX")]
+    estimator = MitigatedEstimator(place, extrapolation=extrapolation, folding="gates", seed=1)
+    job = estimator.prepare([(circuit, observables, sets)])
+    assert len(job.pubs) == 1 + 3 + 3
+    assert len(job.twins) == 1
+    [part] = estimator.combine(job, estimator.backend.run(job.pubs, shots=job.shots))
+    scan = NoiseScan.from_pub_result(part)
+    assert scan.twins.value.shape == (4, 2, 20, 3)
+    assert scan.twins.ideal.shape == (4, 2, 20)
+    exact = estimate(circuit, observables, sets[:, 0]).value
+    raw = estimate(circuit, observables, sets[:, 0], backend=place).value
+    assert np.abs(part.data.evs - exact).mean() < 0.5 * np.abs(raw - exact).mean()
+    assert len(estimator.prepare([(circuit, observables, sets + 0.1)]).pubs) == 3
+
+
+def test_calibrations_are_counted():
+    circuit = efficient_su2(2, reps=1)
+    sets = np.zeros((5, circuit.num_parameters))
+    estimator = MitigatedEstimator("fake:manila", extrapolation="cdr", shots=100, twins=8, seed=1)
+    result = estimator.run([(circuit, "ZZ", sets)]).result()
+    assert result.metadata["calibration_shots"] == 3 * 100 + 3 * 8 * 100
+    assert result.metadata["shots"] == 3 * 100 + 3 * (8 + 5) * 100

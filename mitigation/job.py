@@ -1,0 +1,142 @@
+"""A mitigated job before it is submitted, and the scans and calibrations that its results make up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import PrimitiveResult, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+from bondwise.mitigation.prepared import PreparedPub
+from bondwise.mitigation.scan import NoiseScan, Twins
+from bondwise.mitigation.twirled_readout import Fidelity, Support, fidelities
+from bondwise.runs import UsageError
+from bondwise.runs.text import counted
+
+
+@dataclass(frozen=True)
+class MeasuredTwins:
+    """The twins of a PUB.
+
+    Attributes:
+        twins: Their values, with the shape of the PUB's observables as leading axes.
+        shots: Number of shots of each per basis and scale factor; 0 if they are exact.
+    """
+
+    twins: Twins
+    shots: int
+
+    def of(self, shape: tuple[int, ...]) -> Twins:
+        """The twins of each element of a PUB of this shape."""
+        value, std, ideal = self.twins
+        wide = [np.broadcast_to(part, (*shape, *part.shape[-2:])) for part in (value, std)]
+        return Twins(*wide, np.broadcast_to(ideal, (*shape, ideal.shape[-1])))
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """What is known of a device: readout fidelities by support, measured twins by the key of their PUB."""
+
+    fidelities: Mapping[Support, Fidelity] = field(default_factory=dict)
+    twins: Mapping[str, MeasuredTwins] = field(default_factory=dict)
+
+    def __or__(self, newer: Calibrations) -> Calibrations:
+        return Calibrations({**self.fidelities, **newer.fidelities}, {**self.twins, **newer.twins})
+
+
+@dataclass(frozen=True, repr=False)
+class PreparedJob:
+    """A job of a `MitigatedEstimator` that has not been submitted.
+
+    Attributes:
+        pubs: Its PUBs: those of the readout calibration, of the twins, and of each PUB at each scale factor.
+        shots: Number of shots per PUB, basis and parameter set; None for exact values.
+        seed: Random seed.
+        items: The PUBs that it was made from.
+        twins: The twins that it measures, and their noise-free values, `(*observables, T)`, by the key of
+            their PUB.
+        supports: The sets of qubits whose readout it calibrates.
+        calibrations: Number of PUBs of the readout calibration.
+        readout: Whether readout errors are undone.
+        known: Earlier calibrations that it relies on.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import MitigatedEstimator
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> MitigatedEstimator("fake:manila", extrapolation=None).prepare([(bell, ["ZZ", "XX"])])
+        PreparedJob(1 PUB, and 1 of the calibration; exact values)
+    """
+
+    pubs: list[EstimatorPub]
+    shots: int | None
+    seed: int | None
+    items: list[PreparedPub]
+    twins: dict[str, tuple[PreparedPub, np.ndarray]]
+    supports: tuple[Support, ...]
+    calibrations: int
+    readout: bool
+    known: Calibrations
+
+    def __repr__(self) -> str:
+        measured = sum(len(item.circuits) for item in self.items)
+        shots = "exact values" if self.shots is None else f"{counted(self.shots, 'shot')} each"
+        pubs = counted(measured, "PUB")
+        return f"PreparedJob({pubs}, and {len(self.pubs) - measured} of the calibration; {shots})"
+
+    @property
+    def calibration_shots(self) -> int:
+        """Number of shots that the readout calibration and the twins take, without those of further bases."""
+        measured = sum(len(item.circuits) for item in self.items)
+        extra = self.pubs[: len(self.pubs) - measured]
+        return (self.shots or 0) * sum(_sets(pub) for pub in extra)
+
+    def scans(
+        self, result: PrimitiveResult[PubResult], meta: dict[str, Any]
+    ) -> tuple[list[NoiseScan], Calibrations]:
+        """The scans of the PUBs, and the calibrations of the job.
+
+        Args:
+            result: What the backend returned.
+            meta: What else is known of the scans.
+
+        Raises:
+            UsageError: If the result is of another job.
+            RunError: If a readout fidelity is so small that one cannot divide by it.
+        """
+        parts = list(result)
+        if len(parts) != len(self.pubs):
+            raise UsageError(
+                f"the result has {len(parts)} PUBs and the job has {len(self.pubs)}; pass the result of "
+                "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
+            )
+        rest: Iterator[PubResult] = iter(parts[self.calibrations :])
+        found: dict[Support, Fidelity] = {}
+        if self.calibrations:
+            shots = (self.shots or 0) * sum(map(_sets, self.pubs[: self.calibrations]))
+            found = fidelities(self.supports, parts[: self.calibrations], shots)
+        readout = {**self.known.fidelities, **found} if self.readout else None
+        measured = {
+            key: self._measured(twins.scan([next(rest) for _ in twins.circuits], readout, {}), ideal)
+            for key, (twins, ideal) in self.twins.items()
+        }
+        made = Calibrations(found, measured)
+        known = self.known | made
+        scans = []
+        for item in self.items:
+            scan = item.scan([next(rest) for _ in item.circuits], readout, meta)
+            if known.twins and item.key in known.twins:
+                scan = replace(scan, twins=known.twins[item.key].of(item.pub.shape))
+            scans.append(scan)
+        return scans, made
+
+    def _measured(self, scan: NoiseScan, ideal: np.ndarray) -> MeasuredTwins:
+        return MeasuredTwins(Twins(scan.value, scan.std, ideal), self.shots or 0)
+
+
+def _sets(pub: EstimatorPub) -> int:
+    return int(pub.parameter_values.size)
