@@ -78,6 +78,7 @@ class MitigatedEstimator(Estimator):
         readout: Whether to undo readout errors; harmless if there are none.
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
+        shares: How many times `shots` are spent at each scale factor, such as (5, 1, 1); once by default.
         target: Target to transpile for, if the backend has none or another one.
         shots: Number of shots per measured basis and scale factor. None: exact values if the backend has
             them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the largest
@@ -111,6 +112,7 @@ class MitigatedEstimator(Estimator):
         folding: str = "global",
         readout: bool = True,
         twins: int | None = None,
+        shares: Sequence[int] | None = None,
         target: Target | None = None,
         shots: int | None = None,
         seed: int | None = None,
@@ -143,6 +145,12 @@ class MitigatedEstimator(Estimator):
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
             warnings.warn(f"{self._idle}.", stacklevel=2)
+        self.shares = tuple(whole_number("shares", share) for share in shares or [1] * len(factors))
+        if len(self.shares) != len(factors):
+            raise UsageError(
+                f"shares {self.shares} are {len(self.shares)} and there are {len(factors)} scale factors; "
+                "pass one for each, such as (5, 1, 1)."
+            )
         self._preparation = Preparation(self.backend, target, folding, factors)
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
@@ -224,8 +232,9 @@ class MitigatedEstimator(Estimator):
         seed = self.seed if seed is None else seed
         read = estimator_pubs(pubs, precision)
         shots = self._shots_for(read)
+        shares = (1,) * len(self.shares) if shots is None else self.shares  # once is enough for exact values
         fold = not self._idle and self._function is not None
-        items = [self._preparation(pub, fold=fold, seed=seed or 0) for pub in read]
+        items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
         twins = self._twins_of(items, shots, seed or 0)
@@ -238,7 +247,7 @@ class MitigatedEstimator(Estimator):
         if twirl is not None and supports:
             widest = max((item.circuits[0] for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
-            repeated = 1 if shots is None else len(self.scale_factors)
+            repeated = 1 if shots is None else sum(self.shares)
             calibrations = [twirl.calibration(supports, widest)] * repeated
         return PreparedJob(
             pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],
@@ -356,7 +365,7 @@ class MitigatedEstimator(Estimator):
 
     def _to_calibrate(self, items: list[PreparedPub], shots: int | None) -> tuple[Support, ...]:
         """The supports whose fidelities are not known, or not well enough."""
-        enough = 0 if shots is None else shots * len(self.scale_factors)
+        enough = 0 if shots is None else shots * sum(self.shares)
         wanted = set().union(*(item.supports for item in items))
 
         def is_known(support: Support) -> bool:
@@ -379,7 +388,7 @@ class MitigatedEstimator(Estimator):
                 item.circuits[0], item.observables, item.values(), self.twins, seed=seed
             )
             [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
-            found[item.key] = self._preparation(pub, fold=True, seed=seed), ideal
+            found[item.key] = self._preparation(pub, fold=True, shares=item.repeats, seed=seed), ideal
         return found
 
     def _pub_result(self, item: PreparedPub, scan: NoiseScan, fit: Extrapolation, readout: bool) -> PubResult:

@@ -83,7 +83,7 @@ class PreparedJob:
     known: Calibrations
 
     def __repr__(self) -> str:
-        measured = sum(len(item.circuits) for item in self.items)
+        measured = sum(item.size for item in self.items)
         shots = "exact values" if self.shots is None else f"{counted(self.shots, 'shot')} each"
         pubs = counted(measured, "PUB")
         return f"PreparedJob({pubs}, and {len(self.pubs) - measured} of the calibration; {shots})"
@@ -91,7 +91,7 @@ class PreparedJob:
     @property
     def calibration_shots(self) -> int:
         """Number of shots that the readout calibration and the twins take, without those of further bases."""
-        measured = sum(len(item.circuits) for item in self.items)
+        measured = sum(item.size for item in self.items)
         extra = self.pubs[: len(self.pubs) - measured]
         return (self.shots or 0) * sum(_sets(pub) for pub in extra)
 
@@ -121,14 +121,14 @@ class PreparedJob:
             found = fidelities(self.supports, parts[: self.calibrations], shots)
         readout = {**self.known.fidelities, **found} if self.readout else None
         measured = {
-            key: self._measured(twins.scan([next(rest) for _ in twins.circuits], readout, {}), ideal)
+            key: self._measured(twins.scan([next(rest) for _ in range(twins.size)], readout, {}), ideal)
             for key, (twins, ideal) in self.twins.items()
         }
         made = Calibrations(found, measured)
         known = self.known | made
         scans = []
         for item in self.items:
-            scan = item.scan([next(rest) for _ in item.circuits], readout, meta)
+            scan = item.scan([next(rest) for _ in range(item.size)], readout, meta)
             if known.twins and item.key in known.twins:
                 scan = replace(scan, twins=known.twins[item.key].of(item.pub.shape))
             scans.append(scan)

@@ -47,12 +47,15 @@ class Preparation:
         else:
             self.transpiled = "not at all, folded as passed"
 
-    def __call__(self, pub: EstimatorPub, *, fold: bool, seed: int | None) -> PreparedPub:
+    def __call__(
+        self, pub: EstimatorPub, *, fold: bool, shares: tuple[int, ...], seed: int | None
+    ) -> PreparedPub:
         """Prepare a PUB.
 
         Args:
             pub: The PUB.
             fold: Whether to fold its circuit; one without gates is never folded.
+            shares: How many PUBs are to measure each scale factor.
             seed: Random seed of the folding.
 
         Raises:
@@ -70,7 +73,9 @@ class Preparation:
                 f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
                 "take them further apart, such as (1, 3, 5)."
             )
-        return PreparedPub(pub, transpiled, [one for one, _ in folds], achieved, pauli_sums(observables))
+        circuits, sums = [one for one, _ in folds], pauli_sums(observables)
+        repeats = shares if len(folds) > 1 else (1,)
+        return PreparedPub(pub, transpiled, circuits, achieved, repeats, sums)
 
     def _fold(self, circuit: QuantumCircuit, factor: float, seed: int | None) -> tuple[QuantumCircuit, float]:
         if self.folding == "global":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import PubResult
+from qiskit.primitives import DataBin, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
@@ -31,6 +31,7 @@ class PreparedPub:
         transpiled: Who transpiled the circuit, for the result's metadata.
         circuits: The folded circuits, one per scale factor.
         factors: The scale factors that folding reached.
+        repeats: How many PUBs measure each of them.
         observables: Array of `SparsePauliOp` on the device's qubits, of the shape of the PUB's observables.
     """
 
@@ -38,6 +39,7 @@ class PreparedPub:
     transpiled: str
     circuits: list[QuantumCircuit]
     factors: tuple[float, ...]
+    repeats: tuple[int, ...]
     observables: np.ndarray
 
     @cached_property
@@ -64,13 +66,20 @@ class PreparedPub:
         values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
         return kept_columns(self.pub.circuit, self.circuits[0], values)
 
+    @property
+    def size(self) -> int:
+        """Number of PUBs that are run for it."""
+        return sum(self.repeats)
+
     def tasks(self, twirl: Twirl | None) -> list[EstimatorPub]:
-        """One PUB per scale factor; with a twirl, of observables that it can correct."""
+        """The PUBs of all scale factors; with a twirl, of observables that it can correct."""
         if twirl is None:
             plain = [(circuit, self.observables, self.values()) for circuit in self.circuits]
-            return list(map(estimator_pub, plain))
-        elements, values = self._elements(), self.values()
-        return [twirl.pub(circuit, elements, values) for circuit in self.circuits]
+            pubs = list(map(estimator_pub, plain))
+        else:
+            elements, values = self._elements(), self.values()
+            pubs = [twirl.pub(circuit, elements, values) for circuit in self.circuits]
+        return [pub for pub, times in zip(pubs, self.repeats, strict=True) for _ in range(times)]
 
     def scan(
         self, parts: Sequence[PubResult], known: Mapping[Support, Fidelity] | None, meta: dict[str, Any]
@@ -82,7 +91,8 @@ class PreparedPub:
             known: The readout fidelities of all supports; None if there was no twirl.
             meta: What else is known of the scan.
         """
-        shape, covariance = self.pub.shape, None
+        shape, covariance, rest = self.pub.shape, None, iter(parts)
+        parts = [_merged([next(rest) for _ in range(times)]) for times in self.repeats]
         if known is None:
             value = np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1)
             std = np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1)
@@ -162,6 +172,16 @@ class PreparedPub:
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)
+
+
+def _merged(parts: Sequence[PubResult]) -> PubResult:
+    """The mean of several results of one PUB."""
+    if len(parts) == 1:
+        return parts[0]
+    stds = np.sqrt(np.sum([np.square(part.data["stds"]) for part in parts], axis=0)) / len(parts)
+    evs = np.mean([part.data["evs"] for part in parts], axis=0)
+    shots = sum(part.metadata.get("shots", 0) for part in parts)
+    return PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), {**parts[0].metadata, "shots": shots})
 
 
 def pauli_sums(observables: ObservablesArray) -> np.ndarray:

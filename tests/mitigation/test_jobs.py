@@ -103,3 +103,20 @@ def test_calibrations_are_counted():
     result = estimator.run([(circuit, "ZZ", sets)]).result()
     assert result.metadata["calibration_shots"] == 3 * 100 + 3 * 8 * 100
     assert result.metadata["shots"] == 3 * 100 + 3 * (8 + 5) * 100
+
+
+def test_shots_are_shared_out_over_the_scales():
+    pub = (two_qubits(), OPERATOR, ANGLES)
+    estimator = MitigatedEstimator("fake:manila", shots=100, shares=(5, 1, 2), extrapolation="linear", seed=1)
+    result = estimator.run([pub]).result()
+    assert result.metadata["calibration_shots"] == 8 * 100
+    assert result.metadata["shots"] == 8 * 100 + 2 * 8 * 100  # two bases
+    std = result[0].data.stds_noise_factors
+    assert std[1] / std[0] == pytest.approx(np.sqrt(5), rel=0.3)
+    exact = MitigatedEstimator("fake:manila", shares=(5, 1, 2), extrapolation="linear").run([pub]).result()
+    plain = MitigatedEstimator("fake:manila", extrapolation="linear").run([pub]).result()
+    np.testing.assert_allclose(exact[0].data.evs, plain[0].data.evs, atol=1e-9)
+    with pytest.raises(UsageError, match="pass one for each, such as"):
+        MitigatedEstimator("fake:manila", shares=(5, 1))
+    with pytest.raises(UsageError, match="shares"):
+        MitigatedEstimator("fake:manila", shares=(5, 1, 0))
