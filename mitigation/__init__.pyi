@@ -14,6 +14,7 @@ from .folding import fold_gates as fold_gates
 from .folding import fold_global as fold_global
 from .job import PreparedJob as PreparedJob
 from .near_clifford import near_clifford_twins as near_clifford_twins
+from .planner import ShotPlan as ShotPlan
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .scan import NoiseScan as NoiseScan
 from .scan import Twins as Twins

@@ -28,11 +28,11 @@ from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
 from bondwise.mitigation.job import Calibrations, PreparedJob
 from bondwise.mitigation.names import NEED_TWINS, extrapolation_named
-from bondwise.mitigation.near_clifford import near_clifford_twins
+from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.mitigation.twirled_readout import Support, Twirl
+from bondwise.mitigation.twirled_readout import Twirl
 from bondwise.runs import UsageError, whole_number
 
 _TWINS = 20
@@ -237,13 +237,13 @@ class MitigatedEstimator(Estimator):
         items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
-        twins = self._twins_of(items, shots, seed or 0)
+        twins = self._known.new_twins(items, self.twins, self._preparation, shots or 0, seed or 0)
         measured = [*(twin for twin, _ in twins.values()), *items]
         twirl, supports, calibrations = None, (), []
         if self.readout and not self._idle:
             qubits = sorted(set().union(*(item.qubits for item in measured)))
             twirl = Twirl(self.backend, qubits, shots)
-            supports = self._to_calibrate(measured, shots)
+            supports = self._known.unknown(measured, (shots or 0) * sum(self.shares))
         if twirl is not None and supports:
             widest = max((item.circuits[0] for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
@@ -337,6 +337,25 @@ class MitigatedEstimator(Estimator):
             for task in map(estimator_pub, self.prepare([pub]).pubs)
         )
 
+    def plan_shots(self, pub: EstimatorPubLike, std: float) -> ShotPlan:
+        """How many shots a PUB needs for a standard error of its mitigated values, by simulation.
+
+        Args:
+            pub: A PUB; one parameter set stands for all.
+            std: Standard error to reach.
+
+        Returns:
+            The plan, whose `shots` and `shares` a new `MitigatedEstimator` takes.
+
+        Raises:
+            UsageError: If `std` is not positive, or so small that no number of shots up to 10^9 reaches it.
+        """
+        [read] = estimator_pubs([pub])
+        fold = not self._idle and self._function is not None
+        item = self._preparation(read, fold=fold, shares=self.shares, seed=0)
+        readout = self.readout and not self._idle
+        return plan_shots(item, self.extrapolate, std, target=self.target, twins=self.twins, readout=readout)
+
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         result: PrimitiveResult[PubResult] = self.run(pubs, seed=seed).result()
         return result
@@ -362,34 +381,6 @@ class MitigatedEstimator(Estimator):
         """Whether the backend has exact values of a circuit, which may have too many qubits for them."""
         known = getattr(self.backend.estimator, "is_exact", None)
         return known is None or known(estimator_pub(item.tasks(None)[0]))
-
-    def _to_calibrate(self, items: list[PreparedPub], shots: int | None) -> tuple[Support, ...]:
-        """The supports whose fidelities are not known, or not well enough."""
-        enough = 0 if shots is None else shots * sum(self.shares)
-        wanted = set().union(*(item.supports for item in items))
-
-        def is_known(support: Support) -> bool:
-            found = self._known.fidelities.get(support)
-            return found is not None and (found.std == 0 or found.shots >= enough > 0)
-
-        return tuple(sorted(support for support in wanted if not is_known(support)))
-
-    def _twins_of(
-        self, items: list[PreparedPub], shots: int | None, seed: int
-    ) -> dict[str, tuple[PreparedPub, np.ndarray]]:
-        """The twins that are not known yet, or not well enough, and their noise-free values."""
-        found: dict[str, tuple[PreparedPub, np.ndarray]] = {}
-        for item in items if self.twins else ():
-            known = self._known.twins.get(item.key)
-            enough = known is not None and (not known.shots or known.shots >= (shots or 0) > 0)
-            if len(item.circuits) == 1 or item.key in found or enough:
-                continue
-            circuit, angles, ideal = near_clifford_twins(
-                item.circuits[0], item.observables, item.values(), self.twins, seed=seed
-            )
-            [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
-            found[item.key] = self._preparation(pub, fold=True, shares=item.repeats, seed=seed), ideal
-        return found
 
     def _pub_result(self, item: PreparedPub, scan: NoiseScan, fit: Extrapolation, readout: bool) -> PubResult:
         asked = item.pub.precision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
+from bondwise.backends.pubs import estimator_pubs
+from bondwise.mitigation.near_clifford import near_clifford_twins
+from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.mitigation.twirled_readout import Fidelity, Support, fidelities
@@ -42,6 +45,33 @@ class Calibrations:
 
     fidelities: Mapping[Support, Fidelity] = field(default_factory=dict)
     twins: Mapping[str, MeasuredTwins] = field(default_factory=dict)
+
+    def unknown(self, items: Iterable[PreparedPub], shots: int) -> tuple[Support, ...]:
+        """The supports of these PUBs whose fidelities are not known from so many shots; 0 for exact ones."""
+
+        def is_known(support: Support) -> bool:
+            found = self.fidelities.get(support)
+            return found is not None and (found.std == 0 or found.shots >= shots > 0)
+
+        wanted = set().union(*(item.supports for item in items))
+        return tuple(sorted(support for support in wanted if not is_known(support)))
+
+    def new_twins(
+        self, items: Iterable[PreparedPub], count: int, prepare: Preparation, shots: int, seed: int
+    ) -> dict[str, tuple[PreparedPub, np.ndarray]]:
+        """Twins of the PUBs whose own are not known from so many shots, and their noise-free values."""
+        found: dict[str, tuple[PreparedPub, np.ndarray]] = {}
+        for item in items if count else ():
+            known = self.twins.get(item.key)
+            is_known = known is not None and (not known.shots or known.shots >= shots > 0)
+            if len(item.circuits) == 1 or item.key in found or is_known:
+                continue
+            circuit, angles, ideal = near_clifford_twins(
+                item.circuits[0], item.observables, item.values(), count, seed=seed
+            )
+            [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
+            found[item.key] = prepare(pub, fold=True, shares=item.repeats, seed=seed), ideal
+        return found
 
     def __or__(self, newer: Calibrations) -> Calibrations:
         return Calibrations({**self.fidelities, **newer.fidelities}, {**self.twins, **newer.twins})
