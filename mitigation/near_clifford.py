@@ -145,7 +145,8 @@ class _Rotations:
         found = [len(step.params) if _is_rotation(step.operation) else 0 for step in plain.data]
         if not any(found):
             raise UsageError("the circuit has no rotations, so its only twin is itself; run it unmitigated.")
-        free, expressions, steps = ParameterVector("twin", sum(found)), [], []
+        free, steps = ParameterVector("twin", sum(found)), []
+        expressions: list[ParameterExpression | float] = []
         known: dict[str, CliffordGate] = {}
         order = np.zeros(plain.num_qubits, dtype=int)  # rotations on each qubit so far
         self.circuit, self.gates, single, ranks = plain.copy_empty_like(), [], [], []
@@ -161,7 +162,7 @@ class _Rotations:
             if isinstance(operation, Barrier | Delay) or not step.qubits:
                 continue
             gate = known.get(operation.name) or _clifford(step.operation, number)
-            if number or not step.params:
+            if _is_standard(step.operation):
                 known[operation.name] = gate
             qubits = [plain.find_bit(qubit).index for qubit in step.qubits]
             self.gates.append((gate, qubits, list(columns)))
@@ -233,10 +234,15 @@ def _on(operator: SparsePauliOp, qubits: list[int]) -> SparsePauliOp:
 
 
 def _is_rotation(operation: Any) -> bool:
-    if not isinstance(operation, Gate) or not operation.num_qubits or not operation.params:
-        return False
-    standard = operation.base_class.__module__.startswith("qiskit.circuit.library.standard_gates")
-    return standard and all(isinstance(one, float | int | ParameterExpression) for one in operation.params)
+    numbers = all(isinstance(one, float | int | ParameterExpression) for one in operation.params)
+    return _is_standard(operation) and bool(operation.num_qubits and operation.params) and numbers
+
+
+def _is_standard(operation: Any) -> bool:
+    """Whether the name and the angles of an operation say all about it."""
+    kind = getattr(operation, "base_class", type(operation))
+    library = kind.__module__.startswith("qiskit.circuit.library.standard_gates")
+    return library and isinstance(operation, Gate)
 
 
 def _clifford(operation: Any, angles: int) -> CliffordGate:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import Clifford, Pauli, SparsePauliOp, random_clifford, random_pauli_list
 
@@ -155,6 +155,19 @@ def test_global_phase_barriers_and_measurements_do_no_harm():
     twin, angles, ideal = near_clifford_twins(circuit, "ZI", [0.4], 4, seed=0)
     assert twin.num_parameters == 1
     np.testing.assert_allclose(ideal, np.cos(angles[:, 0]), atol=1e-12)
+
+
+def test_gates_of_ones_own_are_told_apart_by_their_definitions():
+    circuit = QuantumCircuit(1)
+    for turn in ("x", "h"):
+        inside = QuantumCircuit(1)
+        getattr(inside, turn)(0)
+        own = Gate("own", 1, [])
+        own.definition = inside
+        circuit.append(own, [0])
+        circuit.ry(0.3, 0)
+    twin, angles, ideal = near_clifford_twins(circuit, ["X", "Y", "Z"], count=6, non_clifford=0, seed=0)
+    np.testing.assert_allclose(ideal, exact(twin, ["X", "Y", "Z"], angles), atol=1e-9)
 
 
 def test_wrong_use():
