@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from angles import random_angles, signs, stopped_angles, twin_angles
 from ansatz import outcomes
-from circuits import random_angles, signs, stopped_angles, twin_angles
 from safetensors.numpy import load_file, save_file
 
 LAYERS = {4: 2, 6: 3, 10: 3}

@@ -6,7 +6,7 @@ methods spend the same number of shots: 3 bases × 3 scale factors, and a readou
 `raw` and `readout` spend the shots that they save on the circuit itself. Errors are distances to the exact
 energy of the same circuit. Unlike a device, the snapshot has no coherent errors, crosstalk or drift.
 
-    python benchmarks/mitigation/snapshot_energies.py [--quick] [--seeds N] [--shots N ...] [--circuits NAME ...] [--out FILE]
+    python benchmarks/mitigation/snapshot_energies.py [--quick] [--seeds N] [--shots N ...] [--out FILE]
 """
 
 import os
