@@ -44,7 +44,7 @@ def judge(rows: list[Row], default: str) -> Row:
     errors = [resampled(row) for row in rows]
     cells = [of_cell(row, found, default) for row, found in zip(rows, errors, strict=True)]
     print(
-        f"{'errors are in units of the largest value':46}{'raw':>6}{'best of mitiq':>26}{default:>9}", end=""
+        f"{'errors are in units of the largest value':46}{'raw':>6}{'best of mitiq':>32}{default:>9}", end=""
     )
     print(f"{'ratio':>7}{'95 %':^14}{'2 sd':>4}{'/ raw':>7}")
     for cell in cells:
@@ -57,7 +57,7 @@ def judge(rows: list[Row], default: str) -> Row:
         arithmetic = interval(mean_of(many, name) / mean_of(many, default))
         each = interval(geometric([found[name] / found[default] for found in many]))
         methods[name] = {"arithmetic": arithmetic, "geometric": each}
-        print(f"{name:24}{shown(arithmetic)}   {shown(each)}")
+        print(f"{name:32}{shown(arithmetic)}   {shown(each)}")
     print(f"\ngeometric mean of the error of {default} over that of the best in each cell")
     groups = {"mitiq": tuple(MITIQ), "mitiq or none": (*MITIQ, *PLAIN), "mitiq, twins free": (*MITIQ, *FREE)}
     overall = {}
@@ -88,7 +88,7 @@ def line(cell: Row, default: str) -> str:
     """A cell as a row of the table."""
     errors, (ratio, low, high) = cell["errors"], cell["ratio"]
     name = " ".join(f"{cell[key]:{width}}" for key, width in CELL.items()) + " shots"
-    best = f"{cell['best'].removeprefix('mitiq '):>18}{errors[cell['best']]:8.4f}{errors[default]:9.4f}"
+    best = f"{cell['best'].removeprefix('mitiq '):>24}{errors[cell['best']]:8.4f}{errors[default]:9.4f}"
     spread = f"{ratio:7.2f} {low:5.2f} – {high:4.2f}"
     return f"{name:46}{errors['raw']:7.4f}{best}{spread}{cell['coverage']:6.2f}{cell['over_raw'][0]:7.2f}"
 

@@ -53,23 +53,25 @@ def ours(name: str) -> Fit:
     return both
 
 
-MITIQ = {
-    f"mitiq {name}": Method("scan", without_errors(partial(mitiq_fits.zne, name))) for name in mitiq_fits.ZNE
-}
-MITIQ |= {f"mitiq {plan}": Method(plan, without_errors(mitiq_fits.cdr)) for plan in ("cdr", "vncdr")}
+def on_both(name: str, plan: str, fit: Fit) -> dict[str, Method]:
+    """A method that measures at three scale factors, with a third of the shots at each, or most at 1."""
+    return {name: Method(plan, fit), f"{name}, uneven": Method(f"{plan}, uneven", fit)}
+
+
+MITIQ = {"mitiq cdr": Method("cdr", without_errors(mitiq_fits.cdr))}
+MITIQ |= on_both("mitiq vncdr", "vncdr", without_errors(mitiq_fits.cdr))
+for name in mitiq_fits.ZNE:
+    MITIQ |= on_both(f"mitiq {name}", "scan", without_errors(partial(mitiq_fits.zne, name)))
 # what mitiq would reach if twins cost nothing: shown, but not among those that are judged
 FREE = {
     f"mitiq {plan}": Method(plan, without_errors(mitiq_fits.cdr)) for plan in ("cdr, free", "vncdr, free")
 }
-# only plans with twins tell a method of them
-PLAN_OF = dict.fromkeys(("linear", "exponential", "bayes", "neural"), "scan") | {
-    "cdr": "cdr",
-    "vncdr": "vncdr",
-}
-OURS = {
-    name: Method(plan, ours(name))
-    for name, plan in PLAN_OF.items()
-    if hasattr(mitigation, f"extrapolate_{name}")
-}
+OURS: dict[str, Method] = {}
+for name in ("linear", "exponential", "bayes", "neural", "cdr", "vncdr"):
+    if hasattr(mitigation, f"extrapolate_{name}"):
+        if name == "cdr":
+            OURS[name] = Method("cdr", ours(name))
+        else:  # only plans with twins tell a method of them
+            OURS |= on_both(name, "vncdr" if name == "vncdr" else "scan", ours(name))
 PLAIN = {"raw": Method("raw", first), "readout": Method("readout", first)}
 METHODS = PLAIN | MITIQ | FREE | OURS

@@ -9,6 +9,7 @@ methods differ by little but themselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,31 +23,35 @@ class Plan:
     """What a method measures.
 
     Attributes:
-        columns: Which of the scale factors.
+        shares: Parts of the shots at each scale factor, in their order; those not named get none.
         twins: Whether twins are measured as well.
         paid: Whether the shots of the twins count.
         corrected: Whether readout errors are undone.
     """
 
-    columns: tuple[int, ...]
+    shares: tuple[float, ...]
     twins: bool = False
     paid: bool = True
     corrected: bool = True
 
-    def shots(self, budget: int, circuits: int, twins: int, calibration: bool) -> int:
+    def shots(self, budget: int, circuits: int, twins: int, calibration: bool) -> list[int]:
         """Shots of each circuit at each scale factor, of `budget` for a circuit."""
         total = circuits * budget - (budget if calibration and self.corrected else 0)
-        return total // (len(self.columns) * (circuits + (twins if self.twins and self.paid else 0)))
+        each = total / (circuits + (twins if self.twins and self.paid else 0))
+        return [int(share * each + 1e-6) for share in self.shares]
 
 
+EVEN, UNEVEN = (1 / 3, 1 / 3, 1 / 3), (0.7, 0.15, 0.15)
 PLANS = {
-    "raw": Plan((0,), corrected=False),
-    "readout": Plan((0,)),
-    "scan": Plan((0, 1, 2)),
-    "cdr": Plan((0,), twins=True),
-    "vncdr": Plan((0, 1, 2), twins=True),
-    "cdr, free": Plan((0,), twins=True, paid=False),
-    "vncdr, free": Plan((0, 1, 2), twins=True, paid=False),
+    "raw": Plan((1.0,), corrected=False),
+    "readout": Plan((1.0,)),
+    "scan": Plan(EVEN),
+    "scan, uneven": Plan(UNEVEN),
+    "cdr": Plan((1.0,), twins=True),
+    "cdr, free": Plan((1.0,), twins=True, paid=False),
+    "vncdr": Plan(EVEN, twins=True),
+    "vncdr, uneven": Plan(UNEVEN, twins=True),
+    "vncdr, free": Plan(EVEN, twins=True, paid=False),
 }
 
 
@@ -66,30 +71,27 @@ def draw(
         name: plan.shots(budget, len(rows), len(twins), cell.readout is not None)
         for name, plan in PLANS.items()
     }
-    of_circuits = [
-        nested(cell.noisy[rows, column], {name: shots[name] for name in using(column)}, rng)
-        for column in range(len(FACTORS))
-    ]
-    of_twins = [
-        nested(cell.twin_noisy[twins, column], {name: shots[name] for name in using(column, twins=True)}, rng)
-        for column in range(len(FACTORS))
-    ]
+    with_twins = [name for name, plan in PLANS.items() if plan.twins]
+    of_circuits, of_twins = (
+        [nested(part[:, column], at(column, shots, names), rng) for column in range(len(FACTORS))]
+        for part, names in ((cell.noisy[rows], PLANS), (cell.twin_noisy[twins], with_twins))
+    )
     fidelity = error = None
     if cell.readout is not None:
         fidelity, error = calibrated(cell, budget, rng)
     scans = {}
     for name, plan in PLANS.items():
-        undone = fidelity if plan.corrected else None
-        value, covariance = estimates(cell, [of_circuits[c][name] for c in plan.columns], undone, error)
+        undone, columns = fidelity if plan.corrected else None, range(len(plan.shares))
+        value, covariance = estimates(cell, [of_circuits[column][name] for column in columns], undone, error)
         known = None
         if plan.twins:
-            measured, spread = estimates(cell, [of_twins[c][name] for c in plan.columns], undone, error)
+            measured, spread = estimates(cell, [of_twins[column][name] for column in columns], undone, error)
             deviation = np.sqrt(np.diagonal(spread, axis1=1, axis2=2))
             known = Twins(measured, deviation, cell.twin_ideal[twins])
         scans[name] = NoiseScan(
             value=value,
             std=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
-            scale_factors=[FACTORS[column] for column in plan.columns],
+            scale_factors=FACTORS[: len(plan.shares)],
             shots=budget * len(rows),
             covariance=None if undone is None else covariance,
             spectrum=(-cell.limit, cell.limit),
@@ -98,9 +100,9 @@ def draw(
     return scans
 
 
-def using(column: int, twins: bool = False) -> list[str]:
-    """Plans that measure at a scale factor."""
-    return [name for name, plan in PLANS.items() if column in plan.columns and plan.twins >= twins]
+def at(column: int, shots: dict[str, list[int]], names: Iterable[str]) -> dict[str, int]:
+    """Shots at a scale factor of the plans that measure there."""
+    return {name: shots[name][column] for name in names if column < len(shots[name])}
 
 
 def nested(
