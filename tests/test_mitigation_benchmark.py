@@ -126,7 +126,8 @@ def test_all_plans_spend_the_same(bench):
     for budget, circuits, twins, calibration in [(12288, 100, 30, False), (768, 100, 30, True)]:
         for plan in (plan for plan in plans.values() if plan.paid):
             each = sum(plan.shots(budget, circuits, twins, calibration))
-            spent = each * (circuits + twins * plan.twins) + budget * (calibration and plan.corrected)
+            measured = circuits * (1 + plan.own) + twins * (plan.twins and not plan.own)
+            spent = each * measured + budget * (calibration and plan.corrected)
             assert 0.99 * circuits * budget <= spent <= circuits * budget
 
 

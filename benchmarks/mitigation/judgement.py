@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from methods import FREE, MITIQ, PLAIN
+from methods import FREE, MITIQ, OWN, PLAIN
 
 RESAMPLES = 1000
 MEAN, WORST = 1 / 1.25, 1 / 0.95  # of the error in units of the best of mitiq: geometric mean, largest
@@ -59,13 +59,18 @@ def judge(rows: list[Row], default: str) -> Row:
         methods[name] = {"arithmetic": arithmetic, "geometric": each}
         print(f"{name:32}{shown(arithmetic)}   {shown(each)}")
     print(f"\ngeometric mean of the error of {default} over that of the best in each cell")
-    groups = {"mitiq": tuple(MITIQ), "mitiq or none": (*MITIQ, *PLAIN), "mitiq, twins free": (*MITIQ, *FREE)}
+    groups = {
+        "mitiq": tuple(MITIQ),
+        "mitiq or none": (*MITIQ, *PLAIN),
+        "mitiq, twins free": (*MITIQ, *FREE),
+        "mitiq, twins not shared": (*[name for name in MITIQ if "cdr" not in name], *OWN),
+    }
     overall = {}
     for group, names in groups.items():
         for shots, found in {"many": many, "few": few}.items():
             overall[f"{group}, {shots} shots"] = interval(geometric(over_best(found, default, names)))
     for name, found in overall.items():
-        print(f"{name:30}{shown(found)}")
+        print(f"{name:38}{shown(found)}")
     print()
     bars = [bar(*given) for given in measured(rows, many, errors, default)]
     return {"default": default, "cells": cells, "methods": methods, "overall": overall, "bars": bars}

@@ -62,10 +62,11 @@ MITIQ = {"mitiq cdr": Method("cdr", without_errors(mitiq_fits.cdr))}
 MITIQ |= on_both("mitiq vncdr", "vncdr", without_errors(mitiq_fits.cdr))
 for name in mitiq_fits.ZNE:
     MITIQ |= on_both(f"mitiq {name}", "scan", without_errors(partial(mitiq_fits.zne, name)))
-# what mitiq would reach if twins cost nothing: shown, but not among those that are judged
-FREE = {
-    f"mitiq {plan}": Method(plan, without_errors(mitiq_fits.cdr)) for plan in ("cdr, free", "vncdr, free")
-}
+# shown, but not judged: what mitiq would reach if twins cost nothing, and how it runs, each circuit by itself
+FREE, OWN = (
+    {f"mitiq {plan}": Method(plan, without_errors(mitiq_fits.cdr)) for plan in plans}
+    for plans in (("cdr, free", "vncdr, free"), ("cdr, own", "vncdr, own"))
+)
 OURS: dict[str, Method] = {}
 for name in ("linear", "exponential", "bayes", "neural", "cdr", "vncdr"):
     if hasattr(mitigation, f"extrapolate_{name}"):
@@ -74,4 +75,4 @@ for name in ("linear", "exponential", "bayes", "neural", "cdr", "vncdr"):
         else:  # only plans with twins tell a method of them
             OURS |= on_both(name, "vncdr" if name == "vncdr" else "scan", ours(name))
 PLAIN = {"raw": Method("raw", first), "readout": Method("readout", first)}
-METHODS = PLAIN | MITIQ | FREE | OURS
+METHODS = PLAIN | MITIQ | FREE | OWN | OURS

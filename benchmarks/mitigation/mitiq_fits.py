@@ -39,9 +39,15 @@ def exponential(at: np.ndarray, values: np.ndarray, degree: int) -> np.ndarray:
 
 
 def regression(twins: np.ndarray, ideal: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Linear regression with intercept on the values of twins: `execute_with_cdr`."""
-    design, ones = np.hstack([twins, np.ones((len(twins), 1))]), np.ones((len(values), 1))
-    return np.hstack([values, ones]) @ np.linalg.lstsq(design, ideal, rcond=None)[0]
+    """Linear regression with intercept on the values of twins: `execute_with_cdr`.
+
+    Args:
+        twins: `(T, S)`, or `(C, T, S)` if each of C circuits has twins of its own.
+        ideal: `(T,)` or `(C, T)`.
+        values: `(C, S)`.
+    """
+    design, given = (np.concatenate([x, np.ones((*x.shape[:-1], 1))], -1) for x in (twins, values))
+    return (given * (np.linalg.pinv(design) @ ideal[..., None])[..., 0]).sum(-1)
 
 
 ZNE = {

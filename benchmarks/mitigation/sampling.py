@@ -3,8 +3,9 @@
 A batch of C circuits has C times the shots of one. What they share is paid by all: twins are measured with as
 many shots as each circuit, so 30 twins for 100 circuits take 23 % of the shots, and the readout of a device
 is calibrated with the shots of one circuit. Plans with "free" twins pay nothing for them, as if endlessly
-many circuits shared them. The draws of a method with more shots begin with those of one with fewer, so that
-methods differ by little but themselves.
+many circuits shared them. Plans with "own" twins are how mitiq runs: each circuit has 10 to itself, which
+take 10 of 11 shots. The draws of a method with more shots begin with those of one with fewer, so that methods
+differ by little but themselves.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ class Plan:
     Attributes:
         shares: Parts of the shots at each scale factor, in their order; those not named get none.
         twins: Whether twins are measured as well.
+        own: Number of twins that each circuit has to itself.
         paid: Whether the shots of the twins count.
         corrected: Whether readout errors are undone.
     """
 
     shares: tuple[float, ...]
     twins: bool = False
+    own: int = 0
     paid: bool = True
     corrected: bool = True
 
     def shots(self, budget: int, circuits: int, twins: int, calibration: bool) -> list[int]:
         """Shots of each circuit at each scale factor, of `budget` for a circuit."""
         total = circuits * budget - (budget if calibration and self.corrected else 0)
-        each = total / (circuits + (twins if self.twins and self.paid else 0))
+        shared = twins if self.twins and self.paid and not self.own else 0
+        each = total / (circuits * (1 + self.own) + shared)
         return [int(share * each + 1e-6) for share in self.shares]
 
 
@@ -49,9 +53,11 @@ PLANS = {
     "scan, uneven": Plan(UNEVEN),
     "cdr": Plan((1.0,), twins=True),
     "cdr, free": Plan((1.0,), twins=True, paid=False),
+    "cdr, own": Plan((1.0,), twins=True, own=10),
     "vncdr": Plan(EVEN, twins=True),
     "vncdr, uneven": Plan(UNEVEN, twins=True),
     "vncdr, free": Plan(EVEN, twins=True, paid=False),
+    "vncdr, own": Plan(EVEN, twins=True, own=10),
 }
 
 
@@ -71,10 +77,10 @@ def draw(
         name: plan.shots(budget, len(rows), len(twins), cell.readout is not None)
         for name, plan in PLANS.items()
     }
-    with_twins = [name for name, plan in PLANS.items() if plan.twins]
+    shared = [name for name, plan in PLANS.items() if plan.twins and not plan.own]
     of_circuits, of_twins = (
         [nested(part[:, column], at(column, shots, names), rng) for column in range(len(FACTORS))]
-        for part, names in ((cell.noisy[rows], PLANS), (cell.twin_noisy[twins], with_twins))
+        for part, names in ((cell.noisy[rows], PLANS), (cell.twin_noisy[twins], shared))
     )
     fidelity = error = None
     if cell.readout is not None:
@@ -84,10 +90,19 @@ def draw(
         undone, columns = fidelity if plan.corrected else None, range(len(plan.shares))
         value, covariance = estimates(cell, [of_circuits[column][name] for column in columns], undone, error)
         known = None
-        if plan.twins:
-            measured, spread = estimates(cell, [of_twins[column][name] for column in columns], undone, error)
-            deviation = np.sqrt(np.diagonal(spread, axis1=1, axis2=2))
-            known = Twins(measured, deviation, cell.twin_ideal[twins])
+        if plan.own:
+            alone = rng.integers(len(cell.twin_ideal), size=len(rows) * plan.own)
+            counts = [
+                rng.multinomial(shots[name][column], cell.twin_noisy[alone, column]) for column in columns
+            ]
+            apart = (len(rows), plan.own)
+            known = Twins(
+                *(part.reshape(*apart, -1) for part in measured(cell, counts, undone, error)),
+                cell.twin_ideal[alone].reshape(apart),
+            )
+        elif plan.twins:
+            counts = [of_twins[column][name] for column in columns]
+            known = Twins(*measured(cell, counts, undone, error), cell.twin_ideal[twins])
         scans[name] = NoiseScan(
             value=value,
             std=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
@@ -98,6 +113,14 @@ def draw(
             twins=known,
         )
     return scans
+
+
+def measured(
+    cell: Cell, counts: list[np.ndarray], fidelity: np.ndarray | None, error: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (C, S) and standard errors."""
+    value, covariance = estimates(cell, counts, fidelity, error)
+    return value, np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
 
 
 def at(column: int, shots: dict[str, list[int]], names: Iterable[str]) -> dict[str, int]:
