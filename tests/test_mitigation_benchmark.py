@@ -160,14 +160,31 @@ def test_twins_spread_over_the_spectrum_and_points_move_towards_its_ends(bench, 
     assert np.abs(bench.angles.energy(torch.from_numpy(stopped), "parity").numpy()).mean() > 0.6
 
 
-def test_a_run_that_was_stopped_goes_on(bench, tmp_path):
-    store, settings = tmp_path / "rows.jsonl", {"seeds": [0, 2]}
-    rows = [{**settings, "n": n} for n in (4, 6)]
-    store.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"seeds": [0,')
-    assert bench.compare.stored_rows(store, settings) == rows
-    assert store.read_text().endswith("}\n")
+def test_a_run_that_was_stopped_goes_on(bench, tmp_path, monkeypatch, capsys):
+    """The second run measures what the first one has not, and says the same."""
+    monkeypatch.setattr(bench.compare, "BATCH", 10)
+    cell, measured = example(bench, np.random.default_rng(3)), []
+    known = {"n": 3, "kind": "random", "observable": "chain", "noise": "p = 0.02"}
+    monkeypatch.setattr(bench.compare, "grid", lambda _: [(known, lambda: cell)])
+    measure = bench.compare.measure
+    monkeypatch.setattr(bench.compare, "measure", lambda *of: measured.append(of[1]) or measure(*of))
+
+    def run(name, *flags):
+        monkeypatch.setattr("sys.argv", ["compare.py", "--quick", "--out", str(tmp_path / name), *flags])
+        bench.compare.main()
+        return json.loads((tmp_path / name).read_text())["results"]
+
+    whole = run("whole.json")
+    assert measured == [12288, 768]
+    lines = (tmp_path / "whole.cells.jsonl").read_text().splitlines()
+    (tmp_path / "cut.cells.jsonl").write_text(lines[0] + "\n" + lines[1][:100])
+    assert run("cut.json") == whole
+    assert measured == [12288, 768, 768]
+    errors = whole["cells"][0]["errors"]
+    assert errors["bayes"] < 0.6 * errors["raw"]
+    assert all(0.8 < cell["coverage"] <= 1 for cell in whole["cells"])
     with pytest.raises(SystemExit, match="other settings"):
-        bench.compare.stored_rows(store, {"seeds": [0, 3]})
+        run("cut.json", "--first-seed", "3")
 
 
 def test_judgement_finds_the_best_and_what_is_missed(bench, capsys):

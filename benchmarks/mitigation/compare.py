@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     seeds = range(options.first_seed, options.first_seed + (2 if options.quick else options.seeds))
-    settings = {"seeds": [seeds.start, seeds.stop], "batch": BATCH, "twins": TWINS, "methods": list(METHODS)}
+    settings = {"seeds": [seeds.start, seeds.stop], "batch": BATCH, "twins": TWINS, "names": list(METHODS)}
     store = options.out.with_suffix(".cells.jsonl") if options.out else None
     done = stored_rows(store, settings)
     rows, start = [], time.perf_counter()
@@ -114,14 +114,19 @@ def main() -> None:
             found = next((row for row in done if key.items() <= row.items()), None)
             if found is None:
                 cell = cell or load()
-                found = {**settings, **key, **measure(cell, budget, seeds)}
-                if store:
-                    with store.open("a") as file:
-                        file.write(json.dumps(found) + "\n")
+                found = settings | key | measure(cell, budget, seeds)
+                add(store, found)
             rows.append(found)
     summary = judge(rows, options.default)
     print(f"\n{len(seeds)} seeds, {time.perf_counter() - start:.0f} s")
     save(options.out, summary)
+
+
+def add(path: Path | None, row: Row) -> None:
+    """Append a row, if there is a file to write it to."""
+    if path:
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def stored_rows(path: Path | None, settings: Row) -> list[Row]:
