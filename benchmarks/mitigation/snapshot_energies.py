@@ -2,7 +2,7 @@
 
 Three kinds of circuit are trained for each seed: `demo` starts as a tensor network, as in `make demo`;
 `deep` and `shallow` are brickwalls of 4 layers and of 1 from a random start. Then the energy is measured. All
-methods spend the same number of shots: 3 bases × 3 scale factors, and a readout calibration of 2 circuits;
+methods spend the same number of shots: 3 bases × 3 scale factors, and the readout calibration;
 `raw` and `readout` spend the shots that they save on the circuit itself. Errors are distances to the exact
 energy of the same circuit. Unlike a device, the snapshot has no coherent errors, crosstalk or drift.
 
@@ -23,7 +23,6 @@ from bondwise.backends import estimate, get_backend
 from bondwise.mitigation import (
     MitigatedEstimator,
     NoiseScan,
-    ReadoutCalibration,
     extrapolate_exponential,
     extrapolate_linear,
     extrapolate_richardson,
@@ -64,25 +63,15 @@ def measure(circuit, hamiltonian, parameters, backend, shots, seed):
         scan = NoiseScan.from_pub_result(result[0])
         for name, extrapolate in FITS.items():
             fit = extrapolate(scan)
-            energies[f"{name}, {folding}"] = (
-                fit.value,
-                float(np.hypot(fit.std, result[0].metadata["readout_std"])),
-            )
+            energies[f"{name}, {folding}"] = fit.value, fit.std
     isa = backend.transpile(circuit)
     observable = hamiltonian.apply_layout(isa.layout)
     raw = backend.run([(isa, observable, parameters)], shots=budget // BASES, seed=seed + 1000)[0].data
     energies["raw"] = (float(raw.evs), float(raw.stds))
-    active = np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0)).tolist()
-    calibration = ReadoutCalibration.measure(
-        backend, active, isa.num_qubits, shots=len(FACTORS) * shots, seed=seed + 2000
-    )
-    corrected = calibration.correct(observable)
-    rest = (budget - calibration.total_shots) // BASES
-    readout = backend.run([(isa, corrected, parameters)], shots=rest, seed=seed + 3000)[0].data
-    energies["readout"] = (
-        float(readout.evs),
-        float(np.hypot(readout.stds, calibration.error_bound(observable))),
-    )
+    readout = MitigatedEstimator(
+        backend, extrapolation=None, shots=budget // (BASES + 1), seed=seed + 2000
+    ).run([pub])
+    energies["readout"] = float(readout.result()[0].data.evs), float(readout.result()[0].data.stds)
     return energies, budget
 
 
