@@ -10,11 +10,13 @@ from .extrapolations.poly_exponential import extrapolate_poly_exponential as ext
 from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial
 from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
 from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
-from .folding import fold_gates as fold_gates
-from .folding import fold_global as fold_global
 from .job import PreparedJob as PreparedJob
-from .near_clifford import near_clifford_twins as near_clifford_twins
 from .planner import ShotPlan as ShotPlan
 from .readout import ReadoutCalibration as ReadoutCalibration
+from .rewriting.decoupling import decouple as decouple
+from .rewriting.folding import fold_gates as fold_gates
+from .rewriting.folding import fold_global as fold_global
+from .rewriting.gate_twirling import twirl_gates as twirl_gates
+from .rewriting.near_clifford import near_clifford_twins as near_clifford_twins
 from .scan import NoiseScan as NoiseScan
 from .scan import Twins as Twins

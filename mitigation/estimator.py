@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.primitives import BasePrimitiveJob, DataBin, PrimitiveResult, PubResult
+from qiskit.primitives import BasePrimitiveJob, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.observables_array import ObservablesArrayLike
 from qiskit.transpiler import Target
@@ -26,7 +26,7 @@ from bondwise.backends.primitives import (
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
-from bondwise.mitigation.job import Calibrations, PreparedJob
+from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
 from bondwise.mitigation.names import NEED_TWINS, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
@@ -79,6 +79,9 @@ class MitigatedEstimator(Estimator):
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
         shares: How many times `shots` are spent at each scale factor, such as (5, 1, 1); once by default.
+        gate_twirls: Number of randomized copies of each folded circuit, over which the shots are spread, with
+            Paulis around the two-qubit gates; 0 for none.
+        decoupling: `"XX"` or `"XY4"` fills the idle times of each folded circuit with pulses.
         target: Target to transpile for, if the backend has none or another one.
         shots: Number of shots per measured basis and scale factor. None: exact values if the backend has
             them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the largest
@@ -113,6 +116,8 @@ class MitigatedEstimator(Estimator):
         readout: bool = True,
         twins: int | None = None,
         shares: Sequence[int] | None = None,
+        gate_twirls: int = 0,
+        decoupling: str | None = None,
         target: Target | None = None,
         shots: int | None = None,
         seed: int | None = None,
@@ -145,13 +150,14 @@ class MitigatedEstimator(Estimator):
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
             warnings.warn(f"{self._idle}.", stacklevel=2)
+        self.gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
         self.shares = tuple(whole_number("shares", share) for share in shares or [1] * len(factors))
         if len(self.shares) != len(factors):
             raise UsageError(
                 f"shares {self.shares} are {len(self.shares)} and there are {len(factors)} scale factors; "
                 "pass one for each, such as (5, 1, 1)."
             )
-        self._preparation = Preparation(self.backend, target, folding, factors)
+        self._preparation = Preparation(self.backend, target, folding, factors, self.gate_twirls, decoupling)
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
@@ -232,6 +238,8 @@ class MitigatedEstimator(Estimator):
         seed = self.seed if seed is None else seed
         read = estimator_pubs(pubs, precision)
         shots = self._shots_for(read)
+        if shots is not None and self.gate_twirls:
+            shots = max(2, ceil(shots / self.gate_twirls))  # of each copy
         shares = (1,) * len(self.shares) if shots is None else self.shares  # once is enough for exact values
         fold = not self._idle and self._function is not None
         items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
@@ -245,9 +253,9 @@ class MitigatedEstimator(Estimator):
             twirl = Twirl(self.backend, qubits, shots)
             supports = self._known.unknown(measured, (shots or 0) * sum(self.shares))
         if twirl is not None and supports:
-            widest = max((item.circuits[0] for item in items), key=lambda circuit: circuit.num_qubits)
+            widest = max((item.circuit for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
-            repeated = 1 if shots is None else sum(self.shares)
+            repeated = 1 if shots is None else sum(self.shares) * max(1, self.gate_twirls)
             calibrations = [twirl.calibration(supports, widest)] * repeated
         return PreparedJob(
             pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],
@@ -276,9 +284,15 @@ class MitigatedEstimator(Estimator):
         meta = {"folding": self.folding, "device": self.backend.name}
         scans, made = job.scans(result, meta)
         self._known |= made
+        about = {
+            "target_precision": self.default_precision,
+            "extrapolation": self.extrapolation,
+            "readout": job.readout,
+            "message": self._idle,
+        }
         fits = extrapolated_together(self.extrapolate, scans)
         pub_results = [
-            self._pub_result(item, scan, fit, job.readout)
+            mitigated_result(item, scan, fit, about)
             for item, scan, fit in zip(job.items, scans, fits, strict=True)
         ]
         metadata = {
@@ -381,34 +395,6 @@ class MitigatedEstimator(Estimator):
         """Whether the backend has exact values of a circuit, which may have too many qubits for them."""
         known = getattr(self.backend.estimator, "is_exact", None)
         return known is None or known(estimator_pub(item.tasks(None)[0]))
-
-    def _pub_result(self, item: PreparedPub, scan: NoiseScan, fit: Extrapolation, readout: bool) -> PubResult:
-        asked = item.pub.precision
-        more = {} if scan.covariance is None else {"covariances": scan.covariance}
-        data = DataBin(
-            evs=np.asarray(fit.value),
-            stds=np.asarray(fit.std),
-            evs_noise_factors=scan.value,
-            stds_noise_factors=scan.std,
-            asymptotes=scan.asymptote,
-            spectra=scan.spectrum,
-            **more,
-            shape=item.pub.shape,
-        )
-        metadata = {
-            "target_precision": self.default_precision if asked is None else asked,
-            "shots": scan.shots,
-            "scale_factors": item.factors,
-            **scan.meta,
-            "extrapolation": self.extrapolation,
-            "converged": bool(np.all(fit.converged)),
-            "message": fit.message or self._idle,
-            "readout": readout,
-            **({} if scan.twins is None else {"twins": scan.twins}),
-            "transpiled": item.transpiled,
-            "circuit_metadata": item.pub.circuit.metadata,
-        }
-        return PubResult(data, metadata)
 
 
 def _with_error(shots: int | None) -> int | None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from qiskit.primitives import PrimitiveResult, PubResult
+from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from bondwise.backends.pubs import estimator_pubs
-from bondwise.mitigation.near_clifford import near_clifford_twins
+from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
+from bondwise.mitigation.rewriting.near_clifford import near_clifford_twins
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.mitigation.twirled_readout import Fidelity, Support, fidelities
 from bondwise.runs import UsageError
@@ -67,7 +68,7 @@ class Calibrations:
             if len(item.circuits) == 1 or item.key in found or is_known:
                 continue
             circuit, angles, ideal = near_clifford_twins(
-                item.circuits[0], item.observables, item.values(), count, seed=seed
+                item.circuit, item.observables, item.values(), count, seed=seed
             )
             [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
             found[item.key] = prepare(pub, fold=True, shares=item.repeats, seed=seed), ideal
@@ -170,3 +171,42 @@ class PreparedJob:
 
 def _sets(pub: EstimatorPub) -> int:
     return int(pub.parameter_values.size)
+
+
+def mitigated_result(
+    item: PreparedPub, scan: NoiseScan, fit: Extrapolation, about: dict[str, Any]
+) -> PubResult:
+    """The result of a PUB, with its scan in the data and what is known of it in the metadata.
+
+    Args:
+        item: The PUB.
+        scan: Its scan.
+        fit: The extrapolation of the scan.
+        about: What else belongs into the metadata; its message is that of the fit if the fit has one.
+    """
+    more = {} if scan.covariance is None else {"covariances": scan.covariance}
+    data = DataBin(
+        evs=np.asarray(fit.value),
+        stds=np.asarray(fit.std),
+        evs_noise_factors=scan.value,
+        stds_noise_factors=scan.std,
+        asymptotes=scan.asymptote,
+        spectra=scan.spectrum,
+        **more,
+        shape=item.pub.shape,
+    )
+    metadata = {
+        **about,
+        **scan.meta,
+        "shots": scan.shots,
+        "scale_factors": item.factors,
+        "converged": bool(np.all(fit.converged)),
+        "message": fit.message or about["message"],
+        "transpiled": item.transpiled,
+        "circuit_metadata": item.pub.circuit.metadata,
+    }
+    if item.pub.precision is not None:
+        metadata["target_precision"] = item.pub.precision
+    if scan.twins is not None:
+        metadata["twins"] = scan.twins
+    return PubResult(data, metadata)

@@ -92,11 +92,11 @@ def plan_shots(
         UsageError: If `std` is not positive, or no number of shots up to 10^9 reaches it.
     """
     std = real_number("std", std)
-    success = circuit_cost(item.circuits[0], target).success
+    success = circuit_cost(item.circuit, target).success
     decay = min(max(_UNKNOWN if success is None else success, 1e-3), 0.999)
     kept = min((_readout(target, support) for support in item.supports), default=1.0) if readout else 1.0
     factors = np.array(item.factors)
-    bases = Tally(estimator_pub((item.circuits[0], item.observables, item.values()))).bases
+    bases = Tally(estimator_pub((item.circuit, item.observables, item.values()))).bases
     # the scatter of one shot in each basis, if outcomes are as good as random
     scatter = float(np.sqrt(sum((basis.coefficients**2).sum(axis=1) for basis in bases).max()))
     rng = np.random.default_rng(0)

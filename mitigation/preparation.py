@@ -10,8 +10,10 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 from bondwise.backends import Backend
 from bondwise.circuits import in_gates, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
-from bondwise.mitigation.folding import fold_gates, fold_global
 from bondwise.mitigation.prepared import PreparedPub, pauli_sums
+from bondwise.mitigation.rewriting.decoupling import SEQUENCES, decouple
+from bondwise.mitigation.rewriting.folding import fold_gates, fold_global
+from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
 from bondwise.runs import UsageError, unknown_name
 
 _FOLDINGS = ("global", "gates")
@@ -25,21 +27,36 @@ class Preparation:
         target: Target to transpile for; None for the backend's.
         folding: `"global"` or `"gates"`.
         scale_factors: The scale factors to fold to.
+        twirls: Number of gate twirls of each folded circuit; 0 for none.
+        decoupling: Sequence of pulses for idle qubits; None for none.
 
     Raises:
         UsageError: If the folding is unknown.
     """
 
     def __init__(
-        self, backend: Backend, target: Target | None, folding: str, scale_factors: tuple[float, ...]
+        self,
+        backend: Backend,
+        target: Target | None,
+        folding: str,
+        scale_factors: tuple[float, ...],
+        twirls: int,
+        decoupling: str | None,
     ) -> None:
         if folding not in _FOLDINGS:
             raise unknown_name("folding", str(folding), _FOLDINGS)
+        if decoupling is not None and decoupling not in SEQUENCES:
+            raise unknown_name("decoupling", str(decoupling), SEQUENCES)
         self.target = backend.target if target is None else target
         self.folding = folding
         self.scale_factors = scale_factors
-        self._backend = backend
+        self._twirls, self._decoupling, self._backend = twirls, decoupling, backend
         self._made_for_target: CircuitCache[QuantumCircuit] = CircuitCache()
+        if decoupling is not None and self.target is None:
+            raise UsageError(
+                f"{backend.name} reports no durations, so nobody knows when qubits are idle; leave out "
+                "decoupling, or pass target=."
+            )
         if target is not None:
             self.transpiled = "for the given target"
         elif self.target is not None:
@@ -73,9 +90,18 @@ class Preparation:
                 f"scale factors {self.scale_factors} fold this circuit to {achieved}, not distinct; "
                 "take them further apart, such as (1, 3, 5)."
             )
-        circuits, sums = [one for one, _ in folds], pauli_sums(observables)
-        repeats = shares if len(folds) > 1 else (1,)
-        return PreparedPub(pub, transpiled, circuits, achieved, repeats, sums)
+        circuits = [self._rewritten(one, seed) for one, _ in folds]
+        repeats = tuple(share * max(1, self._twirls) for share in (shares if len(folds) > 1 else (1,)))
+        return PreparedPub(pub, transpiled, circuit, circuits, achieved, repeats, pauli_sums(observables))
+
+    def _rewritten(self, circuit: QuantumCircuit, seed: int | None) -> list[QuantumCircuit]:
+        """The circuits that are run instead of a folded one."""
+        made = [circuit]
+        if self._twirls:
+            made = twirl_gates(circuit, self._twirls, target=self.target, seed=seed)
+        if self._decoupling and self.target is not None:
+            made = [decouple(one, self.target, self._decoupling) for one in made]
+        return made
 
     def _fold(self, circuit: QuantumCircuit, factor: float, seed: int | None) -> tuple[QuantumCircuit, float]:
         if self.folding == "global":

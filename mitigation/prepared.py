@@ -29,15 +29,17 @@ class PreparedPub:
     Attributes:
         pub: The PUB as it was passed.
         transpiled: Who transpiled the circuit, for the result's metadata.
-        circuits: The folded circuits, one per scale factor.
+        circuit: The compiled circuit.
+        circuits: For each scale factor, the folded circuit, or several that do the same.
         factors: The scale factors that folding reached.
-        repeats: How many PUBs measure each of them.
+        repeats: How many PUBs measure each of them; they take turns with the circuits.
         observables: Array of `SparsePauliOp` on the device's qubits, of the shape of the PUB's observables.
     """
 
     pub: EstimatorPub
     transpiled: str
-    circuits: list[QuantumCircuit]
+    circuit: QuantumCircuit
+    circuits: list[list[QuantumCircuit]]
     factors: tuple[float, ...]
     repeats: tuple[int, ...]
     observables: np.ndarray
@@ -55,7 +57,7 @@ class PreparedPub:
     @cached_property
     def key(self) -> str:
         """A hash of what is calibrated by twins: the circuit, its folds and the observables."""
-        content = [fingerprint(self.circuits[0]), repr(self.factors), repr(self.observables.shape)]
+        content = [fingerprint(self.circuit), repr(self.factors), repr(self.observables.shape)]
         for observable in self.observables.flat:
             paulis = observable.paulis
             content += [str((paulis.x.tobytes(), paulis.z.tobytes(), observable.coeffs.tobytes()))]
@@ -64,7 +66,7 @@ class PreparedPub:
     def values(self) -> np.ndarray:
         """The values of the parameters that are left in the folded circuits, shape `(*batch, P)`."""
         values = self.pub.parameter_values.as_array(self.pub.circuit.parameters)
-        return kept_columns(self.pub.circuit, self.circuits[0], values)
+        return kept_columns(self.pub.circuit, self.circuit, values)
 
     @property
     def size(self) -> int:
@@ -73,13 +75,18 @@ class PreparedPub:
 
     def tasks(self, twirl: Twirl | None) -> list[EstimatorPub]:
         """The PUBs of all scale factors; with a twirl, of observables that it can correct."""
-        if twirl is None:
-            plain = [(circuit, self.observables, self.values()) for circuit in self.circuits]
-            pubs = list(map(estimator_pub, plain))
-        else:
-            elements, values = self._elements(), self.values()
-            pubs = [twirl.pub(circuit, elements, values) for circuit in self.circuits]
-        return [pub for pub, times in zip(pubs, self.repeats, strict=True) for _ in range(times)]
+        elements, values = self._elements(), self.values()
+
+        def task(circuit: QuantumCircuit) -> EstimatorPub:
+            if twirl is None:
+                return estimator_pub((circuit, self.observables, values))
+            return twirl.pub(circuit, elements, values)
+
+        pubs = []
+        for circuits, times in zip(self.circuits, self.repeats, strict=True):
+            made = [task(circuit) for circuit in circuits[:times]]
+            pubs += [made[turn % len(made)] for turn in range(times)]
+        return pubs
 
     def scan(
         self, parts: Sequence[PubResult], known: Mapping[Support, Fidelity] | None, meta: dict[str, Any]
@@ -130,7 +137,7 @@ class PreparedPub:
         elements = np.empty((1 + most if most > 1 else 1, *self.observables.shape), dtype=object)
         for index, (whole, groups) in np.ndenumerate(self._by_support):
             parts = list(groups.values()) if most > 1 else []
-            nothing = SparsePauliOp("I" * self.circuits[0].num_qubits)  # which is not measured
+            nothing = SparsePauliOp("I" * self.circuit.num_qubits)  # which is not measured
             filled = [whole or nothing, *parts, *[nothing] * (len(elements) - 1 - len(parts))]
             for row, part in enumerate(filled):
                 elements[(row, *index)] = part

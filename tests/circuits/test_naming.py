@@ -29,7 +29,7 @@ from bondwise import tn
 from bondwise.backends import estimate, expectation, get_backend, sample, to_pennylane
 from bondwise.circuits import cx_count, true_names, two_qubit_depth
 from bondwise.mitigation import MitigatedEstimator
-from bondwise.mitigation.folding import fold_gates, fold_global
+from bondwise.mitigation.rewriting.folding import fold_gates, fold_global
 
 NAMES = ["h", "rz", "cx", "ccx", "barrier", "delay", "reset", "measure", "initialize", "unitary", "if_else"]
 NAMES += ["kraus", "save_statevector", "set_statevector", "diagonal", "mcphase", "quantum_channel", "id"]

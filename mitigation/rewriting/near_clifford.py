@@ -27,8 +27,8 @@ from bondwise.backends.simulators.reduced_device import active_qubits, reduced_c
 from bondwise.circuits import in_gates, true_names, without_measurements
 from bondwise.circuits.angles import Angles
 from bondwise.circuits.files.orders import with_order
-from bondwise.mitigation.clifford_values import CliffordGate, CliffordValues
 from bondwise.mitigation.prepared import pauli_sums
+from bondwise.mitigation.rewriting.clifford_values import CliffordGate, CliffordValues
 from bondwise.runs import UsageError, random_generator, real_number, whole_number
 
 _MOST_EXACT = 16  # active qubits up to which rotations can keep their angles

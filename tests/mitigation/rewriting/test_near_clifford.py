@@ -11,7 +11,7 @@ from qiskit.quantum_info import Clifford, Pauli, SparsePauliOp, random_clifford,
 
 from bondwise.backends import get_backend
 from bondwise.mitigation import fold_global, near_clifford_twins
-from bondwise.mitigation.clifford_values import CliffordGate, CliffordValues
+from bondwise.mitigation.rewriting.clifford_values import CliffordGate, CliffordValues
 from bondwise.runs import UsageError
 
 
