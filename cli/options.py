@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bondwise.mitigation.names import EXTRAPOLATIONS
+
 Size = Annotated[
     str | None,
     typer.Option(
@@ -24,8 +26,8 @@ Backend = Annotated[
         metavar="NAME",
     ),
 ]
-MITIGATIONS = ("bayes", "exponential", "linear", "polynomial", "richardson", "readout", "none")
-_MITIGATE = "bayes, exponential, linear, polynomial, richardson, readout (without extrapolation), or none."
+MITIGATIONS = (*EXTRAPOLATIONS, "readout", "none")
+_MITIGATE = f"{', '.join(EXTRAPOLATIONS)}, readout (without extrapolation), or none."
 Mitigate = Annotated[str, typer.Option("--mitigate", help=_MITIGATE, metavar="NAME|none")]
 MitigateNoise = Annotated[
     str | None,

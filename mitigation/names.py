@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import unknown_name
 
-Extrapolate: TypeAlias = Callable[[NoiseScan], Extrapolation]
+if TYPE_CHECKING:  # the command line lists the names in its help, before anything is loaded
+    from collections.abc import Callable
+
+    from bondwise.mitigation.extrapolation import Extrapolation
+    from bondwise.mitigation.scan import NoiseScan
 
 EXTRAPOLATIONS = (
     "bayes",
@@ -27,7 +28,7 @@ EXTRAPOLATIONS = (
 NEED_TWINS = ("cdr", "vncdr")
 
 
-def extrapolation_named(name: str) -> Extrapolate:
+def extrapolation_named(name: str) -> Callable[[NoiseScan], Extrapolation]:
     """The function `extrapolate_NAME`, from the file of that name; some of these load much.
 
     Raises:
@@ -35,7 +36,7 @@ def extrapolation_named(name: str) -> Extrapolate:
     """
     if name not in EXTRAPOLATIONS:
         raise unknown_name("extrapolation", name, EXTRAPOLATIONS)
-    function: Extrapolate = getattr(
+    function: Callable[[NoiseScan], Extrapolation] = getattr(
         import_module(f"bondwise.mitigation.extrapolations.{name}"), f"extrapolate_{name}"
     )
     return function
