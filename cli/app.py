@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from bondwise.cli import flags
-from bondwise.cli.commands import backends, compress, compress_profile, decompose, run, vqe, warmup
+from bondwise.cli.commands import (
+    backends,
+    compress,
+    compress_profile,
+    decompose,
+    mitigate,
+    mitigate_benchmark,
+    run,
+    vqe,
+    warmup,
+)
 from bondwise.cli.jobs import app as jobs
 from bondwise.cli.protein import app as protein
 
@@ -38,6 +48,8 @@ def _app(
 app.command("vqe", cls=flags.Command)(vqe.command)
 app.command("decompose", cls=flags.Command)(decompose.command)
 app.command("run", cls=flags.Command)(run.command)
+app.command("mitigate", cls=flags.Command)(mitigate.command)
+app.command("mitigate benchmark", cls=flags.Command)(mitigate_benchmark.command)
 app.command("compress", cls=flags.Command)(compress.command)
 app.command("compress profile", cls=flags.Command)(compress_profile.command)
 app.add_typer(protein.app, name="protein")

@@ -116,6 +116,35 @@ def _in_order(path: Path, arrays: dict[str, Any]) -> list[Any]:
     return [arrays[name] @ [1, 1j] if pairs else arrays[name] for name in names]
 
 
+def read_program(path: Path, parameters: str | None) -> tuple[QuantumCircuit, np.ndarray | None]:
+    """Read a circuit, and the angles that a flag gives it.
+
+    Args:
+        path: The circuit, as QPY or OpenQASM.
+        parameters: Its angles, see `read_angles`; None if it has no free parameters.
+
+    Returns:
+        The circuit with P parameters, and float64 of shape (P,), or (batch, P); None without `parameters`.
+
+    Raises:
+        UsageError: If a file cannot be read, angles are missing, or they make an angle infinite.
+    """
+    circuit = circuits.read_circuit(path)
+    angles = read_angles(parameters, circuit) if parameters else None
+    if circuit.parameters and angles is None:
+        raise UsageError(
+            f"{path} has {counted(len(circuit.parameters), 'free parameter')}"
+            "; give their angles with --parameters FILE, or by name, --parameters "
+            f"{circuit.parameters[0].name}=0.1,…"
+        )
+    if angles is not None:
+        import numpy as np
+
+        for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
+            circuits.bind_soundly(circuit, row, f"{path} with {parameters}")
+    return circuit, angles
+
+
 def read_angles(text: str, circuit: QuantumCircuit) -> np.ndarray:
     """Read the angles of a circuit from a flag.
 

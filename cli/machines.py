@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import typer
+
 from bondwise import backends
+from bondwise.cli import spending
 from bondwise.cli.terminal import show, show_json
-from bondwise.runs import RunFolder, UsageError
+from bondwise.runs import RunFolder, Stopped, UsageError
 
 
 def machine_for(
@@ -31,6 +36,47 @@ def machine_for(
             f"--no-wait has no effect on {name}, which runs in this process; leave it out."
         )
     return backends.get_backend(name)
+
+
+@contextmanager
+def agreed(
+    folder: RunFolder,
+    machine: backends.Backend,
+    work: Callable[[backends.Backend], object],
+    *,
+    yes: bool,
+    most_seconds: float | None,
+    json: bool,
+    quiet: bool,
+) -> Iterator[None]:
+    """A context in which a computation may spend time on a device, once the user has agreed to what it costs.
+
+    Args:
+        folder: Folder of the run.
+        machine: The backend.
+        work: The computation with the backend that it is given.
+        yes: Whether the user has agreed beforehand.
+        most_seconds: Longest QPU time in seconds; None for any.
+        json: Whether the command prints JSON.
+        quiet: Whether the command prints nothing.
+
+    Raises:
+        typer.Exit: If the command does not wait for the results; what was submitted is said before.
+        Stopped: After Ctrl-C, if jobs were submitted, or if the user says no.
+        UsageError: If the QPU time is longer than allowed or not known, or there is nobody to ask.
+    """
+    spending.approve(machine, work, yes=yes, most_seconds=most_seconds, quiet=quiet, json=json)
+    if machine.remote:
+        folder.keep()
+    try:
+        yield
+    except backends.Waiting as waiting:
+        say_waiting(waiting, folder, json=json, quiet=quiet)
+        raise typer.Exit from None
+    except KeyboardInterrupt:
+        if machine.begun:
+            raise Stopped(going_on(folder.path)) from None
+        raise
 
 
 def require_shots(name: str, shots: int) -> None:

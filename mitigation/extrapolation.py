@@ -121,7 +121,9 @@ class Extrapolation(Result):
         return replace(self, shots=shots, **{name: taken(getattr(self, name)) for name in names})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the measured points with error bars, and the curve down to scale 0.
+        """Plot the measured points, the curve down to scale 0 if there is one, and the value there.
+
+        Points have error bars of one standard error; curves have no errors.
 
         Args:
             ax: Matplotlib Axes; a new figure by default.
@@ -135,10 +137,10 @@ class Extrapolation(Result):
         bars = self.measured_std.reshape(points.shape)
         zeros = np.column_stack([np.ravel(self.value), np.ravel(self.std)])
         for index, (value, std) in enumerate(zeros):
-            (line,) = axes.plot(self.curve_at, curves[index], label=self.method if index == 0 else None)
-            color = line.get_color()
+            (line,) = axes.plot(self.curve_at, curves[index])
+            color, label = line.get_color(), self.method if index == 0 else None
             axes.errorbar(self.scale_factors, points[index], bars[index], fmt="o", color=color, capsize=3)
-            axes.errorbar([0.0], [value], [std], fmt="s", color=color, capsize=3)
+            axes.errorbar([0.0], [value], [std], fmt="s", color=color, capsize=3, label=label)
         axes.set_xlabel("noise scale factor")
         axes.set_ylabel("expectation value")
         return axes

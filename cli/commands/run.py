@@ -10,13 +10,13 @@ import typer
 
 from bondwise import backends, circuits
 from bondwise.cli import options, spending
-from bondwise.cli.circuit_files import read_angles, read_observable, say
+from bondwise.cli.circuit_files import read_observable, read_program, say
 from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
-from bondwise.cli.machines import going_on, machine_for, require_shots, say_waiting
+from bondwise.cli.machines import agreed, machine_for, require_shots
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import RunFolder, Stopped, UsageError, read_bytes, whole_number
+from bondwise.runs import RunFolder, UsageError, read_bytes, whole_number
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -67,19 +67,7 @@ def command(
 ) -> None:
     """Run a circuit: counts of its measurements, or expectation values with --observable."""
     settings = settings_of(locals())
-    program = circuits.read_circuit(circuit)
-    angles = read_angles(parameters, program) if parameters else None
-    if program.parameters and angles is None:
-        raise UsageError(
-            f"{circuit} has {counted(len(program.parameters), 'free parameter')}"
-            "; give their angles with --parameters FILE, or by name, --parameters "
-            f"{program.parameters[0].name}=0.1,…"
-        )
-    if angles is not None:
-        import numpy as np
-
-        for row in np.atleast_2d(angles):  # finite angles can still make 1e308 * x infinite
-            circuits.bind_soundly(program, row, f"{circuit} with {parameters}")
+    program, angles = read_program(circuit, parameters)
     whole_number("shots", shots, least=0, most=options.MOST_SHOTS)
     if not observable and (not shots or mitigate != "none"):
         flag = "--shots 0" if not shots else "--mitigate"
@@ -117,18 +105,8 @@ def command(
         say(said, quiet)
         if machine.remote:
             result["backend"] = machine.name  # the device that ibm:least_busy has become
-        spending.approve(machine, measure, yes=yes, **asks)
-        if machine.remote:
-            folder.keep()
-        try:
+        with agreed(folder, machine, measure, yes=yes, **asks):
             result |= measure(machine)
-        except backends.Waiting as waiting:
-            say_waiting(waiting, folder, json=json, quiet=quiet)
-            return
-        except KeyboardInterrupt:
-            if machine.begun:
-                raise Stopped(going_on(folder.path)) from None
-            raise
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)

@@ -11,7 +11,7 @@ from typing import Any
 from bondwise.cli.documents.envelope import SCHEMA, flag_text
 from bondwise.runs import RunFolder, UsageError, is_file, read_json
 
-_ON_DEVICES = ("run", "vqe")  # commands whose jobs can be waited for
+_ON_DEVICES = ("run", "vqe", "mitigate", "mitigate benchmark")  # commands whose jobs can be waited for
 
 
 def keep_settings(
@@ -104,17 +104,18 @@ def earlier_command(folder: Path) -> list[str]:
         or document.get("run") not in _ON_DEVICES
     ):
         raise UsageError(
-            f"{folder} holds no run on a device; `bondwise run` and `bondwise vqe` make such ones."
+            f"{folder} holds no run on a device; `bondwise run`, `mitigate` and `vqe` make such ones."
         )
-    if document["run"] != "run":
-        return [document["run"]]
-    circuit: str = document["settings"]["circuit"]
+    words: list[str] = document["run"].split()
+    circuit: str | None = document["settings"].get("circuit")
+    if circuit is None:
+        return words
     if not is_file(circuit):
         raise UsageError(
             f"{folder} is a run of {circuit}, which is not here; resume it where it was begun, or put the "
             "file back."
         )
-    return ["run", "--", circuit] if circuit.startswith("-") else ["run", circuit]
+    return [*words, f"./{circuit}" if circuit.startswith("-") else circuit]
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:
