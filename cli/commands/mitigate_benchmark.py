@@ -120,7 +120,7 @@ def command(
             "backend": name,
             "seed": seed,
             "observables": observable,
-            "twins": {"calibrate": twins // 2, "test": twins - twins // 2},
+            "twins": {"calibrate": test.twins.ideal.shape[-1], "test": truth.shape[-1]},
             "methods": rows,
             "ideal": truth.tolist(),
             "best": min(rows, key=lambda method: rows[method]["error"]),
@@ -155,8 +155,7 @@ class _Work:
         circuit, angles, self._ideal = mitigation.near_clifford_twins(
             item.circuits[0], item.observables, item.values(), count, seed=how["seed"]
         )
-        order = random_generator(how["seed"]).permutation(count)  # twins come in an order of their values
-        self._known, self._tested = order[: count // 2], order[count // 2 :]
+        self._known, self._tested = _halves(angles, how["seed"])
         observables = item.observables[..., None]
         self._pubs = [(circuit, observables, angles), (circuit, observables, angles[self._tested])]
 
@@ -205,6 +204,16 @@ class _Work:
         shots = None if shots is None else shots * sum(scanning.shares)
         plain = mitigation.MitigatedEstimator(machine, extrapolation=None, shots=shots, seed=seed)
         return zip((scanning, plain), self._pubs, strict=True)
+
+
+def _halves(angles: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which twins calibrate and which are tested, drawn; of a small circuit, several can be the same one."""
+    import numpy as np
+
+    _, kinds = np.unique(np.round(angles % (2 * np.pi), 9), axis=0, return_inverse=True)
+    order = np.argsort(random_generator(seed).permutation(len(angles))[kinds.ravel()], kind="stable")
+    known, tested = order[: len(order) // 2], order[len(order) // 2 :]
+    return known[~np.isin(kinds[known], kinds[tested])], tested  # nothing is tested that calibrates
 
 
 def _tested(scan: NoiseScan, plain: NoiseScan) -> tuple[dict[str, _Test], dict[str, str]]:

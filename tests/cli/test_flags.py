@@ -10,7 +10,17 @@ from bondwise.cli.flags import in_flags
 
 FLAGS = {"max_bond": "--max-bond", "seed": "--seed", "overwrite": "--overwrite", "size": "--size"}
 PROTEIN = ("train", "predict", "benchmark", "fetch")
-HELPS = ("", "vqe", "decompose", "run", "backends", "protein", *(f"protein {name}" for name in PROTEIN))
+HELPS = (
+    "",
+    "vqe",
+    "decompose",
+    "run",
+    "mitigate",
+    "mitigate benchmark",
+    "backends",
+    "protein",
+    *(f"protein {name}" for name in PROTEIN),
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +65,10 @@ OUT_OF_RANGE = [
     ("decompose", *SMALL, "--seed", 2**32),
     ("run", "h.qasm", "--shots", -1),
     ("run", "h.qasm", "--seed", -1),
+    ("mitigate", "h.qasm", "--observable", "Z", "--shots", -1),
+    ("mitigate", "h.qasm", "--observable", "Z", "--std", 0),
+    ("mitigate", "h.qasm", "--observable", "Z", "--backend", "fake:manila", "--twins", -1),
+    ("mitigate", "benchmark", "h.qasm", "--observable", "Z", "--twins", 7),
     ("protein", "train", "--qubits", 6),
     ("protein", "train", "--epochs", 0),
     ("protein", "train", "--learning-rate", 0),
