@@ -1,6 +1,6 @@
 """The command `bondwise`.
 
-`bondwise vqe`, `decompose`, `run` and `backends` work on Hamiltonians, states and circuits,
+`bondwise vqe`, `decompose`, `run`, `mitigate` and `backends` work on Hamiltonians, states and circuits,
 `bondwise protein` classifies proteins, and `bondwise compress` compresses language models. Most commands
 write a folder with `result.json` and a `report.html` that opens offline. `main(["vqe", …])` runs a command
 from Python. This is the only room that imports all others.

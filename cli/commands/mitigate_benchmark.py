@@ -120,7 +120,7 @@ def command(
             "backend": name,
             "seed": seed,
             "observables": observable,
-            "twins": {"calibrate": test.twins.ideal.shape[-1], "test": truth.shape[-1]},
+            "twins": {"calibrate": len(work.known), "test": len(work.tested)},
             "methods": rows,
             "ideal": truth.tolist(),
             "best": min(rows, key=lambda method: rows[method]["error"]),
@@ -147,6 +147,10 @@ class _Work:
         pub: The circuit, its K observables and its angles.
         how: Arguments of the estimator of the scan.
         count: Number of twins.
+
+    Attributes:
+        known: Indices of the twins that calibrate.
+        tested: Indices of those that are tested.
     """
 
     def __init__(self, machine: Backend, pub: Any, how: dict[str, Any], count: int) -> None:
@@ -155,9 +159,9 @@ class _Work:
         circuit, angles, self._ideal = mitigation.near_clifford_twins(
             item.circuits[0], item.observables, item.values(), count, seed=how["seed"]
         )
-        self._known, self._tested = _halves(angles, how["seed"])
+        self.known, self.tested = _halves(angles, how["seed"])
         observables = item.observables[..., None]
-        self._pubs = [(circuit, observables, angles), (circuit, observables, angles[self._tested])]
+        self._pubs = [(circuit, observables, angles), (circuit, observables, angles[self.tested])]
 
     def measure(self, machine: Backend) -> list[Any]:
         """The results of both jobs, which are submitted before the first is waited for."""
@@ -173,7 +177,7 @@ class _Work:
         scan, plain = self.costs(machine)
         twins = counted(self._ideal.shape[-1], "twin")
         return [
-            f"{twins}, of which {len(self._tested)} are tested: {scan}",
+            f"{twins}, of which {len(self.tested)} are tested: {scan}",
             f"the tested ones without extrapolation: {plain}",
         ]
 
@@ -183,17 +187,17 @@ class _Work:
 
         import numpy as np
 
-        shape = (len(self._ideal), len(self._tested))
+        shape = (len(self._ideal), len(self.tested))
 
         def for_each(array: np.ndarray) -> np.ndarray:  # every tested twin learns from all that calibrate
-            array = array[:, self._known]
+            array = array[:, self.known]
             return np.broadcast_to(array[:, None], (*shape, *array.shape[1:]))
 
         names = ("value", "std", "asymptote", "spectrum")
-        parts = {name: getattr(scan, name)[:, self._tested] for name in names}
-        covariance = None if scan.covariance is None else scan.covariance[:, self._tested]
+        parts = {name: getattr(scan, name)[:, self.tested] for name in names}
+        covariance = None if scan.covariance is None else scan.covariance[:, self.tested]
         twins = mitigation.Twins(for_each(scan.value), for_each(scan.std), for_each(self._ideal))
-        return replace(scan, **parts, covariance=covariance, twins=twins), self._ideal[:, self._tested]
+        return replace(scan, **parts, covariance=covariance, twins=twins), self._ideal[:, self.tested]
 
     def _scanning(self, machine: Backend) -> MitigatedEstimator:
         # the scan is the same for every extrapolation

@@ -81,6 +81,8 @@ def _table(result: dict[str, Any]) -> tuple[list[str], list[list[Any]], list[int
 
 def _of(fit: Extrapolation, place: int) -> Extrapolation:
     """The part of a fit that belongs to an observable."""
-    numbers = {name: np.asarray(getattr(fit, name))[..., place] for name in ("value", "std", "converged")}
-    curves = {name: getattr(fit, name)[..., place, :] for name in ("measured", "measured_std", "curve")}
-    return replace(fit, **numbers, **curves)
+    parts: dict[str, Any] = {
+        name: np.asarray(getattr(fit, name))[..., place] for name in ("value", "std", "converged")
+    }
+    parts |= {name: getattr(fit, name)[..., place, :] for name in ("measured", "measured_std", "curve")}
+    return replace(fit, **parts)
