@@ -1,0 +1,303 @@
+"""Zero-noise extrapolation by a network that learns, from the noisy scans alone, how their Pauli paths decay.
+
+In the Pauli-path picture an expectation value is a sum of decaying parts, `E(s) = A + Σ_k c_k exp(-g r_k s)`,
+with rates `r_k` of mean 1 and variance ρ². Their coefficients `c_k` have a common part, as in a trained circuit,
+whose paths pull in one direction, and independent parts, as in a random one. For rates from a Gamma
+distribution, the coefficients can be integrated out: E - A is a Gaussian process with the kernel
+
+    v [ω φ(s) φ(t) + (1 - ω) φ(s + t)],    φ(s) = (1 + ρ² g s)^(-1/ρ²).
+
+The network turns two standard normal numbers of each element, which nobody knows, into g, ρ, ω and v. What it
+knows about an element is what the evidence of its scan says about these numbers, so it cannot mistake noise for
+a feature. It is trained to maximize the evidence of all scans, without noise-free values. With twins, two more
+numbers are learned from their noise-free values: noise that folding leaves alone acts like a scale factor that
+is larger by δ, and as a factor f ≤ 1 that is the same for all paths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.scan import NoiseScan, Twins
+from bondwise.runs import UsageError
+
+# Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common. The first
+# scale factor and the largest value are 1. log g and its spread, log ρ, log v and its spread, log ω / (1 - ω),
+# log δ and log(-log f)
+_MIDDLES = np.array([-2.1, -2.0, -1.35, -1.2, -0.4, 1.6, -2.3, -3.5])
+_WIDTHS = np.array([1.2, 0.6, 0.5, 1.5, 0.7, 1.5, 1.5, 1.5])
+_HIDDEN = 4
+_REACH = np.array(
+    [[0.25], [0.5], [1.0], [1.0]]
+)  # how far hidden units move log g, log ρ, log v, log ω / (1 - ω)
+_MOST = 400  # elements that the network is trained on
+_LEAST_STD = 1e-4  # relative to the element: no decay is known better than that
+
+
+def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
+    """Estimate each element at zero noise with a network trained on all elements of the scan.
+
+    The more elements there are under the same noise, such as those of a gradient or a sweep, the better the
+    decay is known; one alone is judged by what such decays have in common. An element without signal stays
+    near the asymptote instead of being blown up, and no value leaves the spectrum. If the scan has twins, the
+    network is trained on their noise-free values as well, and corrects noise that folding does not scale.
+
+    Args:
+        scan: Values at S ≥ 2 scale factors.
+
+    Returns:
+        Posterior mean and standard deviation for each leading index of the scan. The standard deviation
+        covers the errors of the scan and what they leave open about the element's own decay.
+
+    Raises:
+        UsageError: If there are fewer than two scale factors.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_neural
+        >>> ideal, factors = np.linspace(-0.9, 0.9, 30), np.array([1, 3, 5])
+        >>> values = ideal[:, None] * np.exp(-0.2 * factors)
+        >>> scan = NoiseScan(value=values, std=np.full((30, 3), 0.01), scale_factors=factors)
+        >>> fit = extrapolate_neural(scan)
+        >>> bool(np.abs(fit.value - ideal).max() < 0.02), fit.method
+        (True, 'neural (34 parameters trained on 30 scans)')
+    """
+    at = scan.scale_factors
+    if at.size < 2:
+        raise UsageError(
+            "a decay needs two scale factors and the scan has 1; measure at (1, 3), for instance."
+        )
+    shape = scan.value.shape[:-1]
+    order = np.argsort(at)
+    floor = np.broadcast_to(scan.asymptote, shape)[..., None]
+    signal = (scan.value - floor).reshape(-1, at.size)[:, order]
+    unit = float(np.abs(signal).max(initial=0.0)) or 1.0
+    covariance = scan.covariances().reshape(-1, at.size, at.size)[:, order][:, :, order]
+    measured = _Measured.of(signal / unit, covariance / unit**2)
+    known = None if scan.twins is None else _labeled(scan.twins, order, floor.reshape(-1), unit)
+    network = _Network(at[order] / at.min(), has_twins=known is not None)
+    numbers = network.train(measured.some(_MOST), known)
+    mean, variance = network.predict(numbers, measured, scan.grid() / at.min())
+    curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
+    # nearer to the truth than the mean of a posterior cut off at the limits, which trained circuits reach
+    curve[..., 0] = np.clip(curve[..., 0], scan.spectrum[..., 0], scan.spectrum[..., 1])
+    seen = f"{min(len(signal), _MOST)} scans" + ("" if known is None else f" and {len(known.value)} twins")
+    return Extrapolation.from_curve(
+        scan,
+        f"neural ({network.size} parameters trained on {seen})",
+        curve,
+        unit**2 * variance.reshape(shape),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Values (N, S) without their limit, and their covariances (N, S, S), as tensors."""
+
+    value: torch.Tensor
+    noise: torch.Tensor
+
+    @classmethod
+    def of(cls, value: np.ndarray, covariance: np.ndarray) -> _Measured:
+        # a sampled ±1 has a standard error of 0, which must not count as exact beside the others
+        variance = np.diagonal(covariance, axis1=-2, axis2=-1)
+        size = np.square(value).max(axis=-1, keepdims=True, initial=0.0)
+        least = np.maximum(
+            variance.max(axis=-1, keepdims=True, initial=0.0) / 9, _LEAST_STD**2 * size + 1e-12
+        )
+        more = np.maximum(least - variance, _LEAST_STD**2 * size + 1e-12)
+        noise = covariance + more[..., None] * np.eye(value.shape[-1])
+        return cls(torch.from_numpy(value.copy()), torch.from_numpy(noise))
+
+    def some(self, most: int) -> _Measured:
+        """At most so many elements, evenly spread."""
+        step = -(-len(self.value) // most) or 1
+        return _Measured(self.value[::step], self.noise[::step])
+
+
+def _labeled(twins: Twins, order: np.ndarray, floors: np.ndarray, unit: float) -> _Measured:
+    """All different twins: the noise-free value, which is exact, and then the measured ones."""
+    own = twins.value.ndim > 2
+    floor = floors[:, None] if own else np.atleast_1d(floors.mean() if floors.size else 0.0)
+    count = twins.ideal.shape[-1]
+    ideal = twins.ideal.reshape(-1, count) - floor
+    value = twins.value[..., order].reshape(-1, count, len(order)) - floor[..., None]
+    std = twins.std[..., order].reshape(value.shape)
+    # scans of one job hold the same twins many times
+    rows = np.unique(
+        np.concatenate([ideal[..., None], value, std], axis=-1).reshape(-1, 2 * len(order) + 1), axis=0
+    )
+    measured = _Measured.of(
+        rows[:, 1 : len(order) + 1] / unit, (rows[:, len(order) + 1 :, None] / unit) ** 2 * np.eye(len(order))
+    )
+    noise = torch.nn.functional.pad(measured.noise, (1, 0, 1, 0))
+    noise[:, 0, 0] = 1e-10
+    return _Measured(torch.from_numpy(rows[:, : len(order) + 1] / unit), noise).some(_MOST)
+
+
+class _Network:
+    """What N scans at the scale factors `at` say about their decays.
+
+    Its numbers are those of `_MIDDLES`, then the weights into and out of the hidden units.
+
+    Args:
+        at: S scale factors in ascending order, of which the first is 1.
+        has_twins: Whether noise that does not scale is learned.
+    """
+
+    def __init__(self, at: np.ndarray, *, has_twins: bool) -> None:
+        self.at, self.has_twins = torch.from_numpy(at), has_twins
+        more = np.zeros(7 * _HIDDEN)
+        self.middles = torch.from_numpy(np.concatenate([_MIDDLES, more]))
+        self.widths = torch.from_numpy(np.concatenate([_WIDTHS, more + 1]))
+        self.size = self.middles.numel() - (0 if has_twins else 2)
+
+    def train(self, measured: _Measured, known: _Measured | None) -> torch.Tensor:
+        """The numbers of the largest posterior density.
+
+        What is left open about the mean rate is added to its spread, so that few scans do not seem to agree.
+        """
+        nodes, weights = _grid(21, 5)
+
+        def loss(numbers: torch.Tensor) -> torch.Tensor:
+            prior = (((numbers - self.middles) / self.widths) ** 2).sum() / 2
+            steps = self._steps(numbers, nodes, measured)
+            total = prior - torch.logsumexp(weights + sum(steps), -1).sum()
+            if known is None:
+                return total
+            # how twins are measured given what they are: their choice says nothing about other circuits
+            first, *rest = self._steps(numbers, nodes, known, labeled=True)
+            given = torch.logsumexp(weights + first, -1)
+            return total - (torch.logsumexp(weights + first + sum(rest), -1) - given).sum()
+
+        def with_slope(given: np.ndarray) -> tuple[float, np.ndarray]:
+            numbers = torch.tensor(given, requires_grad=True)
+            found = loss(numbers)
+            (slope,) = torch.autograd.grad(found, numbers)
+            return found.item(), slope.numpy()
+
+        # hidden units differ from the start, or they would stay equal
+        rng = np.random.default_rng(0)
+        hidden = np.concatenate([rng.normal(size=3 * _HIDDEN), rng.normal(scale=0.1, size=4 * _HIDDEN)])
+        start = np.concatenate([_MIDDLES, hidden])
+        reach = 4 * self.widths
+        bounds = list(zip(self.middles - reach, self.middles + reach, strict=True))
+        found = minimize(
+            with_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+        )
+        numbers = torch.from_numpy(found.x)
+
+        def of_first(first: torch.Tensor) -> torch.Tensor:
+            return loss(torch.cat([first, numbers[6:]]))
+
+        curvature, axes = torch.linalg.eigh(torch.autograd.functional.hessian(of_first, numbers[:6]))
+        left = (axes[0] ** 2 / curvature.clamp_min(_WIDTHS.max() ** -2)).sum()
+        numbers[1] = torch.log(torch.exp(2 * numbers[1]) + left) / 2
+        return numbers
+
+    def predict(
+        self, numbers: torch.Tensor, measured: _Measured, points: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior means (N, K) at the points, of which the first is 0, and variances (N,) there."""
+        nodes, weights = _grid(81, 5)
+        count, means, variances = len(self.at), [], []
+        with torch.no_grad():
+            at, factors = self._unscaled(numbers, self.at)
+            noisy, more = self._unscaled(numbers, torch.from_numpy(points[1:]))
+            points_at = torch.cat([at, torch.zeros(1), noisy])
+            kernel = self._kernel(numbers, nodes, points_at, torch.cat([factors, torch.ones(1), more]))
+            for start in range(0, len(measured.value), 200):
+                part = _Measured(measured.value[start : start + 200], measured.noise[start : start + 200])
+                steps, rows, pulls = _factored(kernel[:, : count + 1, : count + 1], part)
+                shares = torch.softmax(weights + sum(steps), -1)
+                across = rows[count]
+                mean = sum(row * pull for row, pull in zip(across, pulls, strict=True))
+                left = (kernel[:, count, count] - sum(row**2 for row in across)).clamp_min(0)
+                middle = (shares * mean).sum(-1, keepdim=True)
+                variances.append((shares * (left + (mean - middle) ** 2)).sum(-1))
+                solved = list(pulls)  # by the transposed factor
+                for i in reversed(range(count)):
+                    solved[i] = (pulls[i] - sum(rows[j][i] * solved[j] for j in range(i + 1, count))) / rows[
+                        i
+                    ][i]
+                weighted = torch.stack(solved, -1) * shares[..., None]
+                means.append(torch.einsum("nqs,qks->nk", weighted, kernel[:, count:, :count]))
+        return torch.cat(means).numpy(), torch.cat(variances).numpy()
+
+    def _steps(
+        self, numbers: torch.Tensor, nodes: torch.Tensor, measured: _Measured, *, labeled: bool = False
+    ) -> list[torch.Tensor]:
+        """Log density of each value (N, Q), given those before it, at each of Q nodes."""
+        at, factors = self._unscaled(numbers, self.at)
+        if labeled:
+            at, factors = torch.cat([torch.zeros(1), at]), torch.cat([torch.ones(1), factors])
+        return _factored(self._kernel(numbers, nodes, at, factors), measured)[0]
+
+    def _unscaled(self, numbers: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale factors and factors of the values, with the noise that is not scaled."""
+        if not self.has_twins:
+            return at, torch.ones_like(at)
+        return at + numbers[6].exp(), torch.exp(-numbers[7].exp()).expand(len(at))
+
+    def _kernel(
+        self, numbers: torch.Tensor, nodes: torch.Tensor, at: torch.Tensor, factors: torch.Tensor
+    ) -> torch.Tensor:
+        """Covariances (Q, P, P) of the values at P scale factors, at each of Q nodes (Q, 2)."""
+        rate, rate_spread, bend, size, size_spread, pull = numbers[:6]
+        into, out = numbers[8:].split((3 * _HIDDEN, 4 * _HIDDEN))
+        into, out = into.reshape(3, _HIDDEN), out.reshape(4, _HIDDEN)
+        moved = torch.tanh(nodes @ into[:2] + into[2]) @ (torch.from_numpy(_REACH) * out).T
+        g = torch.exp(rate + rate_spread.exp() * nodes[:, 0] + moved[:, 0])[:, None]
+        variance = torch.exp((bend + moved[:, 1]).clamp(-4, 1.5))[:, None] ** 2
+        v = torch.exp(size + size_spread.exp() * nodes[:, 1] + moved[:, 2])[:, None, None]
+        common = torch.sigmoid(pull + moved[:, 3])[:, None, None]
+
+        def log_decay(times: torch.Tensor) -> torch.Tensor:
+            return (-torch.log1p(variance * g * times.flatten()) / variance).reshape(-1, *times.shape)
+
+        alone = log_decay(at)
+        together = torch.exp(alone[:, :, None] + alone[:, None, :])
+        apart = torch.exp(log_decay(at[:, None] + at))
+        return v * (common * together + (1 - common) * apart) * factors[:, None] * factors
+
+
+def _grid(rates: int, sizes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Nodes (Q, 2) and log weights (Q,) of averages over two standard normal numbers."""
+    axes = np.linspace(-3.5, 3.5, rates), np.linspace(-2.5, 2.5, sizes)
+    nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    weights = -np.square(nodes).sum(-1) / 2
+    return torch.from_numpy(nodes), torch.from_numpy(weights - np.log(np.exp(weights).sum()))
+
+
+def _factored(
+    kernel: torch.Tensor, measured: _Measured
+) -> tuple[list[torch.Tensor], list[list[torch.Tensor]], list[torch.Tensor]]:
+    """Cholesky factors of `kernel + noise`, entry by entry: for matrices this small, far faster than LAPACK.
+
+    Points after the S measured ones get rows, but no columns.
+
+    Returns:
+        Log density of each measured value given those before it, the entries of the factors, and the values
+        solved by them; each entry has the shape (N, Q).
+    """
+    count = measured.value.shape[1]
+    steps, rows, pulls = [], [], []
+    for i in range(kernel.shape[1]):
+        row: list[torch.Tensor] = []
+        for j in range(min(i + 1, count)):
+            entry = kernel[:, i, j] + (measured.noise[:, i, j, None] if i < count else 0)
+            entry = entry - sum(
+                left * right for left, right in zip(row, rows[j] if j < i else row, strict=False)
+            )
+            row.append(entry / rows[j][j] if j < i else entry.clamp_min(1e-14).sqrt())
+        rows.append(row)
+        if i < count:
+            known = sum(entry * pull for entry, pull in zip(row, pulls, strict=False))
+            pulls.append((measured.value[:, i, None] - known) / row[i])
+            steps.append(-row[i].log() - pulls[i] ** 2 / 2)
+    return steps, rows, pulls
