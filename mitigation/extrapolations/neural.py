@@ -81,8 +81,8 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     measured = _Measured.of(signal / unit, covariance / unit**2)
     known = None if scan.twins is None else _labeled(scan.twins, order, floor.reshape(-1), unit)
     network = _Network(at[order] / at.min(), has_twins=known is not None)
-    numbers = network.train(measured.some(_MOST), known)
-    mean, variance = network.predict(numbers, measured, scan.grid() / at.min())
+    numbers, steps = network.train(measured.some(_MOST), known)
+    mean, variance = network.predict(numbers, steps, measured, scan.grid() / at.min())
     curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
     # nearer to the truth than the mean of a posterior cut off at the limits, which trained circuits reach
     curve[..., 0] = np.clip(curve[..., 0], scan.spectrum[..., 0], scan.spectrum[..., 1])
@@ -107,10 +107,9 @@ class _Measured:
         # a sampled ±1 has a standard error of 0, which must not count as exact beside the others
         variance = np.diagonal(covariance, axis1=-2, axis2=-1)
         size = np.square(value).max(axis=-1, keepdims=True, initial=0.0)
-        least = np.maximum(
-            variance.max(axis=-1, keepdims=True, initial=0.0) / 9, _LEAST_STD**2 * size + 1e-12
-        )
-        more = np.maximum(least - variance, _LEAST_STD**2 * size + 1e-12)
+        always = _LEAST_STD**2 * size + 1e-10
+        least = variance.max(axis=-1, keepdims=True, initial=0.0) / 9
+        more = np.maximum(least - variance, always)
         noise = covariance + more[..., None] * np.eye(value.shape[-1])
         return cls(torch.from_numpy(value.copy()), torch.from_numpy(noise))
 
@@ -155,23 +154,24 @@ class _Network:
         more = np.zeros(7 * _HIDDEN)
         self.middles = torch.from_numpy(np.concatenate([_MIDDLES, more]))
         self.widths = torch.from_numpy(np.concatenate([_WIDTHS, more + 1]))
-        self.size = self.middles.numel() - (0 if has_twins else 2)
+        self.physical = 8 if has_twins else 6
+        self.size = self.physical + more.size
 
-    def train(self, measured: _Measured, known: _Measured | None) -> torch.Tensor:
-        """The numbers of the largest posterior density.
+    def train(self, measured: _Measured, known: _Measured | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The numbers (M,) of the largest posterior density, and steps (2 M', M) of one standard deviation.
 
-        What is left open about the mean rate is added to its spread, so that few scans do not seem to agree.
+        The steps go both ways along the principal axes of what the scans leave open about the M' numbers that
+        have a physical meaning.
         """
-        nodes, weights = _grid(21, 5)
+        nodes, weights = _grid(15, 5)
 
         def loss(numbers: torch.Tensor) -> torch.Tensor:
             prior = (((numbers - self.middles) / self.widths) ** 2).sum() / 2
-            steps = self._steps(numbers, nodes, measured)
-            total = prior - torch.logsumexp(weights + sum(steps), -1).sum()
+            total = prior - torch.logsumexp(weights + sum(self._evidence(numbers, nodes, measured)), -1).sum()
             if known is None:
                 return total
             # how twins are measured given what they are: their choice says nothing about other circuits
-            first, *rest = self._steps(numbers, nodes, known, labeled=True)
+            first, *rest = self._evidence(numbers, nodes, known, labeled=True)
             given = torch.logsumexp(weights + first, -1)
             return total - (torch.logsumexp(weights + first + sum(rest), -1) - given).sum()
 
@@ -181,62 +181,95 @@ class _Network:
             (slope,) = torch.autograd.grad(found, numbers)
             return found.item(), slope.numpy()
 
-        # hidden units differ from the start, or they would stay equal
+        # hidden units start differently, or they would stay equal
         rng = np.random.default_rng(0)
         hidden = np.concatenate([rng.normal(size=3 * _HIDDEN), rng.normal(scale=0.1, size=4 * _HIDDEN)])
         start = np.concatenate([_MIDDLES, hidden])
         reach = 4 * self.widths
         bounds = list(zip(self.middles - reach, self.middles + reach, strict=True))
         found = minimize(
-            with_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+            with_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50}
         )
         numbers = torch.from_numpy(found.x)
 
-        def of_first(first: torch.Tensor) -> torch.Tensor:
-            return loss(torch.cat([first, numbers[6:]]))
+        def of_physical(first: torch.Tensor) -> torch.Tensor:
+            return loss(torch.cat([first, numbers[len(first) :]]))
 
-        curvature, axes = torch.linalg.eigh(torch.autograd.functional.hessian(of_first, numbers[:6]))
-        left = (axes[0] ** 2 / curvature.clamp_min(_WIDTHS.max() ** -2)).sum()
-        numbers[1] = torch.log(torch.exp(2 * numbers[1]) + left) / 2
-        return numbers
+        first = numbers[: self.physical]
+        curvature, axes = torch.linalg.eigh(torch.autograd.functional.hessian(of_physical, first))
+        away = (axes / curvature.clamp_min(_WIDTHS.max() ** -2).sqrt()).T
+        away = torch.nn.functional.pad(away, (0, len(numbers) - len(first)))
+        return numbers, torch.cat([away, -away])
 
     def predict(
-        self, numbers: torch.Tensor, measured: _Measured, points: np.ndarray
+        self, numbers: torch.Tensor, steps: torch.Tensor, measured: _Measured, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior means (N, K) at the points, of which the first is 0, and variances (N,) there."""
-        nodes, weights = _grid(81, 5)
-        count, means, variances = len(self.at), [], []
+        at = torch.from_numpy(points)
         with torch.no_grad():
-            at, factors = self._unscaled(numbers, self.at)
-            noisy, more = self._unscaled(numbers, torch.from_numpy(points[1:]))
-            points_at = torch.cat([at, torch.zeros(1), noisy])
-            kernel = self._kernel(numbers, nodes, points_at, torch.cat([factors, torch.ones(1), more]))
-            for start in range(0, len(measured.value), 200):
-                part = _Measured(measured.value[start : start + 200], measured.noise[start : start + 200])
-                steps, rows, pulls = _factored(kernel[:, : count + 1, : count + 1], part)
-                shares = torch.softmax(weights + sum(steps), -1)
-                across = rows[count]
-                mean = sum(row * pull for row, pull in zip(across, pulls, strict=True))
-                left = (kernel[:, count, count] - sum(row**2 for row in across)).clamp_min(0)
-                middle = (shares * mean).sum(-1, keepdim=True)
-                variances.append((shares * (left + (mean - middle) ** 2)).sum(-1))
-                solved = list(pulls)  # by the transposed factor
-                for i in reversed(range(count)):
-                    solved[i] = (pulls[i] - sum(rows[j][i] * solved[j] for j in range(i + 1, count))) / rows[
-                        i
-                    ][i]
-                weighted = torch.stack(solved, -1) * shares[..., None]
-                means.append(torch.einsum("nqs,qks->nk", weighted, kernel[:, count:, :count]))
-        return torch.cat(means).numpy(), torch.cat(variances).numpy()
+            means, variances = self._predict(numbers, _grid(81, 5), measured, at)
+            for step in steps:
+                moved = torch.minimum(
+                    torch.maximum(numbers + step, self.middles - 4 * self.widths),
+                    self.middles + 4 * self.widths,
+                )
+                others, _ = self._predict(moved, _grid(15, 5), measured, at[:1])
+                variances += (others[:, 0] - means[:, 0]) ** 2 / 2
+        return means.numpy(), variances.numpy()
 
-    def _steps(
+    def _predict(
+        self,
+        numbers: torch.Tensor,
+        grid: tuple[torch.Tensor, torch.Tensor],
+        measured: _Measured,
+        points: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        nodes, weights = grid
+        count = len(self.at)
+        at, factors = self._unscaled(numbers, self.at)
+        noisy, more = self._unscaled(numbers, points[1:])
+        at, factors = (
+            torch.cat([at, points[:1], noisy]),
+            torch.cat([factors, torch.ones_like(points[:1]), more]),
+        )
+        kernel = self._kernel(numbers, nodes, at, factors)
+        across = kernel[:, count:, :count]
+        means, variances = (
+            torch.empty(len(measured.value), len(points), dtype=at.dtype),
+            torch.empty(len(measured.value), dtype=at.dtype),
+        )
+        for start in range(0, len(measured.value), 100):
+            part = slice(start, start + 100)
+            factor = torch.linalg.cholesky(kernel[:, :count, :count] + measured.noise[part, None])
+            value = measured.value[part, None, :, None].expand(-1, len(nodes), -1, -1)
+            solved = torch.cholesky_solve(value, factor)[..., 0]
+            volume = torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(-1)
+            shares = torch.softmax(weights - volume - (value[..., 0] * solved).sum(-1) / 2, -1)
+            first = across[:, 0, :, None].expand(len(value), -1, -1, -1)
+            left = kernel[:, count, count] - (first * torch.cholesky_solve(first, factor)).sum((-1, -2))
+            mean = (across[:, 0] * solved).sum(-1)
+            means[part] = torch.einsum("nqs,qks->nk", shares[..., None] * solved, across)
+            variances[part] = (shares * (left.clamp_min(0) + (mean - means[part, :1]) ** 2)).sum(-1)
+        return means, variances
+
+    def _evidence(
         self, numbers: torch.Tensor, nodes: torch.Tensor, measured: _Measured, *, labeled: bool = False
     ) -> list[torch.Tensor]:
-        """Log density of each value (N, Q), given those before it, at each of Q nodes."""
+        """Log density of each value, given those before it, at each of Q nodes: (N, Q) for each."""
         at, factors = self._unscaled(numbers, self.at)
         if labeled:
-            at, factors = torch.cat([torch.zeros(1), at]), torch.cat([torch.ones(1), factors])
-        return _factored(self._kernel(numbers, nodes, at, factors), measured)[0]
+            at, factors = torch.cat([at.new_zeros(1), at]), torch.cat([at.new_ones(1), factors])
+        # one value after the other: far faster than LAPACK for matrices this small
+        matrix = self._kernel(numbers, nodes, at, factors) + measured.noise[:, None]
+        value, found = measured.value[:, None], []
+        for _ in range(len(at)):
+            pivot, pull = matrix[..., 0, 0].clamp_min(1e-14), value[..., 0]
+            found.append(-(pivot.log() + pull**2 / pivot) / 2)
+            column = matrix[..., 1:, 0]
+            ratio = column / pivot[..., None]
+            value = value[..., 1:] - ratio * pull[..., None]
+            matrix = matrix[..., 1:, 1:] - ratio[..., :, None] * column[..., None, :]
+        return found
 
     def _unscaled(self, numbers: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale factors and factors of the values, with the noise that is not scaled."""
@@ -252,9 +285,9 @@ class _Network:
         into, out = numbers[8:].split((3 * _HIDDEN, 4 * _HIDDEN))
         into, out = into.reshape(3, _HIDDEN), out.reshape(4, _HIDDEN)
         moved = torch.tanh(nodes @ into[:2] + into[2]) @ (torch.from_numpy(_REACH) * out).T
-        g = torch.exp(rate + rate_spread.exp() * nodes[:, 0] + moved[:, 0])[:, None]
+        g = torch.exp((rate + rate_spread.exp() * nodes[:, 0] + moved[:, 0]).clamp(-30, 5))[:, None]
         variance = torch.exp((bend + moved[:, 1]).clamp(-4, 1.5))[:, None] ** 2
-        v = torch.exp(size + size_spread.exp() * nodes[:, 1] + moved[:, 2])[:, None, None]
+        v = torch.exp((size + size_spread.exp() * nodes[:, 1] + moved[:, 2]).clamp(-30, 4))[:, None, None]
         common = torch.sigmoid(pull + moved[:, 3])[:, None, None]
 
         def log_decay(times: torch.Tensor) -> torch.Tensor:
@@ -272,32 +305,3 @@ def _grid(rates: int, sizes: int) -> tuple[torch.Tensor, torch.Tensor]:
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     weights = -np.square(nodes).sum(-1) / 2
     return torch.from_numpy(nodes), torch.from_numpy(weights - np.log(np.exp(weights).sum()))
-
-
-def _factored(
-    kernel: torch.Tensor, measured: _Measured
-) -> tuple[list[torch.Tensor], list[list[torch.Tensor]], list[torch.Tensor]]:
-    """Cholesky factors of `kernel + noise`, entry by entry: for matrices this small, far faster than LAPACK.
-
-    Points after the S measured ones get rows, but no columns.
-
-    Returns:
-        Log density of each measured value given those before it, the entries of the factors, and the values
-        solved by them; each entry has the shape (N, Q).
-    """
-    count = measured.value.shape[1]
-    steps, rows, pulls = [], [], []
-    for i in range(kernel.shape[1]):
-        row: list[torch.Tensor] = []
-        for j in range(min(i + 1, count)):
-            entry = kernel[:, i, j] + (measured.noise[:, i, j, None] if i < count else 0)
-            entry = entry - sum(
-                left * right for left, right in zip(row, rows[j] if j < i else row, strict=False)
-            )
-            row.append(entry / rows[j][j] if j < i else entry.clamp_min(1e-14).sqrt())
-        rows.append(row)
-        if i < count:
-            known = sum(entry * pull for entry, pull in zip(row, pulls, strict=False))
-            pulls.append((measured.value[:, i, None] - known) / row[i])
-            steps.append(-row[i].log() - pulls[i] ** 2 / 2)
-    return steps, rows, pulls

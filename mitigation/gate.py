@@ -1,0 +1,85 @@
+"""Does mitigation help? The expected error of an extrapolation against that of all shots without it.
+
+With few shots, the variance that an extrapolation adds can exceed the bias that it removes (arXiv:2605.08251).
+No function of a scan can undo that, since its shots at large scale factors are spent; but a short scan can tell
+how to spend the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.scan import NoiseScan
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether mitigation is expected to help each element; arrays have the scan's leading shape.
+
+    Attributes:
+        helps: Whether the extrapolation's expected squared error is the smaller one.
+        error: Expected root mean square error of the extrapolation.
+        raw_error: That of all shots of the scan at its first scale factor, without extrapolation.
+        value: The extrapolated value where it helps, otherwise the fitted value at that scale factor, which
+            is the better known the more scale factors agree.
+        message: Where it does not help, and what to do instead; empty if it helps everywhere.
+    """
+
+    helps: np.ndarray
+    error: np.ndarray
+    raw_error: np.ndarray
+    value: np.ndarray
+    message: str
+
+
+def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
+    """Compare the expected error of an extrapolation with that of the same shots without it.
+
+    Without extrapolation, an element `A + B` is measured as `A + r B`, where the fraction r that the noise
+    leaves is taken from all elements together; so its squared error is `(1 - r)² B²` and the variance of a
+    mean over all shots.
+
+    Args:
+        scan: Values at S scale factors, each with about as many shots.
+        fit: Their extrapolation, with standard errors that cover what it does not know, as those of
+            `extrapolate_neural` and `extrapolate_bayes`.
+
+    Returns:
+        The verdict for each element.
+
+    Example:
+        >>> import numpy as np
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_neural, judge_mitigation
+        >>> values = np.linspace(-0.9, 0.9, 30)[:, None] * np.exp(-0.2 * np.array([1, 3, 5]))
+        >>> scan = NoiseScan(value=values, std=np.full((30, 3), 0.01), scale_factors=[1, 3, 5])
+        >>> verdict = judge_mitigation(scan, extrapolate_neural(scan))
+        >>> int(verdict.helps.sum())
+        28
+    """
+    first = scan.scale_factors.min()
+    signal = np.asarray(fit.value) - scan.asymptote
+    std = np.asarray(fit.std)
+    position = first / (fit.curve_at[-1] / (fit.curve_at.size - 1))
+    low, share = int(position), position - int(position)
+    at_first = fit.curve[..., low]
+    if share > 0:
+        at_first = (1 - share) * at_first + share * fit.curve[..., low + 1]
+    noisy = at_first - scan.asymptote
+    size = float(np.sum(signal**2))
+    left = float(np.clip(np.sum(noisy * signal) / size, 0, 1)) if size > 0 else 1.0
+    with np.errstate(divide="ignore"):
+        variance = 1 / np.sum(1 / scan.std**2, axis=-1)
+    raw_error = np.sqrt((1 - left) ** 2 * (signal**2 + std**2) + variance)
+    helps = std <= raw_error
+    message = ""
+    if not helps.all():
+        message = (
+            f"in {int(np.sum(~helps))} of {helps.size} elements, the noise removes less than the extrapolation "
+            f"adds: with all shots at scale factor {first:g}, errors of "
+            f"{np.sqrt(np.mean(raw_error[~helps] ** 2)):.2g} instead of "
+            f"{np.sqrt(np.mean(std[~helps] ** 2)):.2g} are expected"
+        )
+    return Verdict(helps, std, raw_error, np.where(helps, fit.value, at_first), message)
