@@ -77,8 +77,8 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
     message = ""
     if not helps.all():
         message = (
-            f"in {int(np.sum(~helps))} of {helps.size} elements, the noise removes less than the extrapolation "
-            f"adds: with all shots at scale factor {first:g}, errors of "
+            f"in {int(np.sum(~helps))} of {helps.size} elements, the extrapolation adds more error than it "
+            f"removes: with all shots at scale factor {first:g}, errors of "
             f"{np.sqrt(np.mean(raw_error[~helps] ** 2)):.2g} instead of "
             f"{np.sqrt(np.mean(std[~helps] ** 2)):.2g} are expected"
         )
