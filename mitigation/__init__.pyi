@@ -11,8 +11,6 @@ from .extrapolations.poly_exponential import extrapolate_poly_exponential as ext
 from .extrapolations.polynomial import extrapolate_polynomial as extrapolate_polynomial
 from .extrapolations.richardson import extrapolate_richardson as extrapolate_richardson
 from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
-from .folding import fold_gates as fold_gates
-from .folding import fold_global as fold_global
 from .gate import Verdict as Verdict
 from .gate import judge_mitigation as judge_mitigation
 from .job import PreparedJob as PreparedJob

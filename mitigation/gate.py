@@ -1,8 +1,8 @@
 """Does mitigation help? The expected error of an extrapolation against that of all shots without it.
 
-With few shots, the variance that an extrapolation adds can exceed the bias that it removes (arXiv:2605.08251).
-No function of a scan can undo that, since its shots at large scale factors are spent; but a short scan can tell
-how to spend the others.
+With few shots, the variance that an extrapolation adds can exceed the bias that it removes
+(arXiv:2605.08251). No function of a scan can undo that, since its shots at large scale factors are spent; but
+a short scan can tell how to spend the others.
 """
 
 from __future__ import annotations

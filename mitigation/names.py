@@ -19,6 +19,7 @@ EXTRAPOLATIONS = (
     "exponential",
     "free_exponential",
     "linear",
+    "neural",
     "paper_network",
     "poly_exponential",
     "polynomial",

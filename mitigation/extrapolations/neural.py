@@ -1,17 +1,17 @@
 """Zero-noise extrapolation by a network that learns, from the noisy scans alone, how their Pauli paths decay.
 
 In the Pauli-path picture an expectation value is a sum of decaying parts, `E(s) = A + Σ_k c_k exp(-g r_k s)`,
-with rates `r_k` of mean 1 and variance ρ². Their coefficients `c_k` have a common part, as in a trained circuit,
-whose paths pull in one direction, and independent parts, as in a random one. For rates from a Gamma
+with rates `r_k` of mean 1 and variance ρ². Their coefficients `c_k` have a common part, as in a trained
+circuit, whose paths pull in one direction, and independent parts, as in a random one. For rates from a Gamma
 distribution, the coefficients can be integrated out: E - A is a Gaussian process with the kernel
 
     v [ω φ(s) φ(t) + (1 - ω) φ(s + t)],    φ(s) = (1 + ρ² g s)^(-1/ρ²).
 
-The network turns two standard normal numbers of each element, which nobody knows, into g, ρ, ω and v. What it
-knows about an element is what the evidence of its scan says about these numbers, so it cannot mistake noise for
-a feature. It is trained to maximize the evidence of all scans, without noise-free values. With twins, two more
-numbers are learned from their noise-free values: noise that folding leaves alone acts like a scale factor that
-is larger by δ, and as a factor f ≤ 1 that is the same for all paths.
+The network turns two standard normal numbers of each element, which nobody knows, into g, ρ, ω and v. What
+it knows about an element is what the evidence of its scan says about these numbers, so it cannot mistake
+noise for a feature. It is trained to maximize the evidence of all scans, without noise-free values. With
+twins, two more numbers are learned from their noise-free values: noise that folding leaves alone acts like a
+scale factor that is larger by δ, and as a factor f ≤ 1 that is the same for all paths.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.runs import UsageError
 
-# Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common. The first
-# scale factor and the largest value are 1. log g and its spread, log ρ, log v and its spread, log ω / (1 - ω),
-# log δ and log(-log f)
+# Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common. The
+# first scale factor and the largest value are 1. log g and its spread, log ρ, log v and its spread,
+# log ω / (1 - ω), log δ and log(-log f)
 _MIDDLES = np.array([-2.1, -2.0, -1.35, -1.2, -0.4, 1.6, -2.3, -3.5])
 _WIDTHS = np.array([1.2, 0.6, 0.5, 1.5, 0.7, 1.5, 1.5, 1.5])
 _HIDDEN = 4
@@ -68,7 +68,7 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
         (True, 'neural (34 parameters trained on 30 scans)')
     """
     at = scan.scale_factors
-    if at.size < 2:
+    if at.size < 2 and scan.twins is None:
         raise UsageError(
             "a decay needs two scale factors and the scan has 1; measure at (1, 3), for instance."
         )
@@ -205,16 +205,15 @@ class _Network:
         self, numbers: torch.Tensor, steps: torch.Tensor, measured: _Measured, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior means (N, K) at the points, of which the first is 0, and variances (N,) there."""
-        at = torch.from_numpy(points)
+        at, reach = torch.from_numpy(points), 4 * self.widths
         with torch.no_grad():
             means, variances = self._predict(numbers, _grid(81, 5), measured, at)
+            more = torch.zeros_like(variances)
             for step in steps:
-                moved = torch.minimum(
-                    torch.maximum(numbers + step, self.middles - 4 * self.widths),
-                    self.middles + 4 * self.widths,
-                )
-                others, _ = self._predict(moved, _grid(15, 5), measured, at[:1])
-                variances += (others[:, 0] - means[:, 0]) ** 2 / 2
+                moved = torch.clamp(numbers + step, self.middles - reach, self.middles + reach)
+                others, spreads = self._predict(moved, _grid(15, 5), measured, at[:1])
+                more += ((others[:, 0] - means[:, 0]) ** 2 + spreads - variances) / 2
+            variances += more.clamp_min(0)
         return means.numpy(), variances.numpy()
 
     def _predict(

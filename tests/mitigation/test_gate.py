@@ -39,7 +39,9 @@ def test_it_foresees_both_errors(height, rate, shots, better):
 def test_without_decay_it_says_what_to_do():
     verdict, *_ = judged(0.1, 0.0, 100, 0)
     assert not verdict.helps.any()
-    assert verdict.message.startswith("in 60 of 60 elements, the extrapolation adds more error than it removes")
+    assert verdict.message.startswith(
+        "in 60 of 60 elements, the extrapolation adds more error than it removes"
+    )
 
 
 def test_one_element_and_the_value_at_the_first_scale_factor():
