@@ -68,7 +68,7 @@ class MitigatedEstimator(Estimator):
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
         extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"linear"`,
-            `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2), `"richardson"`, `"vncdr"`,
+            `"neural"`, `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2), `"richardson"`, `"vncdr"`,
             or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
             leading shape, or an `Extrapolation`. None leaves gate noise in the values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
@@ -247,7 +247,9 @@ class MitigatedEstimator(Estimator):
             raise UsageError(NOT_EXACT)
         twins = self._known.new_twins(items, self.twins, self._preparation, shots or 0, seed or 0)
         measured = [*(twin for twin, _ in twins.values()), *items]
-        twirl, supports, calibrations = None, (), []
+        twirl: Twirl | None = None
+        supports: tuple[Support, ...] = ()
+        calibrations: list[EstimatorPub] = []
         if self.readout and not self._idle:
             qubits = sorted(set().union(*(item.qubits for item in measured)))
             twirl = Twirl(self.backend, qubits, shots)

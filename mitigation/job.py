@@ -37,7 +37,7 @@ class MeasuredTwins:
         """The twins of each element of a PUB of this shape."""
         value, std, ideal = self.twins
         wide = [np.broadcast_to(part, (*shape, *part.shape[-2:])) for part in (value, std)]
-        return Twins(*wide, np.broadcast_to(ideal, (*shape, ideal.shape[-1])))
+        return Twins(wide[0], wide[1], np.broadcast_to(ideal, (*shape, ideal.shape[-1])))
 
 
 @dataclass(frozen=True)

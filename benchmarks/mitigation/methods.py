@@ -74,5 +74,6 @@ for name in ("linear", "exponential", "bayes", "neural", "cdr", "vncdr"):
             OURS[name] = Method("cdr", ours(name))
         else:  # only plans with twins tell a method of them
             OURS |= on_both(name, "vncdr" if name == "vncdr" else "scan", ours(name))
+OURS |= on_both("neural with twins", "vncdr", ours("neural"))
 PLAIN = {"raw": Method("raw", first), "readout": Method("readout", first)}
 METHODS = PLAIN | MITIQ | FREE | OWN | OURS

@@ -1,4 +1,4 @@
-"""The network: right on decays of its kind, better than fits of single scans, honest errors, twins, no NaN."""
+"""The network: right on decays of its kind, better than fits of single scans, honest errors, no NaN."""
 
 import numpy as np
 import pytest
