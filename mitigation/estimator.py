@@ -32,7 +32,7 @@ from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scan import NoiseScan
-from bondwise.mitigation.twirled_readout import Twirl
+from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
 
 _TWINS = 20
@@ -68,8 +68,8 @@ class MitigatedEstimator(Estimator):
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
         extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"linear"`,
-            `"neural"`, `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2), `"richardson"`, `"vncdr"`,
-            or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
+            `"neural"`, `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2),
+            `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
             leading shape, or an `Extrapolation`. None leaves gate noise in the values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
             extrapolation, only 1 is used.
