@@ -69,8 +69,9 @@ class MitigatedEstimator(Estimator):
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
         extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"linear"`,
             `"neural"`, `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2),
-            `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and standard error, of the scan's
-            leading shape, or an `Extrapolation`. None leaves gate noise in the values.
+            `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and
+            standard error, of the scan's leading shape, or an `Extrapolation`. None leaves gate noise in the
+            values.
         scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
             extrapolation, only 1 is used.
         folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate

@@ -26,6 +26,12 @@ class Verdict:
         value: The extrapolated value where it helps, otherwise the fitted value at that scale factor, which
             is the better known the more scale factors agree.
         message: Where it does not help, and what to do instead; empty if it helps everywhere.
+
+    Example:
+        >>> from bondwise.mitigation import NoiseScan, extrapolate_linear, judge_mitigation
+        >>> scan = NoiseScan(value=[[0.01, -0.02]], std=[[0.05, 0.05]], scale_factors=[1, 3])
+        >>> judge_mitigation(scan, extrapolate_linear(scan)).helps
+        array([False])
     """
 
     helps: np.ndarray

@@ -157,7 +157,7 @@ class _Work:
         self._how = how
         [item] = self._scanning(machine).prepare([pub]).items
         circuit, angles, self._ideal = mitigation.near_clifford_twins(
-            item.circuits[0], item.observables, item.values(), count, seed=how["seed"]
+            item.circuit, item.observables, item.values(), count, seed=how["seed"]
         )
         self.known, self.tested = _halves(angles, how["seed"])
         observables = item.observables[..., None]
