@@ -68,8 +68,8 @@ def read_tokens(path: Path, folder: Path, config: Any) -> Tensor:
         found = found[: len(found) // length * length].view(-1, length)
     if len(found) < 2:
         raise UsageError(
-            f"{path} holds {counted(len(found), 'sequence')} of {length} tokens; give at least 2, of which "
-            "one measures what the others are for."
+            f"{path} holds {counted(len(found), 'sequence')} of {found.shape[1]} tokens; give at least 2, of "
+            "which one measures what the others are for."
         )
     return found
 

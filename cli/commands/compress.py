@@ -25,7 +25,7 @@ from bondwise.cli.documents.compression import render_compression
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.model_files import read_tokens
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.runs import UsageError, real_number, unknown_name, whole_number
+from bondwise.runs import RunError, UsageError, real_number, unknown_name, whole_number
 from bondwise.tn import compress as room
 
 if TYPE_CHECKING:
@@ -118,9 +118,14 @@ def command(
         kept = folder.path / "checkpoint"
         shared: dict[str, Any] = {"data": fitted, "skip": skip or [], "seed": seed, "progress": not quiet}
         shared |= {} if names is None else {"formats": names}
-        small: Any = room.compress(
-            dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
-        )
+        try:
+            small: Any = room.compress(
+                dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
+            )
+        except RunError as error:
+            if "above max_loss" not in str(error):
+                raise
+            raise RunError(f"{error}, and run again with --overwrite") from error
         folder.keep()
         compression = small.report
         profile = room.profile(dense, fractions=_FRACTIONS, checkpoint=kept / "profile", **shared)

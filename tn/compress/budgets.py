@@ -29,7 +29,6 @@ _UNITS = {
     "flops": "floating-point operations for a sample",
     "latency_ms": "ms",
 }
-_MISS = 0.1  # of the latency asked for
 _ACCEPTED = (
     "give a fraction above 0 and below 1, {'params': N}, {'bytes': N}, {'flops': N}, or {'latency_ms': t, "
     "'batch': b}, with numbers for the whole model"
@@ -100,16 +99,16 @@ def latency_found(
 ) -> dict[str, float] | None:
     """Milliseconds that were asked for, those of a compressed model and of the dense one; None if none were.
 
-    Both models are timed in turns. A miss by more than a tenth is warned of.
+    Both models are timed in turns. A model that takes longer than asked for is warned of.
     """
     if budget.unit != "latency_ms":
         return None
     sample = take(batches, budget.batch)
     before, now, _ = compared(lambda: (latency_of(dense, sample, 1), latency_of(small, sample, 1)))
-    if now > (1 + _MISS) * budget.amount:
+    if now > budget.amount:
         warnings.warn(
-            f"the compressed model takes {now:.3g} ms, above {budget}; the machine may have been busy: "
-            "compress again, or ask for less",
+            f"the compressed model takes {rounded_up(now, 4)} ms, above {budget}; the machine may have been "
+            "busy: compress again, or ask for less",
             stacklevel=3,
         )
     return {"asked": budget.amount, "batch": budget.batch, "measured": now, "dense": before}

@@ -44,15 +44,16 @@ from bondwise.tn.compress.calibration.sharing import joint_options
 from bondwise.tn.compress.checkpoints import load_checkpoint
 from bondwise.tn.compress.formats.formats import FORMATS, require_dense
 from bondwise.tn.compress.journal import Journal
-from bondwise.tn.compress.layers import Layer, find_layers, require_numbers
+from bondwise.tn.compress.layers import Layer, find_layers, is_table, others_of, owners_in, require_numbers
 from bondwise.tn.compress.quantization.modules import BITS, quantize_tied
 from bondwise.tn.compress.quantization.options import (
     dense_options,
     factored_options,
+    measured_options,
     read_bits,
+    rounded_options,
     smallest_options,
-    smallest_tables,
-    table_options,
+    table_bits,
 )
 
 _BATCH = 8  # samples at a time
@@ -63,16 +64,17 @@ class Compression(Result):
     """What `compress` did to a model.
 
     Attributes:
-        value: Fraction of the parameters of the compressible layers that is left.
+        value: Fraction of the parameters of the layers that a format is for that is left.
         divergence: Mean Kullback-Leibler divergence from the dense model's answers, in nats per token or
             sample, on calibration data that was not fitted to (on all of it, if it is a single batch). Half
             the squared distance if the outputs are values.
         divergence_std: Standard error of that over samples or sequences; None if none were held out, or one.
         layers: For each layer its format (`dense` if it stayed as it was), the rank, the numbers in its
             factors, the loss that was expected of it, and the bits of a number (0 for those of the dense
-            layer). With `quantize`, embeddings and output heads are among them.
+            layer). With `quantize`, layers that no format is for, embeddings and output heads are among them.
         dense_params: Number of parameters in these layers before.
         outputs: `logits` or `values`: how the outputs were compared.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image.
         latency_ms: For a budget in milliseconds, what was `asked`, for which `batch`, what the compressed
             model was `measured` to take, and the `dense` one in turns with it.
 
@@ -92,6 +94,7 @@ class Compression(Result):
     outputs: str | None = None
     latency_ms: dict[str, float] | None = None
     divergence_std: float | None = None
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -106,7 +109,7 @@ class Compression(Result):
         return (
             f"Compression: {self.value:.1%} of {self.dense_params:,} parameters in "
             f"{counted(len(self.layers), 'layer')}, {factors} of them in factors{stored}, divergence "
-            f"{self.divergence:.4g}{error}{compared(self.outputs)}{_times(self.latency_ms)}"
+            f"{self.divergence:.4g}{error}{compared(self.outputs, self.unit)}{_times(self.latency_ms)}"
         )
 
 
@@ -164,11 +167,13 @@ def compress(
             last axis, or the second one of images), `values` by half of the squared distance; None to
             tell from transformers' config, the labels and the shape: a plain tensor of two axes, or for token
             ids, counts as logits, so that `values` is to be said for several numbers of a regression.
-        quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, and
-            embeddings and the output head as `int8`; several of them to choose from for each of these, if the
-            budget is in bytes; None to store all numbers as they are. See `quantize`, which is for later:
-            quantized factors cannot be trained.
-        max_loss: Largest divergence that is accepted.
+        quantize: `int8`, `int4`, `int3` or `int2` to store factors and layers that stay dense so, those that
+            no format is for among them, and dense embeddings and the output head as `int8`; several of them
+            to choose from for each of these, if the budget is in bytes; None to store all numbers as they
+            are. What `skip` names stays as it is. See `quantize`, which is for later: quantized factors
+            cannot be trained.
+        max_loss: Largest divergence that is accepted, in nats per token, or per sample if the model has one
+            answer for each.
         seed: Random seed of the labels that the model's answers are measured with.
         progress: Whether to show a progress bar.
         checkpoint: Folder for what is finished, from which the same call continues after it was killed. It
@@ -207,7 +212,6 @@ def compress(
             f"quantize={widths} is a choice, which only a budget in bytes makes; give one of them, or "
             "budget={'bytes': N}"
         )
-    tables = bits if len(bits) > 1 else bits and (BITS["int8"],)
     shared = "shared" in names and not bits and limit.unit not in ("bytes", "latency_ms")
     # layers that share nothing are of low rank too
     names = list(dict.fromkeys("lowrank" if name == "shared" else name for name in names))
@@ -220,17 +224,25 @@ def compress(
     require_numbers(model)
     require_dense(model)
     small = copy.deepcopy(model)
-    layers = find_layers(small, skip, {FORMATS[name].kind for name in names})
+    compressible = find_layers(small, skip, {FORMATS[name].kind for name in names})
     batches = batches_of(data, _BATCH, read_outputs(outputs))
     fitted_to, held_out = parts_of(batches)
     with frozen(small):
+        spared = others_of(small, skip, compressible) if bits else {}
+        layers = _fitted(small, compressible, spared)
         leaders = leaders_of(small, layers, fitted_to[0])
+        # without data that reaches it, a layer can only be rounded to the nearest
+        layers = {name: one for name, one in layers.items() if name in compressible or name in leaders}
         layers = in_order(layers, leaders)
-        smallest = {name: smallest_options(layer, names, bits) for name, layer in layers.items()}
-        spared = smallest_tables(small, tables, [*skip, *layers])
-        every = layers | {name: Layer(name, small.get_submodule(name)) for name in spared}
-        smallest |= spared if limit.unit == "bytes" else {}
-        require_possible(limit, smallest, small, {name: every[name] for name in smallest}, batches)
+        spared = {name: layer for name, layer in spared.items() if name not in layers}
+        formats_of = {name: names if name in compressible else [] for name in layers}
+        smallest = {name: smallest_options(layer, formats_of[name], bits) for name, layer in layers.items()}
+        rounded = rounded_options(small, spared, bits)
+        searched = layers | spared if limit.unit == "bytes" else layers
+        if limit.unit not in ("bytes", "latency_ms"):  # which alone depend on bits
+            searched = {name: layer for name, layer in layers.items() if name in compressible}
+        least = {name: choices for name, choices in (smallest | rounded).items() if name in searched}
+        require_possible(limit, least, small, searched, batches)
     journal = Journal(checkpoint, model, batches, limit, names, shared, list(layers), skip, seed, bits)
     generator = torch.Generator().manual_seed(int(random_generator(seed).integers(2**31)))
     with (
@@ -249,21 +261,19 @@ def compress(
             bar.set_postfix_str(f"probing {name}")
             found = journal.get(f"probed-{index}")
             if found is None:
-                found = _options(layer, names, bits, moments.metrics[name], probes)
+                found = _options(layer, formats_of[name], bits, moments.metrics[name], probes)
                 journal.put(f"probed-{index}", found)
             options[name] = [Choice(*one) for one in found]
             bar.update()
-        spared = table_options(small, tables, held_out, [*skip, *layers])
+        options |= measured_options(small, rounded, held_out)
         picked = journal.get("chosen")
         if picked is None:
-            searched = options | spared if limit.unit == "bytes" else options
-            found = {name: every[name] for name in searched}
             joint = joint_options(layers, moments, options) if shared else []
-            picked = journal.put("chosen", share_out(limit, searched, small, found, batches, joint))
-        chosen = {name: Choice(*one) for name, one in picked.items()}
-        for name, choices in spared.items():
-            chosen.setdefault(name, choices[0])
-            quantize_tied(small, every[name].module, chosen[name].bits)
+            among = {name: choices for name, choices in options.items() if name in searched}
+            picked = journal.put("chosen", share_out(limit, among, small, searched, batches, joint))
+        chosen = {name: Choice(*picked.get(name, choices[0])) for name, choices in options.items()}
+        for name, layer in spared.items():
+            quantize_tied(small, layer.module, chosen[name].bits)
         fit_in_order(small, model, layers, chosen, moments, fitted_to, bar, journal)
         with torch.no_grad():
             wanted = [answer(model, batch) for batch in held_out]
@@ -285,9 +295,14 @@ def compress(
             stacklevel=2,
         )
     if max_loss is not None and not loss <= max_loss:
-        raise RunError(f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; raise {limit}")
-    total = sum(layer.num_params for layer in layers.values())
-    left = sum(chosen[name].size for name in layers)
+        widths = ",".join(f"int{width}" for width in bits)
+        more = f", leave out quantize={widths} or give more bits" if bits else ""
+        raise RunError(
+            f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; "
+            f"raise {limit}{more}, or raise max_loss"
+        )
+    total = sum(layer.num_params for layer in compressible.values())
+    left = sum(chosen[name].size for name in compressible)
     small.eval()
     small.report = Compression(  # type: ignore[assignment]
         value=left / total,
@@ -295,11 +310,28 @@ def compress(
         divergence=loss,
         layers=chosen,
         dense_params=total,
-        outputs="logits" if wanted[0].logits else "values",
+        outputs=wanted[0].outputs,
+        unit=wanted[0].unit,
         latency_ms=latency,
         divergence_std=spread,
     )
     return small
+
+
+def _fitted(model: nn.Module, layers: Mapping[str, Layer], others: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Layers, and those of others that can be fitted to their inputs too, in the order of the model.
+
+    Embeddings, output heads and what shares its weight cannot.
+    """
+    owners = owners_in(model)
+    found = {
+        name: layer
+        for name, layer in others.items()
+        if not is_table(model, layer.module)
+        and all(owners[id(one)] == 1 for one in layer.module.parameters())
+    }
+    found |= layers
+    return {name: found[name] for name, _ in model.named_modules() if name in found}
 
 
 def _options(
@@ -308,7 +340,8 @@ def _options(
     """All ways to store a layer, with the losses to expect."""
     options = [Choice("dense", 0, layer.num_params, 0.0)]
     if bits:
-        options = dense_options(layer, bits, metric, probes)
+        widths = table_bits(bits) if layer.kind == "embedding" else bits
+        options = dense_options(layer, widths, metric, probes)
     for kind in names:
         if FORMATS[kind].kind != layer.kind:
             continue

@@ -189,14 +189,10 @@ def find_layers(
         kinds: The kinds of layers that there are formats for.
 
     Raises:
-        UsageError: If no layer is left, if a name in `skip` fits none, or a weight is not finite.
+        UsageError: If no layer is left, or if a name in `skip` fits none.
     """
     skip = [skip] if isinstance(skip, str) else list(skip)
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
-    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    owners, head = owners_in(model), head_of(model)
     present = {name: module for name, module in model.named_modules() if name and is_dense(module)}
     for pattern in skip:
         if not any(fnmatchcase(name, pattern) for name in present):
@@ -217,8 +213,6 @@ def find_layers(
             left[name] = "has a max_norm, with which looking rows up changes them"
         elif any(fnmatchcase(name, pattern) for pattern in skip):
             left[name] = "is skipped"
-        elif not layer.weight.is_meta and not torch.isfinite(layer.weight).all():
-            raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
         elif layer.kind == "convolution" or min(layer.shape) > 1:
             found[name] = layer
         else:
@@ -249,34 +243,51 @@ def _why_none(model: nn.Module, left: Mapping[str, str], kinds: Collection[str])
 
 
 def require_numbers(model: nn.Module) -> None:
-    """Refuse a model whose parameters are yet to be loaded.
+    """Refuse a model whose parameters are yet to be loaded, or hold NaN or infinite numbers.
 
     Raises:
-        UsageError: If one is on the meta device.
+        UsageError: If one is on the meta device or not finite.
     """
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.is_meta:
             raise UsageError(f"{name} is on the meta device and holds no numbers; load the model first")
+    for name, parameter in model.named_parameters():  # buffers may hold -inf, as masks do
+        if not torch.isfinite(parameter).all():
+            raise UsageError(f"{name} holds NaN or infinite numbers; load the model again")
 
 
-def tables_of(model: nn.Module, skip: Iterable[str]) -> dict[str, nn.Module]:
-    """Embeddings, and the output head of a model of transformers; of tied ones the first.
+def others_of(model: nn.Module, skip: Iterable[str], layers: Collection[str]) -> dict[str, Layer]:
+    """The dense layers of a model beside some, in the order of its modules; of tied ones the first.
 
     Those that are skipped, or tied to one that is, are left out.
     """
-    head: Any = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
-    present = {
-        name: module
-        for name, module in model.named_modules()
-        if name and is_dense(module) and (module is head or type(module) is nn.Embedding)
-    }
-    tables: dict[str, nn.Module] = {}
+    present = {name: module for name, module in model.named_modules() if name and is_dense(module)}
+    found: dict[str, Layer] = {}
     seen = weights_of(matching(present, skip))
     for name, module in present.items():
-        if not weights_of([module]) & seen:
-            tables[name] = module
+        if name not in layers and not weights_of([module]) & seen:
+            found[name] = Layer(name, module)
         seen |= weights_of([module])
-    return tables
+    return found
+
+
+def is_table(model: nn.Module, module: nn.Module) -> bool:
+    """Whether a layer is an embedding, or the output head that a model of transformers names."""
+    return isinstance(module, nn.Embedding) or module is head_of(model)
+
+
+def head_of(model: nn.Module) -> Any:
+    """The output head that a model of transformers names, or None."""
+    return model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+
+
+def owners_in(model: nn.Module) -> dict[int, int]:
+    """How many modules of a model each parameter is in, by the identities of parameters."""
+    owners: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    return owners
 
 
 def matching(modules: Mapping[str, nn.Module], patterns: Iterable[str]) -> list[nn.Module]:

@@ -57,11 +57,12 @@ class Profile(Result):
             float64 (formats, layers, fractions); NaN where a format has no factors of that size.
         kept: Fraction of the layer's parameters that is left, of the same shape: the largest up to the one
             asked for.
-        formats: Names of the formats.
+        formats: Names of the formats that there are layers for.
         layers: Names of the layers, in the order of the model.
         fractions: Fractions that were asked for.
         sizes: Parameters of each dense layer.
         outputs: `logits` or `values`: how the outputs were compared.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image.
 
     Example:
         >>> import torch
@@ -78,6 +79,7 @@ class Profile(Result):
     fractions: tuple[float, ...]
     sizes: tuple[int, ...] = field(repr=False)
     outputs: str | None = None
+    unit: str | None = None
 
     def __str__(self) -> str:
         losses = self.best()
@@ -86,7 +88,7 @@ class Profile(Result):
         return (
             f"Profile: {counted(len(self.layers), 'layer')} at {counted(len(self.fractions), 'fraction')} of "
             f"their parameters, divergence up to {np.nanmax(losses):.4g}; at {self.fractions[-1]:g} the most "
-            f"sensitive one is {worst}{compared(self.outputs)}"
+            f"sensitive one is {worst}{compared(self.outputs, self.unit)}"
         )
 
     def best(self) -> np.ndarray:
@@ -122,7 +124,7 @@ def profile(
     model: nn.Module | str | os.PathLike[str],
     *,
     data: Any,
-    formats: Iterable[str] = ("lowrank",),
+    formats: Iterable[str] = ("lowrank", "separable"),
     fractions: float | Iterable[float] = _FRACTIONS,
     skip: Iterable[str] = (),
     outputs: str | None = None,
@@ -135,7 +137,7 @@ def profile(
     Args:
         model: As for `compress`, also a folder; it stays as it is.
         data: As for `compress`; a sixteenth is kept to measure the divergence on.
-        formats: Names of formats.
+        formats: Names of formats, as for `compress`; those that no layer is of the kind for are left out.
         fractions: Fractions of the parameters of a layer to keep, between 0 and 1, or one of them.
         skip: Names of layers to leave out, with wildcards.
         outputs: As for `compress`: `logits`, `values`, or None to tell from config, labels and shape.
@@ -175,6 +177,8 @@ def profile(
     with frozen(small):
         leaders = leaders_of(small, layers, fitted_to[0])
     layers = in_order(layers, leaders)
+    kinds = {layer.kind for layer in layers.values()}
+    names = [name for name in names if FORMATS[name].kind in kinds]
     journal = Journal(checkpoint, small, batches, names, wanted, list(layers), seed)
     found = np.empty((len(layers), 2, len(names), len(wanted)))
     with frozen(small), progress_bar(len(layers), "profile", progress) as bar:
@@ -200,7 +204,8 @@ def profile(
         layers=tuple(layers),
         fractions=tuple(wanted),
         sizes=tuple(layer.num_params for layer in layers.values()),
-        outputs="logits" if answers[0].logits else "values",
+        outputs=answers[0].outputs,
+        unit=answers[0].unit,
     )
 
 

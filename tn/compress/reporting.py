@@ -14,12 +14,12 @@ from transformers import PreTrainedModel
 from bondwise.runs import Result, progress_bar, whole_number
 from bondwise.runs.result import html_table
 from bondwise.tn.compress.calibration.batches import (
-    OUTPUTS,
     Answer,
     Batch,
     answer,
     batches_of,
     compared_as,
+    described,
     divergence,
     given_in,
     inputs_of,
@@ -69,6 +69,7 @@ class Report(Result):
         rows: The dense model, the compressed one, and the dense one in few bits.
         batch: Sizes of the batches that latencies are for.
         outputs: `logits` or `values`: how the outputs were compared.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image.
 
     Example:
         >>> import torch
@@ -83,6 +84,7 @@ class Report(Result):
     rows: tuple[Row, ...] = field(repr=False)
     batch: tuple[int, ...]
     outputs: str | None = None
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         # a result that is loaded has plain tuples
@@ -97,7 +99,7 @@ class Report(Result):
 
     def notes(self) -> list[str]:
         """Sentences that say what the columns are."""
-        said = [] if self.outputs is None else [f"Outputs compared as {OUTPUTS[self.outputs]}."]
+        said = [] if self.outputs is None else [f"Outputs compared as {described(self.outputs, self.unit)}."]
         return [
             *said,
             "In brackets: times as fast as the dense model, which was run again in turns with each one, so "
@@ -189,9 +191,9 @@ def made_of(
 ) -> Report:
     """A report of rows that are measured; the second one is the compressed model's."""
     with frozen(reference):
-        outputs = compared_as(reference, batches[0])
+        outputs, unit = compared_as(reference, batches[0])
     rows = [Row(*row) for row in rows]
-    return Report(value=rows[1].divergence, rows=tuple(rows), batch=tuple(sizes), outputs=outputs)
+    return Report(value=rows[1].divergence, rows=tuple(rows), batch=tuple(sizes), outputs=outputs, unit=unit)
 
 
 def measure(

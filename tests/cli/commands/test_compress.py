@@ -233,6 +233,7 @@ def test_a_folder_called_profile(bondwise, dense):
         (("--max-loss", "0"), "--max-loss is 0"),
         (("--calibration", "missing.txt"), "missing.txt cannot be read"),
         (("--calibration", "short.txt"), "short.txt holds 1 sequence of 16 tokens; give at least 2"),
+        (("--calibration", "one.npy"), "one.npy holds 1 sequence of 12 tokens; give at least 2"),
         (("--calibration", "floats.npy"), "floats.npy holds float64 of shape (20,); token ids are"),
         (("--calibration", "long.npy"), "long.npy holds sequences of 20 tokens; the model takes 2 to 16."),
         (("--calibration", "empty.npy"), "empty.npy holds sequences of 0 tokens; the model takes 2 to 16."),
@@ -242,6 +243,7 @@ def test_a_folder_called_profile(bondwise, dense):
 def test_wrong_usage(bondwise, tmp_path, words, message):
     (tmp_path / "short.txt").write_text(LETTERS)
     np.save(tmp_path / "floats.npy", np.zeros(20))
+    np.save(tmp_path / "one.npy", np.zeros((1, 12), dtype=int))
     np.save(tmp_path / "other.npy", np.full((5, 16), 99))
     np.save(tmp_path / "long.npy", np.zeros((5, 20), dtype=int))
     np.save(tmp_path / "empty.npy", np.zeros((5, 0), dtype=int))
@@ -265,7 +267,10 @@ def test_what_is_read_is_not_overwritten(bondwise, tmp_path):
 def test_a_divergence_that_is_too_large_is_told_in_flags(bondwise):
     done = bondwise(*WORDS, "--max-loss", "1e-9", "--budget", "params=2000")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "above --max-loss 1e-09; raise --budget params=2000" in done.stderr
+    assert "above --max-loss 1e-09; raise --budget params=2000, or raise --max-loss, and run" in done.stderr
+    assert done.stderr.endswith(" again with --overwrite\n")
+    again = bondwise(*WORDS, "--max-loss", "9", "--budget", "params=2000", "--no-rivals", "--overwrite")
+    assert again.returncode == 0
 
 
 def test_models_that_cannot_be_read(bondwise, tmp_path, dense):

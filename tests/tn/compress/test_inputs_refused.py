@@ -5,14 +5,17 @@ import copy
 import pytest
 import torch
 
-from bondwise.runs import UsageError
+from bondwise.runs import RunError, UsageError
 from bondwise.tn.compress import (
     FactorizedConv2d,
     FactorizedLinear,
     compress,
     compress_evenly,
+    heal,
     load,
+    profile,
     quantize,
+    report,
     save,
     to_dense,
 )
@@ -34,6 +37,67 @@ def test_two_tensors_in_a_tuple_could_be_labels_or_batches():
 def test_data_without_numbers_is_refused():
     with pytest.raises(UsageError, match="holds no numbers"):
         compress(network(), 0.5, data=torch.randn(64, 16, device="meta"))
+
+
+CALLS = [
+    lambda model, data: compress(model, 0.5, data=data, seed=0),
+    lambda model, data: quantize(model, "int4", data=data),
+    lambda model, data: quantize(model, "int4", method="round"),
+    lambda model, data: profile(model, data=data, fractions=0.5, seed=0),
+    lambda model, data: compress_evenly(model, 0.5, data=data),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", ["0.weight", "1.bias", "3.weight"])
+@pytest.mark.parametrize("wrong", [torch.nan, -torch.inf])
+def test_parameters_that_are_not_finite_are_named(call, name, wrong):
+    torch.manual_seed(0)
+    layers = torch.nn.Embedding(50, 16), torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4)
+    model, data = torch.nn.Sequential(*layers), torch.randint(49, (20, 6))
+    with torch.no_grad():
+        model.get_parameter(name)[-1] = wrong  # the row of a token that the data do not have
+    with pytest.raises(UsageError, match=f"^{name} holds NaN or infinite numbers; load the model again"):
+        call(model, data)
+
+
+@pytest.mark.parametrize("call", [CALLS[0], CALLS[1], CALLS[3], CALLS[4]])
+@pytest.mark.parametrize("rows", [slice(0, 64), slice(40, 41)])
+def test_data_that_are_not_finite_are_named(call, rows):
+    data = torch.randn(64, 16)
+    data[rows] = torch.nan
+    with pytest.raises(UsageError, match="are not finite.*; .*check the data"):
+        call(network(), data)
+
+
+def test_training_and_reports_name_data_that_are_not_finite():
+    model, good = network(), torch.randn(64, 16)
+    small = compress(model, 0.5, data=good, outputs="values", seed=0)
+    before = copy.deepcopy(small.state_dict())
+    for rows in (slice(0, 64), slice(40, 41)):
+        data = good.clone()
+        data[rows] = torch.nan
+        for call in (heal, lambda *models, data: report(models[0], reference=models[1], data=data, batch=1)):
+            with pytest.raises(UsageError, match="dense model's answers to the data are not finite; .*check"):
+                call(small, model, data=data)
+    late = [*torch.randn(40, 4, 16), torch.full((4, 16), torch.nan)]  # not among those that are checked
+    for order in (late, late[::-1]):
+        with pytest.raises(UsageError, match="the data are not finite"):
+            heal(small, model, data=order, steps=60, seed=0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in small.state_dict().items())
+    with torch.no_grad():
+        small[2].bias[0] = torch.nan
+    with pytest.raises(RunError, match="compressed model's answers to the data are not finite before any"):
+        heal(small, model, data=good, steps=3)
+
+
+def test_what_a_divergence_that_is_too_large_is_due_to():
+    data = torch.randn(64, 16)
+    with pytest.raises(RunError, match=r"; raise budget=0.9, or raise max_loss$"):
+        compress(network(), 0.9, data=data, max_loss=1e-12, seed=0)
+    said = "; raise budget=0.9, leave out quantize=int2 or give more bits, or raise max_loss$"
+    with pytest.raises(RunError, match=said):
+        compress(network(), 0.9, data=data, max_loss=1e-12, quantize="int2", seed=0)
 
 
 def test_loading_leaves_the_dense_model_alone(tmp_path):

@@ -1,12 +1,14 @@
 """Profiles are the losses of single layers, and reports the true numbers of two models."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from bondwise.runs import UsageError, new_figure
 from bondwise.tn.compress import (
@@ -73,6 +75,19 @@ def test_at_full_rank_nothing_is_lost_and_small_fractions_have_no_factors(chain,
     assert found.value[0, 1, 1] < 1e-6 < found.value[0, 0, 1]
     assert np.isnan(found.best()[:, 0]).all()
     found.plot()
+
+
+def test_the_formats_of_a_profile_are_those_of_compress_that_there_are_layers_for():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 8), nn.Linear(8, 4))
+    data = torch.randn(24, 2, 6, 6)
+    found = profile(model, data=data, fractions=0.6, seed=0)
+    assert (found.formats, found.layers) == (("lowrank", "separable"), ("0", "3", "4"))
+    assert np.isfinite(found.best()).all()
+    default = inspect.signature(profile).parameters["formats"].default
+    assert default == inspect.signature(compress).parameters["formats"].default
+    only = profile(model[3:], data=torch.randn(24, 128), fractions=0.6, seed=0)
+    assert (only.formats, only.value.shape) == (("lowrank",), (1, 2, 1))
 
 
 def test_a_profile_is_saved_and_drawn(found, tmp_path):
@@ -144,7 +159,7 @@ def test_a_report_of_a_language_model(llama, tmp_path):
     assert dense.divergence == 0 < compressed.divergence == found.value
     assert len(load_file(tmp_path / "model.safetensors"))
     lines = str(found).splitlines()
-    assert lines[-2] == "Outputs compared as probabilities (KL)."
+    assert lines[-2] == "Outputs compared as probabilities (KL), mean per token."
     assert lines[-1].startswith("In brackets: times as fast as the dense model, which was run again in turns")
     lines = lines[:-2]
     assert len({len(line) for line in lines}) == 1

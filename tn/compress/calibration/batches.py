@@ -18,6 +18,8 @@ Batch: TypeAlias = Any  # a tensor, a tuple (inputs, labels), or a mapping of a 
 OUTPUTS = {"logits": "probabilities (KL)", "values": "values (squared distance)"}
 _VALUED = ("regression", "multi_label_classification")  # no distribution over the last axis
 _HELD_OUT = 16  # every 16th batch is not fitted to
+_MASKS = ("attention_mask", "decoder_attention_mask")
+REMEDY = "load the model in float32 or bfloat16, and check the data"
 _ACCEPTED = (
     "give a tensor of token ids (sequences, length) or of samples (samples, …), a dict of the model's "
     "arguments as tensors (return_tensors='pt' of a tokenizer), or an iterable of batches, each such a "
@@ -30,10 +32,21 @@ class Answer(NamedTuple):
 
     Logits stand for a distribution over K classes or tokens, values for normal ones of variance 1: the
     difference of two answers is the divergence of these.
+
+    Attributes:
+        rows: Shape (N, K).
+        logits: Whether they are logits.
+        unit: What a row is of, and a mean over the rows therefore per: `token`, `point` or `sample`.
     """
 
-    rows: Tensor  # (N, K)
+    rows: Tensor
     logits: bool
+    unit: str = "sample"
+
+    @property
+    def outputs(self) -> str:
+        """`logits` or `values`."""
+        return "logits" if self.logits else "values"
 
 
 class _Told(NamedTuple):
@@ -61,19 +74,27 @@ def read_outputs(outputs: Any, model: Any = None) -> str | None:
     return str(outputs)
 
 
-def compared(outputs: str | None) -> str:
+def compared(outputs: str | None, unit: str | None) -> str:
     """The end of a sentence that says how outputs were compared, if that is known."""
-    return "" if outputs is None else f", outputs compared as {OUTPUTS[outputs]}"
+    return "" if outputs is None else f", outputs compared as {described(outputs, unit)}"
 
 
-def compared_as(model: nn.Module, batch: Batch) -> str:
-    """`logits` or `values`: how the answers of a model are compared."""
+def described(outputs: str, unit: str | None) -> str:
+    """What a divergence is in words, and what it is per, if that is known."""
+    return OUTPUTS[outputs] + ("" if unit is None else f", mean per {unit}")
+
+
+def compared_as(model: nn.Module, batch: Batch) -> tuple[str, str]:
+    """How the answers of a model are compared, `logits` or `values`, and what their divergence is per."""
     with torch.no_grad():
-        return "logits" if answer(model, batch).logits else "values"
+        found = answer(model, batch)
+    return found.outputs, found.unit
 
 
 def batches_of(data: Any, size: int, outputs: str | None = None) -> list[Batch]:
     """Data as batches in order; a tensor, or those in a dict, are cut into batches of at most `size` samples.
+
+    Samples that are nothing but padding are left out.
 
     Args:
         data: The data.
@@ -81,16 +102,17 @@ def batches_of(data: Any, size: int, outputs: str | None = None) -> list[Batch]:
         outputs: As `read_outputs` gives it.
 
     Raises:
-        UsageError: If the data is empty or of another kind.
+        UsageError: If the data is empty, nothing but padding, or of another kind.
     """
     if isinstance(data, np.ndarray):
         data = torch.from_numpy(data)
+    given: list[Batch] = [data]
     if isinstance(data, Tensor):
         if data.ndim < 2:
             raise UsageError(f"data is a tensor of shape {tuple(data.shape)}; {_ACCEPTED}")
         found: list[Batch] = list(data.split(size))
     elif isinstance(data, Mapping):
-        found = [selected(data, part) for part in torch.arange(len(inputs_of(data))).split(size)]
+        found = [selected(data, part) for part in counting(data).split(size)]
     elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
         raise UsageError(
             "data is a tuple of two tensors, which could be inputs and labels or two batches; give "
@@ -99,9 +121,20 @@ def batches_of(data: Any, size: int, outputs: str | None = None) -> list[Batch]:
     elif isinstance(data, str | bytes) or not hasattr(data, "__iter__"):
         raise UsageError(f"data is a {type(data).__name__}; {_ACCEPTED}")
     else:
-        found = list(data)
+        given = list(data)
+        kept = map(counting, given)
+        found = [
+            one if len(index) == len(inputs_of(one)) else selected(one, index)
+            for one, index in zip(given, kept, strict=True)
+        ]
     found = [batch for batch in found if len(inputs_of(batch))]
     if not found:
+        masks = [name for name in _MASKS if any(name in one for one in given if isinstance(one, Mapping))]
+        if masks and any(len(inputs_of(one)) for one in given):
+            raise UsageError(
+                f"all of the data are padding: {' or '.join(masks)} is zero for every token; give 1 for "
+                "tokens that count"
+            )
         raise UsageError(f"data is empty; {_ACCEPTED}")
     return found if outputs is None else [_Told(batch, outputs) for batch in found]
 
@@ -124,6 +157,17 @@ def selected(batch: Batch, index: Tensor) -> Batch:
     if isinstance(batch, Mapping):
         return {name: chosen(value) for name, value in batch.items()}
     return tuple(map(chosen, batch)) if isinstance(batch, tuple | list) else chosen(batch)
+
+
+def counting(batch: Batch) -> Tensor:
+    """Indices of the samples of a batch that are not all padding."""
+    counts = torch.ones(len(inputs_of(batch)), dtype=torch.bool)
+    batch = given_in(batch)
+    for name in _MASKS if isinstance(batch, Mapping) else ():
+        mask = batch.get(name)
+        if isinstance(mask, Tensor) and mask.ndim == 2 and len(mask) == len(counts):
+            counts &= mask.bool().any(1).cpu()
+    return counts.nonzero()[:, 0]
 
 
 def shapes_of(batch: Batch) -> tuple[tuple[int, ...], ...]:
@@ -162,6 +206,9 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
     or of several labels, and one with `last_hidden_state` is not. A plain tensor is what its labels are
     for: logits for integers, values for floating-point numbers. Without labels it is logits if it has two
     axes, or if the inputs are token ids. A single class is a value.
+
+    Each token that is not padding has a row of its own, whether its answer is logits or values, and so has
+    each point of logits. Other values have one row for each sample.
 
     Raises:
         UsageError: If the model cannot be run on the batch, or returns neither a tensor nor an output of
@@ -206,8 +253,10 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         logits = output is found and (found.ndim == 2 or not inputs.is_floating_point())
     if logits and _classes_second(found, labels, inputs):
         found = found.movedim(1, -1)
-    if mask is not None and mask.shape == found.shape[:2]:
-        found = found[mask.bool()]  # padding says nothing
+    by_token = _by_token(found, output, inputs, mask)
+    if by_token:
+        known = mask is not None and mask.shape == found.shape[:2]
+        found = found[mask.bool()] if known else found.flatten(0, 1)  # padding says nothing
     several = found.ndim > 1 and found.shape[-1] > 1  # one class has nothing to be distributed over
     if told == "logits" and not several:
         raise UsageError(
@@ -215,8 +264,18 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
             "axis of two classes or more; write outputs='values'"
         )
     logits = logits and several
+    unit = "token" if by_token else "point" if logits and found.ndim > 2 else "sample"
     found = found.reshape(-1, found.shape[-1]) if logits else found.reshape(len(found), -1)
-    return Answer(found.float(), logits)
+    return Answer(found.float(), logits, unit)
+
+
+def _by_token(found: Tensor, output: Any, inputs: Tensor, mask: Any) -> bool:
+    """Whether the first two axes of an answer are those of sequences of tokens."""
+    if mask is not None and mask.shape == found.shape[:2]:
+        return found is output or found.ndim > 2  # transformers' logits of two axes are of whole sequences
+    if found is not output:
+        return found.ndim == 3  # of four axes they are images, as ResNet's
+    return found.ndim > 2 and not inputs.is_floating_point() and inputs.shape == found.shape[:2]
 
 
 @contextmanager
@@ -280,9 +339,13 @@ def _classes_second(found: Tensor, labels: Any, inputs: Tensor) -> bool:
 def divergence(found: Answer, wanted: Answer) -> Tensor:
     """Mean over the rows of the Kullback-Leibler divergence from what is wanted, in nats.
 
+    Half the squared distance of values.
+
     Raises:
-        UsageError: If the answers are of different shapes.
+        UsageError: If the answers are of different shapes, or what is wanted is not finite.
     """
+    if not torch.isfinite(wanted.rows).all():
+        raise UsageError(f"the dense model's answers to the data are not finite; {REMEDY}")
     if found.rows.shape != wanted.rows.shape:
         raise UsageError(
             f"the compressed model answers {tuple(found.rows.shape)} numbers and the dense one "

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.calibration.batches import Batch
+from bondwise.tn.compress.calibration.batches import REMEDY, Batch
 from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import Pairing
 from bondwise.tn.compress.calibration.metric import Metric
@@ -140,6 +141,9 @@ def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tup
 
     M is 1 if it is not known which x belongs to which x′, because the model chooses the rows, as mixtures of
     experts do.
+
+    Raises:
+        UsageError: If numbers are not finite.
     """
     seen: Any = 0.0
     shared: Any = 0.0
@@ -159,6 +163,8 @@ def shift(before: Blocks, original: nn.Module, now: Blocks, layer: Layer) -> tup
             break
     if not rows and now is not before:
         return shift(before, original, before, Layer(layer.name, original))  # an expert that is out of use
+    if not (torch.isfinite(seen).all() and torch.isfinite(torch.as_tensor(shared)).all()):
+        raise UsageError(f"numbers at {layer.name} are not finite on the calibration data; {REMEDY}")
     identity = torch.eye(seen.shape[-1], dtype=torch.float64, device=seen.device)
     if not pairing.known:
         return seen / rows, identity

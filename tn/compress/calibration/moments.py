@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.calibration.batches import Batch, answer, score
+from bondwise.tn.compress.calibration.batches import REMEDY, Batch, answer, score
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.patches import covariance, gradient_rows
 from bondwise.tn.compress.layers import Layer
 
 ROWS = 64  # that are enough for each dimension of a covariance
 _NAMED = 4  # layers in a message, at most
-_REMEDY = "load the model in float32 or bfloat16, and check the data"
 
 
 class Moments(NamedTuple):
@@ -88,7 +87,7 @@ def measure_moments(
             for batch in batches:
                 found = answer(model, batch)
                 if not torch.isfinite(found.rows).all():
-                    raise UsageError(f"the model's answers to the calibration data are not finite; {_REMEDY}")
+                    raise UsageError(f"the model's answers to the calibration data are not finite; {REMEDY}")
                 answers += len(found.rows)
                 score(found, generator).backward()  # type: ignore[no-untyped-call]
                 if not all(rows.get(name) for name in layers):
@@ -113,7 +112,7 @@ def measure_moments(
             gradients[name] = torch.zeros(*groups, size, size, dtype=torch.float64)
         gradient = gradients[name]
         if not (torch.isfinite(inputs[leaders[name]]).all() and torch.isfinite(gradient).all()):
-            raise UsageError(f"numbers at {name} are not finite on the calibration data; {_REMEDY}")
+            raise UsageError(f"numbers at {name} are not finite on the calibration data; {REMEDY}")
         metrics[name] = Metric(inputs[leaders[name]] / rows[name], gradient / answers)
     return Moments(metrics, leaders)
 

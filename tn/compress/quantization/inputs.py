@@ -12,7 +12,7 @@ from bondwise.tn.compress.calibration.blocks import Blocks
 from bondwise.tn.compress.calibration.calls import leaders_of
 from bondwise.tn.compress.calibration.fitting import shift
 from bondwise.tn.compress.formats.lowrank import LowRank
-from bondwise.tn.compress.layers import Layer, is_linear, weight_parameter
+from bondwise.tn.compress.layers import Layer, is_linear, owners_in, weight_parameter
 
 
 class InputsInOrder:
@@ -32,10 +32,7 @@ class InputsInOrder:
         self._before, self._now = (
             Blocks.found_in(one, dict.fromkeys(names), batches) for one in (dense, model)
         )
-        uses: dict[int, int] = {}
-        for module in model.modules():
-            for parameter in module.parameters(recurse=False):
-                uses[id(parameter)] = uses.get(id(parameter), 0) + 1
+        uses = owners_in(model)
         self._names = [name for name in names if self._is_linear(model.get_submodule(name), uses)]
         layers = {name: Layer(name, dense.get_submodule(name)) for name in self._names}
         self._leaders: dict[str, str] = {}

@@ -8,7 +8,7 @@ losses, as it is for ranks; 4 bits and more change too little to need that.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from bondwise.tn.compress.calibration.batches import Answer, Batch, answer, mean
 from bondwise.tn.compress.calibration.metric import Metric
 from bondwise.tn.compress.calibration.probes import Probes
 from bondwise.tn.compress.formats.formats import FORMATS, Fits
-from bondwise.tn.compress.layers import Layer, tables_of
+from bondwise.tn.compress.layers import Layer, is_table
 from bondwise.tn.compress.quantization.modules import BITS, quantize_module, quantize_tied
 
 _CORRECTED = 3  # bits, and fewer
@@ -41,22 +41,34 @@ def read_bits(quantize: Any) -> tuple[int, ...]:
     return tuple(sorted({BITS[name] for name in names}, reverse=True))
 
 
+def table_bits(bits: Sequence[int]) -> Sequence[int]:
+    """What dense embeddings and output heads are stored in: 8 bits, unless there is a choice."""
+    return bits if len(bits) != 1 else (BITS["int8"],)
+
+
 def smallest_options(layer: Layer, names: Iterable[str], bits: Sequence[int]) -> list[Choice]:
-    """The smallest factors of each format, and the layer itself; the losses are not known yet."""
-    choices = [Choice("dense", 0, layer.num_params, 0.0)]
+    """The layer itself, and the smallest factors of each format; the losses are not known yet."""
+    found = []
+    for width in (table_bits(bits) if layer.kind == "embedding" else bits) or (0,):
+        found.append(Choice("dense", 0, layer.num_params, 0.0, width))
     for name in names:
         if FORMATS[name].kind == layer.kind:
-            choices.append(Choice(name, 1, FORMATS[name].num_params(layer, 1), 0.0))
-    return [choice._replace(bits=width) for choice in choices for width in bits or (0,)]
-
-
-def smallest_tables(model: nn.Module, bits: Sequence[int], skip: Sequence[str]) -> dict[str, list[Choice]]:
-    """Embeddings and output heads in few bits; the losses are not known yet."""
-    found = {}
-    for name, module in tables_of(model, skip).items() if bits else ():
-        numbers = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
-        found[name] = [Choice("dense", 0, numbers, 0.0, width) for width in bits]
+            size = FORMATS[name].num_params(layer, 1)
+            found += [Choice(name, 1, size, 0.0, width) for width in bits or (0,)]
     return found
+
+
+def rounded_options(
+    model: nn.Module, layers: Mapping[str, Layer], bits: Sequence[int]
+) -> dict[str, list[Choice]]:
+    """Layers that stay dense and are rounded to the nearest, in few bits; the losses are not known yet."""
+    return {
+        name: [
+            Choice("dense", 0, layer.num_params, 0.0, width)
+            for width in (table_bits(bits) if is_table(model, layer.module) else bits)
+        ]
+        for name, layer in layers.items()
+    }
 
 
 def dense_options(layer: Layer, bits: Iterable[int], metric: Metric, probes: Probes) -> list[Choice]:
@@ -109,27 +121,26 @@ def factored_options(
     return options
 
 
-def table_options(
-    model: nn.Module, bits: Sequence[int], batches: Sequence[Batch], skip: Sequence[str]
+def measured_options(
+    model: nn.Module, options: Mapping[str, Sequence[Choice]], batches: Sequence[Batch]
 ) -> dict[str, list[Choice]]:
-    """Embeddings and output heads in few bits, with the losses that they have when nothing else changes.
+    """Layers in few bits, rounded to the nearest, with the losses that they have when nothing else changes.
 
     Args:
         model: The dense model.
-        bits: Of a number.
+        options: As `rounded_options` gives them.
         batches: What losses are measured on.
-        skip: Names of layers that stay as they are, also with wildcards.
     """
-    options = smallest_tables(model, bits, skip)
+    found: dict[str, list[Choice]] = {name: [] for name in options}
     with torch.no_grad():
         wanted = [answer(model, batch) for batch in batches]
         for name, choices in options.items():
-            for place, choice in enumerate(choices):
+            for choice in choices:
                 rounded = copy.deepcopy(model)
                 quantize_tied(rounded, rounded.get_submodule(name), choice.bits)
                 loss = mean_divergence(_runner(rounded, batches), wanted)
-                choices[place] = choice._replace(loss=loss)
-    return options
+                found[name].append(choice._replace(loss=loss))
+    return found
 
 
 def _runner(model: nn.Module, batches: Sequence[Batch]) -> Callable[[int], Answer]:

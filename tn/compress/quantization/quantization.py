@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from bondwise.runs import Result, UsageError, kind_of, progress_bar, unknown_name, whole_number
 from bondwise.runs.text import counted
@@ -29,7 +28,7 @@ from bondwise.tn.compress.calibration.batches import (
 from bondwise.tn.compress.calibration.moments import frozen
 from bondwise.tn.compress.files import entries_of, file_size
 from bondwise.tn.compress.formats.formats import is_factored
-from bondwise.tn.compress.layers import is_dense, matching, require_numbers, weights_of
+from bondwise.tn.compress.layers import is_dense, is_table, matching, require_numbers, weights_of
 from bondwise.tn.compress.quantization.inputs import InputsInOrder
 from bondwise.tn.compress.quantization.modules import BITS, GROUP, quantize_tied
 from bondwise.tn.compress.quantization.packed import packed_parameters
@@ -49,6 +48,7 @@ class Quantization(Result):
             or sample, on data that was not used; None without data.
         layers: What each layer is stored as.
         outputs: `logits` or `values`: how the outputs were compared; None without data.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image; None without data.
 
     Example:
         >>> import torch
@@ -63,12 +63,13 @@ class Quantization(Result):
     divergence: float | None
     layers: dict[str, str] = field(repr=False)
     outputs: str | None = None
+    unit: str | None = None
 
     def __str__(self) -> str:
         lost = "" if self.divergence is None else f", divergence {self.divergence:.4g}"
         return (
             f"Quantization: {self.value:,} of {self.dense_bytes:,} bytes, "
-            f"{counted(len(self.layers), 'layer')}{lost}{compared(self.outputs)}"
+            f"{counted(len(self.layers), 'layer')}{lost}{compared(self.outputs, self.unit)}"
         )
 
 
@@ -110,7 +111,7 @@ def quantize(
 
     Raises:
         UsageError: If an argument is out of range, if there is nothing to quantize, or if the model is
-            quantized already.
+            quantized already, or holds numbers that are not finite.
 
     Example:
         >>> import torch
@@ -131,7 +132,7 @@ def quantize(
         raise UsageError("method='gptq' needs data; give calibration data, or method='round'")
     batches = [] if data is None else batches_of(data, _BATCH, read_outputs(outputs, model))
     used, held_out = parts_of(batches)
-    loss = outputs = None
+    loss = outputs = unit = None
     with frozen(model), frozen(small), progress_bar(len(widths), "quantize", progress) as bar:
         ordered = InputsInOrder(model, small, list(widths), used) if method == "gptq" else None
         for name, width in widths.items():
@@ -143,7 +144,7 @@ def quantize(
             with torch.no_grad():
                 wanted = [answer(model, batch) for batch in held_out]
                 loss = mean_divergence(lambda index: answer(small, held_out[index]), wanted)
-                outputs = "logits" if wanted[0].logits else "values"
+                outputs, unit = wanted[0].outputs, wanted[0].unit
     small.eval()
     small.report = Quantization(  # type: ignore[assignment]
         value=file_size(entries_of(small)),
@@ -151,6 +152,7 @@ def quantize(
         divergence=loss,
         layers=widths,
         outputs=outputs,
+        unit=unit,
     )
     return small
 
@@ -172,7 +174,6 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
             raise UsageError(
                 f"{pattern!r} fits no layer of the model; one is called {next(iter(present), None)!r}"
             )
-    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
     found: dict[str, str] = {}
     left, seen = weights_of(matching(present, skip)), set[int]()
     for name, module in present.items():
@@ -180,12 +181,10 @@ def _widths(model: nn.Module, bits: str | Mapping[str, str], skip: Sequence[str]
         weights = weights_of([module])
         if not widths or weights & left:  # skipped, or tied to one that is
             continue
-        apart = isinstance(bits, str) and (module is head or isinstance(module, nn.Embedding))
+        apart = isinstance(bits, str) and is_table(model, module)
         if weights - seen:
             found[name] = _EMBEDDINGS if apart else widths[0]
         seen |= weights
-        if not all(torch.isfinite(parameter).all() for parameter in module.parameters()):
-            raise UsageError(f"the weight of {name} holds NaN or infinite numbers; load the model again")
     if not found:
         if is_dense(model) or is_factored(model):
             raise UsageError(f"the model is itself {kind_of(model)}; give torch.nn.Sequential(model)")

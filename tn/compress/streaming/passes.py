@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bondwise.runs import UsageError
 from bondwise.tn.compress.allocation import Choice
-from bondwise.tn.compress.calibration.batches import Batch, mean_divergence
+from bondwise.tn.compress.calibration.batches import Answer, Batch, mean_divergence
 from bondwise.tn.compress.calibration.blocks import Blocks, hidden
 from bondwise.tn.compress.calibration.calls import Pairing
 from bondwise.tn.compress.formats.lowrank import LowRank
@@ -107,9 +107,9 @@ class Stream:
 
     def fit(
         self, work: Unfinished, chosen: Mapping[str, Choice], bar: Any
-    ) -> tuple[dict[int, dict[str, int]], float, str]:
-        """Write all blocks; the bytes of each tensor of each part, the divergence of the whole model, and how
-        outputs were compared."""
+    ) -> tuple[dict[int, dict[str, int]], float, Answer]:
+        """Write all blocks; the bytes of each tensor of each part, the divergence of the whole model, and an
+        answer of the dense one."""
         batches = [*self.fitted_to, *self.held_out]
         before, now = Blocks(self.dense, self.layers, batches), Blocks(self.small, self.layers, batches)
         stored = {}
@@ -139,7 +139,7 @@ class Stream:
         first = len(self.fitted_to)
         wanted = [before.run(first + batch) for batch in range(len(self.held_out))]
         loss = mean_divergence(lambda batch: now.run(first + batch), wanted)
-        return stored, loss, "logits" if wanted[0].logits else "values"
+        return stored, loss, wanted[0]
 
     def _fit_block(
         self,

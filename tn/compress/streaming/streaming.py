@@ -24,6 +24,7 @@ from bondwise.tn.compress.budgets import Budget, require_possible
 from bondwise.tn.compress.calibration.batches import (
     Batch,
     batches_of,
+    counting,
     inputs_of,
     parts_of,
     read_outputs,
@@ -107,7 +108,7 @@ def compress_folder(
         with torch.no_grad(), progress_bar(2 * len(stream.layers), "compress", progress) as bar:
             options = stream.measure(work, bar)
             chosen = allocate(options, budget * total)
-            stored, loss, compared = stream.fit(work, chosen, bar)
+            stored, loss, wanted = stream.fit(work, chosen, bar)
             for part, names in enumerate(rest, len(stream.blocks)):
                 tensors = stream.source.read(stream.dense, names)
                 work.write(part, tensors)
@@ -117,7 +118,12 @@ def compress_folder(
         entry = {"version": 1, "layers": layers, "packed": [], "tied": stream.ties()}
         kept = sum(choice.size for choice in chosen.values())
         done = Compression(
-            value=kept / total, divergence=loss, layers=chosen, dense_params=total, outputs=compared
+            value=kept / total,
+            divergence=loss,
+            layers=chosen,
+            dense_params=total,
+            outputs=wanted.outputs,
+            unit=wanted.unit,
         )
         entry |= report_entry(done)
         work.finish(stored, {**stream.source.config, ENTRY: entry}, stream.source.folder)
@@ -131,10 +137,11 @@ def _split(data: Any, outputs: str | None) -> tuple[list[Batch], list[Batch]]:
     whole = inputs_of(data) if isinstance(data, Mapping) else data
     if not isinstance(whole, Tensor) or whole.ndim < 2:
         return parts_of(batches_of(data, 1, outputs))
-    size, every = max(1, _TOKENS // max(1, whole.shape[1])), torch.arange(len(whole))
-    if len(whole) < 2:
+    size, every = max(1, _TOKENS // max(1, whole.shape[1])), counting(data)
+    if len(every) < 2:
         return batches_of(data, size, outputs), batches_of(data, size, outputs)
-    fitted_to, held_out = every[every % _HELD_OUT > 0], every[::_HELD_OUT]
+    places = torch.arange(len(every))
+    fitted_to, held_out = every[places % _HELD_OUT > 0], every[::_HELD_OUT]
     fitted, held = (batches_of(selected(data, part), size, outputs) for part in (fitted_to, held_out))
     return fitted, held
 

@@ -42,6 +42,7 @@ class Healing(Result):
             was before.
         losses: Divergence from the dense model in each step, float64 (steps,).
         outputs: `logits` or `values`: how the outputs were compared.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image.
 
     Example:
         >>> import torch
@@ -57,12 +58,16 @@ class Healing(Result):
     undone: float | None = None
     losses: np.ndarray = field(repr=False)
     outputs: str | None = None
+    unit: str | None = None
 
     def __str__(self) -> str:
         said = f"Healing: {len(self.losses)} steps, divergence {self.before:.4g} -> "
         if self.undone is None:
-            return f"{said}{self.value:.4g}{compared(self.outputs)}"
-        return f"{said}{self.undone:.4g}, so that the model was left as it was; lower learning_rate"
+            return f"{said}{self.value:.4g}{compared(self.outputs, self.unit)}"
+        return (
+            f"{said}{self.undone:.4g}{compared(self.outputs, self.unit)}; training made it worse, so that "
+            "the model was left as it was; lower learning_rate"
+        )
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + html_curve("divergence by step", self.losses)
@@ -150,7 +155,7 @@ def heal(
         better = after <= before
         if not better:
             training.undo()
-        kind = compared_as(teacher, batches[0])
+        kind, unit = compared_as(teacher, batches[0])
     return Healing(
         value=after if better else before,
         before=before,
@@ -158,4 +163,5 @@ def heal(
         seed=seed,
         losses=losses,
         outputs=kind,
+        unit=unit,
     )

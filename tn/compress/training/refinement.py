@@ -45,6 +45,7 @@ class Refinement(Result):
         undone: Numbers of the blocks, from 1, whose training would have ended with a larger divergence and
             which were left as they were.
         outputs: `logits` or `values`: how the outputs were compared.
+        unit: What the divergence is per: `token`, `sample`, or `point` of an image.
 
     Example:
         >>> import numpy as np
@@ -56,10 +57,11 @@ class Refinement(Result):
     losses: np.ndarray = field(repr=False)
     undone: tuple[int, ...] = ()
     outputs: str | None = None
+    unit: str | None = None
 
     def __str__(self) -> str:
         parts = [f"{before:.3g} -> {after:.3g}" for before, after in self.losses]
-        said = f"Refinement: divergence by block {', '.join(parts)}{compared(self.outputs)}"
+        said = f"Refinement: divergence by block {', '.join(parts)}{compared(self.outputs, self.unit)}"
         if not self.undone:
             return said
         numbers = ", ".join(map(str, self.undone))
@@ -175,6 +177,6 @@ def refine(
             losses[index] = begun, begun if worse else ended
             part = {"state": dict(block.state_dict()), "losses": losses[index], "undone": worse}
             journal.put(f"refined-{index}", part)
-        kind = compared_as(teacher, batches[0])
+        kind, unit = compared_as(teacher, batches[0])
     value = next(float(after) for begun, after in losses[::-1] if begun)
-    return Refinement(value=value, seed=seed, losses=losses, undone=tuple(undone), outputs=kind)
+    return Refinement(value=value, seed=seed, losses=losses, undone=tuple(undone), outputs=kind, unit=unit)

@@ -66,6 +66,8 @@ class Check:
 class Training:
     """The parameters of some modules in training, which need no gradients any more after the `with` block.
 
+    If the block ends with an error, the parameters are as they were before.
+
     Args:
         modules: Their parameters are made to need gradients.
         steps: Number of steps that will be taken.
@@ -87,11 +89,15 @@ class Training:
         """Descend along the gradient of a loss, and return the loss.
 
         Raises:
-            RunError: If the loss is not finite; the parameters are as before the first step.
+            RunError: If the loss is not finite.
         """
         value = float(loss.detach())
         if not math.isfinite(value):
-            self.undo()
+            if not self._taken:
+                raise RunError(
+                    "the compressed model's answers to the data are not finite before any training; check "
+                    "its parameters and the data"
+                )
             raise RunError(
                 f"the loss in step {self._taken + 1} is not finite; lower learning_rate={self._rate:g}"
             )
@@ -113,8 +119,10 @@ class Training:
     def __enter__(self) -> Training:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Leave the parameters as they were, but for their values."""
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Leave the parameters as they were, but for their values, unless there was an error."""
+        if kind is not None and issubclass(kind, Exception):
+            self.undo()
         for parameter, needed in zip(self._parameters, self._needed, strict=True):
             parameter.grad = None
             parameter.requires_grad_(needed)
