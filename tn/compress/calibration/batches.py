@@ -222,7 +222,8 @@ def answer(model: nn.Module, batch: Batch) -> Answer:
         inputs = inputs.long()  # token ids, as embeddings take them
     if not inputs.is_floating_point():
         _require_known(inputs, model)
-    mask = labels = None
+    mask: Any = None
+    labels: Any = None
     if isinstance(batch, Mapping):
         given = {
             name: value.to(device) if isinstance(value, Tensor) else value

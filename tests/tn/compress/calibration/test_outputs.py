@@ -12,6 +12,7 @@ from bondwise.tn.compress import (
     Compression,
     compress,
     compress_folder,
+    costs,
     heal,
     load,
     profile,
@@ -24,6 +25,14 @@ from bondwise.tn.compress.calibration.batches import Answer, answer, divergence
 from ..conftest import SIZES
 
 DATA = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Times are measured once."""
+    monkeypatch.setattr(costs, "_RUNS", 1)
+    monkeypatch.setattr(costs, "_SHORT", 0.0)
+    monkeypatch.setattr(costs, "_TURNS", 1)
 
 
 class Shaped(nn.Module):
@@ -163,7 +172,7 @@ def test_hidden_states_are_compared_by_token_whatever_the_form_of_the_data(encod
 def test_what_a_row_of_an_answer_is_of(encoder):
     model, ids = encoder
     found = answer(Wrapped(model), {"tokens": ids})
-    assert (found.rows.shape, found.unit) == ((240, 24), "token")
+    assert (found.rows.shape, found.unit) == ((240, 16), "token")
     values = compress(Wrapped(model), 0.5, data=ids, outputs="values", seed=0).report
     assert (values.outputs, values.unit) == ("values", "token")
     assert values.divergence == pytest.approx(compress(model, 0.5, data=ids, seed=0).report.divergence)

@@ -9,6 +9,7 @@ from bondwise.tn.compress import (
     compress,
     compress_evenly,
     compress_folder,
+    costs,
     heal,
     profile,
     quantize,
@@ -17,6 +18,14 @@ from bondwise.tn.compress import (
 from bondwise.tn.compress.calibration.batches import answer, batches_of
 
 from ..conftest import SIZES
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Times are measured once."""
+    monkeypatch.setattr(costs, "_RUNS", 1)
+    monkeypatch.setattr(costs, "_SHORT", 0.0)
+    monkeypatch.setattr(costs, "_TURNS", 1)
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def padded(rows, count=40):
     return whole, {name: value[kept] for name, value in whole.items()}
 
 
-@pytest.mark.parametrize("rows", [[3], range(9), [*range(0, 40, 16), 1], range(1, 40)])
+@pytest.mark.parametrize("rows", [[3], range(9), range(1, 40)])
 def test_padding_is_ignored(encoder, rows):
     data, kept = padded(list(rows))
     wanted = compress(encoder, 0.5, data=kept, seed=0)
