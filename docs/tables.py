@@ -149,6 +149,15 @@ def mitigation() -> str:
     return table(("circuit", "CZ", "raw", "readout only", "linear", "Richardson", "exponential"), rows)
 
 
+def mitigation_methods() -> str:
+    found = results("mitigation_methods")["methods"]
+    rows = [
+        [name, *(f"{found[name][mean][0]:.2f}" for mean in ("arithmetic", "geometric"))]
+        for name in sorted(found, key=lambda name: found[name]["geometric"][0])
+    ]
+    return table(("method", "mean error", "geometric mean over cells"), rows)
+
+
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
     groups = grouped(results(name), "name")
@@ -328,6 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vqe-2": lambda: vqe(2),
     "vqe-3": lambda: vqe(3),
     "mitigation": mitigation,
+    "mitigation-methods": mitigation_methods,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,

@@ -1,4 +1,4 @@
-"""Zero-noise extrapolation by a network that learns, from the noisy scans alone, how their Pauli paths decay.
+"""Zero-noise extrapolation by a network that learns, from the noisy scans alone, how Pauli paths decay.
 
 In the Pauli-path picture an expectation value is a sum of decaying parts, `E(s) = A + Σ_k c_k exp(-g r_k s)`,
 with rates `r_k` of mean 1 and variance ρ². Their coefficients `c_k` have a common part, as in a trained
@@ -7,11 +7,11 @@ distribution, the coefficients can be integrated out: E - A is a Gaussian proces
 
     v [ω φ(s) φ(t) + (1 - ω) φ(s + t)],    φ(s) = (1 + ρ² g s)^(-1/ρ²).
 
-The network turns two standard normal numbers of each element, which nobody knows, into g, ρ, ω and v. What
-it knows about an element is what the evidence of its scan says about these numbers, so it cannot mistake
-noise for a feature. It is trained to maximize the evidence of all scans, without noise-free values. With
-twins, two more numbers are learned from their noise-free values: noise that folding leaves alone acts like a
-scale factor that is larger by δ, and as a factor f ≤ 1 that is the same for all paths.
+The network turns two standard normal numbers of each element into its g, ρ, ω and v. The two are not known,
+but averaged over with the evidence of the element's scan, so that noise is not mistaken for a feature. The
+network is trained to maximize the evidence of all scans, without noise-free values. With twins, it learns two
+more numbers from theirs: noise that folding leaves alone acts like a scale factor that is larger by δ, and
+like a factor f ≤ 1 that is the same for all paths.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.runs import UsageError
 
-# Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common. The
-# first scale factor and the largest value are 1. log g and its spread, log ρ, log v and its spread,
-# log ω / (1 - ω), log δ and log(-log f)
+# Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common, where
+# the first scale factor and the largest value are 1. In this order: log g and log of its spread, log ρ, log v
+# and log of its spread, log ω / (1 - ω), log δ, log(-log f)
 _MIDDLES = np.array([-2.1, -2.0, -1.35, -1.2, -0.4, 1.6, -2.3, -3.5])
 _WIDTHS = np.array([1.2, 0.6, 0.5, 1.5, 0.7, 1.5, 1.5, 1.5])
 _HIDDEN = 4
-_REACH = np.array(
-    [[0.25], [0.5], [1.0], [1.0]]
-)  # how far hidden units move log g, log ρ, log v, log ω / (1 - ω)
+# by how much a hidden unit may move log g, log ρ, log v and log ω / (1 - ω)
+_REACH = np.array([[0.25], [0.5], [1.0], [1.0]])
 _MOST = 400  # elements that the network is trained on
 _LEAST_STD = 1e-4  # relative to the element: no decay is known better than that
 
@@ -48,14 +47,15 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     network is trained on their noise-free values as well, and corrects noise that folding does not scale.
 
     Args:
-        scan: Values at S ≥ 2 scale factors.
+        scan: Values at S ≥ 2 scale factors, or S ≥ 1 if it has twins.
 
     Returns:
         Posterior mean and standard deviation for each leading index of the scan. The standard deviation
-        covers the errors of the scan and what they leave open about the element's own decay.
+        covers the errors of the scan and what they leave open about the element's decay and about all others.
+        With twins, the curve jumps at 0 by what the noise that is not scaled takes away.
 
     Raises:
-        UsageError: If there are fewer than two scale factors.
+        UsageError: If there are too few scale factors.
 
     Example:
         >>> import numpy as np
@@ -70,7 +70,7 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     at = scan.scale_factors
     if at.size < 2 and scan.twins is None:
         raise UsageError(
-            "a decay needs two scale factors and the scan has 1; measure at (1, 3), for instance."
+            "a decay needs two scale factors, or twins, and the scan has 1; measure at (1, 3), for instance."
         )
     shape = scan.value.shape[:-1]
     order = np.argsort(at)
@@ -121,22 +121,17 @@ class _Measured:
 
 def _labeled(twins: Twins, order: np.ndarray, floors: np.ndarray, unit: float) -> _Measured:
     """All different twins: the noise-free value, which is exact, and then the measured ones."""
-    own = twins.value.ndim > 2
-    floor = floors[:, None] if own else np.atleast_1d(floors.mean() if floors.size else 0.0)
-    count = twins.ideal.shape[-1]
-    ideal = twins.ideal.reshape(-1, count) - floor
-    value = twins.value[..., order].reshape(-1, count, len(order)) - floor[..., None]
-    std = twins.std[..., order].reshape(value.shape)
+    own, (count, size) = twins.value.ndim > 2, twins.value.shape[-2:]
+    floor = floors[:, None, None] if own else (floors.mean() if floors.size else 0.0)
+    ideal = twins.ideal.reshape(-1, count, 1) - floor
+    value = twins.value[..., order].reshape(-1, count, size) - floor
+    std = twins.std[..., order].reshape(-1, count, size)
     # scans of one job hold the same twins many times
-    rows = np.unique(
-        np.concatenate([ideal[..., None], value, std], axis=-1).reshape(-1, 2 * len(order) + 1), axis=0
-    )
-    measured = _Measured.of(
-        rows[:, 1 : len(order) + 1] / unit, (rows[:, len(order) + 1 :, None] / unit) ** 2 * np.eye(len(order))
-    )
-    noise = torch.nn.functional.pad(measured.noise, (1, 0, 1, 0))
+    rows = np.unique(np.concatenate([ideal, value, std], axis=-1).reshape(-1, 1 + 2 * size), axis=0) / unit
+    noise = _Measured.of(rows[:, 1 : 1 + size], rows[:, 1 + size :, None] ** 2 * np.eye(size)).noise
+    noise = torch.nn.functional.pad(noise, (1, 0, 1, 0))
     noise[:, 0, 0] = 1e-10
-    return _Measured(torch.from_numpy(rows[:, : len(order) + 1] / unit), noise).some(_MOST)
+    return _Measured(torch.from_numpy(rows[:, : 1 + size].copy()), noise).some(_MOST)
 
 
 class _Network:
@@ -185,6 +180,7 @@ class _Network:
         rng = np.random.default_rng(0)
         hidden = np.concatenate([rng.normal(size=3 * _HIDDEN), rng.normal(scale=0.1, size=4 * _HIDDEN)])
         start = np.concatenate([_MIDDLES, hidden])
+        start[0] = self._rate(measured, known)
         reach = 4 * self.widths
         bounds = list(zip(self.middles - reach, self.middles + reach, strict=True))
         found = minimize(
@@ -200,6 +196,15 @@ class _Network:
         away = (axes / curvature.clamp_min(_WIDTHS.max() ** -2).sqrt()).T
         away = torch.nn.functional.pad(away, (0, len(numbers) - len(first)))
         return numbers, torch.cat([away, -away])
+
+    def _rate(self, measured: _Measured, known: _Measured | None) -> float:
+        """Log of the mean rate, roughly, from which the search starts: from far away, it may get stuck."""
+        values, noise, after = measured.value, measured.noise[:, 0, 0], self.at[:2].diff()
+        if known is not None:  # the first value is without noise
+            values, noise, after = known.value, known.noise[:, 0, 0], self.at[:1]
+        square = (values[:, 0] ** 2).sum()
+        left = (values[:, 0] * values[:, 1]).sum() / (square - noise.sum()).clamp_min(1e-3 * square + 1e-12)
+        return float((-left.clamp(0.01, 0.99).log() / after).clamp(0.01, 2.0).log())
 
     def predict(
         self, numbers: torch.Tensor, steps: torch.Tensor, measured: _Measured, points: np.ndarray
@@ -227,16 +232,11 @@ class _Network:
         count = len(self.at)
         at, factors = self._unscaled(numbers, self.at)
         noisy, more = self._unscaled(numbers, points[1:])
-        at, factors = (
-            torch.cat([at, points[:1], noisy]),
-            torch.cat([factors, torch.ones_like(points[:1]), more]),
-        )
-        kernel = self._kernel(numbers, nodes, at, factors)
+        factors = torch.cat([factors, torch.ones_like(points[:1]), more])
+        kernel = self._kernel(numbers, nodes, torch.cat([at, points[:1], noisy]), factors)
         across = kernel[:, count:, :count]
-        means, variances = (
-            torch.empty(len(measured.value), len(points), dtype=at.dtype),
-            torch.empty(len(measured.value), dtype=at.dtype),
-        )
+        means = measured.value.new_empty(len(measured.value), len(points))
+        variances = measured.value.new_empty(len(measured.value))
         for start in range(0, len(measured.value), 100):
             part = slice(start, start + 100)
             factor = torch.linalg.cholesky(kernel[:, :count, :count] + measured.noise[part, None])

@@ -146,6 +146,20 @@ def test_twins_tell_what_is_not_scaled():
     assert fit.method == "neural (36 parameters trained on 60 scans and 30 twins)"
 
 
+def test_twins_at_one_scale_factor():
+    """Clifford data regression, with errors."""
+    ideal, scan = scaled_in_part(4000, np.random.default_rng(9), 60, twins=30)
+    twins = Twins(scan.twins.value[:, :1], scan.twins.std[:, :1], scan.twins.ideal)
+    one = NoiseScan(
+        value=scan.value[:, :1], std=scan.std[:, :1], scale_factors=[1], spectrum=(-1, 1), twins=twins
+    )
+    fit = extrapolate_neural(one)
+    design = np.column_stack([twins.value, np.ones(30)])
+    slope, shift = np.linalg.lstsq(design, twins.ideal, rcond=None)[0]
+    assert np.abs(fit.value - ideal).mean() < 1.05 * np.abs(slope * one.value[:, 0] + shift - ideal).mean()
+    assert np.mean(np.abs(fit.value - ideal) < 2 * fit.std) > 0.85
+
+
 def test_twins_of_each_element():
     """The same twins for each element count once."""
     _, scan = scaled_in_part(1000, np.random.default_rng(6), 8, twins=10)
@@ -228,5 +242,5 @@ def test_one_element_alone():
 
 
 def test_one_scale_factor_is_refused():
-    with pytest.raises(UsageError, match="needs two scale factors and the scan has 1"):
+    with pytest.raises(UsageError, match="needs two scale factors, or twins, and the scan has 1"):
         extrapolate_neural(NoiseScan(value=[0.5], std=[0.1], scale_factors=[1.0]))

@@ -5,7 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from qiskit import QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp
 
+from bondwise.backends import get_backend
 from bondwise.mitigation import NoiseScan, Twins, extrapolate_linear, extrapolate_richardson
 from bondwise.runs import UsageError
 
@@ -170,3 +172,19 @@ def test_refuses_covariances(covariance, message):
 def test_refuses_twins(twins, message):
     with pytest.raises(UsageError, match=message):
         NoiseScan(value=[1, 0.5], std=[0, 0], scale_factors=[1, 3], twins=twins)
+
+
+def test_ibms_noise_factors_are_a_scan():
+    """The values that IBM's client measures at its own noise factors, for any extrapolation of ours."""
+    backend = get_backend("fake:manila,resilience=2")
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.4, 0)
+    circuit.cx(0, 1)
+    isa = backend.transpile(circuit)
+    observable = SparsePauliOp("ZZ").apply_layout(isa.layout)
+    [part] = backend.run([(isa, [observable], np.zeros((0,)))], shots=2000, seed=1)
+    scan = NoiseScan.from_pub_result(part)
+    assert scan.scale_factors.tolist() == [1, 3, 5]
+    assert scan.value.shape == (1, 3)
+    fit = extrapolate_linear(scan)
+    assert abs(fit.value[0] - 1) < 5 * fit.std[0] + 0.05
