@@ -92,6 +92,7 @@ class _Decays:
             prior = (((numbers - middles) / widths) ** 2).sum() / 2
             return prior - torch.logsumexp(self._scores(numbers)[0], -1).sum()
 
+        @torch.enable_grad()  # an estimator may run where gradients are off
         def with_slope(given: np.ndarray) -> tuple[float, np.ndarray]:
             numbers = torch.tensor(given, requires_grad=True)
             found = loss(numbers)

@@ -170,6 +170,7 @@ class _Network:
             given = torch.logsumexp(weights + first, -1)
             return total - (torch.logsumexp(weights + first + sum(rest), -1) - given).sum()
 
+        @torch.enable_grad()  # an estimator may run where gradients are off
         def with_slope(given: np.ndarray) -> tuple[float, np.ndarray]:
             numbers = torch.tensor(given, requires_grad=True)
             found = loss(numbers)

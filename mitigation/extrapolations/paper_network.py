@@ -74,6 +74,7 @@ def extrapolate_paper_network(scan: NoiseScan) -> Extrapolation:
     )
 
 
+@torch.enable_grad()  # an estimator may run where gradients are off
 def _trained(
     at: np.ndarray, targets: np.ndarray, asked: np.ndarray, generator: torch.Generator
 ) -> np.ndarray:
@@ -102,5 +103,4 @@ def _trained(
         optimizer.zero_grad()
         ((answers(at) - wanted) ** 2).mean(-1).sum().backward()
         optimizer.step()
-    with torch.no_grad():
-        return answers(asked).numpy()
+    return answers(asked).detach().numpy()
