@@ -239,6 +239,7 @@ class MitigatedEstimator(Estimator):
         seed = self.seed if seed is None else seed
         read = estimator_pubs(pubs, precision)
         shots = self._shots_for(read)
+        asked = shots or 0
         if shots is not None and self.gate_twirls:
             shots = max(2, ceil(shots / self.gate_twirls))  # of each copy
         shares = (1,) * len(self.shares) if shots is None else self.shares  # once is enough for exact values
@@ -246,7 +247,7 @@ class MitigatedEstimator(Estimator):
         items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
-        twins = self._known.new_twins(items, self.twins, self._preparation, shots or 0, seed or 0)
+        twins = self._known.new_twins(items, self.twins, self._preparation, asked, shares, seed or 0)
         measured = [*(twin for twin, _ in twins.values()), *items]
         twirl: Twirl | None = None
         supports: tuple[Support, ...] = ()
@@ -254,7 +255,7 @@ class MitigatedEstimator(Estimator):
         if self.readout and not self._idle:
             qubits = sorted(set().union(*(item.qubits for item in measured)))
             twirl = Twirl(self.backend, qubits, shots)
-            supports = self._known.unknown(measured, (shots or 0) * sum(self.shares))
+            supports = self._known.unknown(measured, asked * sum(self.shares))
         if twirl is not None and supports:
             widest = max((item.circuit for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
@@ -263,6 +264,7 @@ class MitigatedEstimator(Estimator):
         return PreparedJob(
             pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],
             shots=shots if twirl is None else twirl.shots,
+            asked=asked,
             seed=seed,
             items=items,
             twins=twins,
@@ -348,11 +350,13 @@ class MitigatedEstimator(Estimator):
         pub = circuit if isinstance(circuit, EstimatorPub) else as_circuit(circuit)
         if isinstance(pub, QuantumCircuit):
             (pub,) = estimator_pubs([(pub, observables, np.zeros(pub.num_parameters))])
-        shots = self._shots_for([pub])
-        return sum(
-            self.backend.estimate_seconds(task.circuit, task.observables, shots=shots)
-            for task in map(estimator_pub, self.prepare([pub]).pubs)
-        )
+        job, seconds = self.prepare([pub]), 0.0
+        for index, task in enumerate(job.pubs):
+            once = self.backend.estimate_seconds(task.circuit, task.observables, shots=job.shots)
+            sets = task.parameter_values.size
+            of_pub = index >= len(job.pubs) - job.items[0].size
+            seconds += once * (sets / max(1, pub.parameter_values.size) if of_pub else sets)
+        return seconds
 
     def plan_shots(self, pub: EstimatorPubLike, std: float) -> ShotPlan:
         """How many shots a PUB needs for a standard error of its mitigated values, by simulation.

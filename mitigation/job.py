@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
+from bondwise.backends.measurement import Tally
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.preparation import Preparation
@@ -58,7 +60,13 @@ class Calibrations:
         return tuple(sorted(support for support in wanted if not is_known(support)))
 
     def new_twins(
-        self, items: Iterable[PreparedPub], count: int, prepare: Preparation, shots: int, seed: int
+        self,
+        items: Iterable[PreparedPub],
+        count: int,
+        prepare: Preparation,
+        shots: int,
+        shares: tuple[int, ...],
+        seed: int,
     ) -> dict[str, tuple[PreparedPub, np.ndarray]]:
         """Twins of the PUBs whose own are not known from so many shots, and their noise-free values."""
         found: dict[str, tuple[PreparedPub, np.ndarray]] = {}
@@ -71,7 +79,7 @@ class Calibrations:
                 item.circuit, item.observables, item.values(), count, seed=seed
             )
             [pub] = estimator_pubs([(circuit, item.observables[..., None], angles)])
-            found[item.key] = prepare(pub, fold=True, shares=item.repeats, seed=seed), ideal
+            found[item.key] = prepare(pub, fold=True, shares=shares, seed=seed), ideal
         return found
 
     def __or__(self, newer: Calibrations) -> Calibrations:
@@ -85,6 +93,7 @@ class PreparedJob:
     Attributes:
         pubs: Its PUBs: those of the readout calibration, of the twins, and of each PUB at each scale factor.
         shots: Number of shots per PUB, basis and parameter set; None for exact values.
+        asked: Number of shots that each basis and scale factor was to have; 0 for exact values.
         seed: Random seed.
         items: The PUBs that it was made from.
         twins: The twins that it measures, and their noise-free values, `(*observables, T)`, by the key of
@@ -105,6 +114,7 @@ class PreparedJob:
 
     pubs: list[EstimatorPub]
     shots: int | None
+    asked: int
     seed: int | None
     items: list[PreparedPub]
     twins: dict[str, tuple[PreparedPub, np.ndarray]]
@@ -119,12 +129,15 @@ class PreparedJob:
         pubs = counted(measured, "PUB")
         return f"PreparedJob({pubs}, and {len(self.pubs) - measured} of the calibration; {shots})"
 
+    @cached_property
+    def spent(self) -> list[int]:
+        """Number of shots of each PUB, over all bases and parameter sets."""
+        return [(self.shots or 0) * sum(map(len, Tally(pub).needed)) for pub in self.pubs]
+
     @property
     def calibration_shots(self) -> int:
-        """Number of shots that the readout calibration and the twins take, without those of further bases."""
-        measured = sum(item.size for item in self.items)
-        extra = self.pubs[: len(self.pubs) - measured]
-        return (self.shots or 0) * sum(_sets(pub) for pub in extra)
+        """Number of shots of the readout calibration and the twins."""
+        return sum(self.spent[: len(self.spent) - sum(item.size for item in self.items)])
 
     def scans(
         self, result: PrimitiveResult[PubResult], meta: dict[str, Any]
@@ -148,13 +161,13 @@ class PreparedJob:
         rest: Iterator[PubResult] = iter(parts[self.calibrations :])
         found: dict[Support, Fidelity] = {}
         if self.calibrations:
-            shots = (self.shots or 0) * sum(map(_sets, self.pubs[: self.calibrations]))
+            shots = sum(self.spent[: self.calibrations])
             found = fidelities(self.supports, parts[: self.calibrations], shots)
         readout = {**self.known.fidelities, **found} if self.readout else None
-        measured = {
-            key: self._measured(twins.scan([next(rest) for _ in range(twins.size)], readout, {}), ideal)
-            for key, (twins, ideal) in self.twins.items()
-        }
+        measured = {}
+        for key, (twins, ideal) in self.twins.items():
+            scan = twins.scan([next(rest) for _ in range(twins.size)], readout, {})
+            measured[key] = MeasuredTwins(Twins(scan.value, scan.std, ideal), self.asked)
         made = Calibrations(found, measured)
         known = self.known | made
         scans = []
@@ -164,13 +177,6 @@ class PreparedJob:
                 scan = replace(scan, twins=known.twins[item.key].of(item.pub.shape))
             scans.append(scan)
         return scans, made
-
-    def _measured(self, scan: NoiseScan, ideal: np.ndarray) -> MeasuredTwins:
-        return MeasuredTwins(Twins(scan.value, scan.std, ideal), self.shots or 0)
-
-
-def _sets(pub: EstimatorPub) -> int:
-    return int(pub.parameter_values.size)
 
 
 def mitigated_result(

@@ -148,10 +148,8 @@ class Costs:
     @classmethod
     def of(cls, job: PreparedJob) -> Costs:
         """The costs of a job with one PUB."""
-        from bondwise.backends.measurement import Tally
-
         [item] = job.items
-        spent = [(job.shots or 0) * sum(map(len, Tally(pub).needed)) for pub in job.pubs]
+        spent = job.spent
         calibrations, measured = job.calibrations, len(spent) - item.size
         ends = [measured + sum(item.repeats[:place]) for place in range(len(item.repeats) + 1)]
         return cls(

@@ -6,8 +6,10 @@ import torch
 from helpers import two_qubits
 from qiskit.circuit.library import efficient_su2
 from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
 from bondwise.backends import Journal, estimate, expectation, get_backend, record
+from bondwise.backends.pubs import estimator_pubs
 from bondwise.mitigation import MitigatedEstimator, NoiseScan
 from bondwise.runs import UsageError
 
@@ -120,3 +122,50 @@ def test_shots_are_shared_out_over_the_scales():
         MitigatedEstimator("fake:manila", shares=(5, 1))
     with pytest.raises(UsageError, match="shares"):
         MitigatedEstimator("fake:manila", shares=(5, 1, 0))
+
+
+def asymmetric():
+    """A backend whose readout has to be twirled."""
+    model = NoiseModel()
+    model.add_readout_error(ReadoutError([[0.98, 0.02], [0.07, 0.93]]), [0])
+    model.add_all_qubit_quantum_error(depolarizing_error(0.02, 2), ["cx"])
+    return get_backend("aer", noise=model)
+
+
+@pytest.mark.parametrize("gate_twirls", [0, 2])
+def test_twins_cost_as_many_shots_as_circuits(gate_twirls):
+    """Each twin is measured like a parameter set, also where gates are twirled, and then known."""
+    circuit = efficient_su2(2, reps=1)
+    pub = (circuit, SparsePauliOp(["ZZ", "XX"]), np.linspace(-1, 1, circuit.num_parameters))
+    options = {"extrapolation": "vncdr", "twins": 6, "shots": 512, "gate_twirls": gate_twirls, "seed": 1}
+    estimator = MitigatedEstimator(asymmetric(), **options)
+    job = estimator.prepare([pub])
+    result = estimator.combine(job, estimator.backend.run(job.pubs, shots=job.shots, seed=1))
+    readout, scan, bases = 3 * 512, 3 * 512, 2
+    assert sum(job.spent) == result.metadata["shots"] == readout + bases * scan * (6 + 1)
+    assert result.metadata["calibration_shots"] == readout + bases * scan * 6
+    again = estimator.prepare([pub])
+    assert not again.twins
+    assert sum(again.spent) == bases * scan
+
+
+def test_an_identity_beside_a_twirled_observable():
+    circuit = efficient_su2(2, reps=1).assign_parameters(np.linspace(-1, 1, 8))
+    pubs = [(circuit, "II"), (circuit, ["II", "ZZ"])]
+    first, second = MitigatedEstimator(asymmetric(), shots=512, seed=1).run(pubs).result()
+    assert float(first.data.evs) == second.data.evs[0] == 1
+    assert float(first.data.stds) == second.data.stds[0] == 0
+    assert 0 < second.data.stds[1] < 0.2
+
+
+def test_estimated_seconds_count_the_paulis_of_the_twirl():
+    """A density matrix for each of them; no twirl, no more than the scan."""
+    circuit = efficient_su2(3, reps=2)
+    twirled, plain = (
+        MitigatedEstimator(asymmetric(), readout=readout).estimate_seconds(circuit, "ZZZ")
+        for readout in (True, False)
+    )
+    assert twirled == pytest.approx(16 * plain)
+    sets = (circuit, "ZZZ", np.zeros((5, circuit.num_parameters)))
+    [pub] = estimator_pubs([sets])
+    assert MitigatedEstimator(asymmetric(), readout=False).estimate_seconds(pub) == pytest.approx(plain)
