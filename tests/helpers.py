@@ -15,6 +15,7 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_unitary
 
 from bondwise.backends import Backend, expectation, get_backend
+from bondwise.mitigation import NoiseScan
 from bondwise.qml.protein import RESIDUES
 from bondwise.tn import Decomposition
 
@@ -256,3 +257,38 @@ def called_noisy(name: str = "statevector") -> Backend:
     """A simulator without noise that claims to have some, so that mitigation folds circuits."""
     place = get_backend(name)
     return Backend(name, estimator=place.estimator, sampler=place.sampler, exact=True, noisy=True)
+
+
+FACTORS = np.array([1.0, 3.0, 5.0])  # noise scale factors
+
+
+def sampled_scan(exact: np.ndarray, shots: int, rng: np.random.Generator, **more) -> NoiseScan:
+    """A scan of Pauli observables measured with a number of shots at each of the `FACTORS`."""
+    values = 2 * rng.binomial(shots, (1 + exact) / 2) / shots - 1
+    stds = np.sqrt(np.maximum(1 - values**2, 2 / shots) / shots)
+    return NoiseScan(value=values, std=stds, scale_factors=FACTORS, spectrum=(-1, 1), **more)
+
+
+def strange_values(kind: str, shape: tuple[int, ...], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Values at a number of scale factors that no decay explains, by kind."""
+    if kind == "equal":
+        return np.broadcast_to(rng.normal(size=shape)[..., None], (*shape, count))
+    if kind == "one outlier":
+        return np.where(np.arange(count) == 0, 1e6, rng.normal(size=(*shape, count)))
+    if kind == "noise":
+        return rng.normal(size=(*shape, count))
+    constant = {"zero": np.zeros(count), "ones": np.ones(count), "growing": np.exp(np.arange(count))}[kind]
+    return np.broadcast_to(constant, (*shape, count))
+
+
+def chain_of_rotations(qubits: int, layers: int) -> QuantumCircuit:
+    """RY and RZ on each qubit between chains of CX, the ansatz of arXiv:2403.07025."""
+    angles = iter(ParameterVector("a", 2 * qubits * (layers + 1)))
+    circuit = QuantumCircuit(qubits)
+    for layer in range(layers + 1):
+        for qubit in range(qubits):
+            circuit.ry(next(angles), qubit)
+            circuit.rz(next(angles), qubit)
+        if layer < layers:
+            circuit.cx(range(qubits - 1), range(1, qubits))
+    return circuit

@@ -1,10 +1,11 @@
 """IBM's own mitigation beside ours, on a snapshot of an IBM device and the same number of shots.
 
 The energy of an 8-qubit Heisenberg chain is measured on brickwall circuits: without mitigation, with our
-folding, readout calibration and exponential fit (`MitigatedEstimator`), and with levels 1 (TREX) and
-2 (TREX, gate folding, extrapolation) of the estimator in IBM's client. The budget is what level 2 spends; the
-others choose their shots per circuit so that they spend as much. Errors are distances to the exact value of
-the same circuit. CPU time and memory are those of this process.
+twirled readout, folding and extrapolation (`MitigatedEstimator`), by an exponential with as many shots at
+each scale factor and by the network with most at 1, and with levels 1 (TREX) and 2 (TREX, gate folding,
+extrapolation) of the estimator in IBM's client. The budget is what level 2 spends; the others choose their
+shots per circuit so that they spend as much. Errors are distances to the exact value of the same circuit. CPU
+time and memory are those of this process.
 
     python benchmarks/hardware/resilience.py [--quick] [--seeds N] [--shots N] [--layers N] [--out FILE]
 """
@@ -26,7 +27,8 @@ from bondwise.qml import brickwall, heisenberg, random_start
 
 QUBITS, BASES, FACTORS = 8, 3, (1, 3, 5)
 LEVELS = {"IBM level 1": 1, "IBM level 2": 2}
-NAMES = ("raw", "exponential", *LEVELS)
+SHARES = {"exponential": (1, 1, 1), "neural": (5, 1, 1)}
+NAMES = ("raw", *SHARES, *LEVELS)
 
 
 def timed(call):
@@ -40,8 +42,9 @@ def measure(circuit, hamiltonian, angles, device, shots, seed):
 
     def through(name, each):
         backend = get_backend(f"{device},resilience={LEVELS[name]}" if name in LEVELS else device)
-        if name == "exponential":
-            estimator = MitigatedEstimator(backend, scale_factors=FACTORS, shots=each, seed=seed)
+        if name in SHARES:
+            how = {"extrapolation": name, "scale_factors": FACTORS, "shares": SHARES[name]}
+            estimator = MitigatedEstimator(backend, shots=each, seed=seed, **how)
             result = estimator.run([(circuit, hamiltonian, angles)]).result()
             data, spent = result[0].data, result.metadata["shots"]
             return float(data.evs), float(data.stds), int(spent)
@@ -51,8 +54,8 @@ def measure(circuit, hamiltonian, angles, device, shots, seed):
     rows = {}
     (value, std, budget), seconds = timed(lambda: through("IBM level 2", shots))
     rows["IBM level 2"] = {"value": value, "std": std, "shots": budget, "cpu_seconds": seconds}
-    # the readout calibration has two circuits, with as many shots as all scale factors of a basis
-    circuits = {"raw": BASES, "exponential": (BASES + 2) * len(FACTORS)}
+    # the readout calibration has as many shots as all scale factors of a basis
+    circuits = {"raw": BASES} | {name: (BASES + 1) * sum(shares) for name, shares in SHARES.items()}
     for name in NAMES[:-1]:
         if name in circuits:
             each = budget // circuits[name]

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers import FACTORS, chain_of_rotations, sampled_scan, strange_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
 from scipy.stats import multivariate_normal
 
 from bondwise.backends import expectation
@@ -19,15 +18,6 @@ from bondwise.mitigation import (
 )
 from bondwise.mitigation.extrapolations import bayes
 from bondwise.runs import UsageError
-
-FACTORS = np.array([1.0, 3.0, 5.0])
-
-
-def sampled(exact, shots, rng, **more):
-    """A scan of Pauli observables measured with a number of shots at each scale factor."""
-    values = 2 * rng.binomial(shots, (1 + exact) / 2) / shots - 1
-    stds = np.sqrt(np.maximum(1 - values**2, 2 / shots) / shots)
-    return NoiseScan(value=values, std=stds, scale_factors=FACTORS, spectrum=(-1, 1), **more)
 
 
 @settings(deadline=None, max_examples=12)
@@ -69,30 +59,17 @@ def test_the_posterior_is_the_one_of_its_model():
         )
 
 
-def circuit_of(qubits, layers):
-    angles = iter(ParameterVector("a", 2 * qubits * (layers + 1)))
-    circuit = QuantumCircuit(qubits)
-    for layer in range(layers + 1):
-        for qubit in range(qubits):
-            circuit.ry(next(angles), qubit)
-            circuit.rz(next(angles), qubit)
-        if layer < layers:
-            for qubit in range(qubits - 1):
-                circuit.cx(qubit, qubit + 1)
-    return circuit
-
-
 @pytest.mark.parametrize("strength", [0.01, 0.03])
 def test_random_circuits_under_depolarizing_noise(strength):
     """Smaller errors than the best of the other fits, within the standard errors that it states."""
-    circuit, rng = circuit_of(4, 2), np.random.default_rng(7)
+    circuit, rng = chain_of_rotations(4, 2), np.random.default_rng(7)
     angles = rng.uniform(-np.pi, np.pi, (60, circuit.num_parameters))
     ideal = np.asarray(expectation(circuit, "ZZZZ", angles))
     noisy = MitigatedEstimator(f"aer:depolarizing={strength}", readout=False)
     [exact] = noisy.run([(circuit, "ZZZZ", angles)]).result()
     mine, pulls, theirs = [], [], []
     for _ in range(8):
-        scan = sampled(exact.data.evs_noise_factors, 2000, rng)
+        scan = sampled_scan(exact.data.evs_noise_factors, 2000, rng)
         fit = extrapolate_bayes(scan)
         mine.append(np.abs(fit.value - ideal).mean())
         pulls.append((fit.value - ideal) / fit.std)
@@ -103,7 +80,7 @@ def test_random_circuits_under_depolarizing_noise(strength):
 
 
 def test_elements_without_signal_are_not_blown_up():
-    scan = sampled(np.zeros((50, 3)), 256, np.random.default_rng(0))
+    scan = sampled_scan(np.zeros((50, 3)), 256, np.random.default_rng(0))
     fit = extrapolate_bayes(scan)
     assert np.abs(fit.value).max() < 0.75 * np.abs(scan.value[:, 0]).max()
     assert np.abs(fit.value).max() < 0.75 * np.abs(extrapolate_linear(scan).value).max()
@@ -120,13 +97,7 @@ def test_elements_without_signal_are_not_blown_up():
 )
 def test_never_nan(shape, count, unit, kind, error, seed):
     rng = np.random.default_rng(seed)
-    values = {
-        "zero": np.zeros((*shape, count)),
-        "equal": np.broadcast_to(rng.normal(size=shape)[..., None], (*shape, count)),
-        "noise": rng.normal(size=(*shape, count)),
-        "one outlier": np.where(np.arange(count) == 0, 1e6, rng.normal(size=(*shape, count))),
-        "ones": np.ones((*shape, count)),
-    }[kind]
+    values = strange_values(kind, shape, count, rng)
     factors = 1 + np.cumsum(rng.uniform(0.1, 3, count))
     scan = NoiseScan(value=unit * values, std=np.full(values.shape, unit * error), scale_factors=factors)
     fit = extrapolate_bayes(scan)
@@ -139,7 +110,7 @@ def test_never_nan(shape, count, unit, kind, error, seed):
 def test_units_and_order_do_not_matter():
     rng = np.random.default_rng(1)
     exact = rng.uniform(-0.9, 0.9, 30)[:, None] * np.exp(-0.2 * FACTORS)
-    scan = sampled(exact, 1000, rng)
+    scan = sampled_scan(exact, 1000, rng)
     fit = extrapolate_bayes(scan)
     other = NoiseScan(
         value=7 - 1000 * scan.value[::-1, ::-1],
@@ -153,7 +124,7 @@ def test_units_and_order_do_not_matter():
 
 
 def test_values_stay_within_the_spectrum():
-    scan = sampled(np.full((20, 3), 0.99) * np.exp(-0.1 * FACTORS), 100, np.random.default_rng(2))
+    scan = sampled_scan(np.full((20, 3), 0.99) * np.exp(-0.1 * FACTORS), 100, np.random.default_rng(2))
     assert np.abs(extrapolate_bayes(scan).value).max() <= 1
     free = NoiseScan(value=scan.value, std=scan.std, scale_factors=FACTORS)
     assert np.abs(extrapolate_bayes(free).value).max() > 1
@@ -183,7 +154,7 @@ def test_values_far_outside_the_spectrum_are_refused():
 
 
 def test_the_estimator_knows_the_spectrum():
-    circuit = circuit_of(2, 1)
+    circuit = chain_of_rotations(2, 1)
     angles = np.linspace(-1, 1, 24 * circuit.num_parameters).reshape(24, -1)
     estimator = MitigatedEstimator("fake:manila", extrapolation="bayes", shots=500, seed=3)
     [result] = estimator.run([(circuit, [["ZZ"], [{"ZI": 2.0, "II": 1.0}]], angles)]).result()

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers import FACTORS, chain_of_rotations, sampled_scan, strange_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
 from scipy.stats import multivariate_normal
 
 from bondwise.backends import expectation
@@ -21,15 +20,6 @@ from bondwise.mitigation import (
 )
 from bondwise.mitigation.extrapolations import neural
 from bondwise.runs import UsageError
-
-FACTORS = np.array([1.0, 3.0, 5.0])
-
-
-def sampled(exact, shots, rng, **more):
-    """A scan of Pauli observables measured with a number of shots at each scale factor."""
-    values = 2 * rng.binomial(shots, (1 + exact) / 2) / shots - 1
-    stds = np.sqrt((1 - values**2) / (shots - 1))
-    return NoiseScan(value=values, std=stds, scale_factors=FACTORS, spectrum=(-1, 1), **more)
 
 
 @settings(deadline=None, max_examples=3)
@@ -72,29 +62,16 @@ def test_the_posterior_is_the_one_of_its_model():
         assert variance[i] == pytest.approx(share @ (spread + middle**2) - (share @ middle) ** 2)
 
 
-def circuit_of(qubits, layers):
-    angles = iter(ParameterVector("a", 2 * qubits * (layers + 1)))
-    circuit = QuantumCircuit(qubits)
-    for layer in range(layers + 1):
-        for qubit in range(qubits):
-            circuit.ry(next(angles), qubit)
-            circuit.rz(next(angles), qubit)
-        if layer < layers:
-            for qubit in range(qubits - 1):
-                circuit.cx(qubit, qubit + 1)
-    return circuit
-
-
 def test_random_circuits_under_depolarizing_noise():
     """Smaller errors than the best of the other fits, within the standard errors that it states."""
-    circuit, rng = circuit_of(4, 2), np.random.default_rng(7)
+    circuit, rng = chain_of_rotations(4, 2), np.random.default_rng(7)
     angles = rng.uniform(-np.pi, np.pi, (60, circuit.num_parameters))
     ideal = np.asarray(expectation(circuit, "ZZZZ", angles))
     noisy = MitigatedEstimator("aer:depolarizing=0.02", readout=False)
     [exact] = noisy.run([(circuit, "ZZZZ", angles)]).result()
     mine, pulls, theirs = [], [], []
     for _ in range(2):
-        scan = sampled(exact.data.evs_noise_factors, 2000, rng)
+        scan = sampled_scan(exact.data.evs_noise_factors, 2000, rng)
         fit = extrapolate_neural(scan)
         mine.append(np.abs(fit.value - ideal).mean())
         pulls.append((fit.value - ideal) / fit.std)
@@ -111,14 +88,14 @@ def test_paths_that_pull_in_one_direction():
     parts = rng.uniform(0.5, 1, 80)[:, None] * rng.dirichlet(np.ones(40), 80)
     exact = np.einsum("nk,nks->ns", parts, np.exp(-rates[..., None] * FACTORS))
     ideal = parts.sum(-1)
-    scan = sampled(exact, 20000, rng)
+    scan = sampled_scan(exact, 20000, rng)
     fit = extrapolate_neural(scan)
     assert np.abs(fit.value - ideal).mean() < 0.8 * np.abs(extrapolate_exponential(scan).value - ideal).mean()
     assert np.mean(np.abs(fit.value - ideal) < 2 * fit.std) > 0.9
 
 
 def test_elements_without_signal_are_not_blown_up():
-    scan = sampled(np.zeros((50, 3)), 256, np.random.default_rng(0))
+    scan = sampled_scan(np.zeros((50, 3)), 256, np.random.default_rng(0))
     fit = extrapolate_neural(scan)
     assert np.abs(fit.value).max() < 0.75 * np.abs(scan.value[:, 0]).max()
 
@@ -131,8 +108,10 @@ def scaled_in_part(shots, rng, count, *, twins):
         return 0.9 * ideal[:, None] * np.exp(-rates[:, None] * (FACTORS + 1.0))
 
     ideal, known = rng.uniform(-1, 1, count), rng.uniform(-1, 1, twins)
-    calibration = sampled(noisy(known), shots, rng)
-    return ideal, sampled(noisy(ideal), shots, rng, twins=Twins(calibration.value, calibration.std, known))
+    calibration = sampled_scan(noisy(known), shots, rng)
+    return ideal, sampled_scan(
+        noisy(ideal), shots, rng, twins=Twins(calibration.value, calibration.std, known)
+    )
 
 
 def test_twins_tell_what_is_not_scaled():
@@ -183,14 +162,7 @@ def test_twins_of_each_element():
 def test_never_nan(shape, count, magnitude, kind, error, has_twins, seed):
     rng, unit = np.random.default_rng(seed), 10.0**magnitude
     factors = 1 + np.cumsum(rng.uniform(0.1, 3, count))
-    values = {
-        "zero": np.zeros((*shape, count)),
-        "equal": np.broadcast_to(rng.normal(size=shape)[..., None], (*shape, count)),
-        "noise": rng.normal(size=(*shape, count)),
-        "one outlier": np.where(np.arange(count) == 0, 1e6, rng.normal(size=(*shape, count))),
-        "ones": np.ones((*shape, count)),
-        "growing": np.exp(factors) * np.ones((*shape, 1)),
-    }[kind]
+    values = strange_values(kind, shape, count, rng)
     twins = Twins(
         unit * rng.normal(size=(4, count)), np.full((4, count), unit * error), unit * rng.normal(size=4)
     )
@@ -212,7 +184,7 @@ def test_never_nan(shape, count, magnitude, kind, error, has_twins, seed):
 def test_units_and_order_do_not_matter(magnitude, asymptote, seed):
     rng = np.random.default_rng(seed)
     exact = rng.uniform(-0.9, 0.9, 20)[:, None] * np.exp(-0.2 * FACTORS)
-    scan = sampled(exact, 1000, rng)
+    scan = sampled_scan(exact, 1000, rng)
     fit = extrapolate_neural(scan)
     unit, order = 10.0**magnitude, rng.permutation(20)
     moved = asymptote * unit
@@ -233,7 +205,7 @@ def test_one_element_alone():
     """What decays have in common is enough for errors that cover a single scan."""
     rng = np.random.default_rng(8)
     ideal, rates = rng.uniform(-1, 1, 20), 0.15 * rng.gamma(4, 1 / 4, 20)
-    scan = sampled(ideal[:, None] * np.exp(-rates[:, None] * FACTORS), 2000, rng)
+    scan = sampled_scan(ideal[:, None] * np.exp(-rates[:, None] * FACTORS), 2000, rng)
     pulls = []
     for value, std, truth in zip(scan.value, scan.std, ideal, strict=True):
         fit = extrapolate_neural(NoiseScan(value=value, std=std, scale_factors=FACTORS, spectrum=(-1, 1)))
