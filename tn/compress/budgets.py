@@ -177,6 +177,25 @@ def require_possible(
         _sized(budget, smallest, model, layers, batches)
 
 
+def _least_possible(
+    budget: Budget,
+    sized: Mapping[str, Mapping[Choice, Choice]],
+    layers: Mapping[str, Layer],
+    rows: Mapping[str, float],
+    whole: float,
+) -> int:
+    """The smallest budget that is enough; the header of a file grows with the digits of its size."""
+    enough, before = math.ceil(budget.amount), -1
+    while enough != before:
+        before, larger = enough, budget._replace(amount=enough)
+        least = sum(
+            min(larger.size(layers[name], given, rows[name]) for given in choices.values())
+            for name, choices in sized.items()
+        )
+        enough = max(before, math.ceil(least + whole))
+    return enough
+
+
 def _sized(
     budget: Budget,
     options: Mapping[str, Sequence[Choice]],
@@ -220,7 +239,7 @@ def _sized(
         if budget.unit == "fraction":
             keep = rounded_up(least * (1 + 1e-12) / dense)
         else:
-            keep = f"{math.ceil(least + whole):,} {_UNITS[budget.unit]}"
+            keep = f"{_least_possible(budget, sized, layers, rows, whole):,} {_UNITS[budget.unit]}"
         raise UsageError(f"{budget} is too small: the smallest factors keep {keep}; give more")
     return sized, available - whole, rows
 

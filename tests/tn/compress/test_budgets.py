@@ -1,11 +1,13 @@
 """Budgets in parameters and operations hold for the whole model, and wrong ones are refused."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress import compress
+from bondwise.tn.compress import compress, save
 from bondwise.tn.compress.budgets import read_budget
 from bondwise.tn.compress.costs import flops_of, take
 
@@ -114,3 +116,20 @@ def test_budgets_that_are_too_small_are_refused_before_calibration(
     with pytest.raises(UsageError) as late:
         compress(model, budget, data=tokens[:16], **options)
     assert str(error.value) == str(late.value)
+
+
+@pytest.mark.parametrize("quantize", [None, "int4", ("int8", "int4", "int2")])
+@pytest.mark.parametrize("asked", [10, 900])
+def test_the_smallest_number_of_bytes_is_enough(asked, quantize, tmp_path):
+    """The header of the file grows with the digits of its size; one byte less is too few."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64))
+    options = {"data": torch.randn(128, 64), "quantize": quantize, "outputs": "values", "seed": 0}
+    with pytest.raises(UsageError, match="the smallest factors keep") as error:
+        compress(model, {"bytes": asked}, **options)
+    [number] = re.findall(r"keep ([\d,]+) bytes", str(error.value))
+    least = int(number.replace(",", ""))
+    save(compress(model, {"bytes": least}, **options), tmp_path / "small")
+    assert (tmp_path / "small" / "model.safetensors").stat().st_size <= least
+    with pytest.raises(UsageError, match=f"the smallest factors keep {number} bytes"):
+        compress(model, {"bytes": least - 1}, **options)

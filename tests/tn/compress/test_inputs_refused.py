@@ -15,6 +15,7 @@ from bondwise.tn.compress import (
     load,
     profile,
     quantize,
+    refine,
     report,
     save,
     to_dense,
@@ -170,3 +171,33 @@ def test_layers_without_numbers_are_refused():
     ):
         with pytest.raises(UsageError, match="has no numbers to factorize; give sizes of at least 1"):
             make()
+
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(16, 32), torch.nn.Linear(32, 16)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(x)))
+
+
+class Blocks(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([Block(), Block()])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("row", [5, 40])
+def test_refine_names_the_data_wherever_they_are_not_finite(row):
+    torch.manual_seed(0)
+    model, data = Blocks().eval(), torch.randn(64, 16)
+    small, wrong = compress(model, 0.5, data=data, seed=0), data.clone()
+    wrong[row, 3] = torch.nan
+    with pytest.raises(UsageError, match="the dense model's answers to the data are not finite"):
+        refine(small, model, data=[wrong[:32], wrong[32:]], steps=5, seed=0)

@@ -337,6 +337,16 @@ def _classes_second(found: Tensor, labels: Any, inputs: Tensor) -> bool:
     return found.ndim > 3 and inputs.is_floating_point()
 
 
+def require_finite(wanted: Answer) -> None:
+    """Refuse answers of the dense model that are not finite.
+
+    Raises:
+        UsageError: If they are not.
+    """
+    if not torch.isfinite(wanted.rows).all():
+        raise UsageError(f"the dense model's answers to the data are not finite; {REMEDY}")
+
+
 def divergence(found: Answer, wanted: Answer) -> Tensor:
     """Mean over the rows of the Kullback-Leibler divergence from what is wanted, in nats.
 
@@ -345,8 +355,7 @@ def divergence(found: Answer, wanted: Answer) -> Tensor:
     Raises:
         UsageError: If the answers are of different shapes, or what is wanted is not finite.
     """
-    if not torch.isfinite(wanted.rows).all():
-        raise UsageError(f"the dense model's answers to the data are not finite; {REMEDY}")
+    require_finite(wanted)
     if found.rows.shape != wanted.rows.shape:
         raise UsageError(
             f"the compressed model answers {tuple(found.rows.shape)} numbers and the dense one "

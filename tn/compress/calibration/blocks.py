@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bondwise.runs import UsageError
-from bondwise.tn.compress.calibration.batches import Batch, answer
+from bondwise.tn.compress.calibration.batches import Batch, answer, require_finite
 from bondwise.tn.compress.calibration.moments import frozen
 
 
@@ -83,6 +83,7 @@ class Blocks:
         try:
             with frozen(self.model), torch.no_grad():
                 wanted = answer(self.model, self.batches[0])
+                require_finite(wanted)  # nothing equals NaN, so no block could be skipped
                 for handle in handles:
                     handle.remove()
                 if len(seen) != 1 or calls != [len(self.blocks) > 1]:
