@@ -109,6 +109,7 @@ def command(
     at_once = None if later else widths
     with run_folder(out, model, calibration, overwrite=overwrite, resume=resume) as folder:
         from bondwise.tn.compress.checkpoints import load_checkpoint, tokenizer_files
+        from bondwise.tn.compress.compression import LossExceeded
         from bondwise.tn.compress.journal import Journal
         from bondwise.tn.compress.layers import Layer
 
@@ -122,9 +123,7 @@ def command(
             small: Any = room.compress(
                 dense, limit, quantize=at_once, max_loss=max_loss, checkpoint=kept / "compress", **shared
             )
-        except RunError as error:
-            if "above max_loss" not in str(error):
-                raise
+        except LossExceeded as error:
             raise RunError(f"{error}, and run again with --overwrite") from error
         folder.keep()
         compression = small.report

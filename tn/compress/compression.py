@@ -59,6 +59,10 @@ from bondwise.tn.compress.quantization.options import (
 _BATCH = 8  # samples at a time
 
 
+class LossExceeded(RunError):
+    """Raised if the divergence is above `max_loss`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compression(Result):
     """What `compress` did to a model.
@@ -297,7 +301,7 @@ def compress(
     if max_loss is not None and not loss <= max_loss:
         widths = ",".join(f"int{width}" for width in bits)
         more = f", leave out quantize={widths} or give more bits" if bits else ""
-        raise RunError(
+        raise LossExceeded(
             f"the divergence is {loss:.4g}, above max_loss={max_loss:g}; "
             f"raise {limit}{more}, or raise max_loss"
         )
