@@ -10,7 +10,7 @@ SOURCES = $(shell find $(PACKAGES) -name '*.py' -o -name '*.pyi' | sort) cli/doc
 
 demo: $(VENV)/installed
 	$(BIN)/bondwise vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino \
-	  --mitigate exponential --out runs/demo --overwrite
+	  --mitigate neural --out runs/demo --overwrite
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal

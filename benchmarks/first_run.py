@@ -30,7 +30,7 @@ GROUND_STATE = """
 from bondwise import qml, tn
 print(tn.ground_state(qml.heisenberg(20), max_bond=32, seed=0))
 """
-DEMO = "vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino --mitigate exponential"
+DEMO = "vqe --model heisenberg --size 8 --max-bond 8 --layers 2 --backend fake:torino --mitigate neural"
 
 
 def write_states(folder: Path) -> tuple[Path, Path]:

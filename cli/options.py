@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bondwise.mitigation.names import EXTRAPOLATIONS
+from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS
 
 Size = Annotated[
     str | None,
@@ -33,7 +33,7 @@ MitigateNoise = Annotated[
     str | None,
     typer.Option(
         "--mitigate",
-        help=f"{_MITIGATE} The default is exponential if the backend is noisy.",
+        help=f"{_MITIGATE} The default is {DEFAULT} if the backend is noisy.",
         metavar="NAME|none",
     ),
 ]
@@ -41,7 +41,8 @@ Shots = Annotated[
     int,
     typer.Option(
         "--shots",
-        help="Number of shots per measured basis and noise scale; 0 for exact values if available.",
+        help="Number of shots per measured basis and, on average, noise scale; 0 for exact values if "
+        "available.",
     ),
 ]
 MOST_SHOTS = 2**53

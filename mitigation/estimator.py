@@ -27,7 +27,7 @@ from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
 from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
-from bondwise.mitigation.names import NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import DEFAULT, NEED_TWINS, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
@@ -79,14 +79,15 @@ class MitigatedEstimator(Estimator):
         readout: Whether to undo readout errors; harmless if there are none.
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
-        shares: How many times `shots` are spent at each scale factor, such as (5, 1, 1); once by default.
+        shares: How the shots of a scan are shared out over the scale factors. By default, most are spent at
+            the smallest one: (5, 1, 1) for three.
         gate_twirls: Number of randomized copies of each folded circuit, over which the shots are spread, with
             Paulis around the two-qubit gates; 0 for none.
         decoupling: `"XX"` or `"XY4"` fills the idle times of each folded circuit with pulses.
         target: Target to transpile for, if the backend has none or another one.
-        shots: Number of shots per measured basis and scale factor. None: exact values if the backend has
-            them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the largest
-            number requested in one run is used for all of its PUBs.
+        shots: Number of shots per measured basis and scale factor, on average. None: exact values if the
+            backend has them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the
+            largest number requested in one run is used for all of its PUBs.
         seed: Random seed for sampling, random folding and transpilation; every run starts from it.
 
     Raises:
@@ -111,7 +112,7 @@ class MitigatedEstimator(Estimator):
         self,
         backend: BackendLike,
         *,
-        extrapolation: str | Callable[[NoiseScan], Any] | None = "exponential",
+        extrapolation: str | Callable[[NoiseScan], Any] | None = DEFAULT,
         scale_factors: Sequence[float] | None = None,
         folding: str = "global",
         readout: bool = True,
@@ -152,7 +153,9 @@ class MitigatedEstimator(Estimator):
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
             warnings.warn(f"{self._idle}.", stacklevel=2)
         self.gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
-        self.shares = tuple(whole_number("shares", share) for share in shares or [1] * len(factors))
+        if shares is None:  # extrapolation magnifies the errors at the smallest scale factor most
+            shares = [2 * len(factors) - 1 if factor == min(factors) else 1 for factor in factors]
+        self.shares = tuple(whole_number("shares", share) for share in shares)
         if len(self.shares) != len(factors):
             raise UsageError(
                 f"shares {self.shares} are {len(self.shares)} and there are {len(factors)} scale factors; "
@@ -230,8 +233,8 @@ class MitigatedEstimator(Estimator):
             >>> _ = bell.h(0), bell.cx(0, 1)
             >>> estimator = MitigatedEstimator("fake:manila", shots=1000)
             >>> job = estimator.prepare([(bell, "ZZ")], seed=1)
-            >>> len(job.pubs)  # the calibration, with the shots of a scan, and three scale factors
-            6
+            >>> len(job.pubs)  # 7 of the calibration; 5, 1 and 1 at the scale factors
+            14
             >>> [result] = estimator.combine(job, estimator.backend.run(job.pubs, shots=job.shots, seed=1))
             >>> result.data.evs_noise_factors.shape
             (3,)
@@ -240,10 +243,10 @@ class MitigatedEstimator(Estimator):
         read = estimator_pubs(pubs, precision)
         shots = self._shots_for(read)
         asked = shots or 0
-        if shots is not None and self.gate_twirls:
-            shots = max(2, ceil(shots / self.gate_twirls))  # of each copy
-        shares = (1,) * len(self.shares) if shots is None else self.shares  # once is enough for exact values
         fold = not self._idle and self._function is not None
+        shares = self.shares if fold and shots is not None else (1,) * len(self.shares)
+        if shots is not None:  # of each copy, of which a scan has so many in each basis
+            shots = max(2, ceil(shots * len(shares) / (sum(shares) * max(1, self.gate_twirls))))
         items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
@@ -255,11 +258,11 @@ class MitigatedEstimator(Estimator):
         if self.readout and not self._idle:
             qubits = sorted(set().union(*(item.qubits for item in measured)))
             twirl = Twirl(self.backend, qubits, shots)
-            supports = self._known.unknown(measured, asked * sum(self.shares))
+            supports = self._known.unknown(measured, asked * len(shares))
         if twirl is not None and supports:
             widest = max((item.circuit for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
-            repeated = 1 if shots is None else sum(self.shares) * max(1, self.gate_twirls)
+            repeated = 1 if shots is None else sum(shares) * max(1, self.gate_twirls)
             calibrations = [twirl.calibration(supports, widest)] * repeated
         return PreparedJob(
             pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],

@@ -26,6 +26,7 @@ EXTRAPOLATIONS = (
     "richardson",
     "vncdr",
 )
+DEFAULT = "neural"  # the best in the comparison of `benchmarks/mitigation`
 NEED_TWINS = ("cdr", "vncdr")
 
 

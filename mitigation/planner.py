@@ -38,8 +38,8 @@ class ShotPlan:
         std: Standard error that the mitigated values will have.
         bias: How far values will be off on average beyond shot noise, as simulated, if the decay is as the
             errors of the device predict.
-        shots: Number of shots per PUB and basis, for `MitigatedEstimator(shots=)`.
-        shares: How many times they are spent at each scale factor, for `MitigatedEstimator(shares=)`.
+        shots: Number of shots per basis and scale factor, on average, for `MitigatedEstimator(shots=)`.
+        shares: How they are shared out over the scale factors, for `MitigatedEstimator(shares=)`.
         total: Number of shots of the job for one parameter set, calibration included.
         calibration: How many of these calibrate.
 
@@ -63,8 +63,8 @@ class ShotPlan:
     def __str__(self) -> str:
         shares = ", ".join(map(str, self.shares))
         return (
-            f"{counted(self.total, 'shot')} for an error of {self.std:.2g}: {self.shots:,} per basis, "
-            f"({shares}) times at the scale factors, {self.calibration:,} in all to calibrate; bias about "
+            f"{counted(self.total, 'shot')} for an error of {self.std:.2g}: {self.shots:,} per basis "
+            f"and scale factor, shared out as ({shares}), and {self.calibration:,} to calibrate; bias about "
             f"{self.bias:.2g}"
         )
 
@@ -107,8 +107,9 @@ def plan_shots(
     def simulated(shots: int, shares: tuple[int, ...]) -> tuple[float, float]:
         """Standard error, and bias, of extrapolated values."""
         exact = ideal[:, None] * decay**factors
-        errors = scatter / kept / np.sqrt(shots * np.array(shares))
-        shared = np.sqrt(1 - kept**2) / kept / np.sqrt(shots * sum(shares)) * exact
+        scan_shots = shots * len(shares)
+        errors = scatter / kept / np.sqrt(scan_shots * np.array(shares) / sum(shares))
+        shared = np.sqrt(1 - kept**2) / kept / np.sqrt(scan_shots) * exact
         covariance = np.eye(factors.size) * errors**2 + shared[:, :, None] * shared[:, None]
         known = None
         if twins:
@@ -138,8 +139,8 @@ def plan_shots(
                 raise UsageError(
                     f"std {std:g} would take more than {_MOST:,} shots per basis; ask for a larger one."
                 )
-        calibration = shots * sum(shares) * (len(bases) * twins + readout)
-        total = shots * sum(shares) * len(bases) + calibration
+        calibration = shots * len(shares) * (len(bases) * twins + readout)
+        total = shots * len(shares) * len(bases) + calibration
         plan = ShotPlan(*found, shots, shares, total, calibration)
         plans.append((total * (found[0] ** 2 + found[1] ** 2), plan))
     return min(plans, key=lambda one: one[0])[1]

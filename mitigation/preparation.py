@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, Delay, Measure
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -91,7 +93,9 @@ class Preparation:
                 "take them further apart, such as (1, 3, 5)."
             )
         circuits = [self._rewritten(one, seed) for one, _ in folds]
-        repeats = tuple(share * max(1, self._twirls) for share in (shares if len(folds) > 1 else (1,)))
+        if len(folds) == 1:
+            shares = (ceil(sum(shares) / len(shares)),)
+        repeats = tuple(share * max(1, self._twirls) for share in shares)
         return PreparedPub(pub, transpiled, circuit, circuits, achieved, repeats, pauli_sums(observables))
 
     def _rewritten(self, circuit: QuantumCircuit, seed: int | None) -> list[QuantumCircuit]:

@@ -294,7 +294,7 @@ def made_up_rows(
     """Outcomes of m classical bits for N parameter sets: bits (N, S, m), and how often each occurs (S,).
 
     A circuit that only flips qubits reads as it should, but that every bit that should be 1 is wrong in one
-    of the S rows.
+    of the S rows, if there are many.
     """
     rows = min(_ROWS, shots)
     counts = np.full(rows, shots // rows)
@@ -304,7 +304,8 @@ def made_up_rows(
         return rng.integers(0, 2, (len(sets), rows, len(clbits)), dtype=np.uint8), counts
     columns = [circuit.find_bit(clbit).index for clbit in clbits]
     bits = np.repeat(expected[:, None, columns], rows, axis=1)
-    bits[:, np.arange(len(clbits)) % rows, np.arange(len(clbits))] = 0
+    if rows >= _ROWS // 2:  # of fewer, one would be many
+        bits[:, np.arange(len(clbits)) % rows, np.arange(len(clbits))] = 0
     return bits, counts
 
 

@@ -6,7 +6,7 @@ pools, and new shots. All methods spend the same number of shots on a batch, cal
 with the same measurement see the same outcomes (`sampling.py`). Results are stored cell by cell beside
 `--out`, and a run that was stopped goes on from there.
 
-    python benchmarks/mitigation/compare.py [--quick] [--default NAME] [--seeds N] [--out FILE]
+    python benchmarks/mitigation/compare.py [--quick] [--default NAME] [--seeds N] [--jobs N] [--out FILE]
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import argparse
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -56,20 +57,23 @@ def grid(quick: bool) -> Iterator[tuple[Row, Callable[[], Cell]]]:
         yield known, partial(device_cell, "test", device, n, depth, kind, observable)
 
 
-def measure(cell: Cell, budget: int, seeds: range) -> Row:
+def measure(load: Callable[[], Cell], budget: int, seeds: range, names: Sequence[str]) -> Row:
     """For each method and circuit, how large the errors of all seeds are, and how many are within 2 sd."""
+    torch.set_num_threads(1)
+    cell = load()
     size = len(cell.ideal)
     count = np.zeros(size, dtype=np.int64)
-    errors = {name: np.zeros(size) for name in METHODS}
-    inside = {name: np.zeros(size, dtype=np.int64) for name in METHODS}
-    seconds, missing = dict.fromkeys(METHODS, 0.0), dict.fromkeys(METHODS, 0)
+    errors = {name: np.zeros(size) for name in names}
+    inside = {name: np.zeros(size, dtype=np.int64) for name in names}
+    seconds, missing = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     for seed in seeds:
         rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode()), budget])
         rows = rng.choice(size, BATCH, replace=False)
         twins = rng.choice(len(cell.twin_ideal), TWINS, replace=False)
         scans = draw(cell, rows, twins, budget, rng)
         count[rows] += 1
-        for name, method in METHODS.items():
+        for name in names:
+            method = METHODS[name]
             start = time.process_time()
             value, std = method.fit(scans[method.plan])
             seconds[name] += time.process_time() - start
@@ -88,35 +92,54 @@ def measure(cell: Cell, budget: int, seeds: range) -> Row:
                 "missing": missing[name],
                 "seconds": seconds[name] / len(seeds),
             }
-            for name in METHODS
+            for name in names
         },
     }
+
+
+def results(
+    tasks: list[tuple[Row, Callable[[], Cell], int]], seeds: range, names: list[str], jobs: int
+) -> Iterator[tuple[Row, Row]]:
+    """Each row and what was measured for it, as it is done."""
+    if jobs == 1:
+        for row, load, budget in tasks:
+            yield row, measure(load, budget, seeds, names)
+        return
+    with ProcessPoolExecutor(jobs) as executor:
+        waiting = {executor.submit(measure, *task, seeds, names): row for row, *task in tasks}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two seeds, up to 6 qubits, one device")
-    parser.add_argument("--default", choices=list(OURS), default="bayes", help="the estimator that is judged")
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument(
+        "--default", choices=list(OURS), default="neural, uneven", help="the estimator that is judged"
+    )
+    parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--without", choices=list(OURS), nargs="+", default=[], help="methods to leave out")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     add_out(parser)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    names = [name for name in METHODS if name not in options.without]
     seeds = range(options.first_seed, options.first_seed + (2 if options.quick else options.seeds))
-    settings = {"seeds": [seeds.start, seeds.stop], "batch": BATCH, "twins": TWINS, "names": list(METHODS)}
+    settings = {"seeds": [seeds.start, seeds.stop], "batch": BATCH, "twins": TWINS, "names": names}
     store = options.out.with_suffix(".cells.jsonl") if options.out else None
     done = stored_rows(store, settings)
-    rows, start = [], time.perf_counter()
+    rows: list[Row] = []
+    tasks, start = [], time.perf_counter()
     for known, load in grid(options.quick):
-        cell = None
         for shots, budget in BUDGETS.items():
             key = {**known, "shots": shots}
             found = next((row for row in done if key.items() <= row.items()), None)
+            rows.append(found or settings | key)
             if found is None:
-                cell = cell or load()
-                found = settings | key | measure(cell, budget, seeds)
-                add(store, found)
-            rows.append(found)
+                tasks.append((rows[-1], load, budget))
+    for row, found in results(tasks, seeds, names, options.jobs):
+        row |= found
+        add(store, row)
     summary = judge(rows, options.default)
     print(f"\n{len(seeds)} seeds, {time.perf_counter() - start:.0f} s")
     save(options.out, summary)

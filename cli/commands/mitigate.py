@@ -28,7 +28,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import agreed, machine_for, require_shots
 from bondwise.cli.terminal import show, show_json
-from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
 from bondwise.runs import RunFolder, UsageError, read_json, real_number, unknown_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def command(
     backend: options.Backend = "fake:torino",
     mitigate: Annotated[
         str, typer.Option("--mitigate", help=f"{', '.join(EXTRAPOLATIONS)}.", metavar="NAME")
-    ] = "exponential",
+    ] = DEFAULT,
     parameters: Parameters = None,
     scale_factors: ScaleFactors = "1,3,5",
     shares: Shares = None,
@@ -65,8 +65,8 @@ def command(
         int | None,
         typer.Option(
             "--shots",
-            help="Number of shots per measured basis and noise strength, 4096 by default; 0 for exact values "
-            "if available.",
+            help="Number of shots per measured basis and, on average, noise strength, 4096 by default; "
+            "0 for exact values if available.",
         ),
     ] = None,
     seed: options.Seed = 0,

@@ -205,7 +205,7 @@ class _Work:
 
     def _estimators(self, machine: Backend) -> Iterator[tuple[MitigatedEstimator, Any]]:
         scanning, shots, seed = self._scanning(machine), self._how["shots"], self._how["seed"]
-        shots = None if shots is None else shots * sum(scanning.shares)
+        shots = None if shots is None else shots * len(scanning.shares)
         plain = mitigation.MitigatedEstimator(machine, extrapolation=None, shots=shots, seed=seed)
         return zip((scanning, plain), self._pubs, strict=True)
 

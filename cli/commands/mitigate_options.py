@@ -46,7 +46,7 @@ Shares = Annotated[
     str | None,
     typer.Option(
         "--shares",
-        help="How many times the shots are spent at each noise strength, such as 5,1,1; once by default.",
+        help="How the shots are shared out over the noise strengths; 5,1,1 by default, if there are three.",
         metavar="LIST",
     ),
 ]

@@ -27,6 +27,7 @@ from bondwise.cli.documents.stages import show_stages
 from bondwise.cli.documents.trace import Trace
 from bondwise.cli.machines import going_on, machine_for, require_shots, say_waiting
 from bondwise.cli.terminal import show, show_json
+from bondwise.mitigation.names import DEFAULT
 from bondwise.runs import RunFolder, Stopped, UsageError, is_file, read_bytes, whole_number
 from bondwise.runs.text import counted
 
@@ -212,7 +213,7 @@ def command(
 
 def _mitigation(mitigate: str | None, machine: backends.Backend) -> str:
     """The mitigation that is asked for; by default, one that extrapolates if the backend is noisy."""
-    return mitigate or ("exponential" if machine.noisy else "none")
+    return mitigate or (DEFAULT if machine.noisy else "none")
 
 
 def _prepared(folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp, **how: Any) -> Preparation:

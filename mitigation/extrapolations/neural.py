@@ -25,6 +25,7 @@ from scipy.optimize import minimize
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.runs import UsageError
+from bondwise.runs.text import counted
 
 # Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common, where
 # the first scale factor and the largest value are 1. In this order: log g and log of its spread, log ρ, log v
@@ -86,7 +87,9 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
     # nearer to the truth than the mean of a posterior cut off at the limits, which trained circuits reach
     curve[..., 0] = np.clip(curve[..., 0], scan.spectrum[..., 0], scan.spectrum[..., 1])
-    seen = f"{min(len(signal), _MOST)} scans" + ("" if known is None else f" and {len(known.value)} twins")
+    seen = counted(min(len(signal), _MOST), "scan")
+    if known is not None:
+        seen += f" and {counted(len(known.value), 'twin')}"
     return Extrapolation.from_curve(
         scan,
         f"neural ({network.size} parameters trained on {seen})",

@@ -59,7 +59,7 @@ def exact(pub):
 def test_recovers_exponential_decay_exactly(folding):
     circuit, operator = two_qubits(), SparsePauliOp(["ZZ", "XI", "II"], [1.0, 0.5, 3.0])
     pub = (circuit, operator, np.linspace(0.2, 1.4, 6))
-    estimator = MitigatedEstimator(depolarizing(), folding=folding)
+    estimator = MitigatedEstimator(depolarizing(), extrapolation="exponential", folding=folding)
     result = estimator.run([pub]).result()[0]
     assert result.data.evs == pytest.approx(exact(pub), abs=1e-10)
     assert result.data.stds == 0
@@ -80,7 +80,9 @@ def test_linear_is_right_to_first_order():
 def test_partial_folding_is_fitted_at_the_achieved_factors():
     """Three gates only allow steps of 2/3, but fitted at the factors reached, the decay is still exact."""
     pub = (two_qubits(), SparsePauliOp("ZZ"), np.linspace(0.2, 1.4, 6))
-    estimator = MitigatedEstimator(depolarizing(), scale_factors=(1, 1.5, 2, 4), folding="gates", seed=1)
+    estimator = MitigatedEstimator(
+        depolarizing(), extrapolation="exponential", scale_factors=(1, 1.5, 2, 4), folding="gates", seed=1
+    )
     result = estimator.run([pub]).result()[0]
     assert result.metadata["scale_factors"] == pytest.approx((1, 5 / 3, 7 / 3, 13 / 3))
     assert result.data.evs == pytest.approx(exact(pub), abs=1e-10)
@@ -90,7 +92,7 @@ def test_broadcasts_like_any_estimator():
     circuit = two_qubits()
     observables = [[SparsePauliOp("ZZ")], [SparsePauliOp(["XI", "II"], [2, 1])]]
     sets = np.random.default_rng(0).uniform(-1, 1, (3, 6))
-    estimator = MitigatedEstimator(called_noisy())
+    estimator = MitigatedEstimator(called_noisy(), extrapolation="exponential")
     assert isinstance(estimator, BaseEstimatorV2)
     first, second = estimator.run([(circuit, observables, sets), (circuit, "ZI", sets[0])]).result()
     assert first.data.evs.shape == first.data.stds.shape == first.data.shape == (2, 3)
@@ -104,7 +106,8 @@ def test_broadcasts_like_any_estimator():
 
 def test_projectors_are_written_out():
     circuit = two_qubits().assign_parameters(np.linspace(0.2, 1.4, 6))
-    result = MitigatedEstimator(called_noisy()).run([(circuit, {"0I": 1.0, "1+": 0.5})]).result()[0]
+    estimator = MitigatedEstimator(called_noisy(), extrapolation="exponential")
+    result = estimator.run([(circuit, {"0I": 1.0, "1+": 0.5})]).result()[0]
     p0 = SparsePauliOp(["II", "ZI"], [0.5, 0.5])
     both = SparsePauliOp(["II", "ZI", "IX", "ZX"], [0.125, -0.125, 0.125, -0.125])
     assert result.data.evs == pytest.approx(exact((circuit, p0 + both)), abs=1e-12)
@@ -118,7 +121,7 @@ def test_improves_on_a_device():
         heisenberg(CHAIN, 4),
         np.random.default_rng(1).uniform(-0.5, 0.5, circuit.num_parameters),
     )
-    estimator = MitigatedEstimator(Recorder(), shots=30000, seed=1)
+    estimator = MitigatedEstimator(Recorder(), extrapolation="exponential", shots=30000, seed=1)
     result = estimator.run([pub]).result()[0]
     isa = transpile(circuit, DEVICE, optimization_level=3, seed_transpiler=0)
     raw = Recorder().run([(isa, pub[1].apply_layout(isa.layout), pub[2])], precision=30000**-0.5).result()[0]
@@ -134,7 +137,8 @@ def test_removes_nearly_all_of_the_error_of_a_device_snapshot():
     """Without shot noise, so what is left is the bias of the model: below 5 % of the raw error."""
     circuit = efficient_su2(4, reps=2, entanglement="linear")
     parameters = np.random.default_rng(3).uniform(-0.5, 0.5, circuit.num_parameters)
-    result = MitigatedEstimator("fake:torino").run([(circuit, heisenberg(CHAIN, 4), parameters)]).result()[0]
+    estimator = MitigatedEstimator("fake:torino", extrapolation="exponential")
+    result = estimator.run([(circuit, heisenberg(CHAIN, 4), parameters)]).result()[0]
     backend, truth = get_backend("fake:torino"), exact((circuit, heisenberg(CHAIN, 4), parameters))
     isa = backend.transpile(circuit)
     raw = backend.run([(isa, heisenberg(CHAIN, 4).apply_layout(isa.layout), parameters)])[0]
@@ -146,7 +150,7 @@ def test_removes_nearly_all_of_the_error_of_a_device_snapshot():
 
 def test_all_scale_factors_of_all_pubs_are_one_job():
     recorder = Recorder()
-    estimator = MitigatedEstimator(recorder, shots=100)
+    estimator = MitigatedEstimator(recorder, shots=100, shares=(1, 1, 1))
     circuit = two_qubits()
     pubs = [(circuit, "ZZ", np.zeros(6)), (circuit, "XX", np.zeros((2, 6)))]
     result = estimator.run(pubs).result()
@@ -197,7 +201,7 @@ def test_estimated_seconds():
 
 def test_precision_becomes_shots():
     recorder = Recorder()
-    estimator = MitigatedEstimator(recorder, shots=100, readout=False)
+    estimator = MitigatedEstimator(recorder, shots=100, shares=(1, 1, 1), readout=False)
     circuit = two_qubits().assign_parameters(np.zeros(6))
     estimator.run([(circuit, "ZZ")]).result()
     estimator.run([(circuit, "ZZ")], precision=0.05).result()
@@ -239,7 +243,7 @@ def test_says_who_transpiled():
         assert result[0].metadata["transpiled"] == expected
         assert result[0].data.evs == pytest.approx(exact((circuit, "ZI")), abs=1e-3)
     assert "for the given target" in repr(cases[1][0])
-    assert "exponential from global folding at 1, 3, 5" in repr(cases[0][0])
+    assert "neural from global folding at 1, 3, 5" in repr(cases[0][0])
 
 
 def test_parameters_that_the_transpiler_drops():
@@ -287,7 +291,7 @@ def test_torch_differentiates_it():
     angles = torch.linspace(0.2, 1.4, 6, dtype=torch.float64, requires_grad=True)
     gradients = [
         torch.autograd.grad(expectation(circuit, operator, angles, backend).sum(), angles)[0]
-        for backend in ("statevector", MitigatedEstimator(depolarizing()))
+        for backend in ("statevector", MitigatedEstimator(depolarizing(), extrapolation="exponential"))
     ]
     assert gradients[1].numpy() == pytest.approx(gradients[0].numpy(), abs=1e-8)
 

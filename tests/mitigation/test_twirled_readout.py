@@ -149,7 +149,7 @@ def test_thirty_qubits():
 def test_calibration_and_all_scales_are_one_job(name):
     model = misreading([(0.02, 0.08), (0.05, 0.1)])
     place = foreign(model) if name == "foreign" else get_backend("aer", noise=model)
-    estimator = MitigatedEstimator(place, extrapolation="linear", shots=256, seed=1)
+    estimator = MitigatedEstimator(place, extrapolation="linear", shots=256, shares=(1, 1, 1), seed=1)
     circuit, operator, angles = random_pub(3, qubits=2)
     result = estimator.run([(circuit, operator, np.stack([angles, angles + 1]))]).result()
     assert result.metadata["calibration_shots"] == 3 * 256

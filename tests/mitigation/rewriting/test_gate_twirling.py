@@ -55,14 +55,15 @@ def test_an_estimator_spreads_its_shots_over_the_copies():
     circuit = efficient_su2(3, reps=1)
     angles = np.linspace(-1, 1, circuit.num_parameters)
     backend = get_backend("fake:manila")
-    estimator = MitigatedEstimator(backend, extrapolation="linear", gate_twirls=4, shots=400, seed=1)
+    options = {"extrapolation": "linear", "gate_twirls": 4, "shares": (1, 1, 1), "seed": 1}
+    estimator = MitigatedEstimator(backend, shots=400, **options)
     job = estimator.prepare([(circuit, "ZZZ", angles)])
     assert job.shots == 100
     assert len(job.pubs) == 3 * 4 + 3 * 4
     assert len({str(pub.circuit.count_ops()) for pub in job.pubs[12:16]}) > 1
     result = estimator.combine(job, backend.run(job.pubs, shots=job.shots, seed=2))
     assert result.metadata["shots"] == 2 * 3 * 400
-    exact = MitigatedEstimator(backend, extrapolation="linear", gate_twirls=4, seed=1)
+    exact = MitigatedEstimator(backend, **options)
     [part] = exact.run([(circuit, "ZZZ", angles)]).result()
     assert float(result[0].data.evs) == pytest.approx(
         float(part.data.evs), abs=5 * float(result[0].data.stds)
