@@ -6,6 +6,9 @@ python examples/08_neural_zne.py --backend fake:marrakesh  # or fake:kyiv; or ib
 """
 
 import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks this small gain nothing from threads
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -88,7 +91,7 @@ axes[0].set(xlabel="error probability", ylabel="⟨ZZZZ⟩", title="end of the V
 axes[0].legend(fontsize="small")
 
 # 2. The energy along two VQEs whose start is a tensor network of bond dimension 1 (for H2, Hartree-Fock) and
-#    random blocks behind it. H2 is in STO-3G at 0.735 Å on two qubits, in hartree, with the nuclei's repulsion.
+#    random blocks behind it. H2: STO-3G, 0.735 Å, on two qubits, in hartree with the repulsion of the nuclei.
 hydrogen = SparsePauliOp(
     ["II", "IZ", "ZI", "ZZ", "XX"],
     [-0.332404251323, 0.397937424843, -0.397937424843, -0.011280104256, 0.180931199784],
