@@ -2,8 +2,8 @@
 
 Three Hamiltonians are trained without noise, from a new start for each seed: the Ising chain of 4 sites and
 H2 from a product state with random blocks behind it, and Z⊗Z⊗Z⊗Z of arXiv:2403.07025 from random angles of
-the paper's ansatz. The energy is measured at 20 stops. All extrapolations take the shots of the same job, with
-5/7 of them at scale factor 1; `raw` and `readout` spend as many in total, calibration included, without
+the paper's ansatz. The energy is measured at 20 stops. All extrapolations take the shots of the same job,
+with 5/7 of them at scale factor 1; `raw` and `readout` spend as many in total, calibration included, without
 folding. All values are clipped to the bounds of the energy that follow from its coefficients, as `neural`
 does by itself.
 
