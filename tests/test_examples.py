@@ -142,6 +142,15 @@ def test_the_qnode_runs_on_a_device_that_is_named(loopback_ibm, monkeypatch, cap
     assert len(loopback_ibm.jobs) == 4
 
 
+def test_a_trajectory_is_one_job_on_a_device(loopback_ibm, tmp_path, monkeypatch, capsys):
+    path = FOLDER / "08_neural_zne.py"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path), "--quick", "--backend", "ibm:ibm_manila"])
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out.count("mitigated is closer") == 2
+    assert len(loopback_ibm.jobs) == 4  # of two problems, mitigated and raw
+
+
 def test_only_the_names_of_backends_differ_on_hardware():
     shared = (FOLDER / "01_run_on_a_simulator.py").read_text().partition("\n# A GHZ-like state")[2]
     assert shared
