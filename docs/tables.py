@@ -158,6 +158,19 @@ def mitigation_methods() -> str:
     return table(("method", "mean error", "geometric mean over cells"), rows)
 
 
+def mitigation_trajectory() -> str:
+    found = results("mitigation_trajectory")
+    methods = ("raw", "readout", "linear", "exponential", "bayes", "neural", "paper_network")
+    rows = []
+    for row in found:
+        errors, least = row["mean_error"], min(row["mean_error"].values())
+        cells = [f"{errors[m]:.4f}" if errors[m] > least else f"**{errors[m]:.4f}**" for m in methods]
+        where = row["backend"].removeprefix("fake:")
+        rows.append([row["hamiltonian"], where, row["two_qubit_gates"], *cells])
+    heads = ("energy of", "snapshot", "two-qubit gates", "raw", "readout only", *methods[2:-1])
+    return table([*heads, "network of arXiv:2403.07025"], rows)
+
+
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
     groups = grouped(results(name), "name")
@@ -338,6 +351,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vqe-3": lambda: vqe(3),
     "mitigation": mitigation,
     "mitigation-methods": mitigation_methods,
+    "mitigation-trajectory": mitigation_trajectory,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,

@@ -14,6 +14,7 @@ from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
 from .gate import Verdict as Verdict
 from .gate import judge_mitigation as judge_mitigation
 from .job import PreparedJob as PreparedJob
+from .noise_sweep import scan_error_probabilities as scan_error_probabilities
 from .planner import ShotPlan as ShotPlan
 from .readout import ReadoutCalibration as ReadoutCalibration
 from .rewriting.decoupling import decouple as decouple

@@ -173,9 +173,10 @@ class PreparedPub:
         )
 
     def _spectra(self) -> np.ndarray:
-        """Bounds on the smallest and largest value of each observable, from its coefficients: (..., 2)."""
-        middle, reach = self._broadcast(_identity), self._broadcast(_weight)
-        return np.stack([middle - reach, middle + reach], axis=-1)
+        """The limits of each observable, shape (..., 2)."""
+        low = self._broadcast(lambda observable: limits(observable)[0])
+        high = self._broadcast(lambda observable: limits(observable)[1])
+        return np.stack([low, high], axis=-1)
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)
@@ -220,9 +221,12 @@ def _map(function: Callable[[Any], Any], observables: np.ndarray) -> np.ndarray:
     return mapped
 
 
-def _weight(observable: SparsePauliOp) -> float:
-    """Sum of the sizes of all coefficients but the identity's."""
-    return float(np.abs(observable.coeffs[(observable.paulis.x | observable.paulis.z).any(axis=1)]).sum())
+def limits(observable: SparsePauliOp) -> tuple[float, float]:
+    """Bounds on its smallest and largest value, from its coefficients; between them lies its identity's."""
+    middle = _identity(observable)
+    others = (observable.paulis.x | observable.paulis.z).any(axis=1)
+    reach = float(np.abs(observable.coeffs[others]).sum())
+    return middle - reach, middle + reach
 
 
 def _identity(observable: SparsePauliOp) -> float:

@@ -98,6 +98,18 @@ def one_job_for_a_gradient(printed):
     assert numbers(r"⟨Z⟩ = (\S+)", printed)[0] > 0.9
 
 
+def mitigated_energies_are_closer(printed):
+    errors = numbers(r"(?m)^(?:none|network|exponential|neural).* (\S+)$", printed)
+    assert max(errors[1:]) < errors[0] < 0.06
+    assert errors[3] < errors[1]  # than the paper's network
+    assert numbers(r"ground state (\S+),", printed) == [-4.7588, -1.1373]
+    pairs = re.findall(r"mean error: raw (\S+), mitigated (\S+); mitigated is closer", printed)
+    (raw_chain, chain), (raw_hydrogen, hydrogen) = [map(float, pair) for pair in pairs]
+    assert chain < raw_chain / 3
+    assert hydrogen < raw_hydrogen / 3
+    assert Path("neural_zne.png").stat().st_size > 10_000
+
+
 RESULTS = {
     "01_run_on_a_simulator": gradients_are_exact_or_sampled,
     "02_tn_start_for_vqe": mps_start_is_near_the_ground_state,
@@ -106,6 +118,7 @@ RESULTS = {
     "05_compress_a_language_model": compression_costs_less_than_plain_methods,
     "06_ibm_hardware": a_device_gives_noisy_values_once,
     "07_pennylane_on_a_device": one_job_for_a_gradient,
+    "08_neural_zne": mitigated_energies_are_closer,
 }
 
 
@@ -127,6 +140,15 @@ def test_the_qnode_runs_on_a_device_that_is_named(loopback_ibm, monkeypatch, cap
     runpy.run_path(str(path), run_name="__main__")
     assert "bondwise, ibm:ibm_manila" in capsys.readouterr().out
     assert len(loopback_ibm.jobs) == 4
+
+
+def test_a_trajectory_is_one_job_on_a_device(loopback_ibm, tmp_path, monkeypatch, capsys):
+    path = FOLDER / "08_neural_zne.py"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path), "--quick", "--backend", "ibm:ibm_manila"])
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out.count("mitigated is closer") == 2
+    assert len(loopback_ibm.jobs) == 4  # of two problems, mitigated and raw
 
 
 def test_only_the_names_of_backends_differ_on_hardware():
