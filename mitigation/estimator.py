@@ -26,6 +26,7 @@ from bondwise.backends.primitives import (
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
+from bondwise.mitigation.gate import mean_without_decay
 from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
 from bondwise.mitigation.names import DEFAULT, NEED_TWINS, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
@@ -61,9 +62,11 @@ class MitigatedEstimator(Estimator):
     elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
     kept for the life of the object: create a new one when the device has drifted.
 
-    With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
-    circuits that have no gates after transpilation: there is no noise to scale. On a simulator without noise,
-    values are those of the simulator itself; a warning and the `message` say so.
+    If the scans of a job show no decay above their shot noise, an extrapolation would add errors and remove
+    none: one that was chosen by name is left out, values are means over all scale factors, and the `message`
+    says so. With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same
+    holds for circuits that have no gates after transpilation: there is no noise to scale. On a simulator
+    without noise, values are those of the simulator itself; a warning and the `message` say so.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -126,6 +129,7 @@ class MitigatedEstimator(Estimator):
     ) -> None:
         self.extrapolation = getattr(extrapolation, "__name__", str(extrapolation or "none"))
         self._function: Callable[[NoiseScan], Any] | None
+        self._by_name = isinstance(extrapolation, str)
         if extrapolation is None or callable(extrapolation):
             self._function = extrapolation
         else:
@@ -324,15 +328,7 @@ class MitigatedEstimator(Estimator):
         """
         fit: Any = (scan.value[..., 0], scan.std[..., 0])
         if self._function is not None and scan.scale_factors.size > 1:
-            fit = self._function(scan)
-        if isinstance(fit, Extrapolation):
-            shape = scan.value.shape[:-1]
-            if np.shape(fit.value) != shape or not np.isfinite(fit.value).all():
-                raise UsageError(
-                    f"{self.extrapolation} returned an Extrapolation of {fit.value}; its value must be "
-                    f"finite, of the scan's leading shape {shape}."
-                )
-            return fit
+            fit = (mean_without_decay(scan) if self._by_name else None) or self._function(scan)
         return Extrapolation.from_value(scan, self.extrapolation, fit)
 
     def estimate_seconds(

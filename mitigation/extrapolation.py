@@ -79,12 +79,19 @@ class Extrapolation(Result):
 
     @classmethod
     def from_value(cls, scan: NoiseScan, method: str, fit: Any) -> Self:
-        """The result from what a user's function returns: the value, or value and standard error.
+        """The result from what a function returns: one of these, the value, or value and standard error.
 
         Raises:
             UsageError: If it is neither, not of the scan's leading shape, or not finite.
         """
         shape = scan.value.shape[:-1]
+        if isinstance(fit, cls):
+            if np.shape(fit.value) != shape or not np.isfinite(fit.value).all():
+                raise UsageError(
+                    f"{method} returned an Extrapolation of {fit.value}; its value must be finite, of the "
+                    f"scan's leading shape {shape}."
+                )
+            return fit
         given = isinstance(fit, tuple) and len(fit) == 2
         value, std = fit if given else (fit, np.full(shape, np.nan))
         wanted = f"return a value, or (value, standard error), of the scan's leading shape {shape}."

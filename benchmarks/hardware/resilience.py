@@ -55,7 +55,7 @@ def measure(circuit, hamiltonian, angles, device, shots, seed):
     (value, std, budget), seconds = timed(lambda: through("IBM level 2", shots))
     rows["IBM level 2"] = {"value": value, "std": std, "shots": budget, "cpu_seconds": seconds}
     # the readout calibration has as many shots as all scale factors of a basis
-    circuits = {"raw": BASES} | {name: (BASES + 1) * sum(shares) for name, shares in SHARES.items()}
+    circuits = {"raw": BASES} | dict.fromkeys(SHARES, (BASES + 1) * len(FACTORS))
     for name in NAMES[:-1]:
         if name in circuits:
             each = budget // circuits[name]

@@ -1,0 +1,90 @@
+"""Scans without a decay: the mean over the scale factors is better than an extrapolation, and it is taken."""
+
+import numpy as np
+import pytest
+from helpers import two_qubits
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer.noise import NoiseModel, ReadoutError
+
+from bondwise.backends import get_backend
+from bondwise.mitigation import MitigatedEstimator, NoiseScan, Twins, extrapolate_linear, extrapolate_neural
+from bondwise.mitigation.gate import mean_without_decay
+
+FACTORS, SHARES = np.array([1, 3, 5]), np.array([5, 1, 1]) / 7
+ANGLES = np.linspace(0.2, 1.4, 6)
+
+
+def scan_of(rng, ideal, decay, shots):
+    exact = ideal[:, None] * np.exp(-decay * FACTORS)
+    std = np.sqrt((1 - exact**2) / (shots * SHARES))
+    return NoiseScan(value=exact + std * rng.normal(size=std.shape), std=std, scale_factors=FACTORS)
+
+
+def test_without_noise_it_is_better_than_an_extrapolation_and_knows_its_error():
+    rng = np.random.default_rng(0)
+    errors, pulls, extrapolated, kept = [], [], [], 0
+    for _ in range(40):
+        ideal = rng.uniform(-0.9, 0.9, 4)
+        scan = scan_of(rng, ideal, 0.0, 1000)
+        fit = mean_without_decay(scan)
+        if fit is None:
+            continue
+        kept += 1
+        errors.append(np.abs(fit.value - ideal))
+        pulls.append((fit.value - ideal) / fit.std)
+        extrapolated.append(np.abs(extrapolate_neural(scan).value - ideal))
+    assert kept >= 34
+    assert np.mean(errors) < 0.9 * np.mean(extrapolated)
+    assert 0.5 < np.sqrt(np.mean(np.square(pulls))) < 1.2
+
+
+@pytest.mark.parametrize(
+    ("decay", "shots", "seen"), [(0.1, 4000, True), (0.03, 10**5, True), (1e-4, 1000, False)]
+)
+def test_a_decay_is_seen_above_the_shot_noise(decay, shots, seen):
+    rng = np.random.default_rng(1)
+    found = [mean_without_decay(scan_of(rng, rng.uniform(-0.9, 0.9, 10), decay, shots)) for _ in range(20)]
+    assert (sum(fit is None for fit in found) >= 19) == seen
+
+
+def test_values_that_no_noise_changes_say_nothing():
+    """An identity beside a decay, exact values, and what is 1 in every shot."""
+    decays = [0.9, 0.7, 0.5]
+    for value, std in [([[1, 1, 1], decays], [[0, 0, 0], [0.01] * 3]), (decays, [0, 0, 0])]:
+        assert mean_without_decay(NoiseScan(value=value, std=std, scale_factors=FACTORS)) is None
+    scan = NoiseScan(
+        value=[[1, 1, 1], [0.5, 0.5, 0.5]],
+        std=[[0, 0, 0], [0.01] * 3],
+        asymptote=[1, 0],
+        scale_factors=FACTORS,
+    )
+    fit = mean_without_decay(scan)
+    assert fit.value == pytest.approx([1, 0.5])
+    assert fit.std[0] == 0 < fit.std[1]
+    one = mean_without_decay(NoiseScan(value=[1, 0.99, 1], std=[0, 0.01, 0], scale_factors=FACTORS))
+    assert one.value == pytest.approx(1, abs=0.01)
+    nothing = NoiseScan(value=[0, 0, 0], std=[0.1] * 3, scale_factors=FACTORS)
+    assert mean_without_decay(nothing).value == 0
+
+
+def test_twins_tell_what_folding_does_not():
+    twins = Twins(np.full((4, 3), 0.4), np.full((4, 3), 0.01), np.full(4, 0.5))
+    flat = {"value": [0.4, 0.4, 0.4], "std": [0.01] * 3, "scale_factors": FACTORS}
+    assert mean_without_decay(NoiseScan(**flat)) is not None
+    assert mean_without_decay(NoiseScan(**flat, twins=twins)) is None
+
+
+def test_the_estimator_says_that_it_has_not_extrapolated():
+    model = NoiseModel()
+    model.add_all_qubit_readout_error(ReadoutError([[0.97, 0.03], [0.03, 0.97]]))
+    backend = get_backend("aer", noise=model)
+    pub = (two_qubits(), SparsePauliOp(["ZZ", "XI"], [1.0, 0.5]), ANGLES)
+    [part] = MitigatedEstimator(backend, shots=500, seed=3).run([pub]).result()
+    assert "no decay above their shot noise" in part.metadata["message"]
+    again = MitigatedEstimator(backend).extrapolate(NoiseScan.from_pub_result(part))
+    assert float(again.value) == float(part.data.evs)
+    mine = MitigatedEstimator(backend, extrapolation=extrapolate_linear, shots=500, seed=3)
+    [own] = mine.run([pub]).result()
+    assert own.metadata["message"] == ""  # a function is the user's decision
+    noisy = MitigatedEstimator("aer:depolarizing=0.05", shots=4000, seed=3)
+    assert noisy.run([pub]).result()[0].metadata["message"] == ""
