@@ -27,15 +27,14 @@ from bondwise.backends.pubs import estimator_pubs
 from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
 from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
-from bondwise.mitigation.names import NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
+from bondwise.mitigation.scales import checked_scales, checked_twins
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
-
-_TWINS = 20
 
 
 class MitigatedEstimator(Estimator):
@@ -62,8 +61,8 @@ class MitigatedEstimator(Estimator):
     kept for the life of the object: create a new one when the device has drifted.
 
     With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same holds for
-    circuits that have no gates after transpilation: there is no noise to scale. On a simulator without noise,
-    values are those of the simulator itself; a warning and the `message` say so.
+    circuits that have no gates that make noise after transpilation, and the `message` says so. On a simulator
+    without noise, values are those of the simulator itself; a warning and the `message` say so.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -72,10 +71,11 @@ class MitigatedEstimator(Estimator):
             `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and
             standard error, of the scan's leading shape, or an `Extrapolation`. None leaves gate noise in the
             values.
-        scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
+        scale_factors: Two or more distinct noise strengths of at least 1 (three or more for
+            `"free_exponential"`, `"polynomial"` and `"poly_exponential"`); by default (1, 3, 5). Without
             extrapolation, only 1 is used.
-        folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
-            separately).
+        folding: `"global"` (the whole circuit), `"local"` (each gate separately, those on one qubit too) or
+            `"gates"` (each two-qubit gate separately).
         readout: Whether to undo readout errors; harmless if there are none.
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
@@ -90,9 +90,9 @@ class MitigatedEstimator(Estimator):
         seed: Random seed for sampling, random folding and transpilation; every run starts from it.
 
     Raises:
-        UsageError: If a name is unknown, there are fewer than two scale factors, scale factors are below 1 or
-            not distinct, or given without an extrapolation, there is nothing to mitigate, or `shots` is not a
-            whole number above 1 (a single shot has no error bar).
+        UsageError: If a name is unknown, there are too few scale factors or twins for the extrapolation,
+            scale factors are below 1 or not distinct, or given without an extrapolation, there is nothing to
+            mitigate, or `shots` is not a whole number above 1 (a single shot has no error bar).
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -129,28 +129,15 @@ class MitigatedEstimator(Estimator):
             self._function = extrapolation
         else:
             self._function = extrapolation_named(str(extrapolation))
-        if scale_factors is None:
-            scale_factors = (1,) if extrapolation is None else (1, 3, 5)
-        factors = tuple(float(factor) for factor in np.ravel(scale_factors))
-        if extrapolation is None and factors != (1.0,):
-            raise UsageError(
-                f"scale_factors {factors} need an extrapolation and it is None; leave them out or pass one."
-            )
+        factors = checked_scales(extrapolation, scale_factors)
         if extrapolation is None and not readout:
             raise UsageError(
                 "extrapolation=None with readout=False leaves nothing to mitigate; pass one of them."
             )
-        if extrapolation is not None and len(factors) < 2:
-            raise UsageError(
-                f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
-            )
-        if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
-            raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
         self.backend = get_backend(backend)
         self._idle = ""  # why nothing is mitigated
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
-            warnings.warn(f"{self._idle}.", stacklevel=2)
         self.gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
         self.shares = tuple(whole_number("shares", share) for share in shares or [1] * len(factors))
         if len(self.shares) != len(factors):
@@ -162,10 +149,11 @@ class MitigatedEstimator(Estimator):
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
-        needed = self.extrapolation in NEED_TWINS
-        self.twins = (_TWINS if needed else 0) if twins is None else whole_number("twins", twins, least=0)
+        self.twins = checked_twins(extrapolation, twins, len(factors))
         self.shots = _with_error(check_shots(shots))
         self._known = Calibrations()
+        if self._idle:
+            warnings.warn(f"{self._idle}.", stacklevel=2)
 
     def __repr__(self) -> str:
         if self._idle:
