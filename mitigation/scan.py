@@ -121,7 +121,8 @@ class NoiseScan(Result):
         """The scan behind a PUB result of a `MitigatedEstimator`, or of IBM's estimator.
 
         IBM's estimator returns values at its noise factors if it extrapolates, as with
-        `ibm:NAME,resilience=2` or `fake:NAME,resilience=2`. It does not say where they tend to.
+        `ibm:NAME,resilience=2` or `fake:NAME,resilience=2`, by whatever amplifier. It does not say where they
+        tend to.
 
         Args:
             pub_result: One element of `estimator.run(...).result()`.
@@ -147,7 +148,7 @@ class NoiseScan(Result):
             shots=metadata.get("shots", 0),
             **{name: data[key] for name, key in known.items() if key in data},
             twins=metadata.get("twins"),
-            meta={name: metadata[name] for name in ("folding", "device") if name in metadata},
+            meta={name: metadata[name] for name in ("folding", "amplifier", "device") if name in metadata},
         )
 
     @classmethod
