@@ -32,7 +32,7 @@ from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scales import checked_scales, checked_twins
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, warn_of_devices
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
 
@@ -260,6 +260,7 @@ class MitigatedEstimator(Estimator):
             calibrations=len(calibrations),
             readout=twirl is not None,
             known=self._known,
+            device=self.backend.name,
         )
 
     def combine(self, job: PreparedJob, result: PrimitiveResult[PubResult]) -> PrimitiveResult[PubResult]:
@@ -269,12 +270,16 @@ class MitigatedEstimator(Estimator):
             job: What `prepare` returned.
             result: What the backend returned for `job.pubs`.
 
+        Warns:
+            UserWarning: If the job was made for another device.
+
         Raises:
             UsageError: If the result is of another job, or an extrapolation does not return a finite real
                 number.
             RunError: If the readout of a qubit says nothing about its state.
         """
-        meta = {"folding": self.folding, "device": self.backend.name}
+        warn_of_devices("a job", job.device, "is combined by an estimator", self.backend.name)
+        meta = {"folding": self.folding, "device": job.device}
         scans, made = job.scans(result, meta)
         self._known |= made
         about = {
@@ -283,7 +288,7 @@ class MitigatedEstimator(Estimator):
             "readout": job.readout,
             "message": self._idle,
         }
-        fits = extrapolated_together(self.extrapolate, scans)
+        fits = extrapolated_together(self._fit, scans)
         pub_results = [
             mitigated_result(item, scan, fit, about)
             for item, scan, fit in zip(job.items, scans, fits, strict=True)
@@ -306,7 +311,15 @@ class MitigatedEstimator(Estimator):
         Returns:
             The fit. Its `value` and `std` are the `evs` and `stds` of the PUB result.
             Without an extrapolation, or with one scale factor, both are those at the first scale factor.
+
+        Warns:
+            UserWarning: If the scan is of another device.
         """
+        device = scan.meta.get("device")
+        warn_of_devices("a scan", device, "is extrapolated by an estimator", self.backend.name)
+        return self._fit(scan)
+
+    def _fit(self, scan: NoiseScan) -> Extrapolation:
         fit: Any = (scan.value[..., 0], scan.std[..., 0])
         if self._function is not None and scan.scale_factors.size > 1:
             fit = self._function(scan)

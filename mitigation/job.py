@@ -102,6 +102,7 @@ class PreparedJob:
         calibrations: Number of PUBs of the readout calibration.
         readout: Whether readout errors are undone.
         known: Earlier calibrations that it relies on.
+        device: Name of the backend that it was made for.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -122,6 +123,7 @@ class PreparedJob:
     calibrations: int
     readout: bool
     known: Calibrations
+    device: str
 
     def __repr__(self) -> str:
         measured = sum(item.size for item in self.items)
