@@ -56,7 +56,8 @@ def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None)
               (1-p) ρ + p I/4; one-qubit gates and readout are ideal), or both. Noisy values are exact up to
               12 qubits, and sampled above that or with a method other than `density_matrix`;
             - `"fake:torino"` and other snapshots of IBM devices, exact up to 12 active qubits;
-              `"fake:torino,resilience=1"` (or 2) mitigates values as IBM's client does;
+              `"fake:torino,resilience=1"` (or 2) mitigates values as IBM's client does, and
+              `"fake:torino,resilience=2,amplifier=pea"` by injecting noise instead of folding gates;
             - `"ibm:NAME"`, `"ibm:least_busy"` or `"ibm:least_busy:20"` (20 qubits or more): the device,
               through the account in QISKIT_IBM_TOKEN or a saved one, with options after commas:
               `resilience=1|2`, `mode=batch|job|session`, `account=NAME`. All jobs are recorded, see `record`;

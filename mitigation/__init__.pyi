@@ -20,6 +20,7 @@ from .readout import ReadoutCalibration as ReadoutCalibration
 from .rewriting.decoupling import decouple as decouple
 from .rewriting.folding import fold_gates as fold_gates
 from .rewriting.folding import fold_global as fold_global
+from .rewriting.folding import fold_local as fold_local
 from .rewriting.gate_twirling import twirl_gates as twirl_gates
 from .rewriting.near_clifford import near_clifford_twins as near_clifford_twins
 from .scan import NoiseScan as NoiseScan

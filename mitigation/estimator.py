@@ -28,15 +28,14 @@ from bondwise.circuits import as_circuit
 from bondwise.mitigation.extrapolation import Extrapolation, extrapolated_together
 from bondwise.mitigation.gate import mean_without_decay
 from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
-from bondwise.mitigation.names import DEFAULT, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import DEFAULT, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scales import checked_scales, checked_twins
+from bondwise.mitigation.scan import NoiseScan, warn_of_devices
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
-
-_TWINS = 20
 
 
 class MitigatedEstimator(Estimator):
@@ -65,8 +64,8 @@ class MitigatedEstimator(Estimator):
     If the scans of a job show no decay above their shot noise, an extrapolation would add errors and remove
     none: one that was chosen by name is left out, values are means over all scale factors, and the `message`
     says so. With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same
-    holds for circuits that have no gates after transpilation: there is no noise to scale. On a simulator
-    without noise, values are those of the simulator itself; a warning and the `message` say so.
+    holds for circuits that have no gates that make noise after transpilation, and the `message` says so. On a
+    simulator without noise, values are those of the simulator itself; a warning and the `message` say so.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -75,10 +74,11 @@ class MitigatedEstimator(Estimator):
             `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and
             standard error, of the scan's leading shape, or an `Extrapolation`. None leaves gate noise in the
             values.
-        scale_factors: Two or more distinct noise strengths of at least 1; by default (1, 3, 5). Without
+        scale_factors: Two or more distinct noise strengths of at least 1 (three or more for
+            `"free_exponential"`, `"polynomial"` and `"poly_exponential"`); by default (1, 3, 5). Without
             extrapolation, only 1 is used.
-        folding: `"global"` (the whole circuit, including one-qubit gates) or `"gates"` (each two-qubit gate
-            separately).
+        folding: `"global"` (the whole circuit), `"local"` (each gate separately, those on one qubit too) or
+            `"gates"` (each two-qubit gate separately).
         readout: Whether to undo readout errors; harmless if there are none.
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
@@ -94,9 +94,9 @@ class MitigatedEstimator(Estimator):
         seed: Random seed for sampling, random folding and transpilation; every run starts from it.
 
     Raises:
-        UsageError: If a name is unknown, there are fewer than two scale factors, scale factors are below 1 or
-            not distinct, or given without an extrapolation, there is nothing to mitigate, or `shots` is not a
-            whole number above 1 (a single shot has no error bar).
+        UsageError: If a name is unknown, there are too few scale factors or twins for the extrapolation,
+            scale factors are below 1 or not distinct, or given without an extrapolation, there is nothing to
+            mitigate, or `shots` is not a whole number above 1 (a single shot has no error bar).
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -134,28 +134,15 @@ class MitigatedEstimator(Estimator):
             self._function = extrapolation
         else:
             self._function = extrapolation_named(str(extrapolation))
-        if scale_factors is None:
-            scale_factors = (1,) if extrapolation is None else (1, 3, 5)
-        factors = tuple(float(factor) for factor in np.ravel(scale_factors))
-        if extrapolation is None and factors != (1.0,):
-            raise UsageError(
-                f"scale_factors {factors} need an extrapolation and it is None; leave them out or pass one."
-            )
+        factors = checked_scales(extrapolation, scale_factors)
         if extrapolation is None and not readout:
             raise UsageError(
                 "extrapolation=None with readout=False leaves nothing to mitigate; pass one of them."
             )
-        if extrapolation is not None and len(factors) < 2:
-            raise UsageError(
-                f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
-            )
-        if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
-            raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
         self.backend = get_backend(backend)
         self._idle = ""  # why nothing is mitigated
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
-            warnings.warn(f"{self._idle}.", stacklevel=2)
         self.gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
         if shares is None:  # extrapolation magnifies the errors at the smallest scale factor most
             shares = [2 * len(factors) - 1 if factor == min(factors) else 1 for factor in factors]
@@ -169,10 +156,11 @@ class MitigatedEstimator(Estimator):
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
-        needed = self.extrapolation in NEED_TWINS
-        self.twins = (_TWINS if needed else 0) if twins is None else whole_number("twins", twins, least=0)
+        self.twins = checked_twins(extrapolation, twins, len(factors))
         self.shots = _with_error(check_shots(shots))
         self._known = Calibrations()
+        if self._idle:
+            warnings.warn(f"{self._idle}.", stacklevel=2)
 
     def __repr__(self) -> str:
         if self._idle:
@@ -279,6 +267,7 @@ class MitigatedEstimator(Estimator):
             calibrations=len(calibrations),
             readout=twirl is not None,
             known=self._known,
+            device=self.backend.name,
         )
 
     def combine(self, job: PreparedJob, result: PrimitiveResult[PubResult]) -> PrimitiveResult[PubResult]:
@@ -288,12 +277,16 @@ class MitigatedEstimator(Estimator):
             job: What `prepare` returned.
             result: What the backend returned for `job.pubs`.
 
+        Warns:
+            UserWarning: If the job was made for another device.
+
         Raises:
             UsageError: If the result is of another job, or an extrapolation does not return a finite real
                 number.
             RunError: If the readout of a qubit says nothing about its state.
         """
-        meta = {"folding": self.folding, "device": self.backend.name}
+        warn_of_devices("a job", job.device, "is combined by an estimator", self.backend.name)
+        meta = {"folding": self.folding, "device": job.device}
         scans, made = job.scans(result, meta)
         self._known |= made
         about = {
@@ -302,7 +295,7 @@ class MitigatedEstimator(Estimator):
             "readout": job.readout,
             "message": self._idle,
         }
-        fits = extrapolated_together(self.extrapolate, scans)
+        fits = extrapolated_together(self._fit, scans)
         pub_results = [
             mitigated_result(item, scan, fit, about)
             for item, scan, fit in zip(job.items, scans, fits, strict=True)
@@ -325,7 +318,15 @@ class MitigatedEstimator(Estimator):
         Returns:
             The fit. Its `value` and `std` are the `evs` and `stds` of the PUB result.
             Without an extrapolation, or with one scale factor, both are those at the first scale factor.
+
+        Warns:
+            UserWarning: If the scan is of another device.
         """
+        device = scan.meta.get("device")
+        warn_of_devices("a scan", device, "is extrapolated by an estimator", self.backend.name)
+        return self._fit(scan)
+
+    def _fit(self, scan: NoiseScan) -> Extrapolation:
         fit: Any = (scan.value[..., 0], scan.std[..., 0])
         if self._function is not None and scan.scale_factors.size > 1:
             fit = (mean_without_decay(scan) if self._by_name else None) or self._function(scan)

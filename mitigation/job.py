@@ -102,6 +102,7 @@ class PreparedJob:
         calibrations: Number of PUBs of the readout calibration.
         readout: Whether readout errors are undone.
         known: Earlier calibrations that it relies on.
+        device: Name of the backend that it was made for.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -122,6 +123,7 @@ class PreparedJob:
     calibrations: int
     readout: bool
     known: Calibrations
+    device: str
 
     def __repr__(self) -> str:
         measured = sum(item.size for item in self.items)
@@ -190,6 +192,9 @@ def mitigated_result(
         fit: The extrapolation of the scan.
         about: What else belongs into the metadata; its message is that of the fit if the fit has one.
     """
+    message = fit.message or about["message"]
+    if not message and len(item.factors) == 1 and about["extrapolation"] != "none":
+        message = "the circuit has no gates that make noise, so nothing is extrapolated"
     more = {} if scan.covariance is None else {"covariances": scan.covariance}
     data = DataBin(
         evs=np.asarray(fit.value),
@@ -207,7 +212,7 @@ def mitigated_result(
         "shots": scan.shots,
         "scale_factors": item.factors,
         "converged": bool(np.all(fit.converged)),
-        "message": fit.message or about["message"],
+        "message": message,
         "transpiled": item.transpiled,
         "circuit_metadata": item.pub.circuit.metadata,
     }

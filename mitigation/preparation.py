@@ -14,11 +14,11 @@ from bondwise.circuits import in_gates, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.mitigation.prepared import PreparedPub, pauli_sums
 from bondwise.mitigation.rewriting.decoupling import SEQUENCES, decouple
-from bondwise.mitigation.rewriting.folding import fold_gates, fold_global
+from bondwise.mitigation.rewriting.folding import fold_gates, fold_global, fold_local, free_of_noise
 from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
 from bondwise.runs import UsageError, unknown_name
 
-_FOLDINGS = ("global", "gates")
+_FOLDINGS = ("global", "local", "gates")
 
 
 class Preparation:
@@ -27,7 +27,7 @@ class Preparation:
     Args:
         backend: Where they run.
         target: Target to transpile for; None for the backend's.
-        folding: `"global"` or `"gates"`.
+        folding: `"global"`, `"local"` or `"gates"`.
         scale_factors: The scale factors to fold to.
         twirls: Number of gate twirls of each folded circuit; 0 for none.
         decoupling: Sequence of pulses for idle qubits; None for none.
@@ -73,7 +73,7 @@ class Preparation:
 
         Args:
             pub: The PUB.
-            fold: Whether to fold its circuit; one without gates is never folded.
+            fold: Whether to fold its circuit; one without gates that make noise is never folded.
             shares: How many PUBs are to measure each scale factor.
             seed: Random seed of the folding.
 
@@ -84,7 +84,7 @@ class Preparation:
         if circuit.layout is not None and pub.circuit.layout is None:
             observables = observables.apply_layout(circuit.layout)
         folds = [(circuit, 1.0)]
-        if fold and _has_gates(circuit):
+        if fold and _has_noise(circuit, self.target):
             folds = [self._fold(circuit, factor, seed) for factor in self.scale_factors]
         achieved = tuple(factor for _, factor in folds)
         if len(set(achieved)) < len(achieved):
@@ -110,7 +110,8 @@ class Preparation:
     def _fold(self, circuit: QuantumCircuit, factor: float, seed: int | None) -> tuple[QuantumCircuit, float]:
         if self.folding == "global":
             return fold_global(circuit, factor, target=self.target)
-        return fold_gates(circuit, factor, target=self.target, seed=seed)
+        fold = fold_local if self.folding == "local" else fold_gates
+        return fold(circuit, factor, target=self.target, seed=seed)
 
     def _transpile(self, circuit: QuantumCircuit) -> tuple[QuantumCircuit, str]:
         """The circuit to fold, and who transpiled it."""
@@ -124,8 +125,10 @@ class Preparation:
         ), self.transpiled
 
 
-def _has_gates(circuit: QuantumCircuit) -> bool:
+def _has_noise(circuit: QuantumCircuit, target: Target | None) -> bool:
     plain = in_gates(true_names(circuit))
+    is_free = free_of_noise(plain, target)
     return any(
-        step.qubits and not isinstance(step.operation, Barrier | Delay | Measure) for step in plain.data
+        step.qubits and not isinstance(step.operation, Barrier | Delay | Measure) and not is_free(step)
+        for step in plain.data
     )

@@ -5,6 +5,7 @@ They are the input of every extrapolation, however the noise was amplified. The 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -121,7 +122,8 @@ class NoiseScan(Result):
         """The scan behind a PUB result of a `MitigatedEstimator`, or of IBM's estimator.
 
         IBM's estimator returns values at its noise factors if it extrapolates, as with
-        `ibm:NAME,resilience=2` or `fake:NAME,resilience=2`. It does not say where they tend to.
+        `ibm:NAME,resilience=2` or `fake:NAME,resilience=2`, by whatever amplifier. It does not say where they
+        tend to.
 
         Args:
             pub_result: One element of `estimator.run(...).result()`.
@@ -147,7 +149,7 @@ class NoiseScan(Result):
             shots=metadata.get("shots", 0),
             **{name: data[key] for name, key in known.items() if key in data},
             twins=metadata.get("twins"),
-            meta={name: metadata[name] for name in ("folding", "device") if name in metadata},
+            meta={name: metadata[name] for name in ("folding", "amplifier", "device") if name in metadata},
         )
 
     @classmethod
@@ -159,12 +161,19 @@ class NoiseScan(Result):
         Args:
             scans: One or more scans. If some have twins, all must have as many.
 
+        Warns:
+            UserWarning: If they are of different devices, whose noise need not be the same.
+
         Raises:
             UsageError: If scale factors differ, or only some scans have twins.
         """
         factors = scans[0].scale_factors
         if any(not np.array_equal(scan.scale_factors, factors) for scan in scans):
             raise UsageError("the scans have different scale factors; join those with equal ones.")
+        for scan in scans[1:]:
+            warn_of_devices(
+                "a scan", scan.meta.get("device"), "is joined to one", scans[0].meta.get("device")
+            )
         size = factors.size
         leading = [scan.value.shape[:-1] for scan in scans]
 
@@ -238,6 +247,17 @@ class NoiseScan(Result):
         axes.set_ylabel("expectation value")
         axes.set_xlim(left=0)
         return axes
+
+
+def warn_of_devices(what: str, device: str | None, how: str, other: str | None) -> None:
+    """Warn if something of one device is combined with something of another one; None if it is not known."""
+    if device and other and _bare(device) != _bare(other):
+        warnings.warn(f"{what} of {device} {how} of {other}, whose noise may differ.", stacklevel=3)
+
+
+def _bare(device: str) -> str:
+    """The name without options that do not change the noise."""
+    return device.partition(",")[0] if device.startswith(("fake:", "ibm:")) else device
 
 
 def _check_measured(whose: str, value: np.ndarray, std: np.ndarray) -> None:

@@ -212,7 +212,10 @@ class Connection:
             return result
         program = job.inputs["quantum_program"]
         metadata = {"shots": shots_of(program), "job_ids": (job.job_id(),)}
-        return PrimitiveResult([known_errors(part) for part in result], metadata=metadata)
+        parts = [known_errors(part) for part in result]
+        for part, shots in zip(parts, shots_by_pub(program), strict=True):
+            part.metadata.update(shots=shots, device=self.name)
+        return PrimitiveResult(parts, metadata=metadata)
 
     def qpu_seconds(self, job: Any) -> float | None:
         """The seconds that are charged for a finished job, if the service says so."""
@@ -287,6 +290,13 @@ class Connection:
 def shots_of(program: Any) -> int:
     """The shots of all circuits of a program, with all randomizations, noise factors and calibrations."""
     return int(program.shots * sum(item.size() for item in program.items))
+
+
+def shots_by_pub(program: Any) -> list[int]:
+    """The shots of each PUB of an estimator's program, without those of the readout calibration."""
+    spent = [int(program.shots * item.size()) for item in program.items[:-1]]  # the last one calibrates
+    each = len(spent) // int(program.passthrough_data["post_processor"]["num_pubs"])
+    return [sum(spent[start : start + each]) for start in range(0, len(spent), each)]
 
 
 def _close(group: Session) -> None:

@@ -1,4 +1,4 @@
-"""Options in the names of backends: `ibm:ibm_torino,resilience=2`, `fake:torino,resilience=1`."""
+"""Options in the names of backends, such as `ibm:ibm_torino,resilience=2` or `fake:torino,resilience=1`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from bondwise.runs import UsageError
 
 MODES = ("batch", "job", "session")
 RESILIENCE = ("1", "2")
-KNOWN = {"resilience": RESILIENCE, "mode": MODES, "account": ()}
+AMPLIFIERS = ("gate_folding", "pea")
+KNOWN = {"resilience": RESILIENCE, "amplifier": AMPLIFIERS, "mode": MODES, "account": ()}
 
 
 class UnsupportedOption(UsageError):
@@ -32,7 +33,7 @@ class Wanted:
         name: The whole name, as it was given.
         device: Name of the device, or `least_busy`.
         min_qubits: Fewest qubits of the least busy device.
-        options: The options, `resilience`, `mode` and `account`.
+        options: The options, `resilience`, `amplifier`, `mode` and `account`.
     """
 
     name: str
@@ -44,6 +45,11 @@ class Wanted:
     def resilience(self) -> int | None:
         """The level of IBM's mitigation, None without."""
         return int(self.options["resilience"]) if "resilience" in self.options else None
+
+    @property
+    def amplifier(self) -> str:
+        """How level 2 of IBM's mitigation amplifies noise."""
+        return self.options.get("amplifier", AMPLIFIERS[0])
 
 
 def wanted(name: str, *, effective: Collection[str] = tuple(KNOWN)) -> Wanted:
@@ -64,7 +70,7 @@ def wanted(name: str, *, effective: Collection[str] = tuple(KNOWN)) -> Wanted:
         if key not in KNOWN or not equals or not value:
             raise UnsupportedOption(
                 f"{pair.strip()!r} is not an option of {name!r}; there are resilience=1|2, "
-                "mode=batch|job|session and account=NAME."
+                f"amplifier={'|'.join(AMPLIFIERS)}, mode=batch|job|session and account=NAME."
             )
         if key not in effective:
             raise UnsupportedOption(f"{key!r} has no effect in {name!r}; leave it out.")
@@ -73,6 +79,10 @@ def wanted(name: str, *, effective: Collection[str] = tuple(KNOWN)) -> Wanted:
         if KNOWN[key] and value not in KNOWN[key]:
             raise UnsupportedOption(f"{key}={value} in {name!r} does not exist; give {'|'.join(KNOWN[key])}.")
         options[key] = value
+    if "amplifier" in options and options.get("resilience") != "2":
+        raise UnsupportedOption(
+            f"'amplifier' has no effect in {name!r} without resilience=2; add that, or leave it out."
+        )
     device, colon, fewest = device.strip().partition(":")
     if (
         not device

@@ -10,9 +10,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
+from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
 from bondwise.backends.ibm.connection import Connection
-from bondwise.backends.ibm.workloads import mitigated_loads
+from bondwise.backends.ibm.workloads import client_options, mitigated_loads
 from bondwise.backends.jobs.circuit_costs import Load
 from bondwise.backends.jobs.places import require_shots
 
@@ -47,23 +48,26 @@ class ServiceEstimator(BaseEstimatorV2):
     Args:
         connection: The connection.
         level: 1 mitigates readout errors (TREX), 2 also extrapolates to zero noise.
+        amplifier: How level 2 amplifies noise.
     """
 
-    def __init__(self, connection: Connection, level: int) -> None:
-        self._connection, self._level = connection, level
+    def __init__(self, connection: Connection, level: int, amplifier: str) -> None:
+        self._connection, self._level, self._amplifier = connection, level, amplifier
 
     def loads(self, pubs: Iterable[EstimatorPubLike], precision: float | None) -> list[Load]:
         """What `run` would submit."""
-        return mitigated_loads(list(pubs), self._level, precision, self._connection.target)
+        return mitigated_loads(list(pubs), self._options(), precision, self._connection.target)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Any:
         """Submit PUBs as one job."""
         held = list(pubs)
 
         def start(mode: Any, tags: list[str]) -> Any:
-            estimator = Estimator(mode=mode)
-            estimator.options.resilience_level = self._level  # type: ignore[assignment]
+            estimator = Estimator(mode=mode, options=self._options())
             estimator.options.environment.job_tags = tags
             return estimator.run(held, precision=precision)
 
         return self._connection.submit(start)
+
+    def _options(self) -> EstimatorOptions:
+        return client_options(self._level, self._amplifier)

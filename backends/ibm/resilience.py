@@ -19,12 +19,14 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.executor_estimator import Estimator as ServiceEstimator
+from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.ibm.connection import shots_of
+from bondwise.backends.ibm.connection import shots_by_pub, shots_of
+from bondwise.backends.ibm.layer_noise import layer_noise
 from bondwise.backends.ibm.options import wanted
 from bondwise.backends.ibm.standard_errors import known_errors
-from bondwise.backends.ibm.workloads import mitigated_loads, observed_qubits
+from bondwise.backends.ibm.workloads import client_options, mitigated_loads, observed_qubits
 from bondwise.backends.jobs.circuit_costs import Load
 from bondwise.backends.primitives import DEFAULT_PRECISION, NOT_EXACT, Estimator
 from bondwise.backends.simulators.aer_runs import MAX_QUBITS
@@ -40,25 +42,26 @@ from bondwise.circuits import refuse_variables, true_names
 from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import UsageError, random_generator
 
+_SHOTS_OF_INJECTION = 16  # shots of each draw of the noise; fewer are more exact and take longer
+
 
 @lru_cache(maxsize=16)
 def mitigated_snapshot(name: str) -> Backend:
     """The backend of a snapshot whose values IBM's client mitigates.
 
     Args:
-        name: Such as `fake:torino,resilience=2`.
+        name: Such as `fake:torino,resilience=2` or `fake:torino,resilience=2,amplifier=pea`.
 
     Raises:
         UsageError: If there is no such snapshot, or an option has no effect here.
     """
-    asked = wanted(name, effective=("resilience",))
+    asked = wanted(name, effective=("resilience", "amplifier"))
     bare = fake_backend(asked.device)
     if asked.resilience is None:
         return bare
-    estimator = SnapshotEstimator(bare, asked.resilience)
-    return Backend(
-        f"{bare.name},resilience={asked.resilience}", estimator=estimator, target=bare.target, noisy=True
-    )
+    full = f"{bare.name},{','.join(f'{key}={value}' for key, value in asked.options.items())}"
+    estimator = SnapshotEstimator(bare, asked.resilience, asked.amplifier)
+    return Backend(full, estimator=estimator, target=bare.target, noisy=True)
 
 
 class SnapshotEstimator(Estimator):
@@ -67,10 +70,13 @@ class SnapshotEstimator(Estimator):
     Args:
         bare: The backend of the snapshot.
         level: 1 mitigates readout errors (TREX), 2 also extrapolates to zero noise.
+        amplifier: How level 2 amplifies noise: `"gate_folding"`, or `"pea"`, which injects the noise of the
+            two-qubit gates of the snapshot, where a device would have to be learned.
     """
 
-    def __init__(self, bare: Backend, level: int) -> None:
-        self._target, self._name, self._level = bare.target, bare.name, level
+    def __init__(self, bare: Backend, level: int, amplifier: str) -> None:
+        self._target, self._name = bare.target, bare.name
+        self._level, self._amplifier = level, amplifier
         self._simulator = lru_cache(maxsize=16)(self._make_simulator)
         self._device = lru_cache(maxsize=16)(self._make_device)
         self._small: CircuitCache[QuantumCircuit] = CircuitCache()
@@ -97,7 +103,7 @@ class SnapshotEstimator(Estimator):
         for (qubits, each), indices in self._together(pubs, precision or DEFAULT_PRECISION).items():
             target = self._device(qubits).target
             reduced = [self._reduced(pubs[index], qubits) for index in indices]
-            found += mitigated_loads(reduced, self._level, each, target)
+            found += mitigated_loads(reduced, self._options(reduced, qubits), each, target)
         return found
 
     def _together(
@@ -114,21 +120,31 @@ class SnapshotEstimator(Estimator):
         parts: dict[int, PubResult] = {}
         total = 0
         for (qubits, precision), indices in self._together(pubs, DEFAULT_PRECISION).items():
-            simulator = self._simulator(qubits)
-            estimator = ServiceEstimator(mode=simulator)
-            estimator.options.resilience_level = self._level  # type: ignore[assignment]
-            estimator.options.simulator.seed_simulator = int(rng.integers(2**31))
-            job = estimator.run(
-                [self._reduced(pubs[index], qubits) for index in indices], precision=precision
-            )
+            reduced = [self._reduced(pubs[index], qubits) for index in indices]
+            options = self._options(reduced, qubits)
+            options.simulator.seed_simulator = int(rng.integers(2**31))
+            estimator = ServiceEstimator(mode=self._simulator(qubits), options=options)
+            job = estimator.run(reduced, precision=precision)
             total += shots_of(job.inputs)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="qiskit_mitigation")  # of fits to too little
                 result = job.result()
-            for index, part in zip(indices, result, strict=True):
-                parts[index] = _plain(part, pubs[index], precision)
+            for index, part, shots in zip(indices, result, shots_by_pub(job.inputs), strict=True):
+                parts[index] = self._plain(part, pubs[index], precision, shots)
         ordered = [parts[index] for index in range(len(pubs))]
         return PrimitiveResult(ordered, metadata={"version": 2, "shots": total, "job_ids": ()})
+
+    def _options(self, reduced: list[Any], qubits: tuple[int, ...]) -> EstimatorOptions:
+        """What the client is told of a job."""
+        options = client_options(self._level, self._amplifier)
+        if self._amplifier == "pea":
+            device = self._device(qubits)
+            layers = ServiceEstimator(mode=device, options=options).find_unique_layers(reduced)
+            options.resilience.layer_noise_model = layer_noise(layers, reduced[0][0], device.channels())
+            options.simulator.layer_noise_model = []  # by default the simulator would add it once more
+            # among the 32 randomizations of the client, injected noise would spread far more than shots do
+            options.twirling.shots_per_randomization = _SHOTS_OF_INJECTION
+        return options
 
     def _qubits(self, pub: EstimatorPub) -> tuple[int, ...]:
         refuse_variables(pub.circuit)
@@ -162,19 +178,21 @@ class SnapshotEstimator(Estimator):
         values = pub.parameter_values.as_array(small.parameters)
         return small, ObservablesArray(reduced, validate=False), values
 
+    def _plain(self, part: PubResult, pub: EstimatorPub, precision: float, shots: int) -> PubResult:
+        """Values and errors, with those at each noise factor where there are any."""
+        known = known_errors(part)
+        data = known.data
+        wanted = ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
+        fields = {name: data[name] for name in data if name in wanted}
+        metadata: dict[str, Any] = {"target_precision": precision, "shots": shots}
+        metadata |= {"device": self._name, "circuit_metadata": pub.circuit.metadata}
+        if self._level == 2:
+            metadata["amplifier"] = self._amplifier
+        for name in ("message", "noise_factors"):
+            if name in known.metadata:
+                metadata[name] = known.metadata[name]
+        return PubResult(DataBin(**fields, shape=part.data.shape), metadata)
+
 
 def _observables(pub: EstimatorPub) -> np.ndarray:
     return pub.observables.sparse_observables_array()
-
-
-def _plain(part: PubResult, pub: EstimatorPub, precision: float) -> PubResult:
-    """Values and errors, with those at each noise factor where there are any."""
-    known = known_errors(part)
-    data = known.data
-    wanted = ("evs", "stds", "evs_noise_factors", "stds_noise_factors")
-    fields = {name: data[name] for name in data if name in wanted}
-    metadata = {"target_precision": precision, "circuit_metadata": pub.circuit.metadata}
-    for name in ("message", "noise_factors"):
-        if name in known.metadata:
-            metadata[name] = known.metadata[name]
-    return PubResult(DataBin(**fields, shape=part.data.shape), metadata)

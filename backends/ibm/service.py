@@ -12,7 +12,7 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.ibm.accounts import open_service, quiet, said_variables
 from bondwise.backends.ibm.asking import asked
 from bondwise.backends.ibm.connection import Connection
-from bondwise.backends.ibm.options import Wanted, wanted
+from bondwise.backends.ibm.options import UnsupportedOption, Wanted, wanted
 from bondwise.backends.ibm.primitives import ServiceEstimator, ServiceSampler
 from bondwise.backends.jobs.journal import Journal
 from bondwise.backends.jobs.recording import RecordedBackend, recorded
@@ -28,14 +28,21 @@ def ibm_backend(name: str) -> RecordedBackend:
     Args:
         name: `ibm:` and the name of a device, or `least_busy`, or `least_busy:20` for 20 qubits or more,
             followed by options: `mode=batch|job|session` (batch by default), `resilience=1|2` (values through
-            IBM's estimator with its own mitigation) and `account=NAME` of a saved account.
+            IBM's estimator with its own mitigation), `amplifier=gate_folding` (of level 2) and `account=NAME`
+            of a saved account.
 
     Raises:
+        UnsupportedOption: If an option is unknown, or has no effect on a device.
         UsageError: If the name cannot be read, others can read the saved tokens, or there is no
             account, nothing being sent over the network; or if the account has no such device.
         RunError: If the service refuses the account, has no device that is large enough, or does not answer.
     """
     place = wanted(name)
+    if place.amplifier == "pea":
+        raise UnsupportedOption(
+            f"amplifier=pea in {name!r} injects noise that has to be learned on the device first, and "
+            "bondwise cannot do that; give amplifier=gate_folding, or a snapshot such as fake:torino."
+        )
     account = place.options.get("account")
     key = (account, *(os.environ.get(f"QISKIT_IBM_{variable}") for variable in _VARIABLES))
     # the client keeps the queues of the devices, which change
@@ -64,7 +71,7 @@ def on_device(device: IBMBackend, place: Wanted | None = None) -> RecordedBacken
     backend = Backend(
         f"ibm:{device.name}{options}",
         sampler=ServiceSampler(connection) if level is None else None,
-        estimator=None if level is None else ServiceEstimator(connection, level),
+        estimator=None if level is None else ServiceEstimator(connection, level, place.amplifier),
         target=connection.target,
         noisy=True,
     )

@@ -15,8 +15,16 @@ from bondwise.backends.jobs.circuit_costs import Load
 from bondwise.backends.simulators.reduced_device import active_qubits
 
 
+def client_options(level: int, amplifier: str) -> EstimatorOptions:
+    """The options of IBM's estimator: the level of its mitigation, and how level 2 amplifies noise."""
+    options = EstimatorOptions()
+    options.resilience_level = level  # type: ignore[assignment]
+    options.resilience.zne.amplifier = amplifier  # type: ignore[assignment]
+    return options
+
+
 def mitigated_loads(
-    pubs: Sequence[Any], level: int, precision: float | None, target: Target | None
+    pubs: Sequence[Any], options: EstimatorOptions, precision: float | None, target: Target | None
 ) -> list[Load]:
     """What the client submits for PUBs, from its own preparation of the job.
 
@@ -24,12 +32,10 @@ def mitigated_loads(
 
     Args:
         pubs: The PUBs.
-        level: Level of the mitigation.
+        options: What the client is told, with the noise of the layers if that is injected.
         precision: Precision of PUBs that do not set one; None for the client's default.
         target: Target that the circuits are compiled for.
     """
-    options = EstimatorOptions()
-    options.resilience_level = level  # type: ignore[assignment]
     program, _ = prepare(pubs, options, precision)
     used: set[int] = set()
     for pub in map(EstimatorPub.coerce, pubs):

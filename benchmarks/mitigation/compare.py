@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--without", choices=list(OURS), nargs="+", default=[], help="methods to leave out")
+    parser.add_argument("--shots", choices=list(BUDGETS), nargs="+", default=list(BUDGETS))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     add_out(parser)
     options = parser.parse_args()
@@ -131,12 +132,12 @@ def main() -> None:
     rows: list[Row] = []
     tasks, start = [], time.perf_counter()
     for known, load in grid(options.quick):
-        for shots, budget in BUDGETS.items():
+        for shots in options.shots:
             key = {**known, "shots": shots}
             found = next((row for row in done if key.items() <= row.items()), None)
             rows.append(found or settings | key)
             if found is None:
-                tasks.append((rows[-1], load, budget))
+                tasks.append((rows[-1], load, BUDGETS[shots]))
     for row, found in results(tasks, seeds, names, options.jobs):
         row |= found
         add(store, row)

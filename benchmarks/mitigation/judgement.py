@@ -68,7 +68,8 @@ def judge(rows: list[Row], default: str) -> Row:
     overall = {}
     for group, names in groups.items():
         for shots, found in {"many": many, "few": few}.items():
-            overall[f"{group}, {shots} shots"] = interval(geometric(over_best(found, default, names)))
+            if found:
+                overall[f"{group}, {shots} shots"] = interval(geometric(over_best(found, default, names)))
     for name, found in overall.items():
         print(f"{name:38}{shown(found)}")
     print()

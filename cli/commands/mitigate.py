@@ -21,6 +21,7 @@ from bondwise.cli.commands.mitigate_options import (
     Shares,
     program_of,
     require_noise,
+    require_scales,
     scan_flags,
 )
 from bondwise.cli.commands.mitigate_report import render, show_methods
@@ -111,6 +112,7 @@ def command(
             how.update(shots=plan.shots, shares=plan.shares)
             said.append(f"planned: {plan}")
         costs = Costs.of(estimator(machine).prepare([program.pub]))
+        require_scales(costs, machine)
         said.append(str(costs))
         return costs, plan
 

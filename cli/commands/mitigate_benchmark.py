@@ -25,6 +25,7 @@ from bondwise.cli.commands.mitigate_options import (
     Shares,
     program_of,
     require_noise,
+    require_scales,
     scan_flags,
     shots_spent,
 )
@@ -155,7 +156,9 @@ class _Work:
 
     def __init__(self, machine: Backend, pub: Any, how: dict[str, Any], count: int) -> None:
         self._how = how
-        [item] = self._scanning(machine).prepare([pub]).items
+        job = self._scanning(machine).prepare([pub])
+        require_scales(Costs.of(job), machine)
+        [item] = job.items
         circuit, angles, self._ideal = mitigation.near_clifford_twins(
             item.circuit, item.observables, item.values(), count, seed=how["seed"]
         )

@@ -54,7 +54,8 @@ Folding = Annotated[
     str,
     typer.Option(
         "--folding",
-        help="How noise is amplified: global (the whole circuit) or gates (each two-qubit gate).",
+        help="How noise is amplified: by folding the whole circuit (global), each gate (local), or each "
+        "two-qubit gate (gates).",
         metavar="NAME",
     ),
 ]
@@ -124,6 +125,19 @@ def require_noise(machine: Backend) -> None:
         raise UsageError(
             f"{machine.name} has no noise, so there is nothing to mitigate; give a --backend with noise, "
             "such as fake:torino, or use `bondwise run`."
+        )
+
+
+def require_scales(costs: Costs, machine: Backend) -> None:
+    """Refuse a circuit that is not folded.
+
+    Raises:
+        UsageError: If it has no gates that make noise.
+    """
+    if len(costs.scale_factors) < 2:
+        raise UsageError(
+            f"the circuit has no gates that make noise on {machine.name}, so there is nothing to "
+            "extrapolate; use `bondwise run --mitigate readout`."
         )
 
 

@@ -4,16 +4,19 @@ The noise of a circuit is scaled by inserting pairs of gates that undo each othe
 gates, and `sx` and `rzz(θ)` have inverses outside this set, so inverses are written with the gates that
 are available: `sx† = rz(π) sx rz(π)` and `rzz(-θ) = x rzz(θ) x`, up to a global phase.
 
-The scale factor is the number of two-qubit gates after folding divided by the number before (all gates count
-in a circuit without two-qubit gates). With n such gates it can be set in steps of 2/n; the factor achieved is
-returned with the circuit.
+The scale factor is the number of two-qubit gates after folding divided by the number before (the one-qubit
+gates count in a circuit without two-qubit gates). With n such gates it can be set in steps of 2/n; the factor
+achieved is returned with the circuit.
+
+A gate that the target reports to take no time and to have no error, as `rz` on IBM's devices, amplifies
+nothing: it never counts, and is not folded by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import floor, isfinite, pi
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Barrier, CircuitInstruction, Delay, Gate, Measure, Qubit
@@ -26,6 +29,24 @@ from bondwise.runs import UsageError, random_generator
 
 Body: TypeAlias = list[CircuitInstruction]
 Block: TypeAlias = tuple[Sequence[Qubit], Body, list[Body]]  # qubits of the barriers, gates, pieces to fold
+
+
+class _Work(NamedTuple):
+    """What is folded how often.
+
+    Attributes:
+        body: The unitary part of the circuit.
+        counted: Positions of the gates that make up the scale factor.
+        others: Positions of the other gates that make noise.
+        whole: How often to fold each of them.
+        part: How many of those that count to fold once more.
+    """
+
+    body: Body
+    counted: list[int]
+    others: list[int]
+    whole: int
+    part: int
 
 
 def fold_global(
@@ -63,10 +84,11 @@ def fold_global(
     """
     circuit = as_circuit(circuit)
 
-    def blocks(body: Body, counted: list[int], whole: int, part: int) -> Iterator[Block]:
+    def blocks(work: _Work) -> Iterator[Block]:
+        body, counted = work.body, work.counted
         touched = {qubit for instruction in body if _is_gate(instruction) for qubit in instruction.qubits}
         active = [qubit for qubit in circuit.qubits if qubit in touched]
-        yield active, body, [body] * whole + ([body[counted[-part] :]] if part else [])
+        yield active, body, [body] * work.whole + ([body[counted[-work.part] :]] if work.part else [])
 
     return _folded(circuit, scale_factor, target, blocks)
 
@@ -108,35 +130,88 @@ def fold_gates(
         (3.0, {'cx': 3, 'barrier': 2, 'h': 1})
     """
 
-    def blocks(body: Body, counted: list[int], whole: int, part: int) -> Iterator[Block]:
-        folds = dict.fromkeys(counted, whole)
-        for position in random_generator(seed).permutation(counted)[:part]:
-            folds[int(position)] += 1
-        for position, instruction in enumerate(body):
-            yield instruction.qubits, [instruction], [[instruction]] * folds.get(position, 0)
+    return _folded(as_circuit(circuit), scale_factor, target, lambda work: _each(work, [work.counted], seed))
+
+
+def fold_local(
+    circuit: QuantumCircuit,
+    scale_factor: float,
+    *,
+    target: Target | None = None,
+    seed: int | None = None,
+) -> tuple[QuantumCircuit, float]:
+    """Fold each gate separately, those on one qubit too: `G → G (G† G)^k`, and a random subset once more.
+
+    Depolarizing noise after each gate becomes exactly `k` times as strong at an odd factor k. At other
+    factors, the same share of two-qubit and of one-qubit gates is folded once more. Each fold stands between
+    barriers on the gate's qubits. For one seed, the subsets of growing factors are nested.
+
+    Args:
+        circuit: Transpiled circuit; its qubits and layout are kept.
+        scale_factor: Noise strength to reach, at least 1.
+        target: Device that must accept the result, and that says which gates are free of noise; without it,
+            inverses use the circuit's own gates if possible, and all gates are folded.
+        seed: Random seed for the subset.
+
+    Returns:
+        The folded circuit and the scale factor achieved, within 1/n of the requested one for a circuit with n
+        two-qubit gates. At factor 1 the circuit is `circuit` itself.
+
+    Raises:
+        UsageError: As for `fold_global`.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import fold_local
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> folded, factor = fold_local(bell, 3)
+        >>> factor, dict(folded.count_ops())
+        (3.0, {'barrier': 4, 'h': 3, 'cx': 3})
+    """
+
+    def blocks(work: _Work) -> Iterator[Block]:
+        return _each(work, [work.counted, work.others], seed)
 
     return _folded(as_circuit(circuit), scale_factor, target, blocks)
+
+
+def free_of_noise(circuit: QuantumCircuit, target: Target | None) -> Callable[[CircuitInstruction], bool]:
+    """A function that tells whether a step of a circuit is a gate without time and error on the target."""
+
+    def is_free(step: CircuitInstruction) -> bool:
+        if target is None or not _is_gate(step):
+            return False
+        places = tuple(circuit.find_bit(qubit).index for qubit in step.qubits)
+        if step.operation.name not in target or not target.instruction_supported(step.operation.name, places):
+            return False
+        reported = (target[step.operation.name] or {}).get(places)
+        return reported is not None and reported.error == 0 and reported.duration == 0
+
+    return is_free
 
 
 def _folded(
     circuit: QuantumCircuit,
     scale_factor: float,
     target: Target | None,
-    blocks: Callable[[Body, list[int], int, int], Iterable[Block]],
+    blocks: Callable[[_Work], Iterable[Block]],
 ) -> tuple[QuantumCircuit, float]:
-    """The circuit with each of its blocks followed by folded pieces, and the scale factor achieved.
-
-    `blocks` is given the unitary part, the positions of the gates that count, how often to fold each of them,
-    and how many to fold once more.
-    """
+    """The circuit with each of its blocks followed by folded pieces, and the scale factor achieved."""
     named = in_gates(true_names(circuit))
     body, tail = _split(named)
-    counted = _counted(body)
+    is_free = free_of_noise(named, target)
+    noisy = [place for place, step in enumerate(body) if _is_gate(step) and not is_free(step)]
+    if not noisy:
+        kind = "gates that make noise" if any(map(_is_gate, body)) else "gates"
+        raise UsageError(f"the circuit has no {kind}, so there is no noise to scale; run it without folding.")
+    counted = [place for place in noisy if len(body[place].qubits) > 1] or noisy
     extra = _extra_folds(scale_factor, len(counted))
     if not extra:
         return circuit, 1.0
+    others = sorted(set(noisy) - set(counted))
     inverse, instructions = _inverter(named, target), []
-    for qubits, block, pieces in blocks(body, counted, *divmod(extra, len(counted))):
+    for qubits, block, pieces in blocks(_Work(body, counted, others, *divmod(extra, len(counted)))):
         instructions += block
         for piece in pieces:
             fence = CircuitInstruction(Barrier(len(qubits)), qubits)
@@ -146,6 +221,18 @@ def _folded(
     for instruction in (*instructions, *tail):
         folded.append(instruction)
     return folded, 1 + 2 * extra / len(counted)
+
+
+def _each(work: _Work, kinds: Sequence[list[int]], seed: int | None) -> Iterator[Block]:
+    """Each gate alone; of each kind, given by positions, the same share is folded once more."""
+    rng = random_generator(seed)
+    folds = dict.fromkeys((place for kind in kinds for place in kind), work.whole)
+    for kind in kinds:
+        more = floor(work.part / len(work.counted) * len(kind) + 0.5)
+        for place in rng.permutation(kind)[:more]:
+            folds[int(place)] += 1
+    for place, instruction in enumerate(work.body):
+        yield instruction.qubits, [instruction], [[instruction]] * folds.get(place, 0)
 
 
 def _extra_folds(scale_factor: float, count: int) -> int:
@@ -160,14 +247,6 @@ def _extra_folds(scale_factor: float, count: int) -> int:
 def _is_gate(instruction: CircuitInstruction) -> bool:
     # a global phase is a gate on no qubits
     return isinstance(instruction.operation, Gate) and bool(instruction.qubits)
-
-
-def _counted(body: Sequence[CircuitInstruction]) -> list[int]:
-    """Positions of the gates that make up the scale factor."""
-    gates = [position for position, instruction in enumerate(body) if _is_gate(instruction)]
-    if not gates:
-        raise UsageError("the circuit has no gates, so there is no noise to scale; run it without folding.")
-    return [position for position in gates if len(body[position].qubits) > 1] or gates
 
 
 def _split(circuit: QuantumCircuit) -> tuple[Body, Body]:

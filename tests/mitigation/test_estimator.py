@@ -21,6 +21,8 @@ from bondwise.mitigation import (
     NoiseScan,
     extrapolate_exponential,
     extrapolate_linear,
+    extrapolate_poly_exponential,
+    extrapolate_vncdr,
 )
 from bondwise.runs import UsageError
 
@@ -55,7 +57,7 @@ def exact(pub):
     return StatevectorEstimator().run([pub]).result()[0].data.evs
 
 
-@pytest.mark.parametrize("folding", ["global", "gates"])
+@pytest.mark.parametrize("folding", ["global", "local", "gates"])
 def test_recovers_exponential_decay_exactly(folding):
     circuit, operator = two_qubits(), SparsePauliOp(["ZZ", "XI", "II"], [1.0, 0.5, 3.0])
     pub = (circuit, operator, np.linspace(0.2, 1.4, 6))
@@ -305,6 +307,12 @@ def test_torch_differentiates_it():
         ({"scale_factors": 3}, "two or more"),
         ({"scale_factors": (1, 3, 3)}, "distinct"),
         ({"scale_factors": (0.5, 3)}, "at least 1"),
+        ({"scale_factors": "three"}, "no numbers"),
+        ({"scale_factors": (1, 3), "extrapolation": "polynomial"}, "too few for polynomial; pass three"),
+        ({"scale_factors": (1, 3), "extrapolation": "free_exponential"}, "pass three or more"),
+        ({"scale_factors": (1, 3), "extrapolation": extrapolate_poly_exponential}, "pass three or more"),
+        ({"twins": 2, "extrapolation": "vncdr"}, "twins is 2 and vncdr has 3 unknowns"),
+        ({"twins": 1, "extrapolation": "cdr"}, "twins is 1 and cdr has 2 unknowns"),
         ({"scale_factors": (1, float("nan"))}, "at least 1"),
         ({"shots": 0}, "shots is 0; give a whole number"),
         ({"shots": 1}, "shots is 1, which says nothing about the error"),
@@ -321,6 +329,12 @@ def test_wrong_options(options, message):
         MitigatedEstimator(**{"backend": "statevector", **options})
 
 
+def test_our_functions_need_the_same_as_their_names():
+    assert MitigatedEstimator(called_noisy(), extrapolation=extrapolate_vncdr).twins == 20
+    own = MitigatedEstimator(called_noisy(), extrapolation=lambda scan: 0, scale_factors=(1, 3))
+    assert (own.twins, own.scale_factors) == (0, (1, 3))
+
+
 def test_scale_factors_that_fold_alike_are_refused():
     circuit = QuantumCircuit(2)
     circuit.cx(0, 1)
@@ -329,7 +343,7 @@ def test_scale_factors_that_fold_alike_are_refused():
 
 
 @pytest.mark.parametrize("readout", [True, False])
-@pytest.mark.parametrize("folding", ["global", "gates"])
+@pytest.mark.parametrize("folding", ["global", "local", "gates"])
 def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
     """Transpilation cancels all gates; the result is the plain value, with readout undone if requested."""
     circuit = QuantumCircuit(2)
@@ -342,6 +356,7 @@ def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
     np.testing.assert_allclose(exact.data.evs, [1, 1] if readout else raw, atol=1e-9)
     np.testing.assert_allclose(exact.data.stds, 0)
     assert exact.metadata["scale_factors"] == (1.0,)
+    assert exact.metadata["message"].endswith("no gates that make noise, so nothing is extrapolated")
     sampled = MitigatedEstimator(backend, shots=1000, **options).run([(circuit, "ZZ")]).result()[0]
     assert 0 < sampled.data.stds < 0.05
     assert sampled.data.evs == pytest.approx(float(exact.data.evs[0]), abs=5 * float(sampled.data.stds))

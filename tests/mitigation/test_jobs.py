@@ -1,5 +1,7 @@
 """A mitigated job is one job, that a later process combines, of any number of parameter sets."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,32 @@ def test_estimated_seconds_count_the_paulis_of_the_twirl():
     sets = (circuit, "ZZZ", np.zeros((5, circuit.num_parameters)))
     [pub] = estimator_pubs([sets])
     assert MitigatedEstimator(asymmetric(), readout=False).estimate_seconds(pub) == pytest.approx(plain)
+
+
+def test_what_another_device_measured_is_used_with_a_warning_that_names_both():
+    """A fit does not depend on the device, but what it learns from others, and the calibration do."""
+    one, other = (MitigatedEstimator(f"fake:{name}", shots=100, seed=1) for name in ("manila", "belem"))
+    pub = (two_qubits(), "ZZ", ANGLES)
+    job = one.prepare([pub])
+    result = one.backend.run(job.pubs, shots=job.shots, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mine = NoiseScan.from_pub_result(one.combine(job, result)[0])
+        one.extrapolate(mine)
+        NoiseScan.joined([mine, mine])
+    with pytest.warns(UserWarning, match="a job of fake:manila is combined by an estimator of fake:belem"):
+        combined = other.combine(job, result)
+    assert combined[0].metadata["device"] == "fake:manila"
+    with pytest.warns(UserWarning, match="a scan of fake:manila is extrapolated .* of fake:belem") as caught:
+        other.extrapolate(mine)
+    assert len(caught) == 1
+    theirs = NoiseScan.from_pub_result(other.run([pub]).result()[0])
+    with pytest.warns(UserWarning, match="a scan of fake:belem is joined to one of fake:manila"):
+        NoiseScan.joined([mine, theirs])
+
+
+def test_options_that_leave_the_noise_as_it_is_make_no_other_device():
+    scan = NoiseScan(value=[0.5, 0.3], scale_factors=[1, 3], meta={"device": "fake:manila,resilience=2"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MitigatedEstimator("fake:manila").extrapolate(scan)

@@ -9,6 +9,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import get_backend
 from bondwise.mitigation import NoiseScan, Twins, extrapolate_linear, extrapolate_richardson
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
 from bondwise.runs import UsageError
 
 
@@ -174,17 +175,31 @@ def test_refuses_twins(twins, message):
         NoiseScan(value=[1, 0.5], std=[0, 0], scale_factors=[1, 3], twins=twins)
 
 
-def test_ibms_noise_factors_are_a_scan():
+@pytest.mark.parametrize("amplifier", ["gate_folding", "pea"])
+def test_ibms_noise_factors_are_a_scan(amplifier, monkeypatch, tmp_path):
     """The values that IBM's client measures at its own noise factors, for any extrapolation of ours."""
-    backend = get_backend("fake:manila,resilience=2")
+    monkeypatch.setattr("bondwise.mitigation.extrapolations.paper_network._STEPS", 5)
+    backend = get_backend(f"fake:manila,resilience=2,amplifier={amplifier}")
     circuit = QuantumCircuit(2)
     circuit.ry(0.4, 0)
     circuit.cx(0, 1)
     isa = backend.transpile(circuit)
     observable = SparsePauliOp("ZZ").apply_layout(isa.layout)
-    [part] = backend.run([(isa, [observable], np.zeros((0,)))], shots=2000, seed=1)
-    scan = NoiseScan.from_pub_result(part)
+    result = backend.run([(isa, [observable], np.zeros((0,)))], shots=2000, seed=1)
+    scan = NoiseScan.from_pub_result(result[0])
     assert scan.scale_factors.tolist() == [1, 3, 5]
     assert scan.value.shape == (1, 3)
+    assert scan.meta == {"amplifier": amplifier, "device": "fake:manila"}
+    assert 3 * 2000 <= scan.shots < result.metadata["shots"]  # without the calibration
     fit = extrapolate_linear(scan)
     assert abs(fit.value[0] - 1) < 5 * fit.std[0] + 0.05
+    scan.save(tmp_path / "scan")
+    for name in EXTRAPOLATIONS:
+        if name in NEED_TWINS:
+            with pytest.raises(UsageError, match="learns from twins and the scan has none"):
+                extrapolation_named(name)(scan)
+            continue
+        fit = extrapolation_named(name)(NoiseScan.load(tmp_path / "scan"))
+        assert np.shape(fit.value) == np.shape(fit.std) == (1,), name
+        assert np.all(np.isfinite([fit.value, fit.std])), name
+        assert fit.shots == scan.shots, name

@@ -153,6 +153,11 @@ def test_several_sets_of_angles(bondwise, circuit, tmp_path):
         ([*FLAGS, "--mitigate", "cdr", "--twins", 0], "give --twins 20"),
         ([*FLAGS, "--scale-factors", "1,a"], "write 1,3,5"),
         ([*FLAGS, "--scale-factors", "1,1,3"], "distinct"),
+        ([*FLAGS, "--scale-factors", "1"], "--scale-factors (1.0,) cannot be extrapolated"),
+        ([*FLAGS, "--scale-factors", "0.5,3"], "at least 1"),
+        ([*FLAGS, "--scale-factors", "1,3", "--mitigate", "polynomial"], "too few for polynomial"),
+        ([*FLAGS, "--scale-factors", "1,3", "--mitigate", "free_exponential"], "pass three or more"),
+        ([*FLAGS, "--mitigate", "vncdr", "--twins", 2], "--twins is 2 and vncdr has 3 unknowns"),
         ([*FLAGS, "--shares", "5,1"], "there are 3 scale factors"),
         ([*FLAGS, "--shares", "5,0.5,1"], "write 5,1,1"),
         ([*FLAGS, "--folding", "locally"], "unknown folding"),
@@ -169,6 +174,26 @@ def test_bad_input_is_one_line_and_leaves_nothing(bondwise, circuit, tmp_path, w
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert message in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["c.qpy"]
+
+
+@pytest.mark.parametrize("command", [("mitigate",), ("mitigate", "benchmark")], ids=" ".join)
+def test_a_circuit_without_noise_is_refused_before_it_is_measured(bondwise, tmp_path, command):
+    turned = QuantumCircuit(2)
+    turned.rz(0.3, 0)
+    with (tmp_path / "c.qpy").open("wb") as file:
+        qpy.dump(turned, file)
+    words = (*command, "c.qpy", "--observable", "ZZ", "--backend", "fake:manila", "--out", "out")
+    done = bondwise(*words)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "no gates that make noise on fake:manila" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_folding_each_gate_alone(bondwise, circuit, tmp_path):
+    words = ("mitigate", "c.qpy", *FLAGS, *ANGLES, "--backend", "aer:depolarizing=0.02", "--shots", 0)
+    result = result_of(bondwise(*words, "--folding", "local", "--out", "out", "--json"), tmp_path / "out")
+    np.testing.assert_allclose(result["values"], exact(circuit, 0.4, -0.7), atol=1e-3)
+    assert NoiseScan.load(tmp_path / "out" / "scan").meta["folding"] == "local"
 
 
 def test_benchmark_tests_all_methods_on_the_same_shots(bondwise, circuit, tmp_path):

@@ -1,22 +1,35 @@
 """Folding: the same unitary, legal on the device, with exactly the noise that is reported."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import AnnotatedOperation, ControlModifier, Delay, Gate, Parameter
+from qiskit.circuit import (
+    AnnotatedOperation,
+    ControlModifier,
+    Delay,
+    Gate,
+    InverseModifier,
+    Parameter,
+    PowerModifier,
+)
 from qiskit.circuit.library import CXGate, RZGate, RZZGate, StatePreparation, SXGate, XGate, efficient_su2
 from qiskit.circuit.random import random_circuit
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.quantum_info import Clifford, Operator
+from qiskit.quantum_info import Clifford, Operator, Pauli, random_clifford
 from qiskit.transpiler import InstructionProperties, Target
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2, FakeSherbrooke, FakeTorino
 
-from bondwise.mitigation import fold_gates, fold_global
+from bondwise.circuits import in_gates
+from bondwise.mitigation import fold_gates, fold_global, fold_local
 from bondwise.runs import UsageError
 
-FOLDS = [fold_global, fold_gates]
+FOLDS = [fold_global, fold_local, fold_gates]
 factors = st.floats(1, 6, allow_nan=False)
 
 
@@ -128,12 +141,141 @@ def test_partial_folding_reaches_even_factors():
         assert [fold(circuit, factor)[1] for factor in (2, 2.5, 2.6, 4, 1.1)] == [2, 2.5, 2.5, 4, 1]
 
 
+def strange_step(kind, rng):
+    """A composite operation of the kinds that users append."""
+    inner = random_circuit(2, 2, max_operands=2, seed=int(rng.integers(10**6)))
+    modifiers = {
+        "controlled": ControlModifier(1, ctrl_state=int(rng.integers(2))),
+        "inverse": InverseModifier(),
+        "power": PowerModifier(int(rng.integers(2, 4))),
+    }
+    if kind in modifiers:
+        return AnnotatedOperation([SXGate(), CXGate(), RZGate(0.3)][rng.integers(3)], modifiers[kind])
+    if kind == "several":
+        return AnnotatedOperation(SXGate(), [modifiers["inverse"], modifiers["controlled"], PowerModifier(2)])
+    if kind == "clifford":
+        return random_clifford(2, seed=int(rng.integers(10**6)))
+    return inner.to_instruction() if kind == "sub-circuit" else inner.to_gate()
+
+
+KINDS = ["controlled", "inverse", "power", "several", "clifford", "sub-circuit", "gate"]
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), factor=factors, kinds=st.lists(st.sampled_from(KINDS), max_size=3))
+def test_any_mixture_of_operations_is_folded(fold, seed, factor, kinds):
+    rng = np.random.default_rng(seed)
+    circuit = random_circuit(3, 2, max_operands=2, seed=seed)
+    circuit.cz(0, 1)
+    for kind in kinds:
+        step = strange_step(kind, rng)
+        circuit.append(step, rng.permutation(3)[: step.num_qubits].tolist())
+    folded, achieved = fold(circuit, factor)
+    assert Operator(folded).equiv(Operator(circuit))
+    count = two_qubit_gates(in_gates(circuit))
+    assert two_qubit_gates(in_gates(folded)) / count == pytest.approx(achieved)
+    assert abs(achieved - factor) <= 1 / count + 1e-12
+
+
+def noisy_value(circuit, strength, times=1):
+    """The value of Z…Z, exactly, where depolarizing noise follows sx, h and cz a number of times."""
+    model, measured = NoiseModel(), circuit.copy()
+    for part, size, names in ((strength / 2, 1, ["sx", "h"]), (strength, 2, ["cz"])):
+        model.add_all_qubit_quantum_error(depolarizing_error(1 - (1 - part) ** times, size), names)
+    measured.save_expectation_value(Pauli("Z" * circuit.num_qubits), circuit.qubits)
+    run = AerSimulator(method="density_matrix", noise_model=model).run(measured)
+    return run.result().data()["expectation_value"]
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 10**6), times=st.integers(1, 3), strength=st.floats(0.001, 0.05))
+def test_local_folding_makes_the_noise_of_each_gate_exactly_that_many_times_as_strong(seed, times, strength):
+    """Depolarizing noise after a gate commutes with it, so k folds are the noise to the power 2k + 1."""
+    rng, circuit = np.random.default_rng(seed), QuantumCircuit(3)
+    for _ in range(12):
+        one, two = rng.permutation(3)[:2].tolist()
+        [circuit.sx, circuit.h][rng.integers(2)](one)
+        circuit.rz(rng.uniform(-3, 3), one)
+        circuit.cz(one, two)
+    scale = 2 * times + 1
+    folded, achieved = fold_local(circuit, scale)
+    assert achieved == scale
+
+    assert noisy_value(folded, strength) == pytest.approx(noisy_value(circuit, strength, scale), abs=1e-10)
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_depolarizing_noise_of_all_qubits_decays_by_the_achieved_factor(fold):
+    circuit = QuantumCircuit(2)
+    for angle in (0.3, 0.7, -0.4, 1.1):
+        circuit.rz(angle, 0)
+        circuit.cz(0, 1)
+    value = {}
+    for factor in (1, 1.5, 2, 3, 4, 5.5):
+        folded, achieved = fold(circuit, factor)
+        value[achieved] = noisy_value(folded, 0.03)
+    assert list(value) == [1, 1.5, 2, 3, 4, 5.5]
+    for achieved, found in value.items():
+        assert found == pytest.approx((1 - 0.03) ** (4 * achieved), abs=1e-12)
+
+
+def test_other_factors_fold_the_same_share_of_both_kinds_of_gates():
+    circuit = QuantumCircuit(2)
+    for _ in range(10):
+        circuit.sx(0)
+        circuit.h(1)
+        circuit.cz(0, 1)
+    counts = [fold_local(circuit, factor, seed=1)[0].count_ops() for factor in (1.6, 2, 4.4)]
+    assert [count["cz"] for count in counts] == [16, 20, 44]
+    assert [count["sx"] + count["sxdg"] + count["h"] for count in counts] == [32, 40, 88]
+
+
+def test_subsets_of_growing_factors_are_nested():
+    circuit = QuantumCircuit(2)
+    for angle in np.arange(1, 21) / 10:
+        circuit.rx(angle, 0)
+        circuit.rzz(angle, 0, 1)
+    folded = []
+    for factor in (1.5, 2, 2.7, 3, 3.4):
+        steps = fold_local(circuit, factor, seed=3)[0].data
+        named = [(step.operation.name, step.operation.params[0]) for step in steps if step.operation.params]
+        folded.append(Counter((name, angle) for name, angle in named if angle > 0))
+    assert all(small < large for small, large in zip(folded, folded[1:], strict=False))
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_gates_without_time_and_error_do_not_count(fold):
+    """IBM's rz is a change of the frame: to fold it costs nothing and amplifies nothing."""
+    target, circuit = FakeTorino().target, QuantumCircuit(133)
+    for angle in (0.2, 0.4, 0.6, 0.8):
+        circuit.rz(angle, 5)
+        circuit.sx(5)
+        circuit.rz(-angle, 5)
+    folded, achieved = fold(circuit, 2, target=target)
+    assert achieved == 2
+    assert folded.count_ops()["sx"] == 2 * 4
+    turned = QuantumCircuit(133)
+    turned.rz(0.3, 5)
+    with pytest.raises(UsageError, match="no gates that make noise"):
+        fold(turned, 3, target=target)
+
+
+def test_local_folding_leaves_gates_without_time_and_error_alone():
+    isa = transpile(efficient_su2(4, reps=2), FakeTorino(), seed_transpiler=1)
+    before, folded = isa.count_ops(), fold_local(isa, 3, target=FakeTorino().target)[0]
+    after = folded.count_ops()
+    assert (after["cz"], after["sx"]) == (3 * before["cz"], 3 * before["sx"])
+    assert after["rz"] == before["rz"] + 2 * before["sx"]  # two in each inverse of sx
+    assert fold_local(isa, 3)[0].count_ops()["rz"] == 3 * before["rz"] + 2 * before["sx"]
+
+
 def test_global_folding_scales_every_gate_and_gate_folding_the_pairs_only():
     circuit = transpile(efficient_su2(3, reps=2), basis_gates=["cz", "sx", "rz"], optimization_level=1)
     before = circuit.count_ops()
-    whole, pairs = fold_global(circuit, 5)[0].count_ops(), fold_gates(circuit, 5)[0].count_ops()
-    assert whole["cz"] == pairs["cz"] == 5 * before["cz"]
-    assert whole["sx"] == 5 * before["sx"]
+    whole, single, pairs = (fold(circuit, 5)[0].count_ops() for fold in FOLDS)
+    assert whole["cz"] == single["cz"] == pairs["cz"] == 5 * before["cz"]
+    assert whole["sx"] == single["sx"] == 5 * before["sx"]
     assert pairs["sx"] == before["sx"]
 
 
@@ -156,9 +298,12 @@ def test_a_transpiler_cannot_undo_the_folds(fold):
         folded, FakeManilaV2(), optimization_level=3, layout_method="trivial", seed_transpiler=0
     )
     assert two_qubit_gates(again) == two_qubit_gates(folded) == 3 * two_qubit_gates(isa)
+    if fold is not fold_gates:
+        assert again.count_ops()["sx"] == folded.count_ops()["sx"] == 3 * isa.count_ops()["sx"]
 
 
-def test_gate_folding_draws_a_subset_from_the_seed():
+@pytest.mark.parametrize("fold_gates", [fold_gates, fold_local])
+def test_gate_folding_draws_a_subset_from_the_seed(fold_gates):
     circuit = QuantumCircuit(4)
     for layer in range(8):
         circuit.cx(layer % 3, layer % 3 + 1)

@@ -1,0 +1,74 @@
+"""What an extrapolation needs, checked before anything is measured: scale factors, and twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS
+from bondwise.runs import UsageError, whole_number
+
+_THREE_SCALES = ("free_exponential", "poly_exponential", "polynomial")  # all others need two
+_TWINS = 20
+
+
+def checked_scales(
+    extrapolation: str | Callable[..., Any] | None, given: Sequence[float] | None
+) -> tuple[float, ...]:
+    """The scale factors to fold to; by default 1, 3 and 5, and 1 without extrapolation.
+
+    Raises:
+        UsageError: If they are too few for the extrapolation, below 1 or not distinct, or there is none.
+    """
+    if given is None:
+        given = (1,) if extrapolation is None else (1, 3, 5)
+    try:
+        factors = tuple(float(factor) for factor in np.ravel(given))
+    except (TypeError, ValueError):
+        raise UsageError(f"scale_factors {given!r} are no numbers; pass some such as (1, 3, 5).") from None
+    if extrapolation is None and factors != (1.0,):
+        raise UsageError(
+            f"scale_factors {factors} need an extrapolation and it is None; leave them out or pass one."
+        )
+    if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
+        raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
+    name = _own_name(extrapolation)
+    if extrapolation is not None and len(factors) < 2:
+        raise UsageError(
+            f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
+        )
+    if name in _THREE_SCALES and len(factors) < 3:
+        raise UsageError(
+            f"scale_factors {factors} are too few for {name}; pass three or more, such as (1, 3, 5)."
+        )
+    return factors
+
+
+def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | None, scales: int) -> int:
+    """The number of twins to measure; by default 20 for extrapolations that need them.
+
+    Raises:
+        UsageError: If it is no whole number, or smaller than the number of unknowns of the extrapolation.
+    """
+    name = _own_name(extrapolation)
+    if given is None:
+        return _TWINS if name in NEED_TWINS else 0
+    count = whole_number("twins", given, least=0)
+    unknowns = {"cdr": 2, "vncdr": scales}.get(name, 0)
+    if count < unknowns:
+        raise UsageError(
+            f"twins is {count} and {name} has {unknowns} unknowns; pass at least {unknowns}, better {_TWINS}."
+        )
+    return count
+
+
+def _own_name(extrapolation: str | Callable[..., Any] | None) -> str:
+    """The name of one of our extrapolations, also where it is passed as a function; empty for others."""
+    if isinstance(extrapolation, str):
+        return extrapolation
+    place, name = getattr(extrapolation, "__module__", ""), getattr(extrapolation, "__name__", "")
+    short = name.removeprefix("extrapolate_")
+    ours = short in EXTRAPOLATIONS and place == f"bondwise.mitigation.extrapolations.{short}"
+    return short if ours else ""
