@@ -28,7 +28,9 @@ def test_exact_decays_are_continued(rate, asymptote, height, seed):
     fit = extrapolate_bayes(
         NoiseScan(value=values, std=np.zeros_like(values), scale_factors=FACTORS, asymptote=asymptote)
     )
-    assert np.abs(fit.value - ideal).max() < 0.01 * height
+    # elements far smaller than the others are known to a fraction of these
+    assert (np.abs(fit.value - ideal) < np.maximum(0.01 * height, 4 * fit.std)).all()
+    assert np.median(np.abs(fit.value - ideal)) < 1e-3 * height
 
 
 def test_the_posterior_is_the_one_of_its_model():
