@@ -32,7 +32,7 @@ from bondwise.circuits import Observable, bind_soundly, without_measurements
 from bondwise.circuits.files.orders import with_order
 from bondwise.runs import UsageError, kind_of, real_number, require_memory, whole_number
 
-MAX_BOND, CUTOFF = 128, 1e-7
+MAX_BOND, CUTOFF = 128, 1e-6
 _ROUNDING = 1e-14  # relative size below which a singular value is rounding
 _ERASED = 1e-6  # what is left of a Pauli that a channel erases
 
@@ -95,7 +95,7 @@ def mitigated_observable(
             channels. Readout errors, and relaxation that passes add to delays, are not part of the final
             state.
         parameters: Angles in radians, shape `(P,)`, or by name, as for `estimate`.
-        max_bond: Largest bond of the inverse of the noise, and of the result; None for no limit.
+        max_bond: Largest bond of the inverse of the noise; None for no limit.
         cutoff: Singular values are dropped below this part of the norm.
 
     Raises:
@@ -231,7 +231,7 @@ class _InverseMap:
         made[-1] = made[-1] * weights.ravel()
         for site in range(len(made) - 1, 0, -1):
             left, _, right = made[site].shape
-            u, s, v = self._split(made[site].reshape(left, -1))
+            u, s, v = self._split(made[site].reshape(left, -1), None)
             made[site] = v.reshape(-1, 4, right)
             made[site - 1] = np.tensordot(made[site - 1], u * s, 1)
         return tuple(made)
@@ -249,17 +249,17 @@ class _InverseMap:
         left, right = theta.shape[0], theta.shape[-1]
         theta = change(theta.transpose(0, 5, 1, 3, 2, 4).reshape(-1, 16, 16))
         theta = theta.reshape(left, right, 4, 4, 4, 4).transpose(0, 2, 4, 3, 5, 1)
-        u, s, v = self._split(theta.reshape(16 * left, 16 * right))
+        u, s, v = self._split(theta.reshape(16 * left, 16 * right), self._max_bond)
         self._tensors[site] = u.reshape(left, 4, 4, -1)
         self._tensors[site + 1] = (s[:, None] * v).reshape(-1, 4, 4, right)
         self._center = site + 1
         self.bond = max(self.bond, len(s))
 
-    def _split(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _split(self, matrix: np.ndarray, most: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         u, s, v = np.linalg.svd(matrix, full_matrices=False)
         norm = np.linalg.norm(s)
         rank = max(1, int((s > max(self._cutoff, _ROUNDING) * norm).sum()))
-        rank = rank if self._max_bond is None else min(rank, self._max_bond)
+        rank = rank if most is None else min(rank, most)
         self.truncation += float(np.sum((s[rank:] / norm) ** 2))
         return u[:, :rank], s[:rank], v[:rank]
 

@@ -41,6 +41,8 @@ def twirled_noise(backend: BackendLike, qubits: Iterable[int], *, readout: bool 
     device = ReducedDevice(place.name.replace(":", "-"), place.target, kept)
     noise = NoiseModel(basis_gates=list(place.target.operation_names))
     for (gate, where), channel in device.channels().items():
+        if gate == "reset":
+            continue
         labels = pauli_basis(len(where)).to_labels()
         # rounding leaves some of them below 0
         odds = np.maximum(Chi(SuperOp(channel)).data.diagonal().real, 0)
