@@ -14,6 +14,7 @@ from qiskit_aer.noise import NoiseModel
 from bondwise.backends import BackendLike, get_backend
 from bondwise.backends.backend import placed
 from bondwise.backends.inputs import as_parameters, kept_columns
+from bondwise.backends.outcomes import counted
 from bondwise.backends.sampled import measured_in, native_rotations
 from bondwise.backends.simulators.aer import confusion_matrices
 from bondwise.circuits import Observable, without_measurements
@@ -38,8 +39,8 @@ class TensorNetworkMitigation(Result):
     Attributes:
         bond: Largest bond of the inverse of the noise.
         truncation: Part of the squared norm that was truncated; unless it is tiny, the value is biased.
-        overhead: How many times more shots it takes than without noise for the same standard error, averaged over
-            all states, with the best random bases in both cases.
+        overhead: How many times more shots it takes than without noise for the same standard error,
+            averaged over all states, with the best random bases in both cases.
     """
 
     bond: int
@@ -62,18 +63,21 @@ def mitigate_by_tensor_network(
 ) -> TensorNetworkMitigation:
     """Estimate a noise-free expectation value by tensor network error mitigation (TEM).
 
-    The circuit runs as it is; each shot is measured in a random local basis. In post-processing, the inverse of
-    the noise, a matrix product operator, is applied to the observable. The value has no bias if `noise` is the
-    noise of the backend and nothing was truncated. Errors that are not in the model remain: crosstalk, errors of
-    idle qubits, and those of basis changes.
+    The circuit runs as it is; each shot is measured in a random local basis. In post-processing, the inverse
+    of the noise, a matrix product operator, is applied to the observable. The value has no bias if `noise` is
+    the noise of the backend and nothing was truncated. Errors that are not in the model remain: crosstalk,
+    errors of idle qubits, and those of basis changes.
+
+    It is made for observables of a few qubits, or sums of them. The parity of all qubits pays for each qubit
+    whose basis is random: its overhead grows faster than that of probabilistic error cancellation.
 
     Source: Filippov, Leahy, Rossi and García-Pérez, arXiv:2307.11740; bases as in arXiv:2006.15788.
 
     Args:
         circuit: A circuit of gates; final measurements are left out. It is transpiled by the backend.
         observable: Anything that `estimate` takes.
-        noise: Aer's model of the errors of gates and readout, by the names and qubits of the transpiled circuit;
-            `twirled_noise` makes it from the errors that a device reports.
+        noise: Aer's model of the errors of gates and readout, by the names and qubits of the transpiled
+            circuit; `twirled_noise` makes it from the errors that a device reports.
         parameters: Angles in radians, shape `(P,)`, or by name, as for `estimate`.
         backend: Anything that `get_backend` takes, if it can be sampled.
         shots: Number of shots, at least 2, each with its own basis.
@@ -87,8 +91,8 @@ def mitigate_by_tensor_network(
         The value with its standard error, the bond reached, and the overhead.
 
     Raises:
-        UsageError: If an error cannot be inverted, the backend has no noise at all, the circuit measures before
-            its end or has gates on more than two qubits, or the arguments are not as described.
+        UsageError: If an error cannot be inverted, the backend has no noise at all, the circuit measures
+            before its end or has gates on more than two qubits, or the arguments are not as described.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -135,20 +139,21 @@ def mitigate_by_tensor_network(
         basis = {qubit: "XYZ"[letter] for qubit, letter in zip(mitigated.qubits, letters, strict=True)}
         pubs.append((measured_in(copies[copy], basis, rotations), angles, count))
     result = place.sample(pubs, seed=int(rng.integers(2**31)))
-    bits = np.concatenate(
-        [
-            part.data[pub[0].cregs[-1].name].to_bool_array(order="little").reshape(pub[2], -1)
-            for pub, part in zip(pubs, result, strict=True)
-        ]
-    )
+    # shots with the same basis and outcome have the same value
+    seen = [counted(part.data[pub[0].cregs[-1].name], 1)[0] for pub, part in zip(pubs, result, strict=True)]
+    times = np.concatenate([often for _, often in seen])
+    bits = np.concatenate([outcomes for outcomes, _ in seen]).astype(int)
+    measured = np.repeat(settings[:, 1:], [len(often) for _, often in seen], axis=0)
     tables = np.array([table for table, _ in outcome_factors])
-    factors = tables[np.arange(bits.shape[1]), bits.astype(int)]
-    values = bases.values(mitigated.tensors, np.repeat(settings[:, 1:], counts, axis=0), factors)
+    factors = tables[np.arange(bits.shape[1]), bits]
+    values = bases.values(mitigated.tensors, measured, factors)
+    value = float(np.average(values, weights=times))
+    variance = float(times @ (values - value) ** 2) / (shots - 1)
     plain = mitigated_observable(QuantumCircuit(isa.num_qubits), operator, NoiseModel(), cutoff=0)
     ideal = best_bases(plain.tensors, np.ones(len(plain.tensors))).variance
     return TensorNetworkMitigation(
-        value=float(values.mean()),
-        std=float(values.std(ddof=1) / np.sqrt(shots)),
+        value=value,
+        std=float(np.sqrt(variance / shots)),
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
@@ -159,7 +164,7 @@ def mitigate_by_tensor_network(
 
 
 def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[np.ndarray, float]]:
-    """What 0 and 1 count on each qubit so that the mean is that of Z, and their mean square in a mixed state."""
+    """What 0 and 1 count on each qubit so that the mean is that of Z; their mean square in a mixed state."""
     confusions = confusion_matrices(noise)
     if confusions is None:
         raise UsageError(

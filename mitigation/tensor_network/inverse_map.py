@@ -4,9 +4,9 @@ A circuit of gates U_1 … U_L, each followed by a channel N_l, prepares a noisy
 
     M_l = U_l M_{l-1} U_l⁻¹ N_l⁻¹,   M_0 = 1,
 
-turns it into the noise-free one: M_L is built "from the middle out" (arXiv:2307.11740), so that it stays close
-to the identity, with small bonds, as long as the noise is weak. Its transpose, applied to an observable, yields
-the observable whose mean in the noisy state is the noise-free mean.
+turns it into the noise-free one: M_L is built "from the middle out" (arXiv:2307.11740), so that it stays
+close to the identity, with small bonds, as long as the noise is weak. Its transpose, applied to an observable,
+yields the observable whose mean in the noisy state is the noise-free mean.
 
 Maps and observables are real tensors in the basis of Pauli words, with letters I, X, Y, Z.
 """
@@ -42,8 +42,8 @@ class MitigatedObservable:
     """An observable of the noisy state, as a matrix product in the basis of Pauli words.
 
     Attributes:
-        tensors: One for each site, float64 `(left, 4, right)` with the letters I, X, Y, Z; their product holds
-            the coefficients of the words.
+        tensors: One for each site, float64 `(left, 4, right)` with the letters I, X, Y, Z; their product
+            holds the coefficients of the words.
         qubits: The qubit of the circuit at each site.
         num_qubits: Number of qubits of the circuit; those without a site have the letter I.
         bond: Largest bond of the inverse of the noise.

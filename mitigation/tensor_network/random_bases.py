@@ -1,9 +1,9 @@
 """Measurements in random local bases, from which the mean of any observable can be estimated.
 
-Each shot measures X, Y or Z on each qubit, with probabilities β of its own. A word of Paulis P contributes, if the
-shot has measured all its letters, its outcome ±1 divided by the product of their β (locally biased classical
-shadows, arXiv:2006.15788; uniform ones are arXiv:2002.08953). For a sum of words in matrix product form, the value of
-a shot is one contraction.
+Each shot measures X, Y or Z on each qubit, with probabilities β of its own. A word of Paulis contributes, if
+the shot has measured all its letters, its outcome ±1 divided by the product of their β (locally biased
+classical shadows, arXiv:2006.15788). For a sum of words in matrix product form, the value of a shot is one
+contraction.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class RandomBases:
 def best_bases(tensors: Sequence[np.ndarray], scatter: np.ndarray) -> RandomBases:
     """The probabilities with the smallest variance, averaged over all states.
 
-    The variance is the sum of c² / β over all words but the identity, where c is the coefficient of a word and β
-    the product of the probabilities of its letters. Of one site at a time, the best β are proportional to the
-    roots of the weights of its letters, and the sum has no other minima than the smallest.
+    The variance is the sum of c² / β over all words but the identity, where c is the coefficient of a word
+    and β the product of the probabilities of its letters. Of one site at a time, the best β are proportional
+    to the roots of the weights of its letters, and the sum has no other minima than the smallest.
 
     Args:
         tensors: The observable, (left, 4, right) with the letters I, X, Y, Z.
