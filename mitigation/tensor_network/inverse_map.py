@@ -5,8 +5,8 @@ A circuit of gates U_1 … U_L, each followed by a channel N_l, prepares a noisy
     M_l = U_l M_{l-1} U_l⁻¹ N_l⁻¹,   M_0 = 1,
 
 turns it into the noise-free one: M_L is built "from the middle out" (arXiv:2307.11740), so that it stays
-close to the identity, with small bonds, as long as the noise is weak. Its transpose, applied to an observable,
-yields the observable whose mean in the noisy state is the noise-free mean.
+close to the identity, with small bonds, as long as the noise is weak. Its transpose, applied to an
+observable, yields the observable whose mean in the noisy state is the noise-free mean.
 
 Maps and observables are real tensors in the basis of Pauli words, with letters I, X, Y, Z.
 """
@@ -123,7 +123,7 @@ def mitigated_observable(
             f"parameters have shape {angles.shape}; pass one set, of shape ({angles.shape[-1]},)."
         )
     if circuit.parameters:
-        circuit = bind_soundly(circuit, angles, "the circuit")
+        circuit = bind_soundly(circuit, angles.tolist(), "the circuit")
     if max_bond is not None:
         max_bond = whole_number("max_bond", max_bond, otherwise="None for no limit")
     cutoff = real_number("cutoff", cutoff, zero=True, below=1)

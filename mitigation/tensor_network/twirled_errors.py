@@ -16,8 +16,8 @@ from bondwise.runs import UsageError
 def twirled_noise(backend: BackendLike, qubits: Iterable[int], *, readout: bool = True) -> NoiseModel:
     """The noise of some qubits of a device, if its gates are twirled (arXiv:1512.01098).
 
-    Each error is that of Aer's model of the device, of which twirling keeps the diagonal of the Pauli transfer
-    matrix. `mitigate_by_tensor_network` inverts it, and `get_backend("aer", noise=…)` simulates it.
+    Each error is that of Aer's model of the device, of which twirling keeps the diagonal of the Pauli
+    transfer matrix. `mitigate_by_tensor_network` inverts it, and `get_backend("aer", noise=…)` simulates it.
 
     Args:
         backend: A snapshot such as `"fake:torino"`, or a device that reports its errors.
