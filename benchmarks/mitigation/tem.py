@@ -2,10 +2,10 @@
 
 Chains of qubits of fake:torino, whose gate errors are twirled, without readout errors, and simulated as such.
 The circuits are Trotter steps of the Ising chain H = Σ ZZ + Σ X from |0…0⟩, in gates of the device. For each
-observable: the bias of an exponential extrapolation of exact values at the scales 1, 3 and 5, the exact bias of
-the mitigated observable, its estimate from shots, and the overhead, which is the variance of a shot relative to
-that of the noise-free circuit, measured by the same function. Probabilistic error cancellation (PEC) pays γ²,
-the product over all gates.
+observable: the bias of an exponential extrapolation of exact values at the scales 1, 3 and 5, the exact bias
+of the mitigated observable, its estimate from shots, and the overhead, which is the variance of a shot
+relative to that of the noise-free circuit, measured by the same function. Probabilistic error cancellation
+(PEC) pays γ², the product over all gates.
 
     python benchmarks/mitigation/tem.py [--quick] [--out FILE]
 """
