@@ -158,6 +158,28 @@ def mitigation_methods() -> str:
     return table(("method", "mean error", "geometric mean over cells"), rows)
 
 
+def tem() -> str:
+    rows = []
+    for row in results("mitigation_tem"):
+        bar = row["pec"] ** 0.6
+        bias = row["tem_exact_bias"]
+        rows.append(
+            [
+                f"{row['observable']}, {row['qubits']} qubits",
+                row["two_qubit_gates"],
+                f"{row['raw_bias']:+.4f}",
+                f"{row['zne_bias']:+.4f} ({abs(row['zne_bias']) / row['tem_std']:.1f} std)",
+                f"{row['tem_error']:+.4f} ± {row['tem_std']:.4f}",
+                "" if bias is None else scientific(abs(bias), 0),
+                row["bond"],
+                f"{row['overhead']:.2f}" if row["cheap"] else f"**{row['overhead']:.2f}**",
+                f"{row['pec']:.2f} ({bar:.2f})",
+            ]
+        )
+    heads = ("observable", "CZ", "raw", "exponential", "TEM", "exact bias", "bond", "overhead", "PEC (^0.6)")
+    return table(heads, rows)
+
+
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
     groups = grouped(results(name), "name")
@@ -338,6 +360,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vqe-3": lambda: vqe(3),
     "mitigation": mitigation,
     "mitigation-methods": mitigation_methods,
+    "tem": tem,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,
