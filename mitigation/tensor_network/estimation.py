@@ -41,11 +41,15 @@ class TensorNetworkMitigation(Result):
         truncation: Part of the squared norm that was truncated; unless it is tiny, the value is biased.
         overhead: How many times more shots it takes than without noise for the same standard error,
             averaged over all states, with the best random bases in both cases.
+        qubits: The measured qubits of the transpiled circuit.
+        bases: How likely X, Y and Z are measured on each of them, shape `(n, 3)`.
     """
 
     bond: int
     truncation: float
     overhead: float
+    qubits: tuple[int, ...]
+    bases: np.ndarray
 
 
 def mitigate_by_tensor_network(
@@ -160,6 +164,8 @@ def mitigate_by_tensor_network(
         bond=mitigated.bond,
         truncation=mitigated.truncation,
         overhead=bases.variance / ideal if ideal > 0 else 1.0,
+        qubits=mitigated.qubits,
+        bases=bases.probabilities,
     )
 
 
