@@ -169,8 +169,8 @@ def main() -> None:
     judged = [row for row in rows if row["zne_biased"]]
     within, of_all = (sum(row["unbiased"] for row in some) for some in (judged, rows))
     print(
-        f"the exponential is biased by more than 3 std in {len(judged)} of {len(rows)} cases; TEM is within 2 "
-        f"std in {within} of these, and in {of_all} of all"
+        f"the exponential is biased by more than 3 std in {len(judged)} of {len(rows)} cases; TEM is within "
+        f"2 std in {within} of these, and in {of_all} of all"
     )
 
 
