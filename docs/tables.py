@@ -161,23 +161,16 @@ def mitigation_methods() -> str:
 def tem() -> str:
     rows = []
     for row in results("mitigation_tem"):
-        bar = row["pec"] ** 0.6
-        bias = row["tem_exact_bias"]
-        rows.append(
-            [
-                f"{row['observable']}, {row['qubits']} qubits",
-                row["two_qubit_gates"],
-                f"{row['raw_bias']:+.4f}",
-                f"{row['zne_bias']:+.4f} ({abs(row['zne_bias']) / row['tem_std']:.1f} std)",
-                f"{row['tem_error']:+.4f} ± {row['tem_std']:.4f}",
-                "" if bias is None else scientific(abs(bias), 0),
-                row["bond"],
-                f"{row['overhead']:.2f}" if row["cheap"] else f"**{row['overhead']:.2f}**",
-                f"{row['overhead_best']:.2f}" if row["cheap_best"] else f"**{row['overhead_best']:.2f}**",
-                f"{row['pec']:.2f} ({bar:.2f})",
-            ]
-        )
-    heads = ["observable", "CZ", "raw", "exponential", "TEM", "exact bias", "bond"]
+        costs = [
+            f"{row[f'overhead{kind}']:.2f}" if row[f"cheap{kind}"] else f"**{row[f'overhead{kind}']:.2f}**"
+            for kind in ("", "_best")
+        ]
+        size = f"{row['observable']}, {row['qubits']} qubits", row["two_qubit_gates"], f"{row['shots']:,}"
+        zne = f"{row['zne_bias']:+.4f} ({abs(row['zne_bias']) / row['tem_std']:.1f} std)"
+        found = f"{row['tem_error']:+.4f} ± {row['tem_std']:.4f}"
+        pec = f"{row['pec']:.2f} ({row['pec'] ** 0.6:.2f})"
+        rows.append([*size, f"{row['raw_bias']:+.4f}", zne, found, row["bond"], *costs, pec])
+    heads = ["observable", "CZ", "shots", "raw", "exponential", "TEM", "bond"]
     return table([*heads, "overhead", "over the best", "PEC (^0.6)"], rows)
 
 
