@@ -257,9 +257,17 @@ def test_parameters_seeds_and_files(tmp_path):
     how = {"backend": get_backend("aer", noise=noise), "shots": 500, "seed": 4}
     found = mitigate_by_tensor_network(circuit, "ZI", noise, {"a": 0.5}, **how)
     assert abs(found.value - np.cos(0.5)) < 4 * found.std
-    assert found == mitigate_by_tensor_network(circuit, "ZI", noise, [0.5], **how)
+    assert mitigate_by_tensor_network(circuit, "ZI", noise, [0.5], **how).value == found.value
     found.save(tmp_path / "found")
-    assert TensorNetworkMitigation.load(tmp_path / "found") == found
+    kept = TensorNetworkMitigation.load(tmp_path / "found")
+    assert (kept.value, kept.std, kept.bond, kept.qubits) == (
+        found.value,
+        found.std,
+        found.bond,
+        found.qubits,
+    )
+    np.testing.assert_array_equal(kept.bases, found.bases)
+    np.testing.assert_allclose(found.bases.sum(axis=1), 1)
 
 
 def erased(kind):
