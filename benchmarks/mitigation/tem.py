@@ -67,7 +67,6 @@ CASES = [
     ("Z Z in the middle", middle, 6, 4, 1_000_000),
     ("energy", energy, 10, 2, 20_000),
     ("parity", lambda width: SparsePauliOp("Z" * width), 6, 4, 100_000),
-    ("energy", energy, 6, 6, 2_000_000),
 ]
 
 
