@@ -137,21 +137,26 @@ class SampledEstimator(Estimator):
         for tally in tallies:
             for index, basis in enumerate(tally.bases):
                 if len(tally.needed[index]):
-                    circuit = self._measured(tally.pub.circuit, basis.letters)
+                    circuit = measured_in(tally.pub.circuit, basis.letters, self.rotations)
                     where.append((tally, index, circuit.cregs[-1].name))
                     tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
         return where, tasks
 
-    def _measured(self, circuit: QuantumCircuit, letters: Mapping[int, str]) -> QuantumCircuit:
-        measured = in_registers(circuit).copy()
-        measured.compose(self.rotations(letters, circuit.num_qubits), inplace=True)
-        name = "basis"
-        while any(register.name == name for register in (*measured.qregs, *measured.cregs)):
-            name += "_"
-        register = ClassicalRegister(len(letters), name)  # the last one: that is where outcomes are read
-        measured.add_register(register)
-        measured.measure(list(letters), register)
-        return readable(measured)[0]
+
+def measured_in(circuit: QuantumCircuit, letters: Mapping[int, str], rotations: Rotations) -> QuantumCircuit:
+    """The circuit followed by a measurement of a Pauli letter on each of some qubits.
+
+    Its last register holds the outcomes, in the order of the letters.
+    """
+    measured = in_registers(circuit).copy()
+    measured.compose(rotations(letters, circuit.num_qubits), inplace=True)
+    name = "basis"
+    while any(register.name == name for register in (*measured.qregs, *measured.cregs)):
+        name += "_"
+    register = ClassicalRegister(len(letters), name)
+    measured.add_register(register)
+    measured.measure(list(letters), register)
+    return readable(measured)[0]
 
 
 def ideal_rotations(letters: Mapping[int, str], num_qubits: int) -> QuantumCircuit:

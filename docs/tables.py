@@ -170,6 +170,21 @@ def mitigation_trajectory() -> str:
     heads = ("energy of", "snapshot", "two-qubit gates", "raw", "readout only", *methods[2:-1])
     return table([*heads, "network of arXiv:2403.07025"], rows)
 
+def tem() -> str:
+    rows = []
+    for row in results("mitigation_tem"):
+        costs = [
+            f"{row[f'overhead{kind}']:.2f}" if row[f"cheap{kind}"] else f"**{row[f'overhead{kind}']:.2f}**"
+            for kind in ("", "_best")
+        ]
+        size = f"{row['observable']}, {row['qubits']} qubits", row["two_qubit_gates"], f"{row['shots']:,}"
+        zne = f"{row['zne_bias']:+.4f} ({abs(row['zne_bias']) / row['tem_std']:.1f} std)"
+        found = f"{row['tem_error']:+.4f} ± {row['tem_std']:.4f}"
+        pec = f"{row['pec']:.2f} ({row['pec'] ** 0.6:.2f})"
+        rows.append([*size, f"{row['raw_bias']:+.4f}", zne, found, row["bond"], *costs, pec])
+    heads = ["observable", "CZ", "shots", "raw", "exponential", "TEM", "bond"]
+    return table([*heads, "overhead", "over the best", "PEC (^0.6)"], rows)
+
 
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
@@ -352,6 +367,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "mitigation": mitigation,
     "mitigation-methods": mitigation_methods,
     "mitigation-trajectory": mitigation_trajectory,
+    "tem": tem,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,

@@ -25,3 +25,8 @@ from .rewriting.gate_twirling import twirl_gates as twirl_gates
 from .rewriting.near_clifford import near_clifford_twins as near_clifford_twins
 from .scan import NoiseScan as NoiseScan
 from .scan import Twins as Twins
+from .tensor_network.estimation import TensorNetworkMitigation as TensorNetworkMitigation
+from .tensor_network.estimation import mitigate_by_tensor_network as mitigate_by_tensor_network
+from .tensor_network.inverse_map import MitigatedObservable as MitigatedObservable
+from .tensor_network.inverse_map import mitigated_observable as mitigated_observable
+from .tensor_network.twirled_errors import twirled_noise as twirled_noise

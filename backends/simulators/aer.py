@@ -87,7 +87,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
     suited = method is None or method == "density_matrix"  # above 12 qubits, trajectories
     sampler: Sampler = TrajectorySampler(noise) if suited else SimulatorSampler(simulator(str(method), noise))
     sampled = SampledEstimator(sampler, ideal_rotations)
-    readout = _confusion(noise)
+    readout = confusion_matrices(noise)
     if not suited or readout is None:
         only_sampled = DensityEstimator(_never, sampled)  # for its estimate of how long shots take
         written_for = method or "density_matrix"
@@ -200,7 +200,7 @@ def _target(noise: NoiseModel) -> Target:
     return target
 
 
-def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
+def confusion_matrices(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
     """Confusion matrices [bit read, true bit] by qubit, None for all others; None if readout is not local."""
     found: dict[int | None, np.ndarray] = {None: np.eye(2)}
     for error in noise.to_dict()["errors"]:
@@ -215,7 +215,7 @@ def _confusion(noise: NoiseModel) -> dict[int | None, np.ndarray] | None:
 
 
 def _symmetric(noise: NoiseModel) -> bool:
-    confusion = _confusion(noise)
+    confusion = confusion_matrices(noise)
     return confusion is not None and all(np.allclose(one, one.T, rtol=0) for one in confusion.values())
 
 

@@ -109,6 +109,7 @@ class SimulatorEstimator(Estimator):
         self._aer = aer
         self._translate = Translator(aer)
         self._sampled = SampledEstimator(SimulatorSampler(aer), ideal_rotations)
+        self.rotations = ideal_rotations
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         preset = self._aer.options.seed_simulator  # set by the user on a simulator

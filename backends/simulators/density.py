@@ -72,6 +72,7 @@ class DensityEstimator(Estimator):
     ) -> None:
         self._prepare = prepare
         self._sampled = sampled
+        self.rotations = sampled.rotations
 
     def estimate_seconds(self, pub: EstimatorPub) -> float:
         """Estimate how many seconds a PUB takes on one core, from times measured on an ordinary machine."""

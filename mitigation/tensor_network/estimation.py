@@ -1,0 +1,189 @@
+"""Tensor network error mitigation (TEM): the noise of a circuit is inverted in post-processing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from qiskit import QuantumCircuit
+from qiskit_aer.noise import NoiseModel
+
+from bondwise.backends import BackendLike, get_backend
+from bondwise.backends.backend import placed
+from bondwise.backends.inputs import as_parameters, kept_columns
+from bondwise.backends.outcomes import counted
+from bondwise.backends.sampled import measured_in, native_rotations
+from bondwise.backends.simulators.aer import confusion_matrices
+from bondwise.circuits import Observable, without_measurements
+from bondwise.circuits.files.orders import with_order
+from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
+from bondwise.mitigation.tensor_network.inverse_map import (
+    CUTOFF,
+    MAX_BOND,
+    mitigated_observable,
+    only_operator,
+)
+from bondwise.mitigation.tensor_network.random_bases import best_bases
+from bondwise.runs import Result, UsageError, random_generator, whole_number
+
+_SINGULAR = 1e-6  # what is left of a bit whose readout says nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorNetworkMitigation(Result):
+    """A noise-free expectation value from noisy shots.
+
+    Attributes:
+        bond: Largest bond of the inverse of the noise.
+        truncation: Part of the squared norm that was truncated; unless it is tiny, the value is biased.
+        overhead: How many times more shots it takes than without noise for the same standard error,
+            averaged over all states, with the best random bases in both cases.
+        qubits: The measured qubits of the transpiled circuit.
+        bases: How likely X, Y and Z are measured on each of them, shape `(n, 3)`.
+    """
+
+    bond: int
+    truncation: float
+    overhead: float
+    qubits: tuple[int, ...]
+    bases: np.ndarray
+
+
+def mitigate_by_tensor_network(
+    circuit: QuantumCircuit,
+    observable: Observable,
+    noise: NoiseModel,
+    parameters: ArrayLike | Mapping[Any, Any] | None = None,
+    *,
+    backend: BackendLike,
+    shots: int = 4096,
+    max_bond: int | None = MAX_BOND,
+    cutoff: float = CUTOFF,
+    gate_twirls: int = 0,
+    seed: int | None = None,
+) -> TensorNetworkMitigation:
+    """Estimate a noise-free expectation value by tensor network error mitigation (TEM).
+
+    The circuit runs as it is; each shot is measured in a random local basis. In post-processing, the inverse
+    of the noise, a matrix product operator, is applied to the observable. The value has no bias if `noise` is
+    the noise of the backend and nothing was truncated. Errors that are not in the model remain: crosstalk,
+    errors of idle qubits, and those of basis changes.
+
+    It is made for observables of a few qubits, or sums of them. The parity of all qubits pays for each qubit
+    whose basis is random: its overhead grows faster than that of probabilistic error cancellation.
+
+    Source: Filippov, Leahy, Rossi and García-Pérez, arXiv:2307.11740; bases as in arXiv:2006.15788.
+
+    Args:
+        circuit: A circuit of gates; final measurements are left out. It is transpiled by the backend.
+        observable: Anything that `estimate` takes.
+        noise: Aer's model of the errors of gates and readout, by the names and qubits of the transpiled
+            circuit; `twirled_noise` makes it from the errors that a device reports.
+        parameters: Angles in radians, shape `(P,)`, or by name, as for `estimate`.
+        backend: Anything that `get_backend` takes, if it can be sampled.
+        shots: Number of shots, at least 2, each with its own basis.
+        max_bond: Largest bond of the inverse of the noise; None for no limit.
+        cutoff: Singular values are dropped below this part of the norm.
+        gate_twirls: Number of randomized copies of the circuit, over which the shots are spread, with Paulis
+            around the two-qubit gates: then the model may hold twirled errors. 0 for none.
+        seed: Random seed for bases, twirls and sampling.
+
+    Returns:
+        The value with its standard error, the bond reached, and the overhead.
+
+    Raises:
+        UsageError: If an error cannot be inverted, the backend has no noise at all, the circuit measures
+            before its end or has gates on more than two qubits, or the arguments are not as described.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit_aer.noise import NoiseModel, depolarizing_error
+        >>> from bondwise.backends import get_backend
+        >>> from bondwise.mitigation import mitigate_by_tensor_network
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> noise = NoiseModel(basis_gates=["h", "cx"])
+        >>> noise.add_all_qubit_quantum_error(depolarizing_error(0.2, 2), "cx")
+        >>> device = get_backend("aer", noise=noise)
+        >>> result = mitigate_by_tensor_network(bell, "ZZ", noise, backend=device, shots=1000, seed=1)
+        >>> abs(result.value - 1) < 4 * result.std, round(result.overhead, 4)
+        (True, 1.5625)
+    """
+    shots = whole_number("shots", shots, least=2)
+    gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
+    place, rng = get_backend(backend), random_generator(seed)
+    circuit, order = with_order(circuit)
+    circuit = without_measurements(circuit)
+    operator = only_operator(observable, circuit.num_qubits)
+    angles = as_parameters(order, parameters)
+    isa = place.transpile(circuit)
+    angles = kept_columns(circuit, isa, angles)
+    [operator] = placed([operator], circuit, isa)
+    limits: dict[str, Any] = {"max_bond": max_bond, "cutoff": cutoff}
+    mitigated = mitigated_observable(isa, operator, noise, angles, **limits)
+    if place.exact and not place.noisy and not noise.is_ideal():
+        raise UsageError(
+            f"{place.name} has no noise to mitigate; pass the backend with this noise, such as "
+            "get_backend('aer', noise=noise)."
+        )
+    outcome_factors = _outcome_factors(noise, mitigated.qubits)
+    bases = best_bases(mitigated.tensors, np.array([scatter for _, scatter in outcome_factors]))
+    drawn = bases.draw(shots, rng)
+    copies = [isa]
+    if gate_twirls:
+        copies = twirl_gates(isa, gate_twirls, target=place.target, seed=int(rng.integers(2**31)))
+    drawn = np.column_stack([rng.integers(len(copies), size=shots), drawn])
+    settings, counts = np.unique(drawn, axis=0, return_counts=True)
+    rotations = getattr(place.estimator, "rotations", None) or native_rotations(place.target)
+    pubs = []
+    for (copy, *letters), count in zip(settings.tolist(), counts.tolist(), strict=True):
+        basis = {qubit: "XYZ"[letter] for qubit, letter in zip(mitigated.qubits, letters, strict=True)}
+        pubs.append((measured_in(copies[copy], basis, rotations), angles, count))
+    result = place.sample(pubs, seed=int(rng.integers(2**31)))
+    # shots with the same basis and outcome have the same value
+    seen = [counted(part.data[pub[0].cregs[-1].name], 1)[0] for pub, part in zip(pubs, result, strict=True)]
+    times = np.concatenate([often for _, often in seen])
+    bits = np.concatenate([outcomes for outcomes, _ in seen]).astype(int)
+    measured = np.repeat(settings[:, 1:], [len(often) for _, often in seen], axis=0)
+    tables = np.array([table for table, _ in outcome_factors])
+    factors = tables[np.arange(bits.shape[1]), bits]
+    values = bases.values(mitigated.tensors, measured, factors)
+    value = float(np.average(values, weights=times))
+    variance = float(times @ (values - value) ** 2) / (shots - 1)
+    plain = mitigated_observable(QuantumCircuit(isa.num_qubits), operator, NoiseModel(), cutoff=0)
+    ideal = best_bases(plain.tensors, np.ones(len(plain.tensors))).variance
+    return TensorNetworkMitigation(
+        value=value,
+        std=float(np.sqrt(variance / shots)),
+        shots=result.metadata["shots"],
+        seed=seed,
+        job_ids=result.metadata["job_ids"],
+        bond=mitigated.bond,
+        truncation=mitigated.truncation,
+        overhead=bases.variance / ideal if ideal > 0 else 1.0,
+        qubits=mitigated.qubits,
+        bases=bases.probabilities,
+    )
+
+
+def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[np.ndarray, float]]:
+    """What 0 and 1 count on each qubit so that the mean is that of Z; their mean square in a mixed state."""
+    confusions = confusion_matrices(noise)
+    if confusions is None:
+        raise UsageError(
+            "noise has readout errors of several qubits together, or gate errors on 'measure'; pass one "
+            "ReadoutError for each qubit."
+        )
+    found = []
+    for qubit in qubits:
+        confusion = confusions.get(qubit, confusions[None])
+        if abs(np.linalg.det(confusion)) < _SINGULAR:
+            raise UsageError(
+                f"qubit {qubit} reads 0 and 1 alike, which cannot be inverted; pass weaker noise."
+            )
+        table = np.linalg.solve(confusion.T, [1.0, -1.0])
+        found.append((table, float(table**2 @ confusion.mean(axis=1))))
+    return found
