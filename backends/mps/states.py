@@ -1,0 +1,152 @@
+"""Matrix product states of circuits, exact where their bonds allow it, and what is computed with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil
+
+import numpy as np
+import torch
+from qiskit.quantum_info import SparsePauliOp
+
+from bondwise.backends.mps.exact import exact_chain
+from bondwise.backends.mps.truncation import truncated_chain
+from bondwise.backends.mps.values import PauliOperator, as_product, chain_values
+from bondwise.circuits.splitting import SplitCircuit
+from bondwise.runs import UsageError, limit, require_memory
+
+_TOGETHER = 1 << 24  # numbers of the sets of angles that are contracted at once
+_KEPT = 4  # numbers that a gradient keeps for each number in the tensor of a site, times the operator's bond
+
+
+class ProductStates:
+    """The matrix product states of circuits up to a bond dimension.
+
+    Args:
+        name: Name of the backend, for messages.
+        max_bond: Largest bond dimension.
+        truncate: Whether to truncate larger bonds instead of refusing them.
+    """
+
+    def __init__(self, name: str, max_bond: int, truncate: bool) -> None:
+        self.name, self.max_bond, self.truncate = name, max_bond, truncate
+
+    def is_exact(self, parts: SplitCircuit) -> bool:
+        """Whether nothing is left out.
+
+        Raises:
+            UsageError: If something would be, and truncation is not asked for.
+        """
+        chain = exact_chain(parts)
+        if chain.bond <= self.max_bond and chain.largest <= limit("contraction_numbers"):
+            return True
+        if not self.truncate:
+            bond = f"a bond dimension of {chain.bond:,}" if chain.bond < 1 << 64 else "a bond above 2^63"
+            instead = f"'mps:max_bond={chain.bond}', or " if chain.bond <= 1 << 12 else ""
+            needed = f"{bond} and {self.name} goes up to {self.max_bond:,}"
+            if chain.bond <= self.max_bond:
+                needed, instead = f"tensors of {chain.largest:.0e} numbers on the way to its state", ""
+            raise UsageError(
+                f"the circuit needs {needed}; write {instead}'mps:max_bond={self.max_bond},truncate', which "
+                "tells how much it leaves out."
+            )
+        return False
+
+    def batches(
+        self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[PauliOperator] = ()
+    ) -> Iterator[tuple[list[torch.Tensor], float]]:
+        """The tensors (b, left, 2, right) of as many states as fit at a time, and 1 - their least fidelity.
+
+        Args:
+            parts: The circuit.
+            angles: float64 (B, G), radians.
+            operators: What is evaluated in the states, which takes memory as well.
+
+        Raises:
+            UsageError: If the bond is too large, or the gradient does not fit into memory.
+        """
+        exact = self.is_exact(parts)
+        each = numbers(self.bonds(parts), operators)
+        if angles.requires_grad and torch.is_grad_enabled():
+            require_memory(
+                f"the gradient of {len(angles)} sets of angles at bond {max(self.bonds(parts), default=1)}",
+                16 * _KEPT * len(angles) * each,
+                "pass smaller batches, or fewer observables",
+            )
+        if exact:
+            step = max(1, _TOGETHER // each)
+            for start in range(0, len(angles), step):
+                yield exact_chain(parts).tensors(angles[start : start + step]), 0.0
+        else:
+            for row in angles:
+                yield truncated_chain(parts, self.max_bond).tensors(row)
+
+    def values(
+        self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp], method: str
+    ) -> torch.Tensor:
+        """Expectation values of K Pauli sums for angles (B, G), float64 (B, K), which torch differentiates.
+
+        Gradients are exact; those of truncated states hold the truncation fixed.
+        """
+        return self.values_and_lost(parts, angles, operators)[0]
+
+    def values_and_lost(
+        self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp]
+    ) -> tuple[torch.Tensor, float]:
+        """As `values`, with the largest 1 - fidelity of the states that were truncated."""
+        products = [as_product(operator) for operator in operators]
+        found = [
+            (chain_values(tensors, products), lost) for tensors, lost in self.batches(parts, angles, products)
+        ]
+        return torch.cat([values for values, _ in found]), max(lost for _, lost in found)
+
+    def bonds(self, parts: SplitCircuit) -> list[int]:
+        """The bond dimensions, those that are truncated at their largest."""
+        return [min(1 << min(width, 62), self.max_bond) for width in exact_chain(parts).widths]
+
+    def draws(
+        self, parts: SplitCircuit, angles: np.ndarray, shots: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, float]:
+        """Bits of shots in the states for angles (B, G), uint8 (B, shots, n), and 1 - the least fidelity."""
+        drawn, most = [], 0.0
+        with torch.no_grad():
+            for tensors, lost in self.batches(parts, torch.from_numpy(angles)):
+                most = max(most, lost)
+                for row in range(len(tensors[0])):
+                    drawn.append(_drawn([tensor[row].numpy() for tensor in tensors], shots, rng))
+        return np.stack(drawn), most
+
+
+def numbers(bonds: Sequence[int], operators: Sequence[PauliOperator] = ()) -> int:
+    """How many numbers the tensors of all sites have, times the bonds of the operators on them."""
+    ends = [1, *bonds, 1]
+    sizes = [2 * left * right for left, right in zip(ends, ends[1:], strict=False)]
+    once = sum(sizes)
+    for operator in operators:
+        for site, local in enumerate(operator.tensors, operator.first):
+            once += sizes[site] * max(local.shape[:2])
+    return once
+
+
+def _drawn(tensors: list[np.ndarray], shots: int, rng: np.random.Generator) -> np.ndarray:
+    """Independent bits of all sites, uint8 (shots, n), site by site from left to right."""
+    for site in range(len(tensors) - 1, 0, -1):  # make all but the first site isometries from the right
+        left, _, right = tensors[site].shape
+        q, r = np.linalg.qr(tensors[site].reshape(left, 2 * right).T)
+        tensors[site] = q.T.reshape(-1, 2, right)
+        tensors[site - 1] = np.tensordot(tensors[site - 1], r.T, 1)
+    bits = np.empty((shots, len(tensors)), np.uint8)
+    step = max(1, (1 << 22) // max(tensor.size // tensor.shape[0] for tensor in tensors))
+    for number in range(ceil(shots / step)):
+        part = slice(number * step, min(shots, (number + 1) * step))
+        vectors = np.ones((part.stop - part.start, 1))
+        for site, tensor in enumerate(tensors):
+            left, _, right = tensor.shape
+            both = (vectors @ tensor.reshape(left, 2 * right)).reshape(-1, 2, right)
+            weights = (both.real**2 + both.imag**2).sum(axis=2)
+            total = weights.sum(axis=1)
+            one = rng.random(len(total)) * total >= weights[:, 0]
+            bits[part, site] = one
+            vectors = both[np.arange(len(both)), one.astype(int)]
+            vectors /= np.sqrt(weights[np.arange(len(both)), one.astype(int)])[:, None]
+    return bits
