@@ -176,9 +176,8 @@ def _ordered(
         if remaining:
             near = {number for leg in legs for number in owners[leg] if number in remaining}
             open_legs = set(legs)
-            number = min(
-                near or {next(iter(remaining))}, key=lambda n: (len(open_legs ^ {*operands[n][2]}), n)
-            )
+            left = {number: len(open_legs ^ {*operands[number][2]}) for number in near}
+            number = min(left, key=lambda one: (left[one], one)) if left else next(iter(remaining))
             del remaining[number]
             chosen = operands[number]
         elif last is not None:

@@ -84,10 +84,7 @@ class ProductStates:
     def values(
         self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp], method: str
     ) -> torch.Tensor:
-        """Expectation values of K Pauli sums for angles (B, G), float64 (B, K), which torch differentiates.
-
-        Gradients are exact; those of truncated states hold the truncation fixed.
-        """
+        """Expectation values of K Pauli sums for angles (B, G), float64 (B, K), with gradients."""
         return self.values_and_lost(parts, angles, operators)[0]
 
     def values_and_lost(

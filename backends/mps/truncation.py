@@ -3,8 +3,7 @@
 Nodes are applied one after the other, as matrix product operators, without any decomposition. When a bond
 that is to grow is already too large, all such bonds are truncated at once, by the projectors that a singular
 value decomposition of the state at each of them gives (Corboz, Rice and Troyer, arXiv:1402.2859, eq. 3, for a
-chain). Projectors are constants to torch: gradients are those of the contraction with its projectors held
-fixed, which is not the exact derivative of the truncated value, but needs no derivatives of singular vectors.
+chain). They are not differentiated.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ class TruncatedChain:
         self._circuit = circuit
         self._max_bond = max_bond
 
+    @torch.no_grad()
     def tensors(self, angles: torch.Tensor) -> tuple[list[torch.Tensor], float]:
         """The tensors (1, left, 2, right) of all sites for one set of angles (G,), and what is left out.
 
@@ -82,7 +82,6 @@ class TruncatedChain:
             state[site] = made.reshape(left * here.shape[0], 2, right * here.shape[1])
         return kept
 
-    @torch.no_grad()
     def _projectors(self, state: list[torch.Tensor]) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
         """For each bond that is too large, X (bond, kept) and Y (kept, bond) to put between its tensors."""
         lefts = _triangles(state)
@@ -104,13 +103,12 @@ class TruncatedChain:
         """Truncate all bonds that are too large, in place; the fidelity of the new state."""
         if all(tensor.shape[-1] <= self._max_bond for tensor in state):
             return 1.0
-        before = [tensor.detach() for tensor in state]
+        before = list(state)
         for bond, (down, up) in self._projectors(state).items():
             state[bond] = state[bond] @ down
             state[bond + 1] = torch.tensordot(up, state[bond + 1], 1)
-        after = [tensor.detach() for tensor in state]
-        norm = _overlap(after, after).real
-        kept = float(abs(_overlap(after, before)) ** 2 / (norm * _overlap(before, before).real))
+        norm = _overlap(state, state).real
+        kept = float(abs(_overlap(state, before)) ** 2 / (norm * _overlap(before, before).real))
         state[0] = state[0] / norm.sqrt()
         return min(kept, 1.0)
 

@@ -1,7 +1,9 @@
 """The name `"mps"`: exact values, gradients and samples of shallow circuits on many qubits.
 
-The state is a matrix product state whose bonds follow from the circuit alone (see `bondwise.backends.mps`), so
-the cost is linear in the number of qubits and grows with the cube of the bond dimension.
+The state is a matrix product state whose bonds follow from the circuit alone, see
+`bondwise.backends.mps.cuts`. The cost is linear in the number of qubits and grows with the cube of the bond
+dimension. Derivatives are those of the contraction. A truncation is not differentiated: what it drops may be
+nothing to the value and a third of the gradient, so that truncated gradients come from shifted circuits.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def mps_backend(name: str) -> Backend:
         estimator=ProductEstimator(states),
         sampler=ProductSampler(states),
         exact=True,
-        values=states.values,
+        values=None if truncate else states.values,
     )
 
 
