@@ -68,6 +68,16 @@ class ExactChain:
         """The largest bond dimension."""
         return int(1 << max(self.widths, default=0))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """float64 or complex128."""
+        return self._circuit.dtype
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return len(self._circuit.lines)
+
     @cached_property
     def largest(self) -> int:
         """Numbers in the largest tensor on the way to the state."""
@@ -138,11 +148,11 @@ class ExactChain:
             both = [leg[1] for leg in reversed(found.legs[node])] + [
                 leg[0] for leg in reversed(found.legs[node])
             ]
-            for place, wire in enumerate(both):
-                if wire is None:
+            for place, leg in enumerate(both):
+                if leg is None:
                     zeros.append(place)
                 else:
-                    legs.append(label(wire))
+                    legs.append(label(leg))
             operands.append((node, tuple(zeros), legs))
         passing: list[_Label] = [("left", wire) for wire in identities]
         passing += [("right", wire) for wire in identities]

@@ -105,10 +105,10 @@ class Network:
     def _add_block(self, block: Pair) -> None:
         entangling = [number for number, gate in enumerate(block.gates) if len(gate[1]) > 1]
         if not entangling:
-            for qubit in block.pair:
-                own = [gate for gate in block.gates if gate[1] == (qubit,)]
+            for site in block.pair:
+                own = [gate for gate in block.gates if gate[1] == (site,)]
                 if own:
-                    _append(self._add((qubit, self._line())), own)
+                    _append(self._add((site, self._line())), own)
             return
         first, last = entangling[0], entangling[-1] + 1
         core = _merged(block.gates[first:last], block.pair)
@@ -118,13 +118,13 @@ class Network:
             for matrix, qubits, speed, angle in block.gates:
                 node.multiply(_terms(on_pair(matrix, qubits, block.pair), angle), speed, angle)
             return
-        joined, *halves = halves
+        joined, both = halves
         line = self._line()
         nodes = [self._add((block.pair[0], line))]
         nodes.append(self._add((block.pair[1], line if joined else self._line())))
         if joined:
             self.pairs[-2:] = [len(self._nodes) - 1, len(self._nodes) - 2]
-        for node, terms in zip(nodes, halves, strict=True):
+        for node, terms in zip(nodes, both, strict=True):
             qubit = node.lines[:1]
             _append(node, [gate for gate in block.gates[:first] if gate[1] == qubit])
             angle = core[2] if len(terms) > 1 else None
@@ -186,7 +186,7 @@ def _merged(gates: Sequence[Gate], pair: tuple[int, int]) -> tuple[np.ndarray, f
     return product, speed, angle
 
 
-def _halves(terms: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray] | None:
+def _halves(terms: np.ndarray) -> tuple[bool, tuple[np.ndarray, np.ndarray]] | None:
     """Terms on two qubits as the matrices C and D of two nodes; None if a side needs more than two products.
 
     One side is constant, (1, 4, 4), and the other has all the terms. First comes whether there are two
@@ -205,5 +205,5 @@ def _halves(terms: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray] | None:
             unit = np.eye(2)
             opening = sum(np.kron(np.outer(unit[k], unit[0]), low[k]) for k in range(rank))
             closing = sum(np.kron(np.outer(unit[0], unit[k]), high[k]) for k in range(rank))
-            return rank == 2, np.asarray(opening), np.asarray(closing)
+            return rank == 2, (np.asarray(opening), np.asarray(closing))
     return None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from qiskit.quantum_info import SparsePauliOp
 
-from bondwise.backends.mps.exact import exact_chain
+from bondwise.backends.mps.exact import ExactChain, exact_chain
 from bondwise.backends.mps.truncation import truncated_chain
 from bondwise.backends.mps.values import PauliOperator, as_product, chain_values
 from bondwise.circuits.splitting import SplitCircuit
@@ -17,6 +17,9 @@ from bondwise.runs import UsageError, limit, require_memory
 
 _TOGETHER = 1 << 24  # numbers of the sets of angles that are contracted at once
 _KEPT = 4  # numbers that a gradient keeps for each number in the tensor of a site, times the operator's bond
+_PLANNED = 16  # wires across a bond up to which the steps to the tensors are planned to predict their cost
+# seconds as measured on one core: per product of real and of complex numbers, number, node, and site
+_REAL, _COMPLEX, _NUMBER, _NODE, _SITE = 1e-10, 4e-10, 4e-9, 2e-5, 1.5e-4
 
 
 class ProductStates:
@@ -67,6 +70,7 @@ class ProductStates:
         """
         exact = self.is_exact(parts)
         each = numbers(self.bonds(parts), operators)
+        each += exact_chain(parts).numbers if exact else 0
         if angles.requires_grad and torch.is_grad_enabled():
             require_memory(
                 f"the gradient of {len(angles)} sets of angles at bond {max(self.bonds(parts), default=1)}",
@@ -123,6 +127,33 @@ def numbers(bonds: Sequence[int], operators: Sequence[PauliOperator] = ()) -> in
         for site, local in enumerate(operator.tensors, operator.first):
             once += sizes[site] * max(local.shape[:2])
     return once
+
+
+def contraction_seconds(chain: ExactChain, operators: Sequence[PauliOperator] = ()) -> float:
+    """Predict the seconds that the exact values of operators take for one set of angles on one core."""
+    ends = [1.0, *(2.0**width for width in chain.widths), 1.0]
+    pairs = list(zip(ends, ends[1:], strict=False))
+    products, sites = 0.0, len(pairs)
+    for operator in operators:
+        sites += len(operator.tensors)
+        for (left, right), local in zip(pairs[operator.first :], operator.tensors, strict=False):
+            width, wider = local.shape[:2]
+            products += 2 * left * right * (width * left + 2 * width * wider + wider * right)
+    seconds = products * (_COMPLEX if chain.dtype.is_complex else _REAL)
+    made = chain.numbers if max(chain.widths, default=0) <= _PLANNED else 4.0 * numbers_of(pairs)
+    return float(seconds + made * _NUMBER + chain.nodes * _NODE + sites * _SITE)
+
+
+def contraction_bytes(chain: ExactChain, operators: Sequence[PauliOperator] = ()) -> int:
+    """Predict the bytes of the tensors and of the largest block on the way to exact values."""
+    bonds = [1 << width for width in chain.widths]
+    widest = max((operator.widest for operator in operators), default=1)
+    return 16 * (numbers(bonds) + 4 * widest * max(bonds, default=1) ** 2)
+
+
+def numbers_of(pairs: Sequence[tuple[float, float]]) -> float:
+    """How many numbers tensors with these bonds have."""
+    return sum(2 * left * right for left, right in pairs)
 
 
 def _drawn(tensors: list[np.ndarray], shots: int, rng: np.random.Generator) -> np.ndarray:

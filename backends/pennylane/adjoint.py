@@ -36,6 +36,7 @@ def adjoint_jacobian(tape: Any, device: Any, backend: Backend, compiler: Compile
     operators = [pauli_sum(one.obs, place, count) for one in tape.measurements]
     parts = split(compiler.get(lifted.structure).circuit)
     angles = torch.tensor(lifted.angles, requires_grad=True)
+    assert backend.values is not None  # as `has_adjoint` has checked
     with torch.enable_grad():  # PennyLane may ask inside of torch's own backward pass
         totals = backend.values(parts, parts.angles(angles), operators, "adjoint").sum(dim=0).unbind()
     columns: dict[tuple[int, int], list[int]] = {}

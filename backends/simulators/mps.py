@@ -22,7 +22,9 @@ from qiskit.quantum_info import SparsePauliOp
 from bondwise.backends.backend import Backend
 from bondwise.backends.inputs import NOT_FINITE
 from bondwise.backends.measurement import Tally
-from bondwise.backends.mps.states import ProductStates
+from bondwise.backends.mps.exact import exact_chain
+from bondwise.backends.mps.states import ProductStates, contraction_seconds
+from bondwise.backends.mps.values import as_product
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
 from bondwise.circuits import refuse_variables
@@ -71,6 +73,15 @@ class ProductEstimator(Estimator):
     def __init__(self, states: ProductStates) -> None:
         self._states = states
         self._sampled = SampledEstimator(ProductSampler(states), ideal_rotations)
+
+    def estimate_seconds(self, pub: EstimatorPub) -> float:
+        """Predict how many seconds a PUB takes on one core; truncated states are not predicted."""
+        tally = Tally(pub)
+        chain = exact_chain(split(pub.circuit))
+        if chain.bond > self._states.max_bond:
+            return 0.0
+        products = [as_product(_operator(tally, row)) for row in tally.weights]
+        return len(tally.sets) * contraction_seconds(chain, [] if pub.precision else products)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         tallies, lost = [Tally(pub) for pub in pubs], []
