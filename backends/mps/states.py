@@ -17,6 +17,7 @@ from bondwise.runs import UsageError, limit, require_memory
 
 _TOGETHER = 1 << 24  # numbers of the sets of angles that are contracted at once
 _KEPT = 4  # numbers that a gradient keeps for each number in the tensor of a site, times the operator's bond
+_HUGE = 200  # wires across a bond above which no number matters any more
 _PLANNED = 16  # wires across a bond up to which the steps to the tensors are planned to predict their cost
 # seconds as measured on one core: per product of real and of complex numbers, number, node, and site
 _REAL, _COMPLEX, _NUMBER, _NODE, _SITE = 1e-10, 4e-10, 4e-9, 2e-5, 1.5e-4
@@ -129,31 +130,45 @@ def numbers(bonds: Sequence[int], operators: Sequence[PauliOperator] = ()) -> in
     return once
 
 
-def contraction_seconds(chain: ExactChain, operators: Sequence[PauliOperator] = ()) -> float:
-    """Predict the seconds that the exact values of operators take for one set of angles on one core."""
-    ends = [1.0, *(2.0**width for width in chain.widths), 1.0]
-    pairs = list(zip(ends, ends[1:], strict=False))
-    products, sites = 0.0, len(pairs)
+def contraction_cost(chain: ExactChain, operators: Sequence[SparsePauliOp] = ()) -> tuple[float, int]:
+    """Predict the cost of exact values for one set of angles on one core.
+
+    Args:
+        chain: The state.
+        operators: What is evaluated; only the letters count.
+
+    Returns:
+        Seconds; and bytes of the tensors and of the largest block on the way.
+    """
+    ends = [2.0 ** min(width, _HUGE) for width in (0, *chain.widths, 0)]
+    products, sites, widest = 0.0, len(ends) - 1, 1
     for operator in operators:
-        sites += len(operator.tensors)
-        for (left, right), local in zip(pairs[operator.first :], operator.tensors, strict=False):
-            width, wider = local.shape[:2]
+        first, widths = _widths(operator)
+        sites += len(widths) - 1
+        widest = max(widest, *widths)
+        for site, (width, wider) in enumerate(zip(widths, widths[1:], strict=False), first):
+            left, right = ends[site : site + 2]
             products += 2 * left * right * (width * left + 2 * width * wider + wider * right)
+    stored = sum(2 * left * right for left, right in zip(ends, ends[1:], strict=False))
+    made = chain.numbers if max(chain.widths, default=0) <= _PLANNED else 4 * stored
     seconds = products * (_COMPLEX if chain.dtype.is_complex else _REAL)
-    made = chain.numbers if max(chain.widths, default=0) <= _PLANNED else 4.0 * numbers_of(pairs)
-    return float(seconds + made * _NUMBER + chain.nodes * _NODE + sites * _SITE)
+    seconds += made * _NUMBER + chain.nodes * _NODE + sites * _SITE
+    return seconds, int(16 * (stored + 4 * widest * max(ends) ** 2))
 
 
-def contraction_bytes(chain: ExactChain, operators: Sequence[PauliOperator] = ()) -> int:
-    """Predict the bytes of the tensors and of the largest block on the way to exact values."""
-    bonds = [1 << width for width in chain.widths]
-    widest = max((operator.widest for operator in operators), default=1)
-    return 16 * (numbers(bonds) + 4 * widest * max(bonds, default=1) ** 2)
-
-
-def numbers_of(pairs: Sequence[tuple[float, float]]) -> float:
-    """How many numbers tensors with these bonds have."""
-    return sum(2 * left * right for left, right in pairs)
+def _widths(operator: SparsePauliOp) -> tuple[int, list[int]]:
+    """The first site of a Pauli sum, and the most that the bonds of its operator can be, ends included."""
+    letters = operator.paulis.x | operator.paulis.z
+    letters = letters[letters.any(axis=1)]
+    if not len(letters):
+        return 0, [1]
+    first = letters.argmax(axis=1)
+    last = letters.shape[1] - 1 - letters[:, ::-1].argmax(axis=1)
+    low, high = int(first.min()), int(last.max())
+    crossing = [int(((first <= site) & (last > site)).sum()) for site in range(low, high)]
+    sites = range(1, high - low + 1)
+    most = [4 ** min(left, high - low + 1 - left, 30) for left in sites]
+    return low, [1, *(min(one + 2, bound) for one, bound in zip(crossing, most, strict=True)), 1]
 
 
 def _drawn(tensors: list[np.ndarray], shots: int, rng: np.random.Generator) -> np.ndarray:

@@ -23,8 +23,7 @@ from bondwise.backends.backend import Backend
 from bondwise.backends.inputs import NOT_FINITE
 from bondwise.backends.measurement import Tally
 from bondwise.backends.mps.exact import exact_chain
-from bondwise.backends.mps.states import ProductStates, contraction_seconds
-from bondwise.backends.mps.values import as_product
+from bondwise.backends.mps.states import ProductStates, contraction_cost
 from bondwise.backends.primitives import Estimator, Sampler, sampler_result
 from bondwise.backends.sampled import SampledEstimator, estimator_result, ideal_rotations
 from bondwise.circuits import refuse_variables
@@ -80,8 +79,8 @@ class ProductEstimator(Estimator):
         chain = exact_chain(split(pub.circuit))
         if chain.bond > self._states.max_bond:
             return 0.0
-        products = [as_product(_operator(tally, row)) for row in tally.weights]
-        return len(tally.sets) * contraction_seconds(chain, [] if pub.precision else products)
+        operators = [] if pub.precision else [_operator(tally, row) for row in tally.weights]
+        return len(tally.sets) * contraction_cost(chain, operators)[0]
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         tallies, lost = [Tally(pub) for pub in pubs], []

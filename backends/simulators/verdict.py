@@ -14,8 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.inputs import as_operators
 from bondwise.backends.mps.exact import exact_chain
-from bondwise.backends.mps.states import contraction_bytes, contraction_seconds
-from bondwise.backends.mps.values import as_product
+from bondwise.backends.mps.states import contraction_cost
 from bondwise.backends.simulators.mps import MAX_BOND
 from bondwise.circuits import Observable, without_measurements
 from bondwise.circuits.files.orders import with_order
@@ -25,6 +24,7 @@ from bondwise.runs import Result, limit
 _LONGEST = 3600.0  # seconds
 _AMPLITUDE = 1e-9  # seconds per gate and amplitude, as measured on one core; Aer is as fast
 _START = 0.02  # seconds before the first gate
+_HUGE = 500  # qubits above which no number matters any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,23 +100,15 @@ def simulability(
     places = [[circuit.find_bit(qubit).index for qubit in step.qubits] for step in steps]
     parts = split(circuit)
     chain = exact_chain(parts)
-    products = [as_product(operator) for operator in operators]
     used = len({place for where in places for place in where} | _observed(operators))
-    gates = sum(len(where) > 0 for where in places) + 1
-    dense = _START + gates * _AMPLITUDE * 2.0**used
+    used = min(used, _HUGE)
+    dense = _START + (len(places) + 1) * _AMPLITUDE * 2.0**used
     name = "mps" if chain.bond <= MAX_BOND else f"mps:max_bond={chain.bond}"
-    seconds = {
-        "statevector": dense,
-        "aer": dense,
-        name: contraction_seconds(chain, products),
-    }
-    memory = {
-        "statevector": 16 << used,
-        "aer": 16 << used,
-        name: contraction_bytes(chain, products),
-    }
+    time, size = contraction_cost(chain, operators)
+    seconds = {"statevector": dense, "aer": dense, name: time}
+    memory = {"statevector": 16 << used, "aer": 16 << used, name: size}
     most = limit("memory_bytes")
-    possible = {one: time for one, time in seconds.items() if memory[one] <= most and time <= _LONGEST}
+    possible = {one: took for one, took in seconds.items() if memory[one] <= most and took <= _LONGEST}
     best = min(possible, key=lambda one: possible[one]) if possible else None
     return Simulability(
         value=inf if best is None else seconds[best],
@@ -135,17 +127,20 @@ def _observed(operators: Sequence[SparsePauliOp]) -> set[int]:
 
 def _light_cone(places: Sequence[Sequence[int]], qubits: int, operators: Sequence[SparsePauliOp]) -> int:
     """The largest number of qubits that are connected to a term, or to a qubit, backwards in time."""
-    gates = [sum(1 << place for place in where) for where in reversed(places)]
-    supports: set[int] = {1 << qubit for qubit in range(qubits)} if not operators else {0}
+    cones = [1 << qubit for qubit in range(qubits)]  # of the outputs: what each depends on, as bits
+    for where in places:
+        joined = 0
+        for place in where:
+            joined |= cones[place]
+        for place in where:
+            cones[place] = joined
+    widest = 0 if operators else max((cone.bit_count() for cone in cones), default=0)
     for operator in operators:
-        for row in operator.paulis.x | operator.paulis.z:
-            supports.add(sum(1 << int(qubit) for qubit in np.flatnonzero(row)))
-    widest = 0
-    for cone in supports:
-        for gate in gates:
-            if cone & gate:
-                cone |= gate
-        widest = max(widest, cone.bit_count())
+        for row in np.unique(operator.paulis.x | operator.paulis.z, axis=0):
+            cone = 0
+            for qubit in np.flatnonzero(row):
+                cone |= cones[qubit]
+            widest = max(widest, cone.bit_count())
     return widest
 
 

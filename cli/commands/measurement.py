@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from bondwise.mitigation import Extrapolation, MitigatedEstimator
 
 
+_LOOKED_AT = 20_000  # operations, which take seconds
+
+
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
     """The mitigated estimator that `--mitigate NAME` asks for; None for `none` or without noise.
 
@@ -42,7 +45,9 @@ def idle_mitigation(name: str, machine: Backend) -> list[str]:
 
 
 def verdict(circuit: QuantumCircuit, observables: Any) -> backends.Simulability | None:
-    """What an exact simulation would cost; None for circuits that measure on the way or have no gates."""
+    """What an exact simulation would cost; None if it has no single final state, or is long to look at."""
+    if len(circuit.data) > _LOOKED_AT:
+        return None
     try:
         return backends.simulability(circuit, observables)
     except UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -109,8 +110,13 @@ def command(
             result |= measure(machine)
         found = verdict(program, observables or None)
         if found is not None:
-            cost = {"best": found.best, "bond": found.bond, "light_cone": found.light_cone}
-            result["simulability"] = cost | {"seconds": found.seconds, "memory": found.memory}
+            seconds = found.value if found.best else None
+            result["simulability"] = {
+                "best": found.best,
+                "seconds": seconds,
+                "log2_bond": round(math.log2(found.bond), 6),
+                "light_cone": found.light_cone,
+            }
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)
