@@ -158,17 +158,24 @@ def contraction_cost(chain: ExactChain, operators: Sequence[SparsePauliOp] = ())
 
 def _widths(operator: SparsePauliOp) -> tuple[int, list[int]]:
     """The first site of a Pauli sum, and the most that the bonds of its operator can be, ends included."""
-    letters = operator.paulis.x | operator.paulis.z
-    letters = letters[letters.any(axis=1)]
+    x, z = operator.paulis.x, operator.paulis.z
+    some = (x | z).any(axis=1)
+    letters = x[some] + 2 * z[some]
     if not len(letters):
         return 0, [1]
-    first = letters.argmax(axis=1)
-    last = letters.shape[1] - 1 - letters[:, ::-1].argmax(axis=1)
+    first, last = (letters > 0).argmax(axis=1), (letters[:, ::-1] > 0).argmax(axis=1)
+    last = letters.shape[1] - 1 - last
     low, high = int(first.min()), int(last.max())
-    crossing = [int(((first <= site) & (last > site)).sum()) for site in range(low, high)]
-    sites = range(1, high - low + 1)
-    most = [4 ** min(left, high - low + 1 - left, 30) for left in sites]
-    return low, [1, *(min(one + 2, bound) for one, bound in zip(crossing, most, strict=True)), 1]
+    # random numbers whose sums tell words apart, up to each site and in all
+    codes = np.random.default_rng(0).integers(2**62, size=(letters.shape[1], 4), dtype=np.uint64)
+    sums = np.cumsum(codes[np.arange(letters.shape[1]), letters], axis=1, dtype=np.uint64)
+    widths = [1]
+    for site in range(low, high):
+        crossing = (first <= site) & (last > site)
+        left = sums[crossing, site]
+        halves = (len(np.unique(half)) for half in (left, sums[crossing, -1] - left))
+        widths.append(min(2 + min(halves), 4 ** min(site + 1 - low, high - site, 30)))
+    return low, [*widths, 1]
 
 
 def _drawn(tensors: list[np.ndarray], shots: int, rng: np.random.Generator) -> np.ndarray:

@@ -192,9 +192,9 @@ def command(
             smallest = _SAME * float(abs(hamiltonian.coeffs).sum())
             notes = verdicts(prepared.value, trained, stages, extrapolation, smallest)
             notes += idle_mitigation(mitigate, machine)
-            notes += [
-                f"{found}, trained on {trainer.name}." for found in [verdict(circuit, hamiltonian)] if found
-            ]
+            found = verdict(circuit, hamiltonian)
+            notes += [] if found is None else [f"{found}."]
+            notes += [f"Trained on {trainer.name}."] if trainer.name != "statevector" else []
             result = envelope(settings) | {
                 "seed": seed,
                 "exact_energy": prepared.exact_energy,

@@ -345,7 +345,7 @@ def test_forty_qubits_are_trained_on_products(bondwise, tmp_path):
     assert result["dmrg_energy"] < energies["MPS start, trained"] < energies["MPS start"]
     assert energies["mps, raw"] == pytest.approx(energies["MPS start, trained"], abs=1e-10)
     assert "this circuit is exactly simulable: bond 4, 0.0" in done.stdout
-    assert "trained on mps." in done.stdout
+    assert "Trained on mps." in done.stdout
 
 
 def test_mitigation_without_noise_says_that_it_does_nothing(bondwise):
