@@ -62,7 +62,7 @@ def expectation(
             omitted for P = 0.
         backend: Anything that `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
-            derivatives; on "mps" both are backpropagation, which truncated states do not have),
+            derivatives; on "mps" both are backpropagation, and truncated states have first ones),
             "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4 for crx, cry and
             crz), or "spsa" (an estimate from 2 circuits in total). "auto": "adjoint" if available, otherwise
             "parameter-shift". Circuits for the gradient run only if `parameters` requires one.

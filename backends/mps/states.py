@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,13 @@ from bondwise.backends.mps.truncation import truncated_chain
 from bondwise.backends.mps.values import PauliOperator, as_product, chain_values
 from bondwise.circuits.splitting import SplitCircuit
 from bondwise.runs import UsageError, limit, require_memory
+from bondwise.runs.text import counted
 
 _TOGETHER = 1 << 24  # numbers of the sets of angles that are contracted at once
 _KEPT = 4  # numbers that a gradient keeps for each number in the tensor of a site, times the operator's bond
+_FIRST = (
+    "truncated states have first derivatives only; raise max_bond until nothing is truncated for higher ones."
+)
 _HUGE = 200  # wires across a bond above which no number matters any more
 _PLANNED = 16  # wires across a bond up to which the steps to the tensors are planned to predict their cost
 # seconds as measured on one core: per product of real and of complex numbers, number, node, and site
@@ -71,10 +76,12 @@ class ProductStates:
         """
         exact = self.is_exact(parts)
         each = numbers(self.bonds(parts), operators)
-        each += exact_chain(parts).numbers if exact else 0
+        # a truncation makes a few arrays of four times the bond for each node
+        each += exact_chain(parts).numbers if exact else 16 * exact_chain(parts).nodes * self.max_bond**2
         if angles.requires_grad and torch.is_grad_enabled():
+            bond = max(self.bonds(parts), default=1)
             require_memory(
-                f"the gradient of {len(angles)} sets of angles at bond {max(self.bonds(parts), default=1)}",
+                f"the gradient of {counted(len(angles), 'set')} of angles at bond {bond}",
                 16 * _KEPT * len(angles) * each,
                 "pass smaller batches, or fewer observables",
             )
@@ -89,8 +96,19 @@ class ProductStates:
     def values(
         self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp], method: str
     ) -> torch.Tensor:
-        """Expectation values of K Pauli sums for angles (B, G), float64 (B, K), with gradients."""
-        return self.values_and_lost(parts, angles, operators)[0]
+        """Expectation values of K Pauli sums for angles (B, G), float64 (B, K), with gradients.
+
+        Derivatives are exact, of any order; of truncated states there are first derivatives only.
+        """
+
+        def evaluate(given: torch.Tensor) -> torch.Tensor:
+            return self.values_and_lost(parts, given, operators)[0]
+
+        if not (angles.requires_grad and torch.is_grad_enabled()) or self.is_exact(parts):
+            return evaluate(angles)
+        if method == "backprop":
+            raise UsageError(_FIRST)
+        return _FirstOnly.apply(angles, evaluate)
 
     def values_and_lost(
         self, parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp]
@@ -128,6 +146,26 @@ def numbers(bonds: Sequence[int], operators: Sequence[PauliOperator] = ()) -> in
         for site, local in enumerate(operator.tensors, operator.first):
             once += sizes[site] * max(local.shape[:2])
     return once
+
+
+class _FirstOnly(torch.autograd.Function):
+    """A function whose gradient cannot be differentiated again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, angles: torch.Tensor, evaluate: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        with torch.enable_grad():
+            ctx.angles = angles.detach().requires_grad_()
+            ctx.values = evaluate(ctx.angles)
+        return ctx.values.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        if torch.is_grad_enabled():
+            raise UsageError(_FIRST)
+        [slopes] = torch.autograd.grad(ctx.values, ctx.angles, gradients[0], retain_graph=True)
+        return slopes, None
 
 
 def contraction_cost(chain: ExactChain, operators: Sequence[SparsePauliOp] = ()) -> tuple[float, int]:

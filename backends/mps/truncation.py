@@ -1,9 +1,9 @@
 """Matrix product states with truncated bonds, for circuits that entangle too much to be exact.
 
 Nodes are applied one after the other, as matrix product operators, without any decomposition. When a bond
-that is to grow is already too large, all such bonds are truncated at once, by the projectors that a singular
-value decomposition of the state at each of them gives (Corboz, Rice and Troyer, arXiv:1402.2859, eq. 3, for a
-chain). They are not differentiated.
+that is to grow is already too large, all such bonds are truncated at once, see
+`bondwise.backends.mps.projectors`. Derivatives are those of the approximation to first order: as exact as its
+values where nothing is lost, and off by about the root of what is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import lru_cache
 import torch
 
 from bondwise.backends.mps.nodes import Network, network
+from bondwise.backends.mps.projectors import overlap, projectors
 from bondwise.circuits.splitting import SplitCircuit
 
-_CUTOFF = 1e-12  # singular values below this fraction of the largest are dropped
 _Local = tuple[int, torch.Tensor]  # a site and its operator (left, right, out, in)
 
 
@@ -32,7 +32,6 @@ class TruncatedChain:
         self._circuit = circuit
         self._max_bond = max_bond
 
-    @torch.no_grad()
     def tensors(self, angles: torch.Tensor) -> tuple[list[torch.Tensor], float]:
         """The tensors (1, left, 2, right) of all sites for one set of angles (G,), and what is left out.
 
@@ -41,10 +40,10 @@ class TruncatedChain:
         """
         state = [torch.eye(2, dtype=self._circuit.dtype)[:1, :, None] for _ in range(self._circuit.sites)]
         matrices = [matrix[0] for matrix in self._circuit.matrices(angles[None])]
-        kept = 1.0
+        tangent, kept = angles.requires_grad and torch.is_grad_enabled(), 1.0
         for operator in self._operators(matrices):
-            kept *= self._apply(state, operator)
-        kept *= self._truncate(state)
+            kept *= self._apply(state, operator, tangent)
+        kept *= self._truncate(state, tangent)
         return [tensor[None] for tensor in state], max(1 - kept, 0.0)
 
     def _operators(self, matrices: list[torch.Tensor]) -> Iterator[list[_Local]]:
@@ -55,7 +54,7 @@ class TruncatedChain:
             if other < node:
                 continue
             if other > node:  # C on the first qubit opens the line between them, D closes it
-                opening = matrix.reshape(2, 2, 2, 2)[:, :, 0].permute(0, 1, 2)[None]
+                opening = matrix.reshape(2, 2, 2, 2)[:, :, 0][None]
                 closing = matrices[other].reshape(2, 2, 2, 2)[0].permute(1, 0, 2)[:, None]
                 yield [(lines[0], opening), (circuit.lines[other][0], closing)]
             elif len(lines) == 2 and lines[1] >= circuit.sites:
@@ -63,12 +62,12 @@ class TruncatedChain:
             else:
                 yield _split(matrix, lines)
 
-    def _apply(self, state: list[torch.Tensor], operator: list[_Local]) -> float:
+    def _apply(self, state: list[torch.Tensor], operator: list[_Local], tangent: bool) -> float:
         """Apply an operator in place; the fidelity of the truncation before it."""
         first, last = operator[0][0], operator[-1][0]
         kept = 1.0
         if any(state[site].shape[-1] > self._max_bond for site in range(first, last)):
-            kept = self._truncate(state)
+            kept = self._truncate(state, tangent)
         local = dict(operator)
         identity = torch.eye(2, dtype=self._circuit.dtype)
         width = 1
@@ -82,33 +81,17 @@ class TruncatedChain:
             state[site] = made.reshape(left * here.shape[0], 2, right * here.shape[1])
         return kept
 
-    def _projectors(self, state: list[torch.Tensor]) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        """For each bond that is too large, X (bond, kept) and Y (kept, bond) to put between its tensors."""
-        lefts = _triangles(state)
-        mirrored = [tensor.permute(2, 1, 0) for tensor in reversed(state)]
-        rights = _triangles(mirrored)[::-1]  # of each bond, (rank, bond)
-        found = {}
-        for bond, (left, right) in enumerate(zip(lefts[:-1], rights[1:], strict=True)):
-            if left.shape[1] > self._max_bond:
-                u, s, v = torch.linalg.svd(left @ right.T, full_matrices=False)
-                keep = min(self._max_bond, max(1, int((s > _CUTOFF * s[0]).sum())))
-                scale = s[:keep].rsqrt().to(u.dtype)
-                found[bond] = (
-                    right.T @ v[:keep].mH * scale,
-                    scale[:, None] * (u[:, :keep].mH @ left),
-                )
-        return found
-
-    def _truncate(self, state: list[torch.Tensor]) -> float:
+    def _truncate(self, state: list[torch.Tensor], tangent: bool) -> float:
         """Truncate all bonds that are too large, in place; the fidelity of the new state."""
-        if all(tensor.shape[-1] <= self._max_bond for tensor in state):
+        if all(tensor.shape[2] <= self._max_bond for tensor in state):
             return 1.0
-        before = list(state)
-        for bond, (down, up) in self._projectors(state).items():
+        before = [tensor.detach() for tensor in state]
+        for bond, (down, up) in projectors(state, self._max_bond, tangent=tangent).items():
             state[bond] = state[bond] @ down
             state[bond + 1] = torch.tensordot(up, state[bond + 1], 1)
-        norm = _overlap(state, state).real
-        kept = float(abs(_overlap(state, before)) ** 2 / (norm * _overlap(before, before).real))
+        after = [tensor.detach() for tensor in state]
+        norm = overlap(after, after).real
+        kept = float(abs(overlap(after, before)) ** 2 / (norm * overlap(before, before).real))
         state[0] = state[0] / norm.sqrt()
         return min(kept, 1.0)
 
@@ -131,23 +114,6 @@ def _split(matrix: torch.Tensor, lines: tuple[int, ...]) -> list[_Local]:
             found.append((lines[place], rest.reshape(width, 2, 2, wider).permute(0, 3, 1, 2)))
             rest = torch.eye(wider, dtype=matrix.dtype).reshape(wider, 4, -1)
     return [*found, (lines[places[-1]], rest.reshape(-1, 2, 2, 1).permute(0, 3, 1, 2))]
-
-
-def _triangles(state: list[torch.Tensor]) -> list[torch.Tensor]:
-    """For each site, R (rank, right) such that all sites up to it are an isometry times R."""
-    found, before = [], torch.ones(1, 1, dtype=state[0].dtype)
-    for tensor in state:
-        joint = torch.tensordot(before, tensor, 1)
-        before = torch.linalg.qr(joint.reshape(-1, tensor.shape[2]), mode="r").R
-        found.append(before)
-    return found
-
-
-def _overlap(bra: list[torch.Tensor], ket: list[torch.Tensor]) -> torch.Tensor:
-    block = torch.ones(1, 1, dtype=ket[0].dtype)
-    for one, other in zip(bra, ket, strict=True):
-        block = torch.tensordot(one.conj(), torch.tensordot(block, other, 1), ([0, 1], [0, 1]))
-    return block[0, 0]
 
 
 @lru_cache(maxsize=64)

@@ -2,8 +2,8 @@
 
 The state is a matrix product state whose bonds follow from the circuit alone, see
 `bondwise.backends.mps.cuts`. The cost is linear in the number of qubits and grows with the cube of the bond
-dimension. Derivatives are those of the contraction. A truncation is not differentiated: what it drops may be
-nothing to the value and a third of the gradient, so that truncated gradients come from shifted circuits.
+dimension. Derivatives are those of the contraction; those of truncated states are first derivatives, off by
+about the root of what is lost.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def mps_backend(name: str) -> Backend:
         estimator=ProductEstimator(states),
         sampler=ProductSampler(states),
         exact=True,
-        values=None if truncate else states.values,
+        values=states.values,
     )
 
 

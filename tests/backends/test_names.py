@@ -161,7 +161,7 @@ def test_shots_must_be_positive(shots: object) -> None:
 
 def test_only_the_exact_state_is_differentiable() -> None:
     names = ("statevector", "mps", "mps:truncate", "aer", "aer:matrix_product_state", "fake:manila")
-    assert [get_backend(name).differentiable for name in names] == [True, True, False, False, False, False]
+    assert [get_backend(name).differentiable for name in names] == [True, True, True, False, False, False]
     assert not get_backend(StatevectorEstimator()).differentiable
 
 
