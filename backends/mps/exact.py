@@ -14,7 +14,6 @@ import torch
 from bondwise.backends.mps.cuts import Wires, cuts, regions, wires
 from bondwise.backends.mps.nodes import Network, network
 from bondwise.circuits.splitting import SplitCircuit
-from bondwise.runs import UsageError
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzACDEFGHIJKLMNOPQRSTUVWXYZ"  # B is the batch
 _Label = tuple[str, int]  # of a leg: kind and wire
@@ -129,16 +128,13 @@ class ExactChain:
         left, right = self._bounds[site], self._bounds[site + 1]
         output = len(self._circuit.lines) + site
         before, after = set(left), set(right)
-        identities: list[int] = []  # wires that pass by
+        identities = [wire for wire in left if wire in after]  # wires that pass by
 
         def label(wire: int) -> _Label:
             if output in found.ends[wire]:
                 return ("bit", 0)
             return ("left", wire) if wire in before else ("right", wire) if wire in after else ("own", wire)
 
-        for wire in left:
-            if wire in after:
-                identities.append(wire)
         crossing = [wire for wire in (*left, *right) if output in found.ends[wire]]
         operands: list[_Operand] = []
         for node in self._members[site]:
@@ -159,8 +155,7 @@ class ExactChain:
         count = len(identities)
         if crossing:  # the bit of this site was made, or will be made, in another region
             side = "left" if crossing[0] in before else "right"
-            half = len(identities)
-            passing = [*passing[:half], (side, crossing[0]), *passing[half:], ("bit", 0)]
+            passing = [*passing[:count], (side, crossing[0]), *passing[count:], ("bit", 0)]
             count += 1
         idle = not crossing and not any(("bit", 0) in legs for _, _, legs in operands)
         goal: list[_Label] = [*(("left", wire) for wire in left), ("bit", 0)]
@@ -203,20 +198,16 @@ def _ordered(
 
 
 def _equation(operands: Sequence[Iterable[_Label]], result: Iterable[_Label]) -> str:
-    letters: dict[_Label, str] = {}
+    """The einsum of operands, with an axis for the batch; "" for more legs than any memory has room for."""
+    labels = dict.fromkeys(label for operand in operands for label in operand)
+    if len(labels) > len(_LETTERS):
+        return ""
+    letters = dict(zip(labels, _LETTERS, strict=False))
 
     def word(labels: Iterable[_Label]) -> str:
-        for one in labels:
-            if one not in letters:
-                if len(letters) == len(_LETTERS):
-                    raise UsageError(
-                        "the circuit entangles too many qubits for an exact state; write "
-                        "backend='aer:matrix_product_state'."
-                    )
-                letters[one] = _LETTERS[len(letters)]
-        return "".join(letters[one] for one in labels)
+        return "B" + "".join(letters[label] for label in labels)
 
-    return ",".join("B" + word(labels) for labels in operands) + "->B" + word(result)
+    return ",".join(map(word, operands)) + "->" + word(result)
 
 
 @lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bondwise.mitigation import Extrapolation, MitigatedEstimator
 
 
-_LOOKED_AT = 20_000  # operations, which take seconds
+_LOOKED_AT = 5_000  # operations, which take a second
 
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
