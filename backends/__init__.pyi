@@ -21,5 +21,7 @@ from .pennylane.tracing import PennyLaneCircuit as PennyLaneCircuit
 from .pennylane.tracing import from_pennylane as from_pennylane
 from .sampling import Samples as Samples
 from .sampling import sample as sample
+from .simulators.verdict import Simulability as Simulability
+from .simulators.verdict import simulability as simulability
 from .torch_module import CircuitModule as CircuitModule
 from .torch_module import to_torch as to_torch

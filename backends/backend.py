@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
@@ -33,6 +33,14 @@ from bondwise.circuits.cache import CircuitCache
 from bondwise.runs import RunError, UsageError
 from bondwise.runs.text import counted
 
+if TYPE_CHECKING:
+    import torch
+
+    from bondwise.circuits.splitting import SplitCircuit
+
+# (circuit, angles (B, G), K Pauli sums, "adjoint" or "backprop") → (B, K), which torch can differentiate
+Values: TypeAlias = "Callable[[SplitCircuit, torch.Tensor, Sequence[SparsePauliOp], str], torch.Tensor]"
+
 _SEED_TRANSPILER = 7
 
 
@@ -53,7 +61,9 @@ class Backend:
         exact: Whether the estimator returns values without shots.
         noisy: Whether circuits suffer noise.
         symmetric_readout: Whether each qubit reads a wrong 0 as often as a wrong 1, independently of others.
-        differentiable: Whether the exact state is simulated in this process and can be differentiated.
+        values: Function from gate angles to expectation values that torch can differentiate, if there is one;
+            the backend is then `differentiable`.
+        dense: Whether it is the vector of all amplitudes that is simulated, which is then available as such.
         optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
             reported errors.
         default_shots: Number of shots if none is given and values are not exact; None for the estimator's
@@ -79,7 +89,8 @@ class Backend:
         exact: bool = False,
         noisy: bool = False,
         symmetric_readout: bool = False,
-        differentiable: bool = False,
+        values: Values | None = None,
+        dense: bool = False,
         optimization_level: int = 3,
         default_shots: int | None = DEFAULT_SHOTS,
     ) -> None:
@@ -92,7 +103,9 @@ class Backend:
         self.exact = exact
         self.noisy = noisy
         self.symmetric_readout = symmetric_readout
-        self.differentiable = differentiable
+        self.values = values
+        self.differentiable = values is not None
+        self.dense = dense
         self.num_qubits: int | None = target.num_qubits if target is not None else None
         self.reduce: Callable[[], tuple[Any, ...]] | None = None  # how to pickle it; set by `get_backend`
         self._level = optimization_level

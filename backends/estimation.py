@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from bondwise.runs import Result
 class Estimate(Result):
     """Expectation values: `value` and `std` of the batch's shape, with a last axis K for K observables.
 
+    `lost` is 1 - the least fidelity of the states if "mps" truncated them, and 0 otherwise.
+
     `std` is 0 for exact values, and NaN after a single shot, whose scatter is unknown.
 
     Example:
@@ -34,6 +36,16 @@ class Estimate(Result):
         >>> print(estimate(QuantumCircuit(1), "Z", shots=100, seed=1))
         Estimate: 1 ± 0, 100 shots, seed 1
     """
+
+    lost: float = field(default=0.0, repr=False)
+
+    def __str__(self) -> str:
+        return super().__str__() + truncated(self.lost)
+
+
+def truncated(lost: float) -> str:
+    """What the line of a result says of states that were truncated."""
+    return f", truncated: 1 - fidelity {lost:.1e}" if lost else ""
 
 
 def estimate(
@@ -100,4 +112,5 @@ def estimate(
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
+        lost=float(result[0].metadata.get("lost", 0.0)),
     )

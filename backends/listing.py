@@ -35,10 +35,11 @@ def list_backends() -> list[BackendInfo]:
     Example:
         >>> from bondwise.backends import list_backends
         >>> [info.name for info in list_backends()][:5]
-        ['statevector', 'aer', 'aer:matrix_product_state', 'aer:depolarizing=0.01', 'fake:armonk']
+        ['statevector', 'mps', 'aer', 'aer:matrix_product_state', 'aer:depolarizing=0.01']
     """
     simulators = [
         BackendInfo("statevector", None, None, False),
+        BackendInfo("mps", None, None, False),
         BackendInfo("aer", None, None, False),
         BackendInfo("aer:matrix_product_state", None, None, False),
         # the average infidelity of (1-p) ρ + p I/4 is 3p/4

@@ -113,6 +113,10 @@ class Tally:
         """Set exact values (N, T) of all terms at once."""
         self._means = values.reshape(len(self.sets), len(self.terms)) @ self.weights.T
 
+    def set_means(self, means: np.ndarray) -> None:
+        """Set exact values (N, K) of all observables at once."""
+        self._means = means.reshape(len(self.sets), len(self.weights))
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Values and standard errors, both of the PUB's shape, and the number of shots spent.
 

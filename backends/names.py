@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BackendLike: TypeAlias = str | Backend | BackendV2 | BaseEstimatorV2 | BaseSamplerV2
 
 
-_EXAMPLES = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01", "fake:torino")
+_EXAMPLES = ("statevector", "mps", "aer", "aer:matrix_product_state", "aer:depolarizing=0.01", "fake:torino")
 # what Qiskit and PennyLane call them
 _ELSEWHERE = {
     "default.qubit": "statevector",
@@ -33,7 +33,6 @@ _ELSEWHERE = {
     "default.clifford": "aer:stabilizer",
     "default.mixed": "aer:density_matrix",
     "default.tensor": "aer:matrix_product_state",
-    "mps": "aer:matrix_product_state",
     "qasm_simulator": "aer",
     "ibmq_qasm_simulator": "aer",
     "aer_simulator": "aer",
@@ -55,6 +54,9 @@ def get_backend(name_or_object: BackendLike, *, noise: NoiseModel | None = None)
               (`"aer:matrix_product_state"`), `"aer:depolarizing=0.01"` (each two-qubit gate is followed by
               (1-p) ρ + p I/4; one-qubit gates and readout are ideal), or both. Noisy values are exact up to
               12 qubits, and sampled above that or with a method other than `density_matrix`;
+            - `"mps"`: exact values, their gradients and samples of shallow circuits, to 100 qubits and more.
+              Circuits that need a bond dimension above 128, or `"mps:max_bond=256"`, are refused;
+              `"mps:max_bond=64,truncate"` leaves out what exceeds it, and results say how much (`lost`);
             - `"fake:torino"` and other snapshots of IBM devices, exact up to 12 active qubits;
               `"fake:torino,resilience=1"` (or 2) mitigates values as IBM's client does, and
               `"fake:torino,resilience=2,amplifier=pea"` by injecting noise instead of folding gates;
@@ -140,6 +142,10 @@ def _named(name: str) -> Backend:
         from bondwise.backends.simulators.aer import aer_backend
 
         return aer_backend(name)
+    if kind == "mps" and (rest or name == "mps"):
+        from bondwise.backends.simulators.mps import mps_backend
+
+        return mps_backend(name)
     if kind == "fake" and "," in rest:
         from bondwise.backends.ibm.resilience import mitigated_snapshot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
 from qiskit.primitives import BitArray
 
+from bondwise.backends.estimation import truncated
 from bondwise.backends.inputs import as_parameters, finite_angles, kept_columns
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.outcomes import count_words
@@ -35,6 +36,7 @@ class Samples(Result):
             Includes the shots that post-selection rejects.
         kept: Which shots post-selection keeps, bool (*batch, shots): `bits["output"][kept]` are their bits,
             `kept.sum(-1)` is their number. None without post-selection.
+        lost: 1 - the least fidelity of the states if "mps" truncated them, and 0 otherwise.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -48,6 +50,7 @@ class Samples(Result):
 
     value: dict[str, np.ndarray]
     kept: np.ndarray | None = None
+    lost: float = field(default=0.0, repr=False)
 
     @property
     def bits(self) -> dict[str, np.ndarray]:
@@ -92,7 +95,9 @@ class Samples(Result):
         most = "; ".join(parts) or "no classical registers"
         seed = "" if self.seed is None else f", seed {self.seed}"
         kept = "" if self.kept is None else f", {self.kept.sum()} kept"
-        return f"Samples: {counted(self.shots, 'shot')}{kept}{seed}, most frequent {most}"
+        return (
+            f"Samples: {counted(self.shots, 'shot')}{kept}{seed}, most frequent {most}{truncated(self.lost)}"
+        )
 
 
 def sample(
@@ -172,6 +177,7 @@ def sample(
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
+        lost=float(result[0].metadata.get("lost", 0.0)),
     )
 
 

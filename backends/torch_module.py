@@ -235,7 +235,7 @@ class CircuitModule(torch.nn.Module):
         )
 
     def _require_state(self, circuit: QuantumCircuit) -> None:
-        if not self.backend.differentiable or self.shots is not None:
+        if not self.backend.dense or self.shots is not None:
             where = f"backend={self.backend.name!r}" if self.shots is None else f"shots={self.shots}"
             raise UsageError(
                 f"the state is not available with {where}; pass observables, or write backend='statevector' "

@@ -299,6 +299,18 @@ def gradients() -> str:
     return table(heads, cells)
 
 
+def products() -> str:
+    cells = []
+    for row in results("products"):
+        above = [f"{100 * (energy / row['dmrg'] - 1):.2f}".lstrip("-") for energy in row["energies"].values()]
+        shift = (2 * row["angles"] + 1) * row["aer_energy_s"]
+        times = f"{row['gradient_s']:.3f}", f"{row['aer_energy_s']:.2f}", f"{shift:.0f}"
+        cells.append([row["qubits"], row["layers"], row["angles"], row["bond"], *times, *above])
+    steps = [f"{step} steps" for step in results("products")[0]["energies"]]
+    heads = ("qubits", "layers", "angles", "bond", "energy and gradient", "one energy on Aer", "shifted")
+    return table((*heads, *steps), cells)
+
+
 def milliseconds(row: dict[str, Any], peer: str) -> str:
     time = row.get(f"{peer}_ms")
     return "" if time is None else f"{time:.3g}" if time < 999.5 else f"{time:.0f}"
@@ -379,6 +391,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pennylane-device": pennylane_device,
     "resilience": resilience,
     "gradients": gradients,
+    "products": products,
     "ordinary-calls": ordinary_calls,
     "first-run": first_run,
     "suites": suites,

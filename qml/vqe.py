@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 
-from bondwise.backends import BackendLike, estimate, expectation, get_backend
+from bondwise.backends import BackendLike, Simulability, estimate, expectation, get_backend, simulability
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
 from bondwise.circuits.files.named_angles import named_angles
@@ -212,6 +212,10 @@ class VQE:
             content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
             content |= {"shots": measured.shots, "job_ids": measured.job_ids}
         return VQEResult(**content)
+
+    def simulability(self) -> Simulability:
+        """Predict the cost of an exact energy on each simulator; see `bondwise.backends.simulability`."""
+        return simulability(self.circuit, self.hamiltonian)
 
     def _fingerprint(self, seed: int | None) -> str:
         """Fingerprint of the problem."""

@@ -1,8 +1,8 @@
 """Expectation values that torch can differentiate, on every backend.
 
-On an exact simulator the gradient comes from the state: by adjoint differentiation, or by backpropagation if
-second derivatives are needed. Elsewhere it comes from shifted or perturbed circuits, which travel as one
-broadcast PUB together with the circuit itself.
+On "statevector" the gradient comes from the state: by adjoint differentiation, or by backpropagation if
+second derivatives are needed; on "mps", from the contraction of the matrix product state. Elsewhere it comes
+from shifted or perturbed circuits, which travel as one broadcast PUB together with the circuit itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, placed
 from bondwise.backends.gradients.parameter_shift import shifted_values
-from bondwise.backends.gradients.sparse_observables import expectation_values, sparse_matrices
 from bondwise.backends.gradients.spsa import perturbed_values
-from bondwise.backends.gradients.statevector import adjoint_values, final_states
 from bondwise.backends.inputs import (
     NOT_FINITE,
     as_angles,
@@ -55,8 +53,8 @@ def expectation(
     """Compute expectation values that are differentiable with respect to the parameters.
 
     Args:
-        circuit: Any circuit on n qubits. Final measurements are left out; "statevector" accepts no other
-            measurements and no resets.
+        circuit: Any circuit on n qubits. Final measurements are left out; "statevector" and "mps" accept no
+            other measurements and no resets.
         observables: One operator on n qubits, or a sequence of K of them, as for `estimate`; qubit 0 is the
             rightmost letter, PennyLane's wire i is qubit i.
         parameters: Angles in radians in the order of `circuit.parameters` (for a path, of its declarations),
@@ -64,10 +62,10 @@ def expectation(
             omitted for P = 0.
         backend: Anything that `get_backend` takes.
         gradient: "adjoint" and "backprop" (exact, differentiable backends only; "backprop" also has second
-            derivatives), "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4
-            for crx, cry and crz), or "spsa" (an estimate from 2 circuits in total). "auto": "adjoint" if
-            available, otherwise "parameter-shift". Circuits for the gradient run only if `parameters`
-            requires one.
+            derivatives; on "mps" both are backpropagation, and truncated states have first ones),
+            "parameter-shift" (as exact as the backend's values, from 2 circuits per angle, 4 for crx, cry and
+            crz), or "spsa" (an estimate from 2 circuits in total). "auto": "adjoint" if available, otherwise
+            "parameter-shift". Circuits for the gradient run only if `parameters` requires one.
         shots: Number of shots per measured basis and circuit. None: exact values if the backend has them,
             otherwise 4096.
         seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
@@ -107,12 +105,8 @@ def expectation(
         raise UsageError(NOT_FINITE)
     if not len(flat):  # nothing to run
         results = flat.sum(-1, keepdim=True).expand(0, len(operators))
-    elif method in _FROM_STATE:
-        matrices = sparse_matrices(operators)
-        if method == "adjoint":
-            results = adjoint_values(parts, angles, matrices)
-        else:
-            results = expectation_values(final_states(parts, angles, method), matrices)
+    elif method in _FROM_STATE and place.values is not None:
+        results = place.values(parts, angles, operators, method)
     else:
         generator = random_generator(seed)
         job = _Job(parts, operators, place, shots, None if seed is None else generator)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
+from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.gradients.blocks import Blocks, blocks
-from bondwise.backends.gradients.sparse_observables import product
+from bondwise.backends.gradients.sparse_observables import expectation_values, product, sparse_matrices
 from bondwise.circuits.splitting import SplitCircuit
 from bondwise.runs import UsageError
 
@@ -59,6 +60,20 @@ def adjoint_values(
         UsageError: As for `final_states`.
     """
     return _AdjointValues.apply(angles, blocks(parts), matrices)
+
+
+def state_values(
+    parts: SplitCircuit, angles: torch.Tensor, operators: Sequence[SparsePauliOp], method: str
+) -> torch.Tensor:
+    """Expectation values of K Pauli sums in the final states for angles (B, G), float64 (B, K).
+
+    Raises:
+        UsageError: As for `final_states`, or if the matrices of the sums do not fit into memory.
+    """
+    matrices = sparse_matrices(operators)
+    if method == "adjoint":
+        return adjoint_values(parts, angles, matrices)
+    return expectation_values(final_states(parts, angles, method), matrices)
 
 
 class _AdjointStates(torch.autograd.Function):

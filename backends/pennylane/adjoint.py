@@ -8,8 +8,6 @@ import numpy as np
 import torch
 
 from bondwise.backends.backend import Backend
-from bondwise.backends.gradients.sparse_observables import sparse_matrices
-from bondwise.backends.gradients.statevector import adjoint_values
 from bondwise.backends.pennylane.structures import Compiler, Lifter, data_of_angles, qubits_of
 from bondwise.backends.pennylane.values import are_pauli_values, pauli_sum
 from bondwise.circuits.splitting import split
@@ -35,11 +33,12 @@ def adjoint_jacobian(tape: Any, device: Any, backend: Backend, compiler: Compile
     place = qubits_of(tape, device, backend)
     lifted = Lifter().lift(tape, place)
     count = lifted.structure.num_qubits
-    matrices = sparse_matrices([pauli_sum(one.obs, place, count) for one in tape.measurements])
+    operators = [pauli_sum(one.obs, place, count) for one in tape.measurements]
     parts = split(compiler.get(lifted.structure).circuit)
     angles = torch.tensor(lifted.angles, requires_grad=True)
+    assert backend.values is not None  # as `has_adjoint` has checked
     with torch.enable_grad():  # PennyLane may ask inside of torch's own backward pass
-        totals = adjoint_values(parts, parts.angles(angles), matrices).sum(dim=0).unbind()
+        totals = backend.values(parts, parts.angles(angles), operators, "adjoint").sum(dim=0).unbind()
     columns: dict[tuple[int, int], list[int]] = {}
     for number, source in enumerate(data_of_angles(tape)):
         if source is not None:

@@ -239,7 +239,7 @@ class BondwiseDevice(Device):
         return tuple(results)
 
     def _exact(self, tapes: list[Any]) -> tuple[list[Any], int]:
-        if self.backend.differentiable and not all(are_pauli_values(tape) for tape in tapes):
+        if self.backend.dense and not all(are_pauli_values(tape) for tape in tapes):
             return [from_states(tape, self._compiler) for tape in tapes], 1
         return self._from_values(tapes, None)
 

@@ -65,7 +65,7 @@ def refusal(measured: Any, has_shots: bool, backend: Backend) -> str | None:
         return None if sampled else with_shots + "measure expval, var, probs, counts or sample."
     if not isinstance(measured, StateMeasurement):
         return exactly + "write qml.set_shots(qnode, shots=1000)."
-    if backend.differentiable:
+    if backend.dense:
         return None
     if backend.exact or backend.sampler is None:
         return None if from_values else exactly + "it needs the state; write backend='statevector'."

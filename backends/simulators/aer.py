@@ -8,6 +8,7 @@ readout errors apply.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -82,7 +83,8 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             estimator=SimulatorEstimator(aer),
             sampler=SimulatorSampler(aer),
             exact=True,
-            differentiable=name == "statevector",
+            values=_state_values if name == "statevector" else None,
+            dense=name == "statevector",
         )
     suited = method is None or method == "density_matrix"  # above 12 qubits, trajectories
     sampler: Sampler = TrajectorySampler(noise) if suited else SimulatorSampler(simulator(str(method), noise))
@@ -94,6 +96,12 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
         return _AsWritten(name, noise, estimator=only_sampled, sampler=sampler, method=written_for)
     estimator = DensityEstimator(_Preparation(noise, readout), sampled)
     return _AsWritten(name, noise, estimator=estimator, sampler=sampler, exact=True)
+
+
+def _state_values(*args: Any) -> Any:
+    from bondwise.backends.gradients.statevector import state_values  # loads torch
+
+    return state_values(*args)
 
 
 def on_simulator(aer: AerSimulator) -> Backend:

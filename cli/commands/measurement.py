@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bondwise import backends, circuits, mitigation
 from bondwise.cli.documents.stages import Stage
 from bondwise.cli.options import MITIGATIONS
-from bondwise.runs import unknown_name
+from bondwise.runs import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from bondwise.backends import Backend
     from bondwise.mitigation import Extrapolation, MitigatedEstimator
+
+
+_LOOKED_AT = 5_000  # operations, which take a second
 
 
 def mitigator_of(name: str, machine: Backend, *, shots: int | None, seed: int) -> MitigatedEstimator | None:
@@ -39,6 +42,16 @@ def idle_mitigation(name: str, machine: Backend) -> list[str]:
     if name == "none" or machine.noisy:
         return []
     return [f"{machine.name} has no noise, so --mitigate {name} has nothing to do."]
+
+
+def verdict(circuit: QuantumCircuit, observables: Any) -> backends.Simulability | None:
+    """What an exact simulation would cost; None if it has no single final state, or is long to look at."""
+    if len(circuit.data) > _LOOKED_AT:
+        return None
+    try:
+        return backends.simulability(circuit, observables)
+    except UsageError:
+        return None
 
 
 def announce(
@@ -71,6 +84,7 @@ def exact_stage(
     ground_states: np.ndarray | None,
     *,
     began: float,
+    backend: Backend,
 ) -> Stage:
     """The exact energy of a circuit, its counts and its infidelity to the ground level.
 
@@ -81,8 +95,9 @@ def exact_stage(
         angles: Its angles, in the order of `circuit.parameters`.
         ground_states: Orthonormal basis of the ground level, or None.
         began: When the stage began, by `perf_counter`.
+        backend: Simulator of the energy.
     """
-    energy = float(backends.estimate(circuit, hamiltonian, angles).value)
+    energy = float(backends.estimate(circuit, hamiltonian, angles, backend=backend).value)
     infidelity = None
     if ground_states is not None:
         from qiskit.quantum_info import Statevector

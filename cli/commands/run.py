@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from bondwise import backends, circuits
 from bondwise.cli import options, spending
 from bondwise.cli.circuit_files import read_observable, read_program, say
-from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of
+from bondwise.cli.commands.measurement import idle_mitigation, mitigator_of, verdict
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import agreed, machine_for, require_shots
@@ -107,6 +108,15 @@ def command(
             result["backend"] = machine.name  # the device that ibm:least_busy has become
         with agreed(folder, machine, measure, yes=yes, **asks):
             result |= measure(machine)
+        found = verdict(program, observables or None)
+        if found is not None:
+            seconds = found.value if found.best else None
+            result["simulability"] = {
+                "best": found.best,
+                "seconds": seconds,
+                "log2_bond": round(math.log2(found.bond), 6),
+                "light_cone": found.light_cone,
+            }
         if angles is not None:
             result["parameters"] = [parameter.name for parameter in circuits.declared_parameters(program)]
         folder.write_json("result.json", result)
@@ -118,6 +128,7 @@ def command(
         else:
             _show_counts(result)
         notes = list(result.get("notes", []))
+        notes += [f"{found}." for found in [found] if found]
         if angles is not None:
             names = result["parameters"]
             more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""

@@ -19,6 +19,7 @@ from bondwise.cli.commands.measurement import (
     idle_mitigation,
     measure_on_device,
     mitigator_of,
+    verdict,
 )
 from bondwise.cli.commands.vqe_report import render, verdicts
 from bondwise.cli.documents.envelope import envelope, settings_of
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from bondwise.qml import VQE, Preparation, VQEResult
 
 TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
+TRAINED_AS_PRODUCTS = 256  # qubits, without a state vector
 _FILES = {"ansatz.qpy": "ansatz", "trained.qpy": "qpy", "trained.qasm": "qasm", "parameters.json": "angles"}
 _SAME = 1e-10  # energies that differ by less, relative to the sum of all coefficients, are the same
 
@@ -79,6 +81,14 @@ def command(
         float | None,
         typer.Option("--learning-rate", help="Learning rate; each optimizer has a default."),
     ] = None,
+    train_on: Annotated[
+        str | None,
+        typer.Option(
+            "--train-on",
+            help="Exact backend of the training; statevector up to 24 qubits and mps above, by default.",
+            metavar="NAME",
+        ),
+    ] = None,
     backend: options.Backend = "fake:torino",
     mitigate: options.MitigateNoise = None,
     shots: options.Shots = 4096,
@@ -105,9 +115,7 @@ def command(
     require_shots(backend, shots)
     qml.check_optimizer(optimizer, learning_rate)
     said: list[str] = []
-    hamiltonian = read_model(
-        model, size, periodic, most=TRAINED_UP_TO, task="train on the exact simulator", said=said
-    )
+    hamiltonian, trainer = _trained_on(train_on, model, size, periodic, said)
     # a resumed run must have the same Hamiltonian and angles, not just the same file names
     settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
     if is_file(start):
@@ -168,7 +176,9 @@ def command(
             folder.keep()
             if not quiet:
                 announce(machine, mitigator, hamiltonian, circuit, shots)
-            vqe = qml.VQE(hamiltonian, circuit, optimizer=optimizer, learning_rate=learning_rate)
+            vqe = qml.VQE(
+                hamiltonian, circuit, backend=trainer, optimizer=optimizer, learning_rate=learning_rate
+            )
             trained, stages = _train(
                 vqe, prepared, folder, steps=steps, resume=resume, run=run, seed=seed, progress=not quiet
             )
@@ -183,6 +193,9 @@ def command(
             smallest = _SAME * float(abs(hamiltonian.coeffs).sum())
             notes = verdicts(prepared.value, trained, stages, extrapolation, smallest)
             notes += idle_mitigation(mitigate, machine)
+            found = verdict(circuit, hamiltonian)
+            notes += [] if found is None else [f"{found}."]
+            notes += [f"Trained on {trainer.name}."] if trainer.name != "statevector" else []
             result = envelope(settings) | {
                 "seed": seed,
                 "exact_energy": prepared.exact_energy,
@@ -211,6 +224,29 @@ def command(
         show(*notes, f"report: {folder.path / 'report.html'}")
 
 
+def _trained_on(
+    name: str | None, model: str, size: str | None, periodic: bool, said: list[str]
+) -> tuple[SparsePauliOp, backends.Backend]:
+    """The Hamiltonian, and the exact simulator that its circuit is trained on."""
+    trainer = None if name is None else backends.get_backend(name)
+    if trainer is not None and (trainer.noisy or trainer.remote or not trainer.exact):
+        raise UsageError(
+            f"--train-on {name} has no exact values to train on; write statevector or mps, and "
+            f"--backend {name} to measure what was trained."
+        )
+    wide = trainer is None or not trainer.dense
+    hamiltonian = read_model(
+        model,
+        size,
+        periodic,
+        most=TRAINED_AS_PRODUCTS if wide else TRAINED_UP_TO,
+        task="train on a state vector" if not wide else "train",
+        said=said,
+    )
+    few = hamiltonian.num_qubits <= TRAINED_UP_TO
+    return hamiltonian, trainer or backends.get_backend("statevector" if few else "mps")
+
+
 def _mitigation(mitigate: str | None, machine: backends.Backend) -> str:
     """The mitigation that is asked for; by default, one that extrapolates if the backend is noisy."""
     return mitigate or (DEFAULT if machine.noisy else "none")
@@ -232,7 +268,8 @@ def _train(
     """Train from every start; the results by start, and what was measured on the way."""
 
     def measure(name: str, circuit: QuantumCircuit, angles: np.ndarray, began: float) -> Stage:
-        return exact_stage(name, vqe.hamiltonian, circuit, angles, prepared.ground_states, began=began)
+        ground = prepared.ground_states
+        return exact_stage(name, vqe.hamiltonian, circuit, angles, ground, began=began, backend=vqe.backend)
 
     began = perf_counter() - prepared.seconds
     stages = [measure("MPS as a circuit", prepared.mps_circuit, prepared.mps_parameters, began)]

@@ -160,8 +160,8 @@ def test_shots_must_be_positive(shots: object) -> None:
 
 
 def test_only_the_exact_state_is_differentiable() -> None:
-    names = ("statevector", "aer", "aer:matrix_product_state", "aer:depolarizing=0.1", "fake:manila")
-    assert [get_backend(name).differentiable for name in names] == [True, False, False, False, False]
+    names = ("statevector", "mps", "mps:truncate", "aer", "aer:matrix_product_state", "fake:manila")
+    assert [get_backend(name).differentiable for name in names] == [True, True, True, False, False, False]
     assert not get_backend(StatevectorEstimator()).differentiable
 
 
@@ -299,7 +299,7 @@ def test_noise_of_objects(given: object, noisy: bool) -> None:
     [
         ("aer:mps", "aer:matrix_product_state"),
         ("aer:mps,depolarizing=0.1", "aer:matrix_product_state,depolarizing=0.1"),
-        ("mps", "aer:matrix_product_state"),
+        ("MPS", "mps"),
         ("default.qubit", "statevector"),
         ("lightning.qubit", "statevector"),
         ("lightning.gpu", "statevector"),

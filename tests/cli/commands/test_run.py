@@ -38,6 +38,28 @@ def test_counts_of_a_qasm_file(bondwise, bell, tmp_path, version):
     assert "--overwrite" in again.stderr
 
 
+def test_whether_a_circuit_is_simulable_is_said(bondwise, bell, tmp_path):
+    (tmp_path / "bell.qasm").write_text(qasm3.dumps(bell))
+    done = bondwise("run", "bell.qasm", "--observable", "ZZ", "--shots", 0, "--backend", "mps")
+    assert done.returncode == 0, done.stderr
+    assert "this circuit is exactly simulable: bond 2, 0.0" in done.stdout
+    result = json.loads((tmp_path / "runs" / "bell" / "result.json").read_text())
+    assert result["values"] == [pytest.approx(1.0)]
+    assert result["simulability"] == {
+        "best": "mps",
+        "seconds": result["simulability"]["seconds"],
+        "log2_bond": 1.0,
+        "light_cone": 2,
+    }
+    middle = QuantumCircuit(1, 1)
+    middle.measure(0, 0)
+    middle.x(0)
+    (tmp_path / "middle.qasm").write_text(qasm3.dumps(middle))
+    done = bondwise("run", "middle.qasm")
+    assert done.returncode == 0, done.stderr
+    assert "simulable" not in done.stdout
+
+
 def test_counts_of_several_registers_are_joint_too(bondwise, tmp_path, monkeypatch):
     """Keys as Qiskit prints them: the last register first."""
     circuit = QuantumCircuit(QuantumRegister(3), ClassicalRegister(2, "c"), ClassicalRegister(1, "d"))

@@ -41,6 +41,7 @@ def test_result(finished):
         **{"model": "heisenberg", "size": 4, "periodic": False, "max_bond": 2, "layers": 1, "extend": 1},
         **{"start": "mps", "steps": 8, "optimizer": "lbfgs", "learning_rate": None, "shots": 500},
         **{"backend": "fake:manila", "mitigate": "exponential", "seed": 3, "hamiltonian": ""},
+        **{"train_on": None},
     }
     assert result["seed"] == 3
     assert result["versions"].keys() >= {"bondwise", "qiskit", "torch", "quimb"}
@@ -204,7 +205,13 @@ def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 1), "size '1' is not a lattice"),
         (("--model", "heisenberg", "--size", 0), "size '0' is not a lattice"),
         (("--model", "heisenberg", "--size", -3), "size '-3' is not a lattice"),
-        (("--model", "heisenberg", "--size", 200000), "200000 qubits are too many"),
+        (
+            ("--model", "heisenberg", "--size", 200000),
+            "200000 qubits are too many to train; give at most 256",
+        ),
+        (("--model", "heisenberg", "--size", 30, "--train-on", "statevector"), "give at most 24"),
+        (("--model", "heisenberg", "--size", 4, "--train-on", "fake:manila"), "no exact values to train on"),
+        (("--model", "heisenberg", "--size", 4, "--train-on", "mps:bond=3"), "unknown option of mps"),
         (("--model", "h" * 300, "--size", 4), "unknown model"),
         (
             ("--model", "nope"),
@@ -316,6 +323,29 @@ def test_one_shot_is_refused_before_the_training(bondwise, tmp_path):
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "--shots 1 has no error bar" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_training_on_products_is_that_on_the_state_vector(bondwise, tmp_path):
+    energies = []
+    for trainer in ("mps", "statevector"):
+        done = bondwise(*SMALL, *NO_DEVICE, "--steps", 6, "--train-on", trainer, "--out", trainer, "--quiet")
+        assert done.returncode == 0, done.stderr
+        result = json.loads((tmp_path / trainer / "result.json").read_text())
+        energies.append([stage["energy"] for stage in result["stages"]])
+    np.testing.assert_allclose(*energies, atol=1e-6)
+
+
+def test_forty_qubits_are_trained_on_products(bondwise, tmp_path):
+    words = ("--size", 40, "--max-bond", 4, "--layers", 1, "--steps", 3, "--backend", "mps", "--shots", 0)
+    done = bondwise("vqe", "--model", "ising", *words, "--mitigate", "none", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    energies = {stage["name"]: stage["energy"] for stage in result["stages"]}
+    assert result["exact_energy"] is None
+    assert result["dmrg_energy"] < energies["MPS start, trained"] < energies["MPS start"]
+    assert energies["mps, raw"] == pytest.approx(energies["MPS start, trained"], abs=1e-10)
+    assert "this circuit is exactly simulable: bond 4, 0.0" in done.stdout
+    assert "Trained on mps." in done.stdout
 
 
 def test_mitigation_without_noise_says_that_it_does_nothing(bondwise):
