@@ -136,56 +136,6 @@ def vqe(layers: int) -> str:
     return table([*heads, "steps to the mean of random starts after 200"], rows)
 
 
-def mitigation() -> str:
-    names = {"demo": "the demo's", "deep": "brickwall, 4 layers", "shallow": "brickwall, 1 layer"}
-    methods = ("raw", "readout", "linear, global", "richardson, global", "exponential, global")
-    rows = []
-    for group in grouped(results("mitigation"), "circuits"):
-        many, few = sorted(group, key=lambda row: -row["shots"])
-        cells = [
-            f"{many['methods'][m]['mean_error']:.3f} ({few['methods'][m]['mean_error']:.3f})" for m in methods
-        ]
-        rows.append([names[many["circuits"]], many["two_qubit_gates"], *cells])
-    return table(("circuit", "CZ", "raw", "readout only", "linear", "Richardson", "exponential"), rows)
-
-
-def mitigation_methods() -> str:
-    found = results("mitigation_methods")["methods"]
-    rows = [
-        [name, *(f"{found[name][mean][0]:.2f}" for mean in ("arithmetic", "geometric"))]
-        for name in sorted(found, key=lambda name: found[name]["geometric"][0])
-    ]
-    return table(("method", "mean error", "geometric mean over cells"), rows)
-
-
-def mitigation_trajectory() -> str:
-    found = results("mitigation_trajectory")
-    methods = ("raw", "readout", "linear", "exponential", "bayes", "neural", "paper_network")
-    rows = []
-    for row in found:
-        errors, least = row["mean_error"], min(row["mean_error"].values())
-        cells = [f"{errors[m]:.4f}" if errors[m] > least else f"**{errors[m]:.4f}**" for m in methods]
-        where = row["backend"].removeprefix("fake:")
-        rows.append([row["hamiltonian"], where, row["two_qubit_gates"], *cells])
-    heads = ("energy of", "snapshot", "two-qubit gates", "raw", "readout only", *methods[2:-1])
-    return table([*heads, "network of arXiv:2403.07025"], rows)
-
-def tem() -> str:
-    rows = []
-    for row in results("mitigation_tem"):
-        costs = [
-            f"{row[f'overhead{kind}']:.2f}" if row[f"cheap{kind}"] else f"**{row[f'overhead{kind}']:.2f}**"
-            for kind in ("", "_best")
-        ]
-        size = f"{row['observable']}, {row['qubits']} qubits", row["two_qubit_gates"], f"{row['shots']:,}"
-        zne = f"{row['zne_bias']:+.4f} ({abs(row['zne_bias']) / row['tem_std']:.1f} std)"
-        found = f"{row['tem_error']:+.4f} ± {row['tem_std']:.4f}"
-        pec = f"{row['pec']:.2f} ({row['pec'] ** 0.6:.2f})"
-        rows.append([*size, f"{row['raw_bias']:+.4f}", zne, found, row["bond"], *costs, pec])
-    heads = ["observable", "CZ", "shots", "raw", "exponential", "TEM", "bond"]
-    return table([*heads, "overhead", "over the best", "PEC (^0.6)"], rows)
-
-
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
     groups = grouped(results(name), "name")
@@ -376,10 +326,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainability": trainability,
     "vqe-2": lambda: vqe(2),
     "vqe-3": lambda: vqe(3),
-    "mitigation": mitigation,
-    "mitigation-methods": mitigation_methods,
-    "mitigation-trajectory": mitigation_trajectory,
-    "tem": tem,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,

@@ -16,7 +16,8 @@ def tables(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("page", "module"), [("benchmarks", "tables"), ("compression", "compression_tables")]
+    ("page", "module"),
+    [("benchmarks", "tables"), ("compression", "compression_tables"), ("mitigation", "mitigation_tables")],
 )
 def test_tables_are_those_of_the_results(tables, page, module):
     page, named = (ROOT / "docs" / f"{page}.md").read_text(), importlib.import_module(module).TABLES
