@@ -64,11 +64,20 @@ def tem() -> str:
     return table([*heads, "overhead", "over the best", "PEC (^0.6)"], rows)
 
 
+def gradient() -> str:
+    cells = [
+        [row["extrapolation"], row["way"], row["jobs"], f"{row['cpu_s']:.2f}", f"{row['times']:.1f}"]
+        for row in results("mitigated_gradient")
+    ]
+    return table(("extrapolation", "way", "jobs", "CPU s", "times"), cells)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "energies": energies,
     "methods": methods,
     "trajectory": trajectory,
     "tem": tem,
+    "gradient": gradient,
 }
 
 

@@ -6,7 +6,7 @@ methods spend the same number of shots: 3 bases × 3 scale factors, and the read
 `raw` and `readout` spend the shots that they save on the circuit itself. Errors are distances to the exact
 energy of the same circuit. Unlike a device, the snapshot has no coherent errors, crosstalk or drift.
 
-    python benchmarks/mitigation/snapshot_energies.py [--quick] [--seeds N] [--shots N ...] [--out FILE]
+    python benchmarks/hardware/snapshot_energies.py [--quick] [--seeds N] [--shots N ...] [--out FILE]
 """
 
 import os
@@ -56,7 +56,7 @@ def measure(circuit, hamiltonian, parameters, backend, shots, seed):
     energies = {}
     for folding in ("global", "gates"):
         estimator = MitigatedEstimator(
-            backend, folding=folding, scale_factors=FACTORS, shots=shots, seed=seed
+            backend, folding=folding, scale_factors=FACTORS, shares=(1, 1, 1), shots=shots, seed=seed
         )
         result = estimator.run([pub]).result()
         budget = result.metadata["shots"]
