@@ -33,6 +33,7 @@ class Extrapolation(Result):
         measured_std: Their standard errors, shape `(..., S)`.
         curve_at: Scale factors from 0 to the largest one, shape `(K,)`.
         curve: The fitted curve at these scale factors, shape `(..., K)`; `curve[..., 0]` is `value`.
+        curve_std: The errors of the curve, shape `(..., K)`, if `with_band` has been asked for them.
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
@@ -49,6 +50,7 @@ class Extrapolation(Result):
     measured_std: np.ndarray
     curve_at: np.ndarray
     curve: np.ndarray
+    curve_std: np.ndarray | None = None
 
     @classmethod
     def from_curve(
@@ -124,13 +126,40 @@ class Extrapolation(Result):
             made = array.reshape((*shape, *array.shape[1:]))
             return made if made.ndim else made.item()
 
-        names = ("value", "std", "converged", "measured", "measured_std", "curve")
+        names = ["value", "std", "converged", "measured", "measured_std", "curve"]
+        names += [] if self.curve_std is None else ["curve_std"]
         return replace(self, shots=shots, **{name: taken(getattr(self, name)) for name in names})
+
+    def with_band(self, scan: NoiseScan, extrapolate: Callable[[NoiseScan], Extrapolation]) -> Self:
+        """The same with errors of the curve, which are those of the scan, propagated.
+
+        The scan is extrapolated once more for each scale factor, with its values moved by a standard error.
+        Close to 0, the band can be narrower than `std`, which may also cover what is not known of the decay.
+
+        Args:
+            scan: The scan.
+            extrapolate: What it was extrapolated by.
+
+        Example:
+            >>> from bondwise.mitigation import NoiseScan, extrapolate_linear
+            >>> scan = NoiseScan(value=[0.8, 0.4], std=[0.1, 0.1], scale_factors=[1, 3])
+            >>> fit = extrapolate_linear(scan).with_band(scan, extrapolate_linear)
+            >>> bool(abs(fit.curve_std[0] - fit.std) < 1e-9)
+            True
+        """
+        slopes = np.zeros((scan.scale_factors.size, *self.curve.shape))
+        for index in range(len(slopes)):
+            step = np.where(scan.std[..., index] > 0, scan.std[..., index], 1e-6)
+            value = scan.value.copy()
+            value[..., index] += step
+            slopes[index] = (extrapolate(replace(scan, value=value)).curve - self.curve) / step[..., None]
+        variance = np.einsum("s...k,...st,t...k->...k", slopes, scan.covariances(), slopes)
+        return replace(self, curve_std=np.sqrt(np.clip(variance, 0, None)))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the measured points, the curve down to scale 0 if there is one, and the value there.
 
-        Points have error bars of one standard error; curves have no errors.
+        Points have error bars of one standard error, and curves a band of one if `with_band` has made it.
 
         Args:
             ax: Matplotlib Axes; a new figure by default.
@@ -146,6 +175,10 @@ class Extrapolation(Result):
         for index, (value, std) in enumerate(zeros):
             (line,) = axes.plot(self.curve_at, curves[index])
             color, label = line.get_color(), self.method if index == 0 else None
+            if self.curve_std is not None:
+                band = self.curve_std.reshape(curves.shape)[index]
+                low, high = curves[index] - band, curves[index] + band
+                axes.fill_between(self.curve_at, low, high, color=color, alpha=0.2, linewidth=0)
             axes.errorbar(self.scale_factors, points[index], bars[index], fmt="o", color=color, capsize=3)
             axes.errorbar([0.0], [value], [std], fmt="s", color=color, capsize=3, label=label)
         axes.set_xlabel("noise scale factor")

@@ -43,7 +43,9 @@ def render(result: dict[str, Any], fit: Extrapolation) -> str:
         ax = _of(fit, place).plot(new_figure().subplots())
         ax.set_ylabel(figure_text(name if len(name) <= 40 else f"{name[:39]}…"))
         ax.legend(frameon=False)
-        caption = "Circles: measured, readout errors undone. Square: extrapolated, ± one standard error."
+        caption = (
+            "Circles: measured, readout errors undone. Square: extrapolated. Bars, band: 1 standard error."
+        )
         figures.append((name, caption, ax))
     return render_report(
         result,
@@ -84,5 +86,6 @@ def _of(fit: Extrapolation, place: int) -> Extrapolation:
     parts: dict[str, Any] = {
         name: np.asarray(getattr(fit, name))[..., place] for name in ("value", "std", "converged")
     }
-    parts |= {name: getattr(fit, name)[..., place, :] for name in ("measured", "measured_std", "curve")}
+    curves = ("measured", "measured_std", "curve", "curve_std")
+    parts |= {name: getattr(fit, name)[..., place, :] for name in curves}
     return replace(fit, **parts)

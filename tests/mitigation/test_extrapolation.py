@@ -1,5 +1,6 @@
 """Extrapolations: exact if their model holds, robust if not, with correct standard errors."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -184,3 +185,21 @@ def test_result_prints_plots_and_survives_the_disk(tmp_path):
     assert np.array_equal(loaded.value, fit.value)
     assert np.array_equal(loaded.converged, fit.converged)
     assert loaded.message == fit.message
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_the_band_of_a_line_is_that_of_its_points(seed):
+    """A fitted line is linear in the measured values."""
+    rng = np.random.default_rng(seed)
+    errors = rng.uniform(0.01, 0.1, (2, FACTORS.size))
+    scan = scan_of(rng.normal(size=errors.shape), errors)
+    fit = extrapolate_linear(scan).with_band(scan, extrapolate_linear)
+    for row, error in enumerate(errors):
+        lines = [extrapolate_linear(scan_of(one, error)).curve for one in np.eye(FACTORS.size)]
+        expected = np.sqrt(error**2 @ np.square(lines))
+        np.testing.assert_allclose(fit.curve_std[row], expected, rtol=1e-6)
+    np.testing.assert_allclose(fit.curve_std[:, 0], fit.std, rtol=1e-6)
+    axes = fit.plot()
+    assert len(axes.collections) == len(fit.value) * 3  # band and two sets of error bars
+    plt.close(axes.figure)
