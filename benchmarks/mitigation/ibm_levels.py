@@ -1,12 +1,13 @@
-"""One default beside IBM's levels 1 and 2, the better of which is chosen in each cell when the errors are known.
+"""One default beside the better of IBM's levels 1 and 2 in each cell, chosen when the errors are known.
 
-The cells are those of `device_cells.py`. All circuits of a cell are one job of each method, which is what our
-network learns from and what IBM calibrates once for. The budget is what level 2 spends with 4096 shots for
-each circuit and noise factor; the others spend as much, calibrations included, and `raw` all of it at scale
-factor 1. Level 1 is TREX, level 2 also folds gates and extrapolates; IBM's client runs both on its own. Its
-values are taken as they are, and for comparison cut off at the ends of the spectrum, where ours always end.
-Both observables of random circuits are measured by one run of IBM's and one of raw, as they share a basis;
-ours has a job for each. Cells are stored beside `--out`, and a run that was stopped goes on from there.
+The cells are the first circuits of those of `device_cells.py`. Each method measures all circuits of a cell in
+one job: our network learns from them together, and IBM calibrates once for all of them. The budget is what
+level 2 spends with 4096 shots per circuit and noise factor; the others spend as much, calibrations included,
+and `raw` all of it without folding. Level 1 is TREX, level 2 also folds gates and extrapolates; both are run
+by IBM's client with its defaults. Its values are taken as they are; for comparison they are also cut off at
+the ends of the spectrum, which ours never exceed. Random circuits have both observables, which share a basis:
+IBM and `raw` measure them in one run, and ours in a job each. Cells are stored beside `--out`, and a run that
+was stopped goes on from there.
 
     python benchmarks/mitigation/ibm_levels.py [--quick] [--out FILE]
 """
@@ -39,14 +40,15 @@ from bondwise.mitigation import MitigatedEstimator
 
 LEVELS = {"IBM level 1": 1, "IBM level 2": 2}
 CLIPPED = {f"{name}, cut off": name for name in LEVELS}
-SHOTS, FACTORS = 4096, 3  # of level 2 for each circuit and noise factor, and how many of those all have
+SHOTS = 4096  # of level 2 per circuit and noise factor
+FACTORS = 3  # scale factors of ours
 MEAN, WORST = 1 / 1.15, 1.05  # of the error in units of the better level: geometric mean, largest
 KEYS = ("n", "kind", "observable", "noise")  # what identifies a cell
 Row = dict[str, Any]
 
 
 def grid(quick: bool) -> Iterator[tuple[int, str, str, str, tuple[str, ...], int]]:
-    """Qubits, depth, device, kind and observables of each set of circuits, and how many, cheap ones first."""
+    """Qubits, depth, device, kind and observables of each set of circuits, and its size; cheap ones first."""
     sizes = [(4, "shallow"), (4, "deep"), (6, "shallow"), (6, "deep")]
     devices = DEVICES["test"][:1] if quick else DEVICES["test"]
     groups = [("random", OBSERVABLES), *(("vqe", (name,)) for name in OBSERVABLES)]
@@ -123,8 +125,8 @@ def judge(rows: list[Row]) -> Row:
     rows = [judged(row) for row in rows]
     errors = [resampled(row) for row in rows]
     names = ("raw", *LEVELS, "ours")
-    print(f"{'errors are in units of the largest value':42}" + "".join(f"{name:>13}" for name in names), end="")
-    print(f"{'ratio':>8}{'95 %':^14}{'2 sd':>5}{'/ raw':>7}")
+    heads = "".join(f"{name:>13}" for name in names) + f"{'ratio':>8}{'95 %':^14}{'2 sd':>5}{'/ raw':>7}"
+    print(f"{'errors are in units of the largest value':42}{heads}")
     cells = []
     for row, found in zip(rows, errors, strict=True):
         cell = {key: row[key] for key in KEYS} | {"circuits": len(row["count"])}
