@@ -364,6 +364,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vqe-3": lambda: vqe(3),
     "mitigation": mitigation,
     "mitigation-methods": mitigation_methods,
+    "mitigation-ibm-levels": mitigation_ibm_levels,
     "mitigation-trajectory": mitigation_trajectory,
     "protein": protein,
     "protein-start": protein_start,
