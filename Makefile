@@ -36,6 +36,7 @@ docs-tables: $(VENV)/installed
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/compression_tables.py
 	$(BIN)/python docs/mitigation_tables.py
+	$(BIN)/python docs/vqe_figure.py
 
 # torch comes first and pinned: asked for loosely, pip fetches gigabytes of CUDA packages.
 $(VENV)/dependencies: $(CONSTRAINTS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from tables import grouped, rendered, results, table
 
 PAGE = Path(__file__).parent / "mitigation.md"
@@ -72,10 +73,23 @@ def gradient() -> str:
     return table(("extrapolation", "way", "jobs", "CPU s", "times"), cells)
 
 
+def ibm_levels() -> str:
+    cells = [cell | {"depth": cell["noise"].split(", ")[1]} for cell in results("ibm_levels")["cells"]]
+    methods, rows = ("raw", "IBM level 1", "IBM level 2", "ours"), []
+    for group in grouped(cells, "kind", "n", "depth"):
+        kind = {"random": "random", "vqe": "VQE points"}[group[0]["kind"]]
+        means = [f"{np.mean([cell['errors'][name] for cell in group]):.4f}" for name in methods]
+        ratios = [cell["ratio"][0] for cell in group]
+        ratio = f"{np.exp(np.mean(np.log(ratios))):.2f}"
+        rows.append([f"{group[0]['depth']}, {kind}", group[0]["n"], *means, ratio, f"{max(ratios):.2f}"])
+    return table(("circuits", "qubits", *methods, "ours / better level", "worst cell"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "energies": energies,
     "methods": methods,
     "trajectory": trajectory,
+    "ibm-levels": ibm_levels,
     "tem": tem,
     "gradient": gradient,
 }

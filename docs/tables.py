@@ -1,6 +1,6 @@
-"""The tables of `docs/benchmarks.md` and the figure of the README, from `benchmarks/results/`.
+"""The tables of `docs/benchmarks.md`, from `benchmarks/results/`.
 
-    python docs/tables.py    # rewrites the tables in place, and docs/vqe.svg
+    python docs/tables.py    # rewrites the tables in place
 
 Each table stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
@@ -23,7 +23,6 @@ STARTS = {
     "near-identity": "near-identity start",
     "random": "random start",
 }
-COLORS = dict(zip(STARTS, ("#d1495b", "#3a86c8", "#e09f3e", "#7d8590"), strict=True))
 
 
 def results(name: str) -> Any:
@@ -351,37 +350,9 @@ def rendered(text: str, tables: dict[str, Callable[[], str]] | None = None) -> s
     return marks.sub(lambda match: f"{match[1]}{tables[match[2]]()}\n{match[3]}", text)
 
 
-def draw(path: Path) -> None:
-    """Plot relative errors against steps, on a transparent background."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    found = results("vqe")["circuits"][0]
-    gray = "#7d8590"  # readable on white and on black
-    matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "bondwise", "font.size": 10}
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    ax = figure.subplots()
-    for name, start in found["starts"].items():
-        errors = 100 * np.array(start["errors"])[:, ::2]  # every other step, for a small file
-        steps, mean = 2 * np.arange(errors.shape[1]), errors.mean(axis=0)
-        spread = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
-        ax.fill_between(steps, mean - spread, mean + spread, color=COLORS[name], alpha=0.25, linewidth=0)
-        ax.plot(steps, mean, color=COLORS[name], label=STARTS[name], linewidth=1.6)
-    ax.set(yscale="log", xlim=(0, found["steps"]), xlabel="steps of Adam", ylabel="error of the energy in %")
-    ax.set_yticks([3, 10, 30, 100], ["3", "10", "30", "100"])
-    ax.tick_params(which="both", colors=gray)
-    for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set_color(gray)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(gray)
-    ax.legend(frameon=False, labelcolor="linecolor")
-    figure.savefig(path, transparent=True, metadata={"Date": None})
-
-
 def main() -> None:
     page = DOCS / "benchmarks.md"
     page.write_text(rendered(page.read_text()))
-    draw(DOCS / "vqe.svg")
 
 
 if __name__ == "__main__":

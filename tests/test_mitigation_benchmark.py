@@ -25,6 +25,7 @@ def bench():
             "cells",
             "compare",
             "device_cells",
+            "ibm_levels",
             "judgement",
             "mitiq_fits",
             "sampling",
@@ -205,3 +206,75 @@ def test_judgement_finds_the_best_and_what_is_missed(bench, capsys):
     met = [bar["met"] for bar in summary["bars"]]
     assert met == [True, True, True, False, False, True, True]  # every interval holds the truth
     assert "MISSED" in capsys.readouterr().out
+
+
+def test_methods_beside_ibm_spend_the_same_and_a_stopped_run_goes_on(bench, tmp_path, monkeypatch, capsys):
+    """Two circuits of 3 qubits; the second run measures the VQE points only."""
+    script, measured = bench.ibm_levels, []
+    monkeypatch.setitem(bench.ibm_levels.LAYERS, "shallow", {3: 1})
+    sets = [("random", ("parity", "chain")), ("vqe", ("chain",))]
+    monkeypatch.setattr(script, "grid", lambda _: [(3, "shallow", "manila", *of, 2) for of in sets])
+    measure = script.measure
+    monkeypatch.setattr(script, "measure", lambda *of: measured.append(of[3]) or measure(*of))
+
+    def run():
+        monkeypatch.setattr("sys.argv", ["ibm_levels.py", "--out", str(tmp_path / "found.json")])
+        script.main()
+        return json.loads((tmp_path / "found.json").read_text())["results"]
+
+    first = run()
+    store = tmp_path / "found.cells.jsonl"
+    lines = store.read_text().splitlines()
+    store.write_text("\n".join(lines[:2]) + "\n" + lines[2][:50])
+    again = run()
+    assert measured == ["random", "vqe", "vqe"]
+    assert again["cells"][:2] == first["cells"][:2]
+    assert [cell["observable"] for cell in first["cells"]] == ["parity", "chain", "chain"]
+    for cell in first["cells"]:
+        spent = cell["shots"].values()
+        assert (3 * 2 + 1) * 4096 * 0.98 < min(spent) <= max(spent) < (3 * 2 + 1) * 4096 * 1.02
+        assert max(cell["errors"][name] for name in ("ours", "IBM level 1", "IBM level 2")) < 0.1
+    for line in lines:
+        row = json.loads(line)
+        angles = bench.cells.angles_of("test", 3, 1, row["kind"], row["observable"], 150)[:2]
+        labels = {"parity": ["ZZZ"], "chain": ["ZZI", "IZZ"]}[row["observable"]]
+        made = [bench.device_cells.circuit(3, 1).assign_parameters(each.ravel()) for each in angles]
+        exact = [Statevector(each).expectation_value(SparsePauliOp(labels)).real for each in made]
+        np.testing.assert_allclose(row["ideal"], exact, atol=1e-12)
+
+
+def test_judgement_beside_ibm_takes_the_better_level_of_each_cell(bench, capsys):
+    """The errors are known: level 1 is better on random circuits, level 2 at VQE points."""
+    rng = np.random.default_rng(7)
+    away = {
+        "random": {"IBM level 1": 0.1, "IBM level 2": 0.4, "ours": 0.05, "raw": 0.2},
+        "vqe": {"IBM level 1": 0.9, "IBM level 2": 0.2, "ours": 0.24, "raw": 0.8},
+    }
+    rows = []
+    for kind, errors in away.items():
+        row = {"n": 4, "kind": kind, "observable": "parity", "noise": "torino, deep", "limit": 1.0}
+        ideal = rng.uniform(0.7, 0.95, 12)
+        measured = {
+            name: {"values": (ideal + error).tolist(), "stds": [0.09] * 12, "shots": 1000}
+            for name, error in errors.items()
+        }
+        rows.append({**row, "count": [1] * 12, "ideal": ideal.tolist(), "measured": measured})
+    found = bench.ibm_levels.judge(rows)
+    assert [cell["ratio"][0] for cell in found["cells"]] == pytest.approx([0.5, 1.2])
+    assert [bar["value"] for bar in found["bars"]] == pytest.approx([np.sqrt(0.5 * 1.2), 1.2, 0.3])
+    assert [bar["met"] for bar in found["bars"]] == [True, False, True]
+    coverage = found["cells"][0]["coverage"]
+    assert [coverage[name] for name in ("IBM level 1", "IBM level 2", "raw")] == [1, 0, 0]
+    assert found["overall"]["IBM, cut off"][0] > found["overall"]["n = 4"][0]
+    assert "MISSED" in capsys.readouterr().out
+
+
+def test_a_value_that_is_missing_has_the_largest_error(bench):
+    measured = {
+        name: {"values": [np.nan, 0.5], "stds": [np.nan, 0.1], "shots": 10}
+        for name in ("IBM level 1", "IBM level 2", "ours", "raw")
+    }
+    row = bench.ibm_levels.judged({"limit": 3.0, "ideal": [2.0, 0.6], "measured": measured})
+    for found in row["methods"].values():
+        assert found["errors"] == pytest.approx([6.0, 0.1])
+        assert found["inside"].tolist() == [False, True]
