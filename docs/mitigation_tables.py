@@ -74,7 +74,9 @@ def gradient() -> str:
 
 
 def ibm_levels() -> str:
-    cells = [cell | {"depth": cell["noise"].split(", ")[1]} for cell in results("ibm_levels")["cells"]]
+    cells = [
+        cell | {"depth": cell["noise"].split(", ")[1]} for cell in results("mitigation_ibm_levels")["cells"]
+    ]
     methods, rows = ("raw", "IBM level 1", "IBM level 2", "ours"), []
     for group in grouped(cells, "kind", "n", "depth"):
         kind = {"random": "random", "vqe": "VQE points"}[group[0]["kind"]]
