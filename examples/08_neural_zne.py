@@ -105,9 +105,7 @@ for axis, (name, hamiltonian) in zip(axes[1:], problems.items(), strict=True):
     steps, angles, ideal = trajectory(hamiltonian, circuit, start, steps=60)
 
     # all stops, noise strengths and the readout calibration are one job
-    zne = bw.mitigation.MitigatedEstimator(
-        backend, extrapolation="neural", shots=SHOTS, shares=(5, 1, 1), seed=1
-    )
+    zne = bw.mitigation.MitigatedEstimator(backend, shots=SHOTS, seed=1)
     mitigated = bw.backends.estimate(circuit, hamiltonian, angles, backend=zne, seed=1)
     bases = bw.backends.estimate(circuit, hamiltonian, angles[0], shots=1).shots
     shots = mitigated.shots // (bases * len(angles))  # as many in total

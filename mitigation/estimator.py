@@ -32,7 +32,7 @@ from bondwise.mitigation.names import DEFAULT, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
-from bondwise.mitigation.scales import checked_scales, checked_twins
+from bondwise.mitigation.scales import checked_scales, checked_shares, checked_twins
 from bondwise.mitigation.scan import NoiseScan, warn_of_devices
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
@@ -144,14 +144,7 @@ class MitigatedEstimator(Estimator):
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
         self.gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
-        if shares is None:  # extrapolation magnifies the errors at the smallest scale factor most
-            shares = [2 * len(factors) - 1 if factor == min(factors) else 1 for factor in factors]
-        self.shares = tuple(whole_number("shares", share) for share in shares)
-        if len(self.shares) != len(factors):
-            raise UsageError(
-                f"shares {self.shares} are {len(self.shares)} and there are {len(factors)} scale factors; "
-                "pass one for each, such as (5, 1, 1)."
-            )
+        self.shares = checked_shares(shares, factors)
         self._preparation = Preparation(self.backend, target, folding, factors, self.gate_twirls, decoupling)
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
@@ -238,7 +231,13 @@ class MitigatedEstimator(Estimator):
         fold = not self._idle and self._function is not None
         shares = self.shares if fold and shots is not None else (1,) * len(self.shares)
         if shots is not None:  # of each copy, of which a scan has so many in each basis
-            shots = max(2, ceil(shots * len(shares) / (sum(shares) * max(1, self.gate_twirls))))
+            copies = sum(shares) * max(1, self.gate_twirls)
+            if self.gate_twirls and shots * len(shares) < copies:
+                raise UsageError(
+                    f"shots is {shots}, too few for {copies} circuits at the shares {shares} with "
+                    f"gate_twirls={self.gate_twirls}; give at least {ceil(copies / len(shares))}."
+                )
+            shots = max(2, ceil(shots * len(shares) / copies))
         items = [self._preparation(pub, fold=fold, shares=shares, seed=seed or 0) for pub in read]
         if any(item.pub.precision == 0 and not self._is_exact(item) for item in items):
             raise UsageError(NOT_EXACT)
@@ -254,7 +253,7 @@ class MitigatedEstimator(Estimator):
         if twirl is not None and supports:
             widest = max((item.circuit for item in items), key=lambda circuit: circuit.num_qubits)
             # as many shots as for a whole scan, so that the calibration does not limit the precision
-            repeated = 1 if shots is None else sum(shares) * max(1, self.gate_twirls)
+            repeated = 1 if shots is None else copies
             calibrations = [twirl.calibration(supports, widest)] * repeated
         return PreparedJob(
             pubs=[*calibrations, *(task for item in measured for task in item.tasks(twirl))],
@@ -375,7 +374,8 @@ class MitigatedEstimator(Estimator):
         fold = not self._idle and self._function is not None
         item = self._preparation(read, fold=fold, shares=self.shares, seed=0)
         readout = self.readout and not self._idle
-        return plan_shots(item, self.extrapolate, std, target=self.target, twins=self.twins, readout=readout)
+        more: dict[str, Any] = {"shares": self.shares, "twins": self.twins, "readout": readout}
+        return plan_shots(item, self.extrapolate, std, target=self.target, **more)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
         result: PrimitiveResult[PubResult] = self.run(pubs, seed=seed).result()

@@ -8,7 +8,7 @@ spent; but a short scan can tell how to spend the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
     mean over all shots.
 
     Args:
-        scan: Values at S scale factors, each with about as many shots.
+        scan: Values at S scale factors.
         fit: Their extrapolation, with standard errors that cover what it does not know, as those of
             `extrapolate_neural` and `extrapolate_bayes`.
 
@@ -112,31 +112,33 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
         >>> from bondwise.mitigation import NoiseScan
         >>> scan = NoiseScan(value=[0.51, 0.5, 0.49], std=[0.02, 0.02, 0.02], scale_factors=[1, 3, 5])
         >>> print(mean_without_decay(scan))
-        Extrapolation: 0.5 ± 0.027, no shots
+        Extrapolation: 0.5 ± 0.031, no shots
     """
     at, floor = scan.scale_factors, np.asarray(scan.asymptote)[..., None]
-    others = at > at.min()
-    noisy = scan.std.max(axis=-1) > 0  # what is exact for any circuit, such as an identity, says nothing
-    if scan.twins is not None or not noisy.any() or (scan.std == 0).all(axis=-1)[noisy].any():
+    largest = scan.std.max(axis=-1)
+    noisy = largest > 0  # what is exact for any circuit, such as an identity, says nothing
+    if scan.twins is not None or not noisy.any():
         return None
-    largest = scan.std.max(axis=-1, keepdims=True)
-    # a sampled ±1 has a standard error of 0
-    weights = 1 / np.where(noisy[..., None], np.maximum(scan.std, largest / 3), 1) ** 2
-    mean = np.average(scan.value - floor, axis=-1, weights=weights)
-    variance = 1 / weights.sum(axis=-1)
-    rest = weights[..., others].sum(axis=-1)
-    drop = (scan.value[..., ~others] - floor)[..., 0] - (
-        (weights * (scan.value - floor))[..., others].sum(axis=-1) / rest
-    )
-    precision = noisy / (1 / weights[..., ~others][..., 0] + 1 / rest)
-    known = float(np.sum(precision * mean**2))
-    decay = float(np.sum(precision * mean * drop)) / known if known else 0.0
-    error = known**-0.5 if known else 0.0
-    if decay >= _DECAYS * error and known:
+    weights = scan.weights()
+    others = weights * (at > at.min())
+    of_mean, of_others = (part / part.sum(axis=-1, keepdims=True) for part in (weights, others))
+    contrast = (at == at.min()) - of_others
+    # a sampled ±1 has a standard error of 0, and counts as in the weights
+    more = np.maximum((largest[..., None] / 3) ** 2 - scan.std**2, 0)
+    covariance = scan.covariances() + more[..., None] * np.eye(at.size)
+    counted = replace(scan, std=np.sqrt(scan.std**2 + more), covariance=covariance)
+    mean = np.sum(of_mean * (scan.value - floor), axis=-1)
+    drop = np.sum(contrast * (scan.value - floor), axis=-1)
+    precision = np.divide(mean, counted.variance(contrast), out=np.zeros(mean.shape), where=noisy)
+    known = float(np.sum(precision * mean))
+    decay, error = (float(np.sum(precision * drop)) / known, known**-0.5) if known > 0 else (0.0, 0.0)
+    if decay > 0 and decay >= _DECAYS * error:
         return None
-    reach = np.average(at * np.ones_like(weights), axis=-1, weights=weights)
-    span = np.average(at * np.ones_like(weights), axis=-1, weights=weights * others) - at.min()
-    std = np.sqrt(noisy * variance + (mean * error * reach / span) ** 2)
-    curve = np.repeat((floor[..., 0] + mean)[..., None], scan.grid().size, axis=-1)
+    reach = np.sum(of_mean * at, axis=-1) / (np.sum(of_others * at, axis=-1) - at.min())
+    hidden = mean * np.hypot(error, max(decay, 0.0)) * reach
+    variance = np.where(noisy, counted.variance(of_mean) + hidden**2, 0.0)
+    value = np.clip(floor[..., 0] + mean, scan.spectrum[..., 0], scan.spectrum[..., 1])
+    curve = np.repeat(value[..., None], scan.grid().size, axis=-1)
     message = "the values show no decay above their shot noise, so they are means over all scale factors"
-    return Extrapolation.from_curve(scan, "mean over the scale factors", curve, std**2, message=message)
+    fit = Extrapolation.from_curve(scan, "mean over the scale factors", curve, variance, message=message)
+    return replace(fit, curve_std=np.repeat(np.sqrt(variance)[..., None], curve.shape[-1], axis=-1))

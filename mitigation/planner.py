@@ -75,6 +75,7 @@ def plan_shots(
     std: float,
     *,
     target: Target | None,
+    shares: tuple[int, ...] = (),
     twins: int = 0,
     readout: bool = True,
 ) -> ShotPlan:
@@ -85,6 +86,7 @@ def plan_shots(
         extrapolate: Takes a scan to zero noise.
         std: Standard error to reach.
         target: Target of the device, whose errors are used; None if they are not known.
+        shares: Shares of the scale factors that are tried beside others.
         twins: Number of twins that are measured with the PUB.
         readout: Whether readout errors are undone.
 
@@ -128,10 +130,13 @@ def plan_shots(
         return mean, max(off - mean**2, 0.0) ** 0.5
 
     plans = []
-    for shares in _TRIED if factors.size == 3 else [(1,) * factors.size]:
+    place = np.argsort(np.argsort(factors))
+    tried = [tuple(np.array(one)[place].tolist()) for one in _TRIED] if factors.size == 3 else []
+    tried += [(1,) * factors.size, *([shares] if shares else [])]
+    for one in dict.fromkeys(tried):
         shots, found = max(2, ceil((scatter / std) ** 2)), (np.inf, np.inf)
         for _ in range(8):  # errors go with the root of the shots, nearly
-            found = simulated(shots, shares)
+            found = simulated(shots, one)
             if 0.97 * std <= found[0] <= std:
                 break
             shots = max(2, ceil(shots * min((found[0] / std) ** 2 * 1.02, 100.0)))
@@ -139,9 +144,9 @@ def plan_shots(
                 raise UsageError(
                     f"std {std:g} would take more than {_MOST:,} shots per basis; ask for a larger one."
                 )
-        calibration = shots * len(shares) * (len(bases) * twins + readout)
-        total = shots * len(shares) * len(bases) + calibration
-        plan = ShotPlan(*found, shots, shares, total, calibration)
+        calibration = shots * len(one) * (len(bases) * twins + readout)
+        total = shots * len(one) * len(bases) + calibration
+        plan = ShotPlan(*found, shots, one, total, calibration)
         plans.append((total * (found[0] ** 2 + found[1] ** 2), plan))
     return min(plans, key=lambda one: one[0])[1]
 

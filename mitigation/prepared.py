@@ -99,16 +99,27 @@ class PreparedPub:
             meta: What else is known of the scan.
         """
         shape, covariance, rest = self.pub.shape, None, iter(parts)
-        parts = [_merged([next(rest) for _ in range(times)]) for times in self.repeats]
+        measured = [[next(rest) for _ in range(times)] for times in self.repeats]
+
+        def of_copies(circuits: list[QuantumCircuit], results: list[PubResult]) -> list[np.ndarray]:
+            """Value, variance and error of the calibration of circuits that do the same."""
+            copies = [_merged(results[first :: len(circuits)]) for first in range(len(circuits))]
+            if known is None:
+                plain = [(part.data["evs"], np.square(part.data["stds"]), 0.0) for part in copies]
+                return _over_copies([[np.broadcast_to(one, shape) for one in found] for found in plain])
+            return _over_copies([self._corrected(part, known) for part in copies])
+
+        found = [
+            of_copies(circuits[: len(results)], results)
+            for circuits, results in zip(self.circuits, measured, strict=True)
+        ]
+        value, variance, shared = (np.stack(some, axis=-1) for some in zip(*found, strict=True))
         if known is None:
-            value = np.stack([np.broadcast_to(part.data["evs"], shape) for part in parts], axis=-1)
-            std = np.stack([np.broadcast_to(part.data["stds"], shape) for part in parts], axis=-1)
+            std = np.sqrt(variance)
         else:
-            corrected = [self._corrected(part, known) for part in parts]
-            value, variance, shared = (np.stack(some, axis=-1) for some in zip(*corrected, strict=True))
             # all scales are divided by the same fidelities
             covariance = shared[..., :, None] * shared[..., None, :]
-            diagonal = np.arange(len(parts))
+            diagonal = np.arange(len(found))
             covariance[..., diagonal, diagonal] += variance
             std = np.sqrt(covariance[..., diagonal, diagonal])
             covariance = covariance if shared.any() else None
@@ -116,7 +127,7 @@ class PreparedPub:
             value=value,
             std=std,
             scale_factors=np.array(self.factors),
-            shots=sum(part.metadata.get("shots", 0) for part in parts),
+            shots=sum(part.metadata.get("shots", 0) for results in measured for part in results),
             covariance=covariance,
             asymptote=self._broadcast(_identity),
             spectrum=self._spectra(),
@@ -180,6 +191,19 @@ class PreparedPub:
 
     def _broadcast(self, function: Callable[[SparsePauliOp], float]) -> np.ndarray:
         return np.broadcast_to(_map(function, self.observables).astype(np.float64), self.pub.shape)
+
+
+def _over_copies(copies: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Means of values, their variance, and of errors of the calibration, over copies of a circuit.
+
+    Copies with different twirls of coherent errors scatter by more than their shot noise.
+    """
+    values, variances, errors = (np.stack(part) for part in zip(*copies, strict=True))
+    count = len(copies)
+    variance = variances.sum(axis=0) / count**2
+    if count > 1:
+        variance = np.maximum(variance, values.var(axis=0, ddof=1) / count)
+    return [values.mean(axis=0), variance, errors.mean(axis=0)]
 
 
 def _merged(parts: Sequence[PubResult]) -> PubResult:

@@ -1,4 +1,4 @@
-"""What an extrapolation needs, checked before anything is measured: scale factors, and twins."""
+"""What an extrapolation needs, checked before anything is measured: scale factors, shares and twins."""
 
 from __future__ import annotations
 
@@ -46,6 +46,25 @@ def checked_scales(
     return factors
 
 
+def checked_shares(given: Sequence[int] | None, factors: tuple[float, ...]) -> tuple[int, ...]:
+    """How shots are shared out over the scale factors; by default, 2S - 1 parts of 3S - 2 at the smallest.
+
+    Extrapolation magnifies the errors there most.
+
+    Raises:
+        UsageError: If they are not whole numbers, or not one for each scale factor.
+    """
+    if given is None:
+        return tuple(2 * len(factors) - 1 if factor == min(factors) else 1 for factor in factors)
+    shares = tuple(whole_number("shares", share) for share in ([given] if np.isscalar(given) else given))
+    if len(shares) != len(factors):
+        raise UsageError(
+            f"shares {shares} are {len(shares)} and there are {len(factors)} scale factors; "
+            "pass one for each, such as (5, 1, 1)."
+        )
+    return shares
+
+
 def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | None, scales: int) -> int:
     """The number of twins to measure; by default 20 for extrapolations that need them.
 
@@ -56,6 +75,10 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
     if given is None:
         return _TWINS if name in NEED_TWINS else 0
     count = whole_number("twins", given, least=0)
+    if count and extrapolation is None:
+        raise UsageError(
+            f"twins is {count} and nothing is extrapolated; leave it out or pass extrapolation=."
+        )
     unknowns = {"cdr": 2, "vncdr": scales}.get(name, 0)
     if count < unknowns:
         raise UsageError(

@@ -100,7 +100,7 @@ def measured(circuit, hamiltonian, stops, backend, shots, seed):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--shots", type=int, default=1024, help="per basis and share of a scale factor")
+    parser.add_argument("--shots", type=int, default=2389, help="per basis and, on average, scale factor")
     devices = ("fake:torino", "fake:marrakesh", "fake:kyiv")
     parser.add_argument("--backends", nargs="+", default=devices)
     add_out(parser)

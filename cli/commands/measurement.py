@@ -125,7 +125,8 @@ def measure_on_device(
         hamiltonian: Hamiltonian of the energy.
         circuit: The logical circuit; it is transpiled once.
         angles: Its angles, in the order of `circuit.parameters`.
-        shots: Number of shots per basis and noise scale; 0 for exact values if the backend has them.
+        shots: Number of shots per basis and, on average, noise scale; 0 for exact values if the backend has
+            them.
         seed: Random seed for sampling.
 
     Returns:

@@ -141,8 +141,8 @@ def command(
             done = measure(machine)
         scan = mitigation.NoiseScan.from_pub_result(done[0])
         fits, skipped = _fits(scan)
-        chosen = estimator(machine)
-        fits[mitigate] = chosen.extrapolate(scan)  # by which nothing is extrapolated that does not decay
+        fit = estimator(machine).extrapolate(scan)  # by which nothing is extrapolated that does not decay
+        fits[mitigate] = fit
         name = machine.name if machine.remote else backend  # the device that ibm:least_busy has become
         result = envelope(settings) | {"circuit": str(circuit), "backend": name, "seed": seed}
         result |= {"observables": observable} | _content(mitigate, scan, fits, skipped)
@@ -154,7 +154,9 @@ def command(
             "job_ids": list(done.metadata["job_ids"]),
         }
         scan.save(folder.path / "scan")
-        folder.write("report.html", render(result, fits[mitigate].with_band(scan, chosen.extrapolate)))
+        if fit.curve_std is None:
+            fit = fit.with_band(scan, extrapolation_named(mitigate))
+        folder.write("report.html", render(result, fit))
         folder.write_json("result.json", result)
     if json:
         show_json(result)
@@ -216,9 +218,8 @@ def _content(
         }
         for name, fit in fits.items()
     }
-    method = fits[mitigate].method
-    notes = [] if method == mitigate else [f"chosen: {method}."]
-    notes += [f"{mitigate}: {fits[mitigate].message}."] if fits[mitigate].message else []
+    method, message = fits[mitigate].method, fits[mitigate].message
+    notes = [f"{mitigate}: {message}."] if message else [f"chosen: {method}."] if method != mitigate else []
     without = [name for name in NEED_TWINS if name in skipped]
     if scan.twins is None and without:
         notes.append(f"{' and '.join(without)} need twins; --twins 20 measures some.")

@@ -122,8 +122,11 @@ def test_shots_are_shared_out_over_the_scales():
     np.testing.assert_allclose(exact[0].data.evs, plain[0].data.evs, atol=1e-9)
     with pytest.raises(UsageError, match="pass one for each, such as"):
         MitigatedEstimator("fake:manila", shares=(5, 1))
-    with pytest.raises(UsageError, match="shares"):
-        MitigatedEstimator("fake:manila", shares=(5, 1, 0))
+    for wrong in ((5, 1, 0), 7):
+        with pytest.raises(UsageError, match="shares"):
+            MitigatedEstimator("fake:manila", shares=wrong)
+    with pytest.raises(UsageError, match="twins is 20 and nothing is extrapolated"):
+        MitigatedEstimator("fake:manila", extrapolation=None, twins=20)
 
 
 def asymmetric():

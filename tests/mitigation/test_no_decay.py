@@ -79,12 +79,52 @@ def test_the_estimator_says_that_it_has_not_extrapolated():
     model.add_all_qubit_readout_error(ReadoutError([[0.97, 0.03], [0.03, 0.97]]))
     backend = get_backend("aer", noise=model)
     pub = (two_qubits(), SparsePauliOp(["ZZ", "XI"], [1.0, 0.5]), ANGLES)
-    [part] = MitigatedEstimator(backend, shots=500, seed=3).run([pub]).result()
+    [part] = MitigatedEstimator(backend, shots=500, seed=4).run([pub]).result()
     assert "no decay above their shot noise" in part.metadata["message"]
     again = MitigatedEstimator(backend).extrapolate(NoiseScan.from_pub_result(part))
     assert float(again.value) == float(part.data.evs)
-    mine = MitigatedEstimator(backend, extrapolation=extrapolate_linear, shots=500, seed=3)
+    mine = MitigatedEstimator(backend, extrapolation=extrapolate_linear, shots=500, seed=4)
     [own] = mine.run([pub]).result()
     assert own.metadata["message"] == ""  # a function is the user's decision
     noisy = MitigatedEstimator("aer:depolarizing=0.05", shots=4000, seed=3)
     assert noisy.run([pub]).result()[0].metadata["message"] == ""
+
+
+@pytest.mark.parametrize("decay", [0.02, 0.03])
+def test_a_decay_that_stays_hidden_is_within_the_error(decay):
+    rng = np.random.default_rng(5)
+    pulls = []
+    for _ in range(300):
+        ideal = rng.uniform(0.5, 0.9, 1)
+        fit = mean_without_decay(scan_of(rng, ideal, decay, 3000))
+        if fit is not None:
+            pulls.append(float((fit.value - ideal)[0] / fit.std[0]))
+    assert len(pulls) > 50
+    assert np.mean(np.abs(pulls) <= 2) > 0.87
+
+
+def test_errors_that_all_scales_share_hide_no_decay():
+    """The calibration of the readout moves all values together: it cancels in their differences."""
+    rng = np.random.default_rng(6)
+    seen = 0
+    for _ in range(50):
+        exact = 0.9 * np.exp(-0.02 * FACTORS)
+        shared, std = 0.03 * exact, 0.01
+        value = exact + std * rng.normal(size=3) + shared * rng.normal()
+        covariance = np.outer(shared, shared) + std**2 * np.eye(3)
+        scan = NoiseScan(
+            value=value, std=np.sqrt(np.diag(covariance)), covariance=covariance, scale_factors=FACTORS
+        )
+        seen += mean_without_decay(scan) is None
+    assert seen > 30
+
+
+def test_the_mean_stays_within_the_spectrum():
+    scan = NoiseScan(value=[1.02, 1.03, 1.02], std=[0.02] * 3, scale_factors=FACTORS, spectrum=[-1, 1])
+    assert mean_without_decay(scan).value == 1
+
+
+def test_the_band_of_a_mean_is_its_error():
+    scan = NoiseScan(value=[0.51, 0.5, 0.49], std=[0.02] * 3, scale_factors=FACTORS)
+    fit = mean_without_decay(scan)
+    assert (fit.curve_std == fit.std).all()

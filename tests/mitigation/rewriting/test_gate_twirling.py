@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from qiskit.circuit.library import efficient_su2
+from qiskit.circuit.library import RXXGate, efficient_su2
 from qiskit.quantum_info import Operator, Statevector
+from qiskit_aer.noise import NoiseModel, coherent_unitary_error
 
 from bondwise.backends import get_backend
 from bondwise.mitigation import MitigatedEstimator, twirl_gates
@@ -70,7 +71,32 @@ def test_an_estimator_spreads_its_shots_over_the_copies():
     )
 
 
+def test_the_scatter_of_the_copies_is_in_the_error():
+    """Coherent errors differ from copy to copy, by more than shot noise."""
+    model = NoiseModel()
+    model.add_all_qubit_quantum_error(coherent_unitary_error(RXXGate(0.25)), ["cx"])
+    backend = get_backend("aer", noise=model)
+    circuit = QuantumCircuit(2)
+    circuit.ry(0.7, [0, 1])
+    for _ in range(4):
+        circuit.cx(0, 1)
+        circuit.barrier()
+        circuit.ry(0.3, 0)
+    values, stds = [], []
+    for seed in range(24):
+        estimator = MitigatedEstimator(
+            backend, extrapolation=None, gate_twirls=8, shots=8000, readout=True, seed=seed
+        )
+        [part] = estimator.run([(circuit, "ZI")]).result()
+        values.append(float(part.data.evs))
+        stds.append(float(part.data.stds))
+    assert 0.6 < np.std(values) / np.sqrt(np.mean(np.square(stds))) < 1.5
+    assert np.mean(stds) > 1.2 * 8000**-0.5  # more than shot noise
+
+
 def test_wrong_use():
+    with pytest.raises(UsageError, match="shots is 10, too few for 224 circuits"):
+        MitigatedEstimator("fake:manila", shots=10, gate_twirls=32).prepare([(QuantumCircuit(1), "Z")])
     with pytest.raises(UsageError, match="count is 0"):
         twirl_gates(QuantumCircuit(1), 0)
     with pytest.raises(UsageError, match="gate_twirls is -1"):
