@@ -22,14 +22,13 @@ from bondwise.circuits.files.orders import with_order
 from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
 from bondwise.mitigation.tensor_network.inverse_map import (
     CUTOFF,
+    ERASED,
     MAX_BOND,
     mitigated_observable,
     only_operator,
 )
 from bondwise.mitigation.tensor_network.random_bases import best_bases
 from bondwise.runs import Result, UsageError, random_generator, whole_number
-
-_SINGULAR = 1e-6  # what is left of a bit whose readout says nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,8 @@ def mitigate_by_tensor_network(
         max_bond: Largest bond of the inverse of the noise; None for no limit.
         cutoff: Singular values are dropped below this part of the norm.
         gate_twirls: Number of randomized copies of the circuit, over which the shots are spread, with Paulis
-            around the two-qubit gates: then the model may hold twirled errors. 0 for none.
+            around the two-qubit gates: then the model may hold twirled errors. 0 for none. The standard error
+            includes the spread between the copies, which a few of them tell poorly: take 16 or more.
         seed: Random seed for bases, twirls and sampling.
 
     Returns:
@@ -114,6 +114,10 @@ def mitigate_by_tensor_network(
     """
     shots = whole_number("shots", shots, least=2)
     gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
+    if gate_twirls == 1:
+        raise UsageError(
+            "gate_twirls is 1, and one copy does not tell how much copies differ; pass 16, or 0 for none."
+        )
     place, rng = get_backend(backend), random_generator(seed)
     circuit, order = with_order(circuit)
     circuit = without_measurements(circuit)
@@ -134,8 +138,9 @@ def mitigate_by_tensor_network(
     drawn = bases.draw(shots, rng)
     copies = [isa]
     if gate_twirls:
-        copies = twirl_gates(isa, gate_twirls, target=place.target, seed=int(rng.integers(2**31)))
-    drawn = np.column_stack([rng.integers(len(copies), size=shots), drawn])
+        most = min(gate_twirls, shots)
+        copies = twirl_gates(isa, most, target=place.target, seed=int(rng.integers(2**31)))
+    drawn = np.column_stack([np.arange(shots) % len(copies), drawn])
     settings, counts = np.unique(drawn, axis=0, return_counts=True)
     rotations = getattr(place.estimator, "rotations", None) or native_rotations(place.target)
     pubs = []
@@ -147,17 +152,23 @@ def mitigate_by_tensor_network(
     seen = [counted(part.data[pub[0].cregs[-1].name], 1)[0] for pub, part in zip(pubs, result, strict=True)]
     times = np.concatenate([often for _, often in seen])
     bits = np.concatenate([outcomes for outcomes, _ in seen]).astype(int)
-    measured = np.repeat(settings[:, 1:], [len(often) for _, often in seen], axis=0)
+    copy_of, *measured = np.repeat(settings, [len(often) for _, often in seen], axis=0).T
     tables = np.array([table for table, _ in outcome_factors])
     factors = tables[np.arange(bits.shape[1]), bits]
-    values = bases.values(mitigated.tensors, measured, factors)
+    values = bases.values(mitigated.tensors, np.column_stack(measured), factors)
     value = float(np.average(values, weights=times))
-    variance = float(times @ (values - value) ** 2) / (shots - 1)
+    variance = float(times @ (values - value) ** 2) / (shots - 1) / shots
+    if gate_twirls:
+        # the scatter of the copies contains that of the shots, but a few may agree by chance
+        weights = np.bincount(copy_of, times)
+        means = np.bincount(copy_of, times * values) / weights
+        between = (weights / shots) ** 2 @ (means - value) ** 2
+        variance = max(variance, float(between) * len(copies) / (len(copies) - 1))
     plain = mitigated_observable(QuantumCircuit(isa.num_qubits), operator, NoiseModel(), cutoff=0)
     ideal = best_bases(plain.tensors, np.ones(len(plain.tensors))).variance
     return TensorNetworkMitigation(
         value=value,
-        std=float(np.sqrt(variance / shots)),
+        std=float(np.sqrt(variance)),
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
@@ -180,7 +191,7 @@ def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[n
     found = []
     for qubit in qubits:
         confusion = confusions.get(qubit, confusions[None])
-        if abs(np.linalg.det(confusion)) < _SINGULAR:
+        if abs(np.linalg.det(confusion)) < ERASED:
             raise UsageError(
                 f"qubit {qubit} reads 0 and 1 alike, which cannot be inverted; pass weaker noise."
             )

@@ -34,7 +34,7 @@ from bondwise.runs import UsageError, kind_of, real_number, require_memory, whol
 
 MAX_BOND, CUTOFF = 128, 1e-6
 _ROUNDING = 1e-14  # relative size below which a singular value is rounding
-_ERASED = 1e-6  # what is left of a Pauli that a channel erases
+ERASED = 1e-6  # what is left of a Pauli that a channel or readout erases
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class GateErrors:
             return None
         if id(error) not in self._inverses:
             channel = np.asarray(PTM(SuperOp(error)).data.real)
-            if np.linalg.svd(channel, compute_uv=False)[-1] < _ERASED:
+            if np.linalg.svd(channel, compute_uv=False)[-1] < ERASED:
                 raise UsageError(
                     f"the error of {name} on qubits {qubits} cannot be inverted, because it erases what it "
                     "acts on; pass weaker noise."
