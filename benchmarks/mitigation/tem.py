@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.quantum_info import PTM, Chi, SparsePauliOp, SuperOp
+from qiskit.quantum_info import PTM, Chi, SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 
 from bondwise.backends import estimate, get_backend
+from bondwise.backends.simulators.gate_errors import GateErrors
 from bondwise.mitigation import (
     MitigatedEstimator,
     TensorNetworkMitigation,
@@ -72,12 +73,12 @@ CASES = [
 
 def cancellation(circuit: QuantumCircuit, noise: NoiseModel) -> float:
     """γ² of probabilistic error cancellation: the squared one-norm of all inverses in Paulis."""
-    norm = 1.0
+    norm, errors = 1.0, GateErrors(noise)
     for step in circuit.data:
         where = tuple(circuit.find_bit(qubit).index for qubit in step.qubits)
-        error = noise._local_quantum_errors.get(step.operation.name, {}).get(where)
-        if error is not None:
-            inverse = Chi(PTM(np.linalg.inv(PTM(SuperOp(error)).data))).data.diagonal().real
+        channel = errors.channel(step.operation.name, where)
+        if channel is not None:
+            inverse = Chi(PTM(np.linalg.inv(PTM(channel).data))).data.diagonal().real
             norm *= np.abs(inverse).sum() / 2 ** len(where)
     return norm**2
 

@@ -21,6 +21,7 @@ from qiskit_aer.noise import (
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from bondwise.backends import estimate, get_backend
+from bondwise.backends.simulators.gate_errors import GateErrors
 from bondwise.mitigation import (
     TensorNetworkMitigation,
     mitigate_by_tensor_network,
@@ -255,10 +256,10 @@ def test_the_bases_are_the_best():
 
 def test_twirled_noise_is_the_mean_over_twirls():
     """Of Aer's own error of the device, written out over the 16 Paulis; on the device's own numbers."""
-    twirled = twirled_noise("fake:manila", [1, 2])._local_quantum_errors["cx"][1, 2]
-    error = SuperOp(NoiseModel.from_backend(FakeManilaV2())._local_quantum_errors["cx"][1, 2])
+    twirled = GateErrors(twirled_noise("fake:manila", [1, 2])).channel("cx", (1, 2))
+    error = GateErrors(NoiseModel.from_backend(FakeManilaV2())).channel("cx", (1, 2))
     mean = sum((SuperOp(pauli) @ error @ SuperOp(pauli)).data for pauli in map(Pauli, PAULIS)) / 16
-    np.testing.assert_allclose(SuperOp(twirled).data, mean, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(twirled.data, mean, rtol=0, atol=1e-9)
     assert np.abs(mean - error.data).max() > 1e-4
 
 
