@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier
 from qiskit_aer.noise import NoiseModel
 
 from bondwise.backends import BackendLike, get_backend
@@ -17,6 +18,7 @@ from bondwise.backends.inputs import as_parameters, kept_columns
 from bondwise.backends.outcomes import counted
 from bondwise.backends.sampled import measured_in, native_rotations
 from bondwise.backends.simulators.aer import confusion_matrices
+from bondwise.backends.simulators.gate_errors import GateErrors
 from bondwise.circuits import Observable, without_measurements
 from bondwise.circuits.files.orders import with_order
 from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
@@ -25,10 +27,13 @@ from bondwise.mitigation.tensor_network.inverse_map import (
     ERASED,
     MAX_BOND,
     mitigated_observable,
+    name_of,
     only_operator,
 )
 from bondwise.mitigation.tensor_network.random_bases import best_bases
 from bondwise.runs import Result, UsageError, random_generator, whole_number
+
+_SHOWN = 8  # qubits in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +100,9 @@ def mitigate_by_tensor_network(
         The value with its standard error, the bond reached, and the overhead.
 
     Raises:
-        UsageError: If an error cannot be inverted, the backend has no noise at all, the circuit measures
-            before its end or has gates on more than two qubits, or the arguments are not as described.
+        UsageError: If an error cannot be inverted, the backend has no noise at all, the noise is that of
+            other gates or qubits than those of the transpiled circuit, the circuit measures before its end
+            or has gates on more than two qubits, or the arguments are not as described.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -134,6 +140,7 @@ def mitigate_by_tensor_network(
             "get_backend('aer', noise=noise)."
         )
     outcome_factors = _outcome_factors(noise, mitigated.qubits)
+    _require_match(noise, isa, mitigated.qubits)
     bases = best_bases(mitigated.tensors, np.array([scatter for _, scatter in outcome_factors]))
     drawn = bases.draw(shots, rng)
     copies = [isa]
@@ -178,6 +185,39 @@ def mitigate_by_tensor_network(
         qubits=mitigated.qubits,
         bases=bases.probabilities,
     )
+
+
+def _require_match(noise: NoiseModel, isa: QuantumCircuit, measured: tuple[int, ...]) -> None:
+    """Refuse noise of other gates or qubits, which would leave the value as noisy as it is."""
+    gates = [
+        (name_of(step.operation), tuple(isa.find_bit(qubit).index for qubit in step.qubits))
+        for step in isa.data
+        if not isinstance(step.operation, Barrier)
+    ]
+    pairs = [(name, where) for name, where in gates if len(where) == 2]
+    if noise.is_ideal() or not pairs:
+        return
+    errors = GateErrors(noise)
+    # noise of one-qubit gates alone is possible, too
+    concerned = pairs if errors.two_qubit else gates
+    if any(errors.channel(name, where) is not None for name, where in concerned):
+        return
+    readout = confusion_matrices(noise) or {}
+    if any(not np.array_equal(readout.get(qubit, readout[None]), np.eye(2)) for qubit in measured):
+        return
+    own = sorted(noise.noise_qubits)
+    raise UsageError(
+        f"noise has errors of {', '.join(sorted(noise.noise_instructions))} on "
+        f"{f'qubits {_listed(own)}' if own else 'all qubits'}, and the transpiled circuit has "
+        f"{', '.join(sorted({name for name, _ in pairs}))} on qubits "
+        f"{_listed(sorted({qubit for _, where in pairs for qubit in where}))}: none of its two-qubit gates "
+        "and readouts has an error; pass the noise of these gates and qubits."
+    )
+
+
+def _listed(qubits: list[int]) -> str:
+    shown = ", ".join(map(str, qubits[:_SHOWN]))
+    return shown if len(qubits) <= _SHOWN else f"{shown}, … ({len(qubits)})"
 
 
 def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[np.ndarray, float]]:
