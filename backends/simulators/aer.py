@@ -212,7 +212,7 @@ def confusion_matrices(noise: NoiseModel) -> dict[int | None, np.ndarray] | None
     """Confusion matrices [bit read, true bit] by qubit, None for all others; None if readout is not local."""
     found: dict[int | None, np.ndarray] = {None: np.eye(2)}
     for error in noise.to_dict()["errors"]:
-        if error["type"] == "qerror" and "measure" in error["operations"]:
+        if error["type"] != "roerror" and "measure" in error["operations"]:
             return None
         if error["type"] == "roerror":
             for qubits in error.get("gate_qubits", [(None,)]):

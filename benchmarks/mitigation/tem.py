@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import PTM, Chi, SparsePauliOp, SuperOp
-from qiskit_aer.noise import NoiseModel
+from qiskit_aer.noise import NoiseModel, QuantumError
 
 from bondwise.backends import estimate, get_backend
 from bondwise.mitigation import (
@@ -72,12 +72,14 @@ CASES = [
 
 def cancellation(circuit: QuantumCircuit, noise: NoiseModel) -> float:
     """γ² of probabilistic error cancellation: the squared one-norm of all inverses in Paulis."""
-    norm = 1.0
+    norm, errors = 1.0, {}
+    for error in noise.to_dict()["errors"]:  # each a random Pauli after one gate on certain qubits
+        errors[error["operations"][0], error["gate_qubits"][0]] = QuantumError.from_dict(error)
     for step in circuit.data:
         where = tuple(circuit.find_bit(qubit).index for qubit in step.qubits)
-        error = noise._local_quantum_errors.get(step.operation.name, {}).get(where)
-        if error is not None:
-            inverse = Chi(PTM(np.linalg.inv(PTM(SuperOp(error)).data))).data.diagonal().real
+        if (step.operation.name, where) in errors:
+            error = SuperOp(errors[step.operation.name, where])
+            inverse = Chi(PTM(np.linalg.inv(PTM(error).data))).data.diagonal().real
             norm *= np.abs(inverse).sum() / 2 ** len(where)
     return norm**2
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
+from qiskit.circuit import Barrier
 from qiskit_aer.noise import NoiseModel
 
 from bondwise.backends import BackendLike, get_backend
@@ -17,19 +18,22 @@ from bondwise.backends.inputs import as_parameters, kept_columns
 from bondwise.backends.outcomes import counted
 from bondwise.backends.sampled import measured_in, native_rotations
 from bondwise.backends.simulators.aer import confusion_matrices
+from bondwise.backends.simulators.gate_errors import GateErrors
 from bondwise.circuits import Observable, without_measurements
 from bondwise.circuits.files.orders import with_order
 from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
 from bondwise.mitigation.tensor_network.inverse_map import (
     CUTOFF,
+    ERASED,
     MAX_BOND,
     mitigated_observable,
+    name_of,
     only_operator,
 )
 from bondwise.mitigation.tensor_network.random_bases import best_bases
 from bondwise.runs import Result, UsageError, random_generator, whole_number
 
-_SINGULAR = 1e-6  # what is left of a bit whose readout says nothing
+_SHOWN = 8  # qubits in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +92,17 @@ def mitigate_by_tensor_network(
         max_bond: Largest bond of the inverse of the noise; None for no limit.
         cutoff: Singular values are dropped below this part of the norm.
         gate_twirls: Number of randomized copies of the circuit, over which the shots are spread, with Paulis
-            around the two-qubit gates: then the model may hold twirled errors. 0 for none.
+            around the two-qubit gates: then the model may hold twirled errors. 0 for none. The standard error
+            includes the spread between the copies, which a few of them tell poorly: take 16 or more.
         seed: Random seed for bases, twirls and sampling.
 
     Returns:
         The value with its standard error, the bond reached, and the overhead.
 
     Raises:
-        UsageError: If an error cannot be inverted, the backend has no noise at all, the circuit measures
-            before its end or has gates on more than two qubits, or the arguments are not as described.
+        UsageError: If an error cannot be inverted, the backend has no noise at all, the noise is that of
+            other gates or qubits than those of the transpiled circuit, the circuit measures before its end
+            or has gates on more than two qubits, or the arguments are not as described.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -114,6 +120,10 @@ def mitigate_by_tensor_network(
     """
     shots = whole_number("shots", shots, least=2)
     gate_twirls = whole_number("gate_twirls", gate_twirls, least=0)
+    if gate_twirls == 1:
+        raise UsageError(
+            "gate_twirls is 1, and one copy does not tell how much copies differ; pass 16, or 0 for none."
+        )
     place, rng = get_backend(backend), random_generator(seed)
     circuit, order = with_order(circuit)
     circuit = without_measurements(circuit)
@@ -130,12 +140,14 @@ def mitigate_by_tensor_network(
             "get_backend('aer', noise=noise)."
         )
     outcome_factors = _outcome_factors(noise, mitigated.qubits)
+    _require_match(noise, isa, mitigated.qubits)
     bases = best_bases(mitigated.tensors, np.array([scatter for _, scatter in outcome_factors]))
     drawn = bases.draw(shots, rng)
     copies = [isa]
     if gate_twirls:
-        copies = twirl_gates(isa, gate_twirls, target=place.target, seed=int(rng.integers(2**31)))
-    drawn = np.column_stack([rng.integers(len(copies), size=shots), drawn])
+        most = min(gate_twirls, shots)
+        copies = twirl_gates(isa, most, target=place.target, seed=int(rng.integers(2**31)))
+    drawn = np.column_stack([np.arange(shots) % len(copies), drawn])
     settings, counts = np.unique(drawn, axis=0, return_counts=True)
     rotations = getattr(place.estimator, "rotations", None) or native_rotations(place.target)
     pubs = []
@@ -147,17 +159,23 @@ def mitigate_by_tensor_network(
     seen = [counted(part.data[pub[0].cregs[-1].name], 1)[0] for pub, part in zip(pubs, result, strict=True)]
     times = np.concatenate([often for _, often in seen])
     bits = np.concatenate([outcomes for outcomes, _ in seen]).astype(int)
-    measured = np.repeat(settings[:, 1:], [len(often) for _, often in seen], axis=0)
+    copy_of, *measured = np.repeat(settings, [len(often) for _, often in seen], axis=0).T
     tables = np.array([table for table, _ in outcome_factors])
     factors = tables[np.arange(bits.shape[1]), bits]
-    values = bases.values(mitigated.tensors, measured, factors)
+    values = bases.values(mitigated.tensors, np.column_stack(measured), factors)
     value = float(np.average(values, weights=times))
-    variance = float(times @ (values - value) ** 2) / (shots - 1)
+    variance = float(times @ (values - value) ** 2) / (shots - 1) / shots
+    if gate_twirls:
+        # the scatter of the copies contains that of the shots, but a few may agree by chance
+        weights = np.bincount(copy_of, times)
+        means = np.bincount(copy_of, times * values) / weights
+        between = (weights / shots) ** 2 @ (means - value) ** 2
+        variance = max(variance, float(between) * len(copies) / (len(copies) - 1))
     plain = mitigated_observable(QuantumCircuit(isa.num_qubits), operator, NoiseModel(), cutoff=0)
     ideal = best_bases(plain.tensors, np.ones(len(plain.tensors))).variance
     return TensorNetworkMitigation(
         value=value,
-        std=float(np.sqrt(variance / shots)),
+        std=float(np.sqrt(variance)),
         shots=result.metadata["shots"],
         seed=seed,
         job_ids=result.metadata["job_ids"],
@@ -167,6 +185,39 @@ def mitigate_by_tensor_network(
         qubits=mitigated.qubits,
         bases=bases.probabilities,
     )
+
+
+def _require_match(noise: NoiseModel, isa: QuantumCircuit, measured: tuple[int, ...]) -> None:
+    """Refuse noise of other gates or qubits, which would leave the value as noisy as it is."""
+    gates = [
+        (name_of(step.operation), tuple(isa.find_bit(qubit).index for qubit in step.qubits))
+        for step in isa.data
+        if not isinstance(step.operation, Barrier)
+    ]
+    pairs = [(name, where) for name, where in gates if len(where) == 2]
+    if noise.is_ideal() or not pairs:
+        return
+    errors = GateErrors(noise)
+    # noise of one-qubit gates alone is possible, too
+    concerned = pairs if errors.two_qubit else gates
+    if any(errors.channel(name, where) is not None for name, where in concerned):
+        return
+    readout = confusion_matrices(noise) or {}
+    if any(not np.array_equal(readout.get(qubit, readout[None]), np.eye(2)) for qubit in measured):
+        return
+    own = sorted(noise.noise_qubits)
+    raise UsageError(
+        f"noise has errors of {', '.join(sorted(noise.noise_instructions))} on "
+        f"{f'qubits {_listed(own)}' if own else 'all qubits'}, and the transpiled circuit has "
+        f"{', '.join(sorted({name for name, _ in pairs}))} on qubits "
+        f"{_listed(sorted({qubit for _, where in pairs for qubit in where}))}: none of its two-qubit gates "
+        "and readouts has an error; pass the noise of these gates and qubits."
+    )
+
+
+def _listed(qubits: list[int]) -> str:
+    shown = ", ".join(map(str, qubits[:_SHOWN]))
+    return shown if len(qubits) <= _SHOWN else f"{shown}, … ({len(qubits)})"
 
 
 def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[np.ndarray, float]]:
@@ -180,7 +231,7 @@ def _outcome_factors(noise: NoiseModel, qubits: tuple[int, ...]) -> list[tuple[n
     found = []
     for qubit in qubits:
         confusion = confusions.get(qubit, confusions[None])
-        if abs(np.linalg.det(confusion)) < _SINGULAR:
+        if abs(np.linalg.det(confusion)) < ERASED:
             raise UsageError(
                 f"qubit {qubit} reads 0 and 1 alike, which cannot be inverted; pass weaker noise."
             )

@@ -21,20 +21,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from qiskit import QuantumCircuit
-from qiskit.circuit import Barrier, CircuitInstruction, Delay
-from qiskit.quantum_info import PTM, Operator, PauliList, SparsePauliOp, SuperOp
+from qiskit.circuit import Barrier, CircuitInstruction, Delay, Instruction
+from qiskit.quantum_info import PTM, Operator, PauliList, SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from bondwise.backends.inputs import as_operators, as_parameters
+from bondwise.backends.simulators.gate_errors import GateErrors
 from bondwise.circuits import Observable, bind_soundly, without_measurements
 from bondwise.circuits.files.orders import with_order
-from bondwise.runs import UsageError, kind_of, real_number, require_memory, whole_number
+from bondwise.runs import UsageError, real_number, require_memory, whole_number
 
 MAX_BOND, CUTOFF = 128, 1e-6
 _ROUNDING = 1e-14  # relative size below which a singular value is rounding
-_ERASED = 1e-6  # what is left of a Pauli that a channel erases
+ERASED = 1e-6  # what is left of a Pauli that a channel or readout erases
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def mitigated_observable(
     if max_bond is not None:
         max_bond = whole_number("max_bond", max_bond, otherwise="None for no limit")
     cutoff = real_number("cutoff", cutoff, zero=True, below=1)
-    errors = GateErrors(noise)
+    errors = _InverseErrors(noise)
     steps = [_step(circuit, step, errors) for step in circuit.data if not isinstance(step.operation, Barrier)]
     observed = np.flatnonzero((operator.paulis.x | operator.paulis.z).any(axis=0)).tolist()
     inverse = _InverseMap(_chain([where for where, _, _ in steps], observed), max_bond, cutoff)
@@ -151,37 +152,31 @@ def only_operator(observable: Observable, num_qubits: int) -> SparsePauliOp:
     return operators[0]
 
 
-class GateErrors:
-    """The channels after the gates of a noise model, and their inverses, as Pauli transfer matrices.
-
-    Raises:
-        UsageError: If `noise` is not a noise model.
-    """
+class _InverseErrors:
+    """The inverses of the channels after the gates of a noise model, as Pauli transfer matrices."""
 
     def __init__(self, noise: NoiseModel) -> None:
-        if not isinstance(noise, NoiseModel):
-            raise UsageError(f"noise is {kind_of(noise)}; pass a qiskit_aer.noise.NoiseModel.")
-        self._everywhere, self._local = noise._default_quantum_errors, noise._local_quantum_errors
-        self._inverses: dict[int, np.ndarray] = {}  # by the error, which the model keeps alive
+        self._errors = GateErrors(noise)
+        self._inverses: dict[int, np.ndarray] = {}  # by the channel, which the errors keep alive
 
-    def inverse(self, name: str, qubits: tuple[int, ...]) -> np.ndarray | None:
+    def find(self, name: str, qubits: tuple[int, ...]) -> np.ndarray | None:
         """The inverse (4^k, 4^k) of the error of a gate on k qubits; None without an error.
 
         Raises:
             UsageError: If it has none.
         """
-        error = self._local.get(name, {}).get(qubits, self._everywhere.get(name))
-        if error is None:
+        channel = self._errors.channel(name, qubits)
+        if channel is None:
             return None
-        if id(error) not in self._inverses:
-            channel = np.asarray(PTM(SuperOp(error)).data.real)
-            if np.linalg.svd(channel, compute_uv=False)[-1] < _ERASED:
+        if id(channel) not in self._inverses:
+            matrix = np.asarray(PTM(channel).data.real)
+            if np.linalg.svd(matrix, compute_uv=False)[-1] < ERASED:
                 raise UsageError(
                     f"the error of {name} on qubits {qubits} cannot be inverted, because it erases what it "
                     "acts on; pass weaker noise."
                 )
-            self._inverses[id(error)] = np.linalg.inv(channel)
-        return self._inverses[id(error)]
+            self._inverses[id(channel)] = np.linalg.inv(matrix)
+        return self._inverses[id(channel)]
 
 
 class _InverseMap:
@@ -283,7 +278,7 @@ class _InverseMap:
 
 
 def _step(
-    circuit: QuantumCircuit, step: CircuitInstruction, errors: GateErrors
+    circuit: QuantumCircuit, step: CircuitInstruction, errors: _InverseErrors
 ) -> tuple[tuple[int, ...], np.ndarray, np.ndarray]:
     """The qubits of a gate, its Pauli transfer matrix U, and U⁻¹ N⁻¹."""
     operation = step.operation
@@ -298,8 +293,13 @@ def _step(
             f"{operation.name} acts on {len(where)} qubits; transpile the circuit to gates on one and two."
         )
     gate = np.eye(4) if isinstance(operation, Delay) else PTM(Operator(operation)).data.real
-    inverse = errors.inverse(getattr(operation, "label", None) or operation.name, where)
+    inverse = errors.find(name_of(operation), where)
     return where, gate, gate.T if inverse is None else gate.T @ inverse
+
+
+def name_of(operation: Instruction) -> str:
+    """The name by which a noise model finds the error of an operation: its label if it has one."""
+    return getattr(operation, "label", None) or str(operation.name)
 
 
 def _chain(pairs: list[tuple[int, ...]], observed: list[int]) -> list[int]:
