@@ -13,6 +13,7 @@ from .extrapolations.richardson import extrapolate_richardson as extrapolate_ric
 from .extrapolations.vncdr import extrapolate_vncdr as extrapolate_vncdr
 from .gate import Verdict as Verdict
 from .gate import judge_mitigation as judge_mitigation
+from .gate import mean_without_decay as mean_without_decay
 from .job import PreparedJob as PreparedJob
 from .noise_sweep import scan_error_probabilities as scan_error_probabilities
 from .planner import ShotPlan as ShotPlan

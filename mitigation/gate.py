@@ -109,7 +109,7 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
         there are twins, which tell what folding does not, or if the scan has no shot noise.
 
     Example:
-        >>> from bondwise.mitigation import NoiseScan
+        >>> from bondwise.mitigation import NoiseScan, mean_without_decay
         >>> scan = NoiseScan(value=[0.51, 0.5, 0.49], std=[0.02, 0.02, 0.02], scale_factors=[1, 3, 5])
         >>> print(mean_without_decay(scan))
         Extrapolation: 0.5 ± 0.031, no shots

@@ -47,6 +47,16 @@ class TensorNetworkMitigation(Result):
             averaged over all states, with the best random bases in both cases.
         qubits: The measured qubits of the transpiled circuit.
         bases: How likely X, Y and Z are measured on each of them, shape `(n, 3)`.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from bondwise.mitigation import mitigate_by_tensor_network, twirled_noise
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> noise = twirled_noise("fake:manila", [0, 1])
+        >>> result = mitigate_by_tensor_network(bell, "ZZ", noise, backend="aer", shots=100, seed=1)
+        >>> result.bond, result.qubits, result.bases.shape
+        (2, (0, 1), (2, 3))
     """
 
     bond: int

@@ -49,6 +49,15 @@ class MitigatedObservable:
         num_qubits: Number of qubits of the circuit; those without a site have the letter I.
         bond: Largest bond of the inverse of the noise.
         truncation: Part of the squared norm that truncation took from the inverse and the observable.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from qiskit_aer.noise import NoiseModel
+        >>> from bondwise.mitigation import mitigated_observable
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> mitigated_observable(bell, "ZZ", NoiseModel()).bond  # nothing to invert
+        1
     """
 
     tensors: tuple[np.ndarray, ...]

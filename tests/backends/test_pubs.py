@@ -17,7 +17,7 @@ MEASURED = PLUS.copy()
 MEASURED.measure_all()
 RUNS = {
     "backend": lambda pubs: get_backend("statevector").run(pubs),
-    "mitigated": lambda pubs: MitigatedEstimator(called_noisy()).run(pubs).result(),
+    "mitigated": lambda pubs: MitigatedEstimator(called_noisy(), extrapolation="linear").run(pubs).result(),
 }
 
 

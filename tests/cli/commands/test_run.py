@@ -183,14 +183,17 @@ def test_readout_alone_is_undone(bondwise, tmp_path):
     assert "Did you mean 'readout'" in unknown.stderr
 
 
-def test_fit_that_failed_is_said(bondwise, tmp_path):
+def test_what_was_not_extrapolated_is_said(bondwise, tmp_path):
     circuit = QuantumCircuit(1)
     circuit.h(0)
     (tmp_path / "h.qasm").write_text(qasm3.dumps(circuit))  # <Z> = 0: no decay to fit
     words = ("run", "h.qasm", "--observable", "Z", "--backend", "fake:manila", "--mitigate", "exponential")
     done = bondwise(*words, "--shots", 100)
     assert done.returncode == 0, done.stderr
-    assert "straight line" in done.stdout
+    assert "no decay above their shot noise" in done.stdout
+    exact = bondwise(*words[:-1], "free_exponential", "--shots", 0, "--out", "exact")
+    assert exact.returncode == 0, exact.stderr
+    assert "straight line" in exact.stdout
 
 
 def test_measured_circuit_without_gates_has_exact_values(bondwise, tmp_path):
