@@ -363,12 +363,7 @@ def other_noise(kind):
     noise = NoiseModel(basis_gates=["sx", "cx"])
     noise.add_all_qubit_quantum_error(depolarizing_error(0.01, 1), "sx")
     noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), "cx")
-    if kind == "gates":
-        return noise
-    local = NoiseModel(basis_gates=["cx"])
-    local.add_quantum_error(depolarizing_error(0.1, 2), "cx", [0, 1])
-    local.add_readout_error(ReadoutError([[0.9, 0.1], [0.1, 0.9]]), [0])
-    return local
+    return noise
 
 
 @pytest.mark.parametrize(
@@ -376,7 +371,6 @@ def other_noise(kind):
     [
         ("qubits", r"cz, id, measure, .* on qubits 0, 1, 2, 3, and .* has cz on qubits \d+, .*: none of its"),
         ("gates", "errors of cx, sx on all qubits, and the transpiled circuit has cz on qubits"),
-        ("both", "errors of cx, measure on qubits 0, 1, and the transpiled circuit has cz on qubits"),
     ],
 )
 def test_noise_of_other_gates_or_qubits_is_refused(kind, message):
