@@ -12,6 +12,7 @@ from bondwise.runs import UsageError, whole_number
 
 _THREE_SCALES = ("free_exponential", "poly_exponential", "polynomial")  # all others need two
 _TWINS = 20
+_LARGEST = 1000
 
 
 def checked_scales(
@@ -34,6 +35,10 @@ def checked_scales(
         )
     if not all(1 <= factor < float("inf") for factor in factors) or len(set(factors)) < len(factors):
         raise UsageError(f"scale_factors {factors} must be distinct and at least 1, such as (1, 3, 5).")
+    if max(factors) > _LARGEST:
+        raise UsageError(
+            f"scale_factors {factors} reach beyond {_LARGEST}, where only noise is left; pass (1, 3, 5)."
+        )
     name = _own_name(extrapolation)
     if extrapolation is not None and len(factors) < 2:
         raise UsageError(

@@ -87,6 +87,7 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
     # nearer to the truth than the mean of a posterior cut off at the limits, which trained circuits reach
     curve[..., 0] = np.clip(curve[..., 0], scan.spectrum[..., 0], scan.spectrum[..., 1])
+    variance[~signal.any(axis=-1) & ~scan.std.reshape(signal.shape).any(axis=-1)] = 0  # an identity
     seen = counted(min(len(signal), _MOST), "scan")
     if known is not None:
         seen += f" and {counted(len(known.value), 'twin')}"

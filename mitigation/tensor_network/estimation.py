@@ -50,13 +50,15 @@ class TensorNetworkMitigation(Result):
 
     Example:
         >>> from qiskit import QuantumCircuit
+        >>> from bondwise.backends import get_backend
         >>> from bondwise.mitigation import mitigate_by_tensor_network, twirled_noise
         >>> bell = QuantumCircuit(2)
         >>> _ = bell.h(0), bell.cx(0, 1)
         >>> noise = twirled_noise("fake:manila", [0, 1])
-        >>> result = mitigate_by_tensor_network(bell, "ZZ", noise, backend="aer", shots=100, seed=1)
+        >>> device = get_backend("aer", noise=noise)
+        >>> result = mitigate_by_tensor_network(bell, "ZZ", noise, backend=device, shots=100, seed=1)
         >>> result.bond, result.qubits, result.bases.shape
-        (2, (0, 1), (2, 3))
+        (3, (1, 0), (2, 3))
     """
 
     bond: int

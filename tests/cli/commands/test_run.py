@@ -191,9 +191,6 @@ def test_what_was_not_extrapolated_is_said(bondwise, tmp_path):
     done = bondwise(*words, "--shots", 100)
     assert done.returncode == 0, done.stderr
     assert "no decay above their shot noise" in done.stdout
-    exact = bondwise(*words[:-1], "free_exponential", "--shots", 0, "--out", "exact")
-    assert exact.returncode == 0, exact.stderr
-    assert "straight line" in exact.stdout
 
 
 def test_measured_circuit_without_gates_has_exact_values(bondwise, tmp_path):

@@ -216,3 +216,10 @@ def test_one_element_alone():
 def test_one_scale_factor_is_refused():
     with pytest.raises(UsageError, match="needs two scale factors, or twins, and the scan has 1"):
         extrapolate_neural(NoiseScan(value=[0.5], std=[0.1], scale_factors=[1.0]))
+
+
+def test_what_no_noise_changes_has_no_error():
+    """An identity alone, whose value is its limit."""
+    scan = NoiseScan(value=[2.5, 2.5, 2.5], std=[0, 0, 0], scale_factors=[1, 3, 5], asymptote=2.5)
+    fit = extrapolate_neural(scan)
+    assert (fit.value, fit.std) == (2.5, 0)
