@@ -99,7 +99,9 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
     """The mean of the values over all scale factors, if all elements together show no decay.
 
     Values at the smallest scale factor are compared with the mean of the others, in units of the mean of
-    all, from which such differences are independent if there is no decay.
+    all, from which such differences are independent if there is no decay. Means of three or more elements
+    that are no larger than their errors explain are drawn towards the asymptote by the rule of James and
+    Stein, each by one standard error at most (Efron and Morris, J. Am. Stat. Assoc. 67, 130, 1972).
 
     Args:
         scan: Values at S ≥ 2 scale factors.
@@ -136,9 +138,25 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
         return None
     reach = np.sum(of_mean * at, axis=-1) / (np.sum(of_others * at, axis=-1) - at.min())
     hidden = mean * np.hypot(error, max(decay, 0.0)) * reach
-    variance = np.where(noisy, counted.variance(of_mean) + hidden**2, 0.0)
+    mean, variance = _shrunk(mean, np.where(noisy, counted.variance(of_mean), 0.0))
+    variance = variance + np.where(noisy, hidden**2, 0.0)
     value = np.clip(floor[..., 0] + mean, scan.spectrum[..., 0], scan.spectrum[..., 1])
     curve = np.repeat(value[..., None], scan.grid().size, axis=-1)
     message = "the values show no decay above their shot noise, so they are means over all scale factors"
     fit = Extrapolation.from_curve(scan, "mean over the scale factors", curve, variance, message=message)
     return replace(fit, curve_std=np.repeat(np.sqrt(variance)[..., None], curve.shape[-1], axis=-1))
+
+
+def _shrunk(mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means drawn towards 0 by what their scatter does not exceed their errors, and their variances."""
+    noisy = variance > 0
+    spare = int(noisy.sum()) - 2
+    if spare < 1:
+        return mean, variance
+    signal = float(np.sum(mean[noisy] ** 2 / variance[noisy]))
+    kept = max(1 - spare / signal, 0.0) if signal > 0 else 0.0
+    std = np.sqrt(variance)
+    move = np.clip((kept - 1) * mean, -std, std)
+    limited = np.abs(move) < (1 - kept) * np.abs(mean)  # an outlier, which the others say nothing about
+    doubt = min(kept + np.sqrt(2 / spare), 1.0)  # of the shrinking itself, by one standard error of it
+    return np.where(noisy, mean + move, mean), np.where(limited, variance + move**2, doubt * variance)

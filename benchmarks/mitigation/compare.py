@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two seeds, up to 6 qubits, one device")
     parser.add_argument(
-        "--default", choices=list(OURS), default="neural, uneven", help="the estimator that is judged"
+        "--default", choices=list(OURS), default="default", help="the estimator that is judged"
     )
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)

@@ -53,6 +53,12 @@ def ours(name: str) -> Fit:
     return both
 
 
+def gated(scan: NoiseScan) -> tuple[np.ndarray, np.ndarray]:
+    """What `MitigatedEstimator` does by default: the network, unless no decay can be seen."""
+    found = mitigation.mean_without_decay(scan) or mitigation.extrapolate_neural(scan)
+    return found.value, found.std
+
+
 def on_both(name: str, plan: str, fit: Fit) -> dict[str, Method]:
     """A method that measures at three scale factors, with a third of the shots at each, or most at 1."""
     return {name: Method(plan, fit), f"{name}, uneven": Method(f"{plan}, uneven", fit)}
@@ -75,5 +81,6 @@ for name in ("linear", "exponential", "bayes", "neural", "cdr", "vncdr"):
         else:  # only plans with twins tell a method of them
             OURS |= on_both(name, "vncdr" if name == "vncdr" else "scan", ours(name))
 OURS |= on_both("neural with twins", "vncdr", ours("neural"))
+OURS["default"] = Method("scan, uneven", gated)
 PLAIN = {"raw": Method("raw", first), "readout": Method("readout", first)}
 METHODS = PLAIN | MITIQ | FREE | OWN | OURS

@@ -103,6 +103,31 @@ def test_a_decay_that_stays_hidden_is_within_the_error(decay):
     assert np.mean(np.abs(pulls) <= 2) > 0.87
 
 
+@pytest.mark.parametrize(
+    ("size", "outlier", "gain"), [(0.01, 0, 0.5), (0.01, 0.6, 0.95), (0.1, 0.1, 0.9), (0.9, 0.6, 1.02)]
+)
+def test_values_below_their_errors_are_drawn_to_zero_and_others_stay(size, outlier, gain):
+    rng = np.random.default_rng(8)
+    drawn, plain, inside = [], [], []
+    for _ in range(30):
+        ideal = rng.normal(size=50) * size / 2
+        ideal[0] = outlier
+        ideal = np.clip(ideal, -0.95, 0.95)
+        scan = scan_of(rng, ideal, 0.0, 700)
+        fit = mean_without_decay(scan)
+        if fit is None:
+            continue
+        mean = (scan.value / scan.std**2).sum(-1) / (1 / scan.std**2).sum(-1)
+        error = np.abs(fit.value - ideal)
+        drawn.append(error[1:])
+        plain.append(np.abs(mean - ideal)[1:])
+        inside.append(error <= 2 * fit.std)
+        assert error[0] < 4.5 * scan.std[0, 0]  # an outlier is not drawn far
+    assert len(drawn) > 20
+    assert np.mean(drawn) < gain * np.mean(plain)
+    assert np.mean(inside) > 0.92
+
+
 def test_errors_that_all_scales_share_hide_no_decay():
     """The calibration of the readout moves all values together: it cancels in their differences."""
     rng = np.random.default_rng(6)
