@@ -360,11 +360,8 @@ class MitigatedEstimator(Estimator):
     def plan_shots(self, pub: EstimatorPubLike, std: float) -> ShotPlan:
         """How many shots a PUB needs for a standard error of its mitigated values, by simulation.
 
-        Simulated values are extrapolated together, 200 at a time; of an extrapolation that learns from all, a
-        few values alone have up to twice the error.
-
         Args:
-            pub: A PUB; one parameter set stands for all.
+            pub: A PUB, the values of which are extrapolated together.
             std: Standard error to reach.
 
         Returns:

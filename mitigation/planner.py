@@ -3,6 +3,8 @@
 The answer is simulated. Decays like those that the errors of the device predict are measured with shots of
 random outcomes, and extrapolated by the same method; of several ways to share shots out, the one with the
 smallest error wins. So it holds for any method, and only as far as the device decays as its errors predict.
+The ways are compared on many elements at once; then the shots of the best one are found again for as many
+elements as the PUB has, since a method that learns from all of them knows less from a few.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from bondwise.runs import UsageError, real_number
 from bondwise.runs.text import counted
 
 _ELEMENTS = 200  # decays that are simulated
+_GROUPS = 6  # of as many elements as the PUB has, if these are fewer
 _TRIED = ((1, 1, 1), (2, 1, 1), (3, 1, 1), (5, 1, 1), (8, 1, 1), (5, 2, 1), (4, 1, 2))
 _UNKNOWN = 0.8  # success probability of a circuit whose errors nobody reports
 _MOST = 10**9
@@ -105,9 +108,10 @@ def plan_shots(
     ideal, of_twins = (rng.uniform(-0.7, 0.7, size) * scatter for size in (_ELEMENTS, max(twins, 1)))
     draws, twin_draws = (rng.normal(size=(one.size, factors.size)) for one in (ideal, of_twins))
     common = rng.normal(size=(_ELEMENTS, 1))
+    own = min(max(item.values().size, 1), _ELEMENTS)
 
-    def simulated(shots: int, shares: tuple[int, ...]) -> tuple[float, float]:
-        """Standard error, and bias, of extrapolated values."""
+    def simulated(shots: int, shares: tuple[int, ...], size: int = _ELEMENTS) -> tuple[float, float]:
+        """Standard error, and bias, of values of which so many are extrapolated together."""
         exact = ideal[:, None] * decay**factors
         scan_shots = shots * len(shares)
         errors = scatter / kept / np.sqrt(scan_shots * np.array(shares) / sum(shares))
@@ -117,26 +121,28 @@ def plan_shots(
         if twins:
             noisy = of_twins[:, None] * decay**factors + errors * twin_draws
             known = Twins(noisy, np.broadcast_to(errors, noisy.shape), of_twins)
-        scan = NoiseScan(
-            value=exact + common * shared + errors * draws,
-            std=np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)),
-            scale_factors=factors,
-            covariance=covariance,
-            twins=known,
-        )
-        fit = extrapolate(scan)
-        mean = float(np.sqrt(np.mean(np.square(fit.std))))
-        off = float(np.mean(np.square(fit.value - ideal)))
-        return mean, max(off - mean**2, 0.0) ** 0.5
+        values = exact + common * shared + errors * draws
+        variances, squares = [], []
+        for start in range(0, _ELEMENTS - size + 1, size)[:_GROUPS]:
+            group = slice(start, start + size)
+            scan = NoiseScan(
+                value=values[group],
+                std=np.sqrt(np.diagonal(covariance[group], axis1=1, axis2=2)),
+                scale_factors=factors,
+                covariance=covariance[group],
+                twins=known,
+            )
+            fit = extrapolate(scan)
+            variances.append(np.mean(np.square(fit.std)))
+            squares.append(np.mean(np.square(fit.value - ideal[group])))
+        mean = float(np.sqrt(np.mean(variances)))
+        return mean, max(float(np.mean(squares)) - mean**2, 0.0) ** 0.5
 
-    plans = []
-    place = np.argsort(np.argsort(factors))
-    tried = [tuple(np.array(one)[place].tolist()) for one in _TRIED] if factors.size == 3 else []
-    tried += [(1,) * factors.size, *([shares] if shares else [])]
-    for one in dict.fromkeys(tried):
-        shots, found = max(2, ceil((scatter / std) ** 2)), (np.inf, np.inf)
-        for _ in range(8):  # errors go with the root of the shots, nearly
-            found = simulated(shots, one)
+    def planned(shares: tuple[int, ...], shots: int, size: int) -> ShotPlan:
+        """The plan that reaches the error with these shares, searched from a first guess."""
+        found = (np.inf, np.inf)
+        for _ in range(4 if size < _ELEMENTS else 8):  # errors go with the root of the shots, nearly
+            found = simulated(shots, shares, size)
             if 0.97 * std <= found[0] <= std:
                 break
             shots = max(2, ceil(shots * min((found[0] / std) ** 2 * 1.02, 100.0)))
@@ -144,11 +150,20 @@ def plan_shots(
                 raise UsageError(
                     f"std {std:g} would take more than {_MOST:,} shots per basis; ask for a larger one."
                 )
-        calibration = shots * len(one) * (len(bases) * twins + readout)
-        total = shots * len(one) * len(bases) + calibration
-        plan = ShotPlan(*found, shots, one, total, calibration)
-        plans.append((total * (found[0] ** 2 + found[1] ** 2), plan))
-    return min(plans, key=lambda one: one[0])[1]
+        calibration = shots * len(shares) * (len(bases) * twins + readout)
+        total = shots * len(shares) * len(bases) + calibration
+        return ShotPlan(*found, shots, shares, total, calibration)
+
+    place = np.argsort(np.argsort(factors))
+    tried = [tuple(np.array(one)[place].tolist()) for one in _TRIED] if factors.size == 3 else []
+    tried += [(1,) * factors.size, *([shares] if shares else [])]
+    tried = list(dict.fromkeys(tried))
+    plan = planned(tried[-1], max(2, ceil((scatter / std) ** 2)), _ELEMENTS)
+    errors = {one: simulated(plan.shots, one) for one in tried[:-1]} | {tried[-1]: (plan.std, plan.bias)}
+    best = min(tried, key=lambda one: errors[one][0] ** 2 + errors[one][1] ** 2)
+    if best == plan.shares and own == _ELEMENTS:
+        return plan
+    return planned(best, max(2, ceil(plan.shots * (errors[best][0] / plan.std) ** 2)), own)
 
 
 def _readout(target: Target | None, support: Support) -> float:

@@ -23,6 +23,7 @@ import torch
 from scipy.optimize import minimize
 
 from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.extrapolations.one_thread import one_thread
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.runs import UsageError
 from bondwise.runs.text import counted
@@ -39,6 +40,7 @@ _MOST = 400  # elements that the network is trained on
 _LEAST_STD = 1e-4  # relative to the element: no decay is known better than that
 
 
+@one_thread()
 def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     """Estimate each element at zero noise with a network trained on all elements of the scan.
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.extrapolations.one_thread import one_thread
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError
 
@@ -21,6 +22,7 @@ _HIDDEN, _NETWORKS, _STEPS, _STEP_SIZE = 16, 5, 400, 0.02
 _PARAMETERS = 3 * _HIDDEN + 1
 
 
+@one_thread()
 def extrapolate_paper_network(scan: NoiseScan) -> Extrapolation:
     """Train a small network on each element, from scale factor to value, and return what it says at 0.
 

@@ -1,0 +1,23 @@
+"""Torch on one thread, for networks whose matrices are as small as a scan.
+
+They are too small to be shared out: on a busy machine, two threads that wait for each other take ten times as
+long as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run a block, or a decorated function, on one thread of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
