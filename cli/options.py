@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS
+from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_SYMMETRY
 
 Size = Annotated[
     str | None,
@@ -26,8 +26,9 @@ Backend = Annotated[
         metavar="NAME",
     ),
 ]
-MITIGATIONS = (*EXTRAPOLATIONS, "readout", "none")
-_MITIGATE = f"{', '.join(EXTRAPOLATIONS)}, readout (without extrapolation), or none."
+_ALONE = [name for name in EXTRAPOLATIONS if name not in NEED_SYMMETRY]
+MITIGATIONS = (*_ALONE, "readout", "none")
+_MITIGATE = f"{', '.join(_ALONE)}, readout (without extrapolation), or none."
 Mitigate = Annotated[str, typer.Option("--mitigate", help=_MITIGATE, metavar="NAME|none")]
 MitigateNoise = Annotated[
     str | None,

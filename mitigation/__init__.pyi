@@ -4,6 +4,7 @@ from .extrapolations.bayes import extrapolate_bayes as extrapolate_bayes
 from .extrapolations.cdr import extrapolate_cdr as extrapolate_cdr
 from .extrapolations.exponential import extrapolate_exponential as extrapolate_exponential
 from .extrapolations.free_exponential import extrapolate_free_exponential as extrapolate_free_exponential
+from .extrapolations.guess import extrapolate_guess as extrapolate_guess
 from .extrapolations.linear import extrapolate_linear as extrapolate_linear
 from .extrapolations.neural import extrapolate_neural as extrapolate_neural
 from .extrapolations.paper_network import extrapolate_paper_network as extrapolate_paper_network

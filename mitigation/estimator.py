@@ -34,6 +34,7 @@ from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.scales import checked_scales, checked_shares, checked_twins
 from bondwise.mitigation.scan import NoiseScan, warn_of_devices
+from bondwise.mitigation.symmetry import beside, checked_symmetry, guided
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
 
@@ -48,10 +49,8 @@ class MitigatedEstimator(Estimator):
     one job.
 
     A circuit with a layout counts as transpiled: it is not changed, and its observables must act on the
-    qubits of the device. Other circuits are transpiled by the backend. A bare estimator that does not know
-    its device has no target; its circuits are transpiled for `target` if given, and otherwise folded without
-    being transpiled. The `repr` and the metadata of each result, under `"transpiled"`, state which case
-    applies.
+    qubits of the device. Others are transpiled by the backend or, for a bare estimator without a target, for
+    `target` if given. The `repr` and the metadata of each result, under `"transpiled"`, say what was done.
 
     Besides `evs` and `stds`, each PUB result has `evs_noise_factors` and `stds_noise_factors`, with the scale
     factor as last axis (readout undone, not extrapolated). Its metadata holds `scale_factors` (achieved),
@@ -61,15 +60,14 @@ class MitigatedEstimator(Estimator):
     elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
     kept for the life of the object: create a new one when the device has drifted.
 
-    If the scans of a job show no decay above their shot noise, an extrapolation would add errors and remove
-    none: one that was chosen by name is left out, values are means over all scale factors, and the `message`
-    says so. With `extrapolation=None`, circuits are not folded and only readout errors are undone. The same
-    holds for circuits that have no gates that make noise after transpilation, and the `message` says so. On a
-    simulator without noise, values are those of the simulator itself; a warning and the `message` say so.
+    If the scans of a job show no decay above their shot noise, an extrapolation would only add errors: one
+    that was chosen by name gives way to `mean_without_decay`. With `extrapolation=None`, circuits are not
+    folded and only readout errors are undone, as for circuits without gates that make noise. On a simulator
+    without noise, values are those of the simulator itself, with a warning. The `message` says all of this.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
-        extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"linear"`,
+        extrapolation: `"bayes"`, `"cdr"`, `"exponential"`, `"free_exponential"`, `"guess"`, `"linear"`,
             `"neural"`, `"paper_network"`, `"poly_exponential"`, `"polynomial"` (of degree 2),
             `"richardson"`, `"vncdr"`, or a function of a `NoiseScan` that returns the value, or value and
             standard error, of the scan's leading shape, or an `Extrapolation`. None leaves gate noise in the
@@ -82,6 +80,8 @@ class MitigatedEstimator(Estimator):
         readout: Whether to undo readout errors; harmless if there are none.
         twins: Number of near-Clifford twins of each circuit that are measured with it, for extrapolations
             that learn from them; by default 20 for `"cdr"` and `"vncdr"`, and none for others.
+        symmetry: An observable and the value that it has in all circuits, such as `("ZZZZ", 1.0)`, which is
+            measured beside each PUB with as many shots, for `"guess"`.
         shares: How the shots of a scan are shared out over the scale factors. By default, most are spent at
             the smallest one: (5, 1, 1) for three.
         gate_twirls: Number of randomized copies of each folded circuit, over which the shots are spread, with
@@ -120,6 +120,7 @@ class MitigatedEstimator(Estimator):
         folding: str = "global",
         readout: bool = True,
         twins: int | None = None,
+        symmetry: tuple[Any, float] | None = None,
         shares: Sequence[int] | None = None,
         gate_twirls: int = 0,
         decoupling: str | None = None,
@@ -149,6 +150,7 @@ class MitigatedEstimator(Estimator):
         self.target = self._preparation.target
         self.transpiled = self._preparation.transpiled
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
+        self.symmetry = checked_symmetry(extrapolation, symmetry, twins)
         self.twins = checked_twins(extrapolation, twins, len(factors))
         self.shots = _with_error(check_shots(shots))
         self._known = Calibrations()
@@ -225,7 +227,7 @@ class MitigatedEstimator(Estimator):
             (3,)
         """
         seed = self.seed if seed is None else seed
-        read = estimator_pubs(pubs, precision)
+        read = beside(self.symmetry, estimator_pubs(pubs, precision))
         shots = self._shots_for(read)
         asked = shots or 0
         fold = not self._idle and self._function is not None
@@ -288,6 +290,7 @@ class MitigatedEstimator(Estimator):
         meta = {"folding": self.folding, "device": job.device}
         scans, made = job.scans(result, meta)
         self._known |= made
+        scans = guided(self.symmetry, scans)
         about = {
             "target_precision": self.default_precision,
             "extrapolation": self.extrapolation,
@@ -297,7 +300,7 @@ class MitigatedEstimator(Estimator):
         fits = extrapolated_together(self._fit, scans)
         pub_results = [
             mitigated_result(item, scan, fit, about)
-            for item, scan, fit in zip(job.items, scans, fits, strict=True)
+            for item, scan, fit in zip(job.items[: len(scans)], scans, fits, strict=True)
         ]
         metadata = {
             "version": 2,
@@ -316,7 +319,6 @@ class MitigatedEstimator(Estimator):
 
         Returns:
             The fit. Its `value` and `std` are the `evs` and `stds` of the PUB result.
-            Without an extrapolation, or with one scale factor, both are those at the first scale factor.
 
         Warns:
             UserWarning: If the scan is of another device.
@@ -374,7 +376,8 @@ class MitigatedEstimator(Estimator):
         fold = not self._idle and self._function is not None
         item = self._preparation(read, fold=fold, shares=self.shares, seed=0)
         readout = self.readout and not self._idle
-        more: dict[str, Any] = {"shares": self.shares, "twins": self.twins, "readout": readout}
+        known = self.twins + (self.symmetry is not None)
+        more: dict[str, Any] = {"shares": self.shares, "twins": known, "readout": readout}
         return plan_shots(item, self.extrapolate, std, target=self.target, **more)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
@@ -382,7 +385,7 @@ class MitigatedEstimator(Estimator):
         return result
 
     def _shots_for(self, pubs: list[EstimatorPub]) -> int | None:
-        """Number of shots for all PUBs of a job: the largest requested, or None for exact values."""
+        """The largest number of shots that is requested, or None for exact values."""
         if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
             raise UsageError(NOT_EXACT)
         asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]

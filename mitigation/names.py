@@ -18,6 +18,7 @@ EXTRAPOLATIONS = (
     "cdr",
     "exponential",
     "free_exponential",
+    "guess",
     "linear",
     "neural",
     "paper_network",
@@ -28,6 +29,7 @@ EXTRAPOLATIONS = (
 )
 DEFAULT = "neural"  # the best in the comparison of `benchmarks/mitigation`
 NEED_TWINS = ("cdr", "vncdr")
+NEED_SYMMETRY = ("guess",)
 
 
 def extrapolation_named(name: str) -> Callable[[NoiseScan], Extrapolation]:

@@ -142,14 +142,14 @@ def plan_shots(
         """The plan that reaches the error with these shares, searched from a first guess."""
         found = (np.inf, np.inf)
         for _ in range(4 if size < _ELEMENTS else 8):  # errors go with the root of the shots, nearly
-            found = simulated(shots, shares, size)
-            if 0.97 * std <= found[0] <= std:
-                break
-            shots = max(2, ceil(shots * min((found[0] / std) ** 2 * 1.02, 100.0)))
             if shots > _MOST:
                 raise UsageError(
                     f"std {std:g} would take more than {_MOST:,} shots per basis; ask for a larger one."
                 )
+            found = simulated(shots, shares, size)
+            if 0.97 * std <= found[0] <= std:
+                break
+            shots = max(2, ceil(shots * min((found[0] / std) ** 2 * 1.02, 100.0)))
         calibration = shots * len(shares) * (len(bases) * twins + readout)
         total = shots * len(shares) * len(bases) + calibration
         return ShotPlan(*found, shots, shares, total, calibration)

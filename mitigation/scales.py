@@ -39,7 +39,7 @@ def checked_scales(
         raise UsageError(
             f"scale_factors {factors} reach beyond {_LARGEST}, where only noise is left; pass (1, 3, 5)."
         )
-    name = _own_name(extrapolation)
+    name = own_name(extrapolation)
     if extrapolation is not None and len(factors) < 2:
         raise UsageError(
             f"scale_factors {factors} cannot be extrapolated; pass two or more, such as (1, 3, 5)."
@@ -76,7 +76,7 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
     Raises:
         UsageError: If it is no whole number, or smaller than the number of unknowns of the extrapolation.
     """
-    name = _own_name(extrapolation)
+    name = own_name(extrapolation)
     if given is None:
         return _TWINS if name in NEED_TWINS else 0
     count = whole_number("twins", given, least=0)
@@ -92,7 +92,7 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
     return count
 
 
-def _own_name(extrapolation: str | Callable[..., Any] | None) -> str:
+def own_name(extrapolation: str | Callable[..., Any] | None) -> str:
     """The name of one of our extrapolations, also where it is passed as a function; empty for others."""
     if isinstance(extrapolation, str):
         return extrapolation

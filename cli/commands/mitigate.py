@@ -23,13 +23,14 @@ from bondwise.cli.commands.mitigate_options import (
     require_noise,
     require_scales,
     scan_flags,
+    symmetry_of,
 )
 from bondwise.cli.commands.mitigate_report import render, show_methods
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import agreed, machine_for, require_shots
 from bondwise.cli.terminal import show, show_json
-from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_SYMMETRY, NEED_TWINS, extrapolation_named
 from bondwise.runs import RunFolder, UsageError, read_json, real_number, unknown_name
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ def command(
             "--twins",
             help="Number of near-Clifford circuits to learn from; 20 for the methods that need them "
             f"({', '.join(NEED_TWINS)}), and none for others, by default.",
+        ),
+    ] = None,
+    symmetry: Annotated[
+        str | None,
+        typer.Option(
+            "--symmetry",
+            help="An observable whose value is known, measured with the others, for guess.",
+            metavar="ZZZZ=VALUE",
         ),
     ] = None,
     std: Annotated[
@@ -86,7 +95,7 @@ def command(
     `bondwise mitigate benchmark CIRCUIT` measures which method is best on a device.
     """
     settings = settings_of(locals())
-    _require_method(mitigate, twins)
+    _require_method(mitigate, twins, symmetry)
     if std is not None:
         real_number("std", std)
         if shots is not None or shares is not None:
@@ -96,6 +105,7 @@ def command(
     said: list[str] = []
     program = program_of(circuit, observable, parameters, said)
     how: dict[str, Any] = flags | {"folding": folding, "twins": twins, "seed": seed}
+    how["symmetry"] = symmetry_of(symmetry, program.pub[0].num_qubits)
 
     def estimator(machine: Backend) -> MitigatedEstimator:
         return mitigation.MitigatedEstimator(machine, extrapolation=mitigate, **how)
@@ -165,7 +175,7 @@ def command(
         show(*result["notes"], f"report: {folder.path / 'report.html'}")
 
 
-def _require_method(name: str, twins: int | None) -> None:
+def _require_method(name: str, twins: int | None, symmetry: str | None) -> None:
     if name in ("readout", "none"):
         raise UsageError(
             f"--mitigate {name} extrapolates nothing; choose one of {', '.join(EXTRAPOLATIONS)}, or "
@@ -173,6 +183,8 @@ def _require_method(name: str, twins: int | None) -> None:
         )
     if name not in EXTRAPOLATIONS:
         raise unknown_name("mitigation", name, EXTRAPOLATIONS)
+    if name in NEED_SYMMETRY and symmetry is None:
+        raise UsageError(f"--mitigate {name} learns from a symmetry; give one, such as --symmetry ZZZZ=1.")
     if name in NEED_TWINS and twins == 0:
         raise UsageError(f"--mitigate {name} learns from twins; leave out --twins 0, or give --twins 20.")
 
@@ -194,6 +206,9 @@ def _fits(scan: NoiseScan) -> tuple[dict[str, Extrapolation], dict[str, str]]:
     for name in EXTRAPOLATIONS:
         if name in NEED_TWINS and scan.twins is None:
             skipped[name] = "needs twins; add --twins 20"
+            continue
+        if name in NEED_SYMMETRY and scan.twins is None:
+            skipped[name] = "needs a symmetry; add --symmetry ZZZZ=1, if that is one"
             continue
         try:
             fits[name] = extrapolation_named(name)(scan)
@@ -223,7 +238,8 @@ def _content(
     without = [name for name in NEED_TWINS if name in skipped]
     if scan.twins is None and without:
         notes.append(f"{' and '.join(without)} need twins; --twins 20 measures some.")
-    notes += [f"{name}: {reason}" for name, reason in skipped.items() if scan.twins or name not in without]
+    untold = (*without, *NEED_SYMMETRY) if scan.twins is None else ()
+    notes += [f"{name}: {reason}" for name, reason in skipped.items() if name not in untold]
     return {
         "mitigate": mitigate,
         "values": methods[mitigate]["values"],

@@ -115,6 +115,24 @@ def scan_flags(scale_factors: str, shares: str | None, shots: int | None) -> dic
     }
 
 
+def symmetry_of(text: str | None, num_qubits: int) -> tuple[SparsePauliOp, float] | None:
+    """The symmetry that a flag gives, an observable and its value.
+
+    Raises:
+        UsageError: If it cannot be read, or the value is no number.
+    """
+    if text is None:
+        return None
+    observable, equals, value = text.rpartition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number, equals = 0.0, ""
+    if not equals:
+        raise UsageError(f"--symmetry {text!r} is no observable with its value; give one such as ZZZZ=1.")
+    return read_observable(observable, num_qubits, said=[]), number
+
+
 def require_noise(machine: Backend) -> None:
     """Refuse a backend that has nothing to mitigate.
 
@@ -151,6 +169,7 @@ class Costs:
         readout: Number of shots that calibrate the readout.
         twins: Number of shots of the near-Clifford twins.
         twin_count: Number of these twins.
+        symmetry: Number of shots of the symmetry.
     """
 
     scale_factors: tuple[float, ...]
@@ -158,13 +177,14 @@ class Costs:
     readout: int
     twins: int
     twin_count: int
+    symmetry: int = 0
 
     @classmethod
     def of(cls, job: PreparedJob) -> Costs:
         """The costs of a job with one PUB."""
-        [item] = job.items
+        item, *symmetries = job.items
         spent = job.spent
-        calibrations, measured = job.calibrations, len(spent) - item.size
+        calibrations, measured = job.calibrations, len(spent) - sum(one.size for one in job.items)
         ends = [measured + sum(item.repeats[:place]) for place in range(len(item.repeats) + 1)]
         return cls(
             scale_factors=item.factors,
@@ -172,12 +192,13 @@ class Costs:
             readout=sum(spent[:calibrations]),
             twins=sum(spent[calibrations:measured]),
             twin_count=max((ideal.shape[-1] for _, ideal in job.twins.values()), default=0),
+            symmetry=sum(spent[measured + item.size :]) if symmetries else 0,
         )
 
     @property
     def total(self) -> int:
         """Number of shots in all."""
-        return sum(self.scan) + self.readout + self.twins
+        return sum(self.scan) + self.readout + self.twins + self.symmetry
 
     def as_dict(self) -> dict[str, Any]:
         """All attributes and the total, for JSON."""
@@ -191,6 +212,7 @@ class Costs:
         parts = [f"{_listed([f'{shots:,}' for shots in self.scan])} shots at noise {factors}"]
         parts += [f"{self.readout:,} to calibrate the readout"] if self.readout else []
         parts += [f"{self.twins:,} for {counted(self.twin_count, 'twin')}"] if self.twin_count else []
+        parts += [f"{self.symmetry:,} for the symmetry"] if self.symmetry else []
         return f"{', '.join(parts)}: {self.total:,} in all"
 
 

@@ -14,7 +14,13 @@ from bondwise.backends import Journal
 from bondwise.cli.commands.mitigate_benchmark import _halves, _judged, _Test, _verdicts
 from bondwise.cli.options import MITIGATIONS
 from bondwise.mitigation import NoiseScan, ShotPlan
-from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import (
+    DEFAULT,
+    EXTRAPOLATIONS,
+    NEED_SYMMETRY,
+    NEED_TWINS,
+    extrapolation_named,
+)
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
 
@@ -58,11 +64,12 @@ def result_of(done, folder):
 
 
 def test_names_come_from_the_registry(bondwise, monkeypatch):
-    assert (*EXTRAPOLATIONS, "readout", "none") == MITIGATIONS
+    alone = [name for name in EXTRAPOLATIONS if name not in NEED_SYMMETRY]
+    assert (*alone, "readout", "none") == MITIGATIONS
     monkeypatch.setenv("COLUMNS", "300")
-    for command in ("run", "vqe", "mitigate"):
+    for command, names in (("run", alone), ("vqe", alone), ("mitigate", EXTRAPOLATIONS)):
         shown = bondwise(command, "--help").stdout
-        assert all(name in shown for name in EXTRAPOLATIONS), command
+        assert all(name in shown for name in names), command
 
 
 def test_exact_values_of_a_scan_by_every_method(bondwise, circuit, tmp_path):
@@ -74,8 +81,8 @@ def test_exact_values_of_a_scan_by_every_method(bondwise, circuit, tmp_path):
     np.testing.assert_allclose(values, true, atol=1e-3)  # depolarizing noise decays exponentially
     assert result["mitigate"] == DEFAULT
     assert (result["shots"], result["costs"]["total"]) == (0, 0)
-    assert set(result["skipped"]) == set(NEED_TWINS)
-    assert set(result["methods"]) == set(EXTRAPOLATIONS) - set(NEED_TWINS)
+    assert set(result["skipped"]) == {*NEED_TWINS, *NEED_SYMMETRY}
+    assert set(result["methods"]) == set(EXTRAPOLATIONS) - set(result["skipped"])
     scan = NoiseScan.load(tmp_path / "out" / "scan")
     np.testing.assert_array_equal(raw, scan.value[:, 0])
     for name in ("linear", "richardson", "poly_exponential"):
@@ -109,6 +116,34 @@ def test_shots_and_twins_are_counted_before_they_are_spent(bondwise, circuit, tm
     assert again["methods"] == result["methods"]
     other = bondwise(*words, "--resume", "--twins", 7)
     assert (other.returncode, "--twins 6, not 7" in other.stderr) == (2, True)
+
+
+def test_a_symmetry_is_measured_and_counted(bondwise, tmp_path):
+    circuit = QuantumCircuit(2)
+    circuit.x(0)
+    for _ in range(4):
+        circuit.rxx(0.9, 0, 1)
+        circuit.ryy(0.9, 0, 1)
+    with (tmp_path / "s.qpy").open("wb") as file:
+        qpy.dump(circuit, file)
+    words = ("mitigate", "s.qpy", "--observable", "ZI", "--backend", "aer:depolarizing=0.02", "--out", "out")
+    words = (*words, "--mitigate", "guess", "--symmetry", "ZZ=-1", "--shots", 20_000)
+    done = bondwise(*words)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    true = Statevector(circuit).expectation_value(SparsePauliOp("ZI")).real
+    assert abs(result["values"][0] - true) < 0.3 * abs(result["readout"]["values"][0] - true)
+    assert result["shots"] == result["costs"]["total"]
+    assert result["costs"]["symmetry"] == sum(result["costs"]["scan"])
+    assert "for the symmetry" in done.stderr
+    for flag, said in [
+        ("ZZ", "is no observable with its value"),
+        ("ZZ=a", "such as ZZZZ=1"),
+        ("ZZZ=1", "3 qubits"),
+    ]:
+        refused = bondwise(*words, "--symmetry", flag, "--overwrite")
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+        assert said in refused.stderr
 
 
 def test_a_standard_error_is_planned_and_reached(bondwise, circuit, tmp_path):
@@ -151,6 +186,9 @@ def test_several_sets_of_angles(bondwise, circuit, tmp_path):
         ([*FLAGS, "--mitigate", "linaer"], "Did you mean 'linear'"),
         ([*FLAGS, "--mitigate", "readout"], "`bondwise run --mitigate readout`"),
         ([*FLAGS, "--mitigate", "cdr", "--twins", 0], "give --twins 20"),
+        ([*FLAGS, "--mitigate", "guess"], "such as --symmetry ZZZZ=1"),
+        ([*FLAGS, "--symmetry", "ZZ=0"], "is 0.0, which noise does not change"),
+        ([*FLAGS, "--symmetry", "ZZ=1", "--twins", 5], "pass one of them"),
         ([*FLAGS, "--scale-factors", "1,a"], "write 1,3,5"),
         ([*FLAGS, "--scale-factors", "1,1,3"], "distinct"),
         ([*FLAGS, "--scale-factors", "1"], "--scale-factors (1.0,) cannot be extrapolated"),
