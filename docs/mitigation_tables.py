@@ -73,6 +73,15 @@ def gradient() -> str:
     return table(("extrapolation", "way", "jobs", "CPU s", "times"), cells)
 
 
+def symmetry() -> str:
+    rows, found = [], results("mitigation_symmetry")
+    for row in found:
+        errors, inside = row["mean_error"], row["within_2_std"]
+        cells = [f"{errors[name]:.4f} ({inside[name]:.2f})" for name in errors]
+        rows.append([row["backend"].removeprefix("fake:"), *cells])
+    return table(("snapshot", *found[0]["mean_error"]), rows)
+
+
 def ibm_levels() -> str:
     cells = [
         cell | {"depth": cell["noise"].split(", ")[1]} for cell in results("mitigation_ibm_levels")["cells"]
@@ -94,6 +103,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ibm-levels": ibm_levels,
     "tem": tem,
     "gradient": gradient,
+    "symmetry": symmetry,
 }
 
 

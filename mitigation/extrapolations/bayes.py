@@ -14,6 +14,7 @@ import torch
 from scipy.optimize import minimize
 
 from bondwise.mitigation.extrapolation import Extrapolation
+from bondwise.mitigation.extrapolations.one_thread import one_thread
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError
 
@@ -24,6 +25,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # of the average over
 _LEAST_STD = 1e-5  # relative to the largest value: exact values make covariances singular
 
 
+@one_thread()
 def extrapolate_bayes(scan: NoiseScan) -> Extrapolation:
     """Estimate each element at zero noise from the decay that all elements of the scan have in common.
 
