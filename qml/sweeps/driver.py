@@ -46,9 +46,10 @@ def sweep(
         executor: Where the function is called: None for this process, one point after the other; an
             `Executor` of concurrent.futures, such as `ThreadPoolExecutor()`, or Dask's
             `client.get_executor()`; or a function that makes one,
-            `lambda: ProcessPoolExecutor(4, mp_context=get_context("spawn"))`, which is shut down in the end. A pool of processes is broken once one of them has died: only a
-            pool that was made by a function can be replaced. Processes need a function that can be imported,
-            and a script that says `if __name__ == "__main__":`.
+            `lambda: ProcessPoolExecutor(4, mp_context=get_context("spawn"))`, which is shut down in the end.
+            A pool of processes is broken once one of them has died: only a pool that was made by a function
+            can be replaced. Processes need a function that can be imported, and a script that says
+            `if __name__ == "__main__":`.
         store: Path of the SQLite file, which is created if needed; its folder must exist.
         version: Version of the function, a part of the key.
         retries: How many more times a point is tried whose call raises or whose worker dies. Afterwards, the

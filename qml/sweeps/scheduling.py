@@ -120,13 +120,8 @@ class _Pool:
 
     def submit(self, *call: Any) -> Future[Outcome] | None:
         """Start a call; None if the executor is broken."""
-        if self._executor is None and self._make is not None:
-            self._executor = self._make()
-        if not isinstance(self._executor, Executor):
-            raise UsageError(
-                f"the function given as executor returned {kind_of(self._executor)}; return an Executor of "
-                "concurrent.futures."
-            )
+        if self._executor is None:
+            self._executor = self._made()
         try:
             future = self._executor.submit(*call)
         except BrokenExecutor:
@@ -137,6 +132,15 @@ class _Pool:
             ) from error
         self._unused = 0
         return future
+
+    def _made(self) -> Executor:
+        made = None if self._make is None else self._make()
+        if not isinstance(made, Executor):
+            raise UsageError(
+                f"the function given as executor returned {kind_of(made)}; return an Executor of "
+                "concurrent.futures."
+            )
+        return made
 
     def replace(self) -> None:
         """Make a new executor in place of a broken one."""

@@ -85,7 +85,7 @@ class Store:
 
     @property
     def _lock_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".lock")
+        return Path(f"{self.path}.lock")
 
     def _unlock(self) -> None:
         if self._lock is not None:

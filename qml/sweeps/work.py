@@ -62,8 +62,8 @@ def results_of(returned: Any, point: Point) -> dict[str, Any]:
         returned = {"value": scalar(returned)}
         if isinstance(returned["value"], str) or not _is_simple(returned["value"]):
             raise UsageError(
-                f"the function returned {kind_of(returned['value'])}; return a number, a dictionary of results, "
-                "or a Result."
+                f"the function returned {kind_of(returned['value'])}; return a number, a dictionary of "
+                "results, or a Result."
             )
     if not all(isinstance(name, str) for name in returned):
         raise UsageError(f"a result is called {next(iter(returned))!r}; names of results are text.")
