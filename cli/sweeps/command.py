@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -67,7 +68,7 @@ def command(
         ProcessPoolExecutor,
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_end_with_parent,
+        initializer=_follow_parent,
     )
     try:
         swept = qml.sweep(
@@ -116,13 +117,17 @@ def _with_interval(row: dict[str, object], name: str) -> str:
     return f"{value:.8g} ± {high - value:.2g}" if isinstance(high, float) and high == high else f"{value:.8g}"
 
 
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed; it would wait for points forever."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the process that started this worker, and end when that is killed.
+
+    The worker would wait for points forever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def _end_after(parent: int) -> None:
     wait([parent])
     os._exit(1)

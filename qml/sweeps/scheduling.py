@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -88,9 +88,7 @@ def outcomes(
                     pool.replace()
         completed = True
     finally:
-        for future in flying:
-            future.cancel()
-        pool.close(completed)
+        pool.close(completed, flying)
 
 
 class _Here(Executor):
@@ -152,11 +150,17 @@ class _Pool:
             )
         self.close(True)
 
-    def close(self, finished: bool) -> None:
-        """Shut the executor down if it was made here; wait for what still runs if all has finished."""
-        if self._make is not None and self._executor is not None:
-            self._executor.shutdown(wait=finished)
-            self._executor = None
+    def close(self, finished: bool, left: Iterable[Future[Outcome]] = ()) -> None:
+        """Shut the executor down if it was made here, and cancel what is left in any."""
+        if self._make is None:
+            for future in left:
+                future.cancel()
+        elif self._executor is not None:
+            executor, self._executor = self._executor, None
+            try:
+                executor.shutdown(wait=finished, cancel_futures=True)
+            except TypeError:  # Dask's cancels anyway
+                executor.shutdown(wait=finished)
 
 
 def _error(future: Future[Any]) -> BaseException | None:

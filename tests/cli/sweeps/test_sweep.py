@@ -32,9 +32,10 @@ def slow(x):
 
 
 @pytest.fixture
-def study(tmp_path, request):
+def study(tmp_path, monkeypatch):
     """A file with a name of its own: modules of one name are loaded once."""
-    path = tmp_path / f"study_{request.node.name.partition('[')[0]}.py"
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    path = tmp_path / f"study_{abs(hash(tmp_path))}.py"
     path.write_text(STUDY)
     return path.name
 
@@ -122,7 +123,7 @@ def test_workers_end_with_the_command_and_the_next_one_goes_on(study, tmp_path, 
     log = tmp_path / "workers.log"
     process = start(study, tmp_path)
     wait_for(lambda: log.exists() and log.read_text().count("\n") > 4)
-    process.send_signal(how)
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()  # a terminal signals all
     _, error = process.communicate()
     if how == signal.SIGINT:
         assert process.returncode == 130
