@@ -142,7 +142,7 @@ def _require_exact(backend: Backend, method: str, shots: int | None, seed: objec
     """Refuse to spread draws, which would depend on how rows are divided, or the one job of a device."""
     if backend.remote:
         raise UsageError(
-            f"executor= is for simulators; {backend.name} takes all rows in one job, so leave it out."
+            f"executor= is for simulators; {backend.name} takes all rows in one job; leave it out."
         )
     drawn = {
         f"shots={shots}": shots is not None,
