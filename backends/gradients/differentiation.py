@@ -75,7 +75,7 @@ def expectation(
         seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
             for training, pass a `numpy.random.Generator`, which advances.
         executor: Where exact values of a batch are computed: an `Executor` of concurrent.futures or Dask's
-            `client.get_executor()`, over which the rows are spread in up to 32 chunks. Values and first
+            `client.get_executor()`, over which the rows are spread in up to 16 chunks. Values and first
             derivatives are those without it, up to rounding; second derivatives are not available. Not for
             draws, which would depend on the chunks: shots, seeds, "spsa", and backends that only sample are
             refused. A device takes all rows in one job.

@@ -11,7 +11,7 @@ import torch
 
 Work = Callable[..., torch.Tensor]  # (N, P) → (N, K), which torch can differentiate; other processes load it
 
-_CHUNKS = 32  # an executor does not say how many workers it has
+_CHUNKS = 16  # an executor does not say how many workers it has
 
 
 def spread(work: Work, rows: torch.Tensor, executor: Executor) -> torch.Tensor:

@@ -45,7 +45,7 @@ class Waiting(Future):
         return super().result(timeout)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(range(len(CIRCUITS))),
     st.sampled_from(["statevector", "mps", "aer:depolarizing=0.01"]),
@@ -89,7 +89,8 @@ def test_forms_of_parameters():
 def test_angles_of_a_file_keep_the_order_of_their_declarations(tmp_path):
     path = tmp_path / "ordered.qasm"
     path.write_text(
-        'OPENQASM 3; include "stdgates.inc"; input float b; input float a; qubit[2] q; ry(b) q[0]; rx(2*a) q[1];'
+        'OPENQASM 3; include "stdgates.inc"; input float b; input float a; qubit[2] q;'
+        "ry(b) q[0]; rx(2*a) q[1];"
     )
     theta = rows(6, 2)
     wanted = torch.stack([theta[:, 0].cos(), (2 * theta[:, 1]).cos()], dim=1)
@@ -104,12 +105,25 @@ def test_processes():
         spread = expectation(circuit, observables, theta, executor=pool)
         torch.testing.assert_close(spread, expectation(circuit, observables, theta), rtol=0, atol=1e-12)
         (slopes,) = torch.autograd.grad(spread[:, 0].sum(), theta)
-        wanted = np.einsum(
-            "bbp->bp", jacobian(circuit, observables[0], theta.detach(), "auto", "statevector")
-        )
-        np.testing.assert_allclose(slopes, wanted, atol=1e-12)
-        noisy = expectation(circuit, observables, theta.detach(), "fake:manila", executor=pool)
-        torch.testing.assert_close(noisy, expectation(circuit, observables, theta.detach(), "fake:manila"))
+        wanted = jacobian(circuit, observables[0], theta.tolist(), "auto", "statevector")
+        np.testing.assert_allclose(slopes, np.einsum("bbp->bp", wanted), atol=1e-12)
+
+
+def test_dask():
+    distributed = pytest.importorskip("distributed")
+    circuit, observables = mixture()
+    theta = rows(7, 3)
+    with distributed.Client(processes=False, n_workers=1, dashboard_address=None) as client:
+        spread = expectation(circuit, observables, theta, executor=client.get_executor())
+    torch.testing.assert_close(spread, expectation(circuit, observables, theta), rtol=0, atol=1e-12)
+
+
+def test_a_snapshot_with_noise():
+    theta = rows(5, 6)
+    with ThreadPoolExecutor(2) as pool:
+        noisy = expectation(two_qubits(), "ZZ", theta, "fake:manila", executor=pool)
+    alone = expectation(two_qubits(), "ZZ", theta, "fake:manila")
+    torch.testing.assert_close(noisy, alone, rtol=0, atol=1e-12)
 
 
 def test_an_error_of_a_row_is_raised_here():
