@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -48,6 +49,7 @@ def outcomes(
     pool, waiting = _Pool(executor), deque(range(len(points)))
     tries = [0] * len(points)
     flying: dict[Future[Outcome], int] = {}
+    arrived: SimpleQueue[Future[Outcome]] = SimpleQueue()
     most = math.inf if executor is not None else 1
     limit, completed = most, False
     try:
@@ -58,16 +60,18 @@ def outcomes(
                 if future is None:
                     break
                 flying[future] = waiting.popleft()
+                future.add_done_callback(arrived.put)
             if not flying:
                 pool.replace()
                 continue
-            ended, _ = wait(flying, return_when=FIRST_COMPLETED)
-            alone = len(flying) == 1
-            broken = any(isinstance(_error(future), BrokenExecutor) for future in ended)
-            if broken:
-                wait(flying)  # the others follow
+            ended, alone = [arrived.get()], len(flying) == 1
+            broken = isinstance(_error(ended[0]), BrokenExecutor)
+            if broken:  # the others follow
+                for _ in range(len(flying) - 1):
+                    arrived.get()
+                ended = list(flying)
             lost = []
-            for future in [future for future in flying if future.done()]:
+            for future in ended:
                 index, error = flying.pop(future), _error(future)
                 if isinstance(error, BrokenExecutor) and not alone:
                     lost.append(index)

@@ -29,6 +29,14 @@ PRAGMA application_id={_OURS};
 PRAGMA user_version=1;
 """
 
+_held: set[int] = set()  # handles of locks
+
+
+def _let_go() -> None:
+    """Close the locks in a process that is forked off, such as a worker; it may outlive this one."""
+    while _held:
+        os.close(_held.pop())
+
 
 class Store:
     """The stored points of one function, which no other sweep may write at the same time.
@@ -55,6 +63,7 @@ class Store:
                 raise UsageError(
                     f"{self.path} is in use by another sweep; wait until it ends, or give another store."
                 )
+        _held.add(self._lock)
         try:
             with self._reported():
                 self._database = sqlite3.connect(self.path, timeout=60, isolation_level=None)
@@ -90,6 +99,7 @@ class Store:
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock_path.unlink(missing_ok=True)
+            _held.discard(self._lock)
             os.close(self._lock)
             self._lock = None
 
@@ -107,6 +117,7 @@ class Store:
                 f"{self.path} was written by a newer release of bondwise; install that one, or give "
                 "another store."
             )
+        database.executescript("BEGIN IMMEDIATE;ROLLBACK;")  # fails now, not after the first point
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
@@ -121,3 +132,6 @@ class Store:
         except OSError as error:
             reason = error.strerror or error
             raise RunError(f"the store {self.path} cannot be used: {reason}; give another store.") from None
+
+
+os.register_at_fork(after_in_child=_let_go)

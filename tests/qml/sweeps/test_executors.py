@@ -139,7 +139,7 @@ import work
 from bondwise import qml
 
 if __name__ == "__main__":
-    make = lambda: ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    make = lambda: ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(sys.argv[1]))
     found = qml.sweep(work.slow, {"x": range(30)}, executor=make)
     print(len(found.rows), len(set(found.column("x"))))
 """
@@ -154,12 +154,13 @@ def slow(x):
 """
 
 
-def test_kill_9_of_the_process_with_a_pool(tmp_path, monkeypatch, stored):
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_kill_9_of_the_process_with_a_pool(tmp_path, monkeypatch, stored, method):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parent.py").write_text(PARENT)
     (tmp_path / "work.py").write_text(WORK)
     log = tmp_path / "calls.log"
-    process = subprocess.Popen([sys.executable, "parent.py"], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "parent.py", method], start_new_session=True)
     while not log.exists() or log.read_text().count("\n") < 8:
         assert process.poll() is None
         time.sleep(0.01)
@@ -167,8 +168,9 @@ def test_kill_9_of_the_process_with_a_pool(tmp_path, monkeypatch, stored):
     process.wait()
     done = set(states(stored()))
     assert done
-    os.killpg(process.pid, signal.SIGKILL)  # the workers, which wait for more
-    last = subprocess.run([sys.executable, "parent.py"], capture_output=True, text=True, check=True)
+    # the workers of the first wait for more; forked ones have its files open
+    last = subprocess.run([sys.executable, "parent.py", method], capture_output=True, text=True, check=True)
+    os.killpg(process.pid, signal.SIGKILL)
     assert last.stdout.split() == ["30", "30"]
     calls = log.read_text().split()
     assert all(calls.count(str(x)) == 1 for x in done)
