@@ -169,8 +169,11 @@ def test_kill_9_of_the_process_with_a_pool(tmp_path, monkeypatch, stored, method
     done = set(states(stored()))
     assert done
     # the workers of the first wait for more; forked ones have its files open
-    last = subprocess.run([sys.executable, "parent.py", method], capture_output=True, text=True, check=True)
-    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        again = [sys.executable, "parent.py", method]
+        last = subprocess.run(again, capture_output=True, text=True, check=True)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
     assert last.stdout.split() == ["30", "30"]
     calls = log.read_text().split()
     assert all(calls.count(str(x)) == 1 for x in done)
