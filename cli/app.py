@@ -21,6 +21,7 @@ from bondwise.cli.commands import (
 )
 from bondwise.cli.jobs import app as jobs
 from bondwise.cli.protein import app as protein
+from bondwise.cli.sweeps import command as sweep
 
 app = typer.Typer(
     name="bondwise",
@@ -48,6 +49,7 @@ def _app(
 app.command("vqe", cls=flags.Command)(vqe.command)
 app.command("decompose", cls=flags.Command)(decompose.command)
 app.command("run", cls=flags.Command)(run.command)
+app.command("sweep", cls=flags.Command)(sweep.command)
 app.command("mitigate", cls=flags.Command)(mitigate.command)
 app.command("mitigate benchmark", cls=flags.Command)(mitigate_benchmark.command)
 app.command("compress", cls=flags.Command)(compress.command)

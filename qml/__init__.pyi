@@ -18,6 +18,8 @@ from .starts import mps_start as mps_start
 from .starts import near_identity_start as near_identity_start
 from .starts import product_start as product_start
 from .starts import random_start as random_start
+from .sweeps.driver import sweep as sweep
+from .sweeps.table import Sweep as Sweep
 from .training.driver import Step as Step
 from .training.driver import StopTraining as StopTraining
 from .training.driver import Training as Training

@@ -8,6 +8,8 @@ from shifted or perturbed circuits, which travel as one broadcast PUB together w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -19,6 +21,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import Backend, placed
 from bondwise.backends.gradients.parameter_shift import shifted_values
+from bondwise.backends.gradients.spreading import spread
 from bondwise.backends.gradients.spsa import perturbed_values
 from bondwise.backends.inputs import (
     NOT_FINITE,
@@ -49,6 +52,7 @@ def expectation(
     gradient: Gradient = "auto",
     shots: int | None = None,
     seed: int | np.random.Generator | None = None,
+    executor: Executor | None = None,
 ) -> torch.Tensor:
     """Compute expectation values that are differentiable with respect to the parameters.
 
@@ -70,6 +74,11 @@ def expectation(
             otherwise 4096.
         seed: Random seed for shots and for the directions of spsa. An int gives the same draws at every call;
             for training, pass a `numpy.random.Generator`, which advances.
+        executor: Where exact values of a batch are computed: an `Executor` of concurrent.futures or Dask's
+            `client.get_executor()`, over which the rows are spread in up to 16 chunks. Values and first
+            derivatives are those without it, up to rounding; second derivatives are not available. Not for
+            draws, which would depend on the chunks: shots, seeds, "spsa", and backends that only sample are
+            refused. A device takes all rows in one job.
 
     Returns:
         (*batch, K), or (*batch,) for a single observable: float64, or float32 for float32 parameters.
@@ -77,7 +86,7 @@ def expectation(
     Raises:
         UsageError: If parameters have the wrong shape, are not finite, or are inside a transform of
             torch.func; if an observable is not Hermitian or has the wrong size; or if a gate has no gradient
-            rule, or the backend does not offer the gradient.
+            rule, the backend does not offer the gradient, or there are draws or a device with an executor.
 
     Example:
         >>> import torch
@@ -99,12 +108,18 @@ def expectation(
     flat = given.to(device="cpu", dtype=torch.float64).reshape(prod(batch), width)
     place = get_backend(backend)
     method = choose_method(gradient, place, check_shots(shots))
+    if executor is not None:
+        _require_exact(place, method, shots, seed)
     parts = _parts(circuit, method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
     if not np.isfinite(angles.detach().numpy()).all():
         raise UsageError(NOT_FINITE)
     if not len(flat):  # nothing to run
         results = flat.sum(-1, keepdim=True).expand(0, len(operators))
+    elif executor is not None and len(flat) > 1:
+        # as a parameter of the circuit itself, the rows are in its own order
+        work = partial(expectation, circuit, operators, backend=place, gradient=gradient)
+        results = spread(work, flat, executor)
     elif method in _FROM_STATE and place.values is not None:
         results = place.values(parts, angles, operators, method)
     else:
@@ -121,6 +136,26 @@ def expectation(
         results = results + 0.0 * flat.sin().sum(-1, keepdim=True)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
     return results.squeeze(-1) if is_observable(observables) else results
+
+
+def _require_exact(backend: Backend, method: str, shots: int | None, seed: object) -> None:
+    """Refuse to spread draws, which would depend on how rows are divided, or the one job of a device."""
+    if backend.remote:
+        raise UsageError(
+            f"executor= is for simulators; {backend.name} takes all rows in one job; leave it out."
+        )
+    drawn = {
+        f"shots={shots}": shots is not None,
+        f"seed={seed!r}": seed is not None,
+        "gradient='spsa'": method == "spsa",
+        f"backend={backend.name!r}": not backend.exact,
+    }
+    for what, given in drawn.items():
+        if given:
+            raise UsageError(
+                f"executor= is for exact values, and {what} stands for random draws, which would depend on "
+                "how the rows are divided; leave one of them out."
+            )
 
 
 class _Job:

@@ -13,6 +13,7 @@ PROTEIN = ("train", "predict", "benchmark", "fetch")
 HELPS = (
     "",
     "vqe",
+    "sweep",
     "decompose",
     "run",
     "mitigate",
