@@ -9,6 +9,8 @@ from .hamiltonians.lattices import lattice_edges as lattice_edges
 from .hamiltonians.lattices import lattice_size as lattice_size
 from .hamiltonians.lattices import model_hamiltonian as model_hamiltonian
 from .hamiltonians.lattices import xxz as xxz
+from .hamiltonians.molecules import Molecule as Molecule
+from .hamiltonians.molecules import molecule as molecule
 from .lambeq.batched_model import BatchedModel as BatchedModel
 from .lambeq.conversion import LambeqCircuit as LambeqCircuit
 from .lambeq.conversion import from_lambeq as from_lambeq
