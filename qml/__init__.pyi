@@ -1,5 +1,8 @@
 from . import protein as protein
 from .ansatz import brickwall as brickwall
+from .ansatz import hardware_efficient as hardware_efficient
+from .coupled_cluster import uccsd as uccsd
+from .excitations import givens as givens
 from .hamiltonians.exact import exact_ground_state as exact_ground_state
 from .hamiltonians.files import read_hamiltonian as read_hamiltonian
 from .hamiltonians.files import write_hamiltonian as write_hamiltonian

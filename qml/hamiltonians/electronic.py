@@ -129,8 +129,8 @@ def _checked(active: tuple[int, int] | None, mol: gto.Mole, basis: str) -> tuple
     least, most = electrons // 2, every - frozen
     if not least < orbitals <= most:
         raise UsageError(
-            f"active orbitals {orbitals} do not fit {counted(electrons, 'electron')}: with {frozen} frozen of "
-            f"the {every} orbitals in {basis}, give {least + 1} to {most}."
+            f"active orbitals {orbitals} do not fit {counted(electrons, 'electron')}: with {frozen} frozen "
+            f"of the {every} orbitals in {basis}, give {least + 1} to {most}."
             if least < most
             else f"the {every} orbitals in {basis} are all filled, so there is nothing to compute; give a "
             "larger basis."
@@ -139,7 +139,7 @@ def _checked(active: tuple[int, int] | None, mol: gto.Mole, basis: str) -> tuple
 
 
 def _core(mol: gto.Mole) -> int:
-    """The number of orbitals in the noble gas shells of the atoms, less those that a pseudopotential replaces."""
+    """The number of orbitals in noble gas shells, less those that a pseudopotential replaces."""
     charges = [gto.charge(mol.atom_pure_symbol(index)) for index in range(mol.natm)]
     inner = sum(max((shell for shell in _NOBLE if shell < charge), default=0) for charge in charges)
     return max(inner - (sum(charges) - mol.nelectron), 0) // 2

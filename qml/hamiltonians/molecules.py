@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.qml.hamiltonians.geometries import read_geometry
-from bondwise.runs import UsageError, unknown_name
+from bondwise.runs import UsageError, kind_of, unknown_name
 from bondwise.runs.result import brief_repr
 from bondwise.runs.text import counted
 
@@ -129,6 +129,20 @@ def molecule(
         mapping=mapping,
         basis=basis,
     )
+
+
+def as_molecule(given: object, ansatz: str) -> Molecule:
+    """Return the molecule that an ansatz is for.
+
+    Raises:
+        UsageError: If it is something else.
+    """
+    if not isinstance(given, Molecule):
+        raise UsageError(
+            f"the ansatz {ansatz} is for molecules, not for {kind_of(given)}; "
+            "give the result of qml.molecule, or take staircase, brickwall or hardware-efficient."
+        )
+    return given
 
 
 def require_chemistry() -> None:
