@@ -1,4 +1,4 @@
-"""Layered circuits that fit any Hamiltonian: two-qubit blocks of `bondwise.tn`, and rotations with CX gates."""
+"""Layered circuits for any Hamiltonian: two-qubit blocks of `bondwise.tn`, and rotations with CX gates."""
 
 from __future__ import annotations
 

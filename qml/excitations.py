@@ -7,7 +7,6 @@ PennyLane's.
 
 from __future__ import annotations
 
-import pennylane as qp
 from qiskit import QuantumCircuit, transpile
 
 from bondwise.backends import from_pennylane
@@ -51,6 +50,7 @@ def givens(molecule: Molecule) -> QuantumCircuit:
             'write mapping="jordan-wigner", or take the ansatz uccsd.'
         )
     require_chemistry()
+    import pennylane as qp  # seconds, which other ansätze need not wait
     from qiskit_nature.second_q.circuit.library.ansatzes.utils import generate_fermionic_excitations
 
     half = molecule.electrons // 2
