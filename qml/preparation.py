@@ -124,8 +124,8 @@ def prepare(
         raise unknown_name("ansatz", ansatz, ANSATZE)
     if embed and ansatz != "brickwall":
         raise UsageError(
-            f"embed needs an ansatz that is the identity at some angles, which {ansatz} is not; take "
-            "brickwall, or leave embed out."
+            f"embed=True needs an ansatz that is the identity at some angles, which {ansatz} is not; take "
+            "brickwall, or leave it out."
         )
     whole_number("extend", extend, least=0)
     molecule = hamiltonian if isinstance(hamiltonian, Molecule) else None

@@ -117,8 +117,8 @@ def _checked(active: tuple[int, int] | None, mol: gto.Mole, basis: str) -> tuple
         what = f"an active space of {counted(orbitals, 'orbital')}"
     if orbitals > MOST_ORBITALS:
         raise UsageError(
-            f"{what} is too large ({2 * orbitals} qubits); give active=(electrons, orbitals) with at most "
-            f"{MOST_ORBITALS} orbitals."
+            f"{what} is too large ({2 * orbitals} qubits); give electrons and at most {MOST_ORBITALS} "
+            "orbitals, such as active=(6,6)."
         )
     if electrons % 2 or not 2 <= electrons <= total:
         raise UsageError(
