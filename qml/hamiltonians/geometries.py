@@ -45,7 +45,7 @@ def read_geometry(source: str | os.PathLike[str], bond: float | None = None) -> 
 
     Args:
         source: Name of a molecule, XYZ file, or the text of one. The two lines above the atoms, their number
-            and a comment, may be left out of it, and `;` ends a line.
+            and a comment, may be left out of it; `;` ends the lines of a text without line breaks.
         bond: Length of the bonds of a named molecule in Å, by default near equilibrium.
 
     Returns:
@@ -81,7 +81,7 @@ def _separate(bond: float) -> float:
 
 def _atoms(text: str, place: str) -> Atoms:
     """The atoms in XYZ text, with or without the two lines above them."""
-    lines = list(enumerate(re.split(r"[\n;]", text), start=1))
+    lines = list(enumerate(text.split("\n" if "\n" in text else ";"), start=1))
     header = next((line.split() for _, line in lines if line.strip()), [])
     if not header:
         raise UsageError(f"{place} is empty; write a line for each atom, such as H 0 0 0.74.")

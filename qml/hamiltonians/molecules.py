@@ -85,8 +85,8 @@ def molecule(
     `pip install "bondwise[chemistry]"`.
 
     Args:
-        geometry: `"h2"`, `"lih"`, `"beh2"`, `"h2o"`, `"n2"`, an XYZ file in Å, or the text of one, in which
-            `;` may end a line: `"H 0 0 0; H 0 0 0.74"`.
+        geometry: `"h2"`, `"lih"`, `"beh2"`, `"h2o"`, `"n2"`, an XYZ file in Å, or the text of one, on one
+            line with `;` between the atoms if you like: `"H 0 0 0; H 0 0 0.74"`.
         bond: Length of the bonds of a named molecule in Å, by default near equilibrium.
         basis: Name of a basis set of PySCF.
         active: Numbers of electrons and of spatial orbitals that are described; those below are frozen and
