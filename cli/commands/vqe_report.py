@@ -9,7 +9,6 @@ import numpy as np
 from bondwise.cli.documents.envelope import flag_text
 from bondwise.cli.documents.report import draw_skeleton, render_report
 from bondwise.cli.documents.stages import References, Stage, table_rows
-from bondwise.qml.hamiltonians.molecules import ACCURACY
 from bondwise.runs import new_figure
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
 _GRAY = "#7a8696"
+_ACCURACY = 1.6e-3  # Hartree; 1 kcal/mol
 
 
 def verdicts(
@@ -84,13 +84,13 @@ def accuracies(molecule: Molecule, trained: dict[str, VQEResult]) -> list[str]:
     notes = []
     for name, result in trained.items():
         error = result.value - molecule.casci_energy
-        reached = "reached" if abs(error) <= ACCURACY else "not reached"
-        if error < -ACCURACY:
+        reached = "reached" if abs(error) <= _ACCURACY else "not reached"
+        if error < -_ACCURACY:
             reached += "; the state has another number of electrons, with which the energy is lower"
         notes.append(
             f"{name} start: {1000 * error:.3f} mHa from CASCI (Hartree-Fock: "
             f"{1000 * (molecule.hf_energy - molecule.casci_energy):.3f}): chemical accuracy, "
-            f"{1000 * ACCURACY} mHa, {reached}."
+            f"{1000 * _ACCURACY} mHa, {reached}."
         )
     return notes
 

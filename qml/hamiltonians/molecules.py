@@ -18,7 +18,6 @@ from bondwise.runs.result import brief_repr
 from bondwise.runs.text import counted
 
 MAPPINGS = ("jordan-wigner", "parity")
-ACCURACY = 1.6e-3  # Hartree; 1 kcal/mol, "chemical accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
