@@ -66,7 +66,7 @@ def read_geometry(source: str | os.PathLike[str], bond: float | None = None) -> 
     elif re.search(r"[\n;]", name):
         text, place = name, "the XYZ text"
     else:
-        raise unknown_name("molecule", name, [*MOLECULES, "FILE (in XYZ format)"])
+        raise unknown_name("molecule", name[:60], [*MOLECULES, "FILE (in XYZ format)"])
     if bond is not None:
         raise UsageError(f"bond is for named molecules; {place} holds all positions, so leave it out.")
     atoms = _atoms(text, place)
