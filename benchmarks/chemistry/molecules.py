@@ -8,7 +8,7 @@ repeat: its 8 layers miss the goal from every seed. Training is L-BFGS on exact 
 gradients, at most 300 steps.
 
 Each method runs in a process of its own, which first does the same for H2 at 1 Å: this pays for imports
-and compilation (about 8 CPU seconds, reported). The CPU seconds after that are those of the process for
+and compilation (6 to 8 CPU seconds, reported). The CPU seconds after that are those of the process for
 Hartree-Fock, the integrals, the exact reference, the mapping, the circuit, DMRG and its decomposition if
 there is one, and the training up to 1.6 mHa. Errors are energies minus that of CASCI, in mHa. Starts that
 depend on a seed are repeated with more of them.
