@@ -343,7 +343,7 @@ def bell(change=None):
         ({"observable": ["ZZ", "XX"]}, "2 observables"),
         ({"circuit": bell(lambda c: c.ry(Parameter("a"), 0))}, "parameters"),
         ({"circuit": bell(lambda c: c.ry(Parameter("a"), 0)), "parameters": [[0.1], [0.2]]}, "one set"),
-        ({"circuit": bell(lambda c: c.measure(0, 0))}, "'measure' on qubits"),
+        ({"circuit": bell(lambda c: c.measure(0, 0))}, r"'measure' on qubits \(0,\)"),
         ({"circuit": bell(lambda c: c.reset(0))}, "'reset' on qubits"),
     ],
 )
@@ -363,6 +363,8 @@ def other_noise(kind):
     noise = NoiseModel(basis_gates=["sx", "cx"])
     noise.add_all_qubit_quantum_error(depolarizing_error(0.01, 1), "sx")
     noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), "cx")
+    if kind == "gates and readout":
+        noise.add_all_qubit_readout_error(ReadoutError([[0.9, 0.1], [0.1, 0.9]]))
     return noise
 
 
@@ -371,6 +373,7 @@ def other_noise(kind):
     [
         ("qubits", r"cz, id, measure, .* on qubits 0, 1, 2, 3, and .* has cz on qubits \d+, .*: none of its"),
         ("gates", "errors of cx, sx on all qubits, and the transpiled circuit has cz on qubits"),
+        ("gates and readout", "errors of cx, measure, sx on .* none of its two-qubit gates has an error"),
     ],
 )
 def test_noise_of_other_gates_or_qubits_is_refused(kind, message):
@@ -404,6 +407,18 @@ def test_noise_of_a_part_of_the_circuit_is_mitigated(kind):
     found = mitigate_by_tensor_network(circuit, "XXX", noise, backend=device, shots=4000, seed=2)
     assert found.overhead > 1.2
     assert abs(found.value - 1) < 4 * found.std
+    left = {"readout": "cx on qubits (0, 1), cx on qubits (1, 2)", "one pair": "cx on qubits (0, 1)"}
+    left["one-qubit gates"] = left["readout"]
+    assert found.message == f"noise has no error of {left[kind]}, so none was inverted there"
+
+
+@pytest.mark.parametrize("backend", ["aer", "aer:depolarizing=0.1"])
+def test_a_model_without_errors_inverts_nothing_and_says_so(backend):
+    with pytest.warns(UserWarning, match="noise has no errors, so nothing was inverted"):
+        found = mitigate_by_tensor_network(bell(), "ZZ", NoiseModel(), backend=backend, shots=2000, seed=1)
+    assert found.message.startswith("noise has no errors, so nothing was inverted")
+    assert abs(found.value - (1 if backend == "aer" else 0.9)) < 5 * found.std + 1e-9
+    assert found.overhead == pytest.approx(1)
 
 
 def test_what_is_refused_of_circuits_and_devices():
