@@ -125,6 +125,11 @@ def plan_shots(
             twins=known,
         )
         fit = extrapolate(scan)
+        if not np.isfinite(fit.std).all():
+            raise UsageError(
+                f"{fit.method} gives no standard errors, so no shots can be planned for one; return "
+                "(value, standard error)."
+            )
         mean = float(np.sqrt(np.mean(np.square(fit.std))))
         off = float(np.mean(np.square(fit.value - ideal)))
         return mean, max(off - mean**2, 0.0) ** 0.5
