@@ -308,6 +308,20 @@ def test_torch_differentiates_it():
         ({"scale_factors": (1, 3, 3)}, "distinct"),
         ({"scale_factors": (0.5, 3)}, "at least 1"),
         ({"scale_factors": "three"}, "no numbers"),
+        ({"scale_factors": [1, "3"]}, r"scale_factors \[1, '3'\] are no numbers"),
+        ({"readout": "x"}, "readout is 'x'; give True .*, or False"),
+        ({"readout": None}, "readout is None; give True"),
+        ({"target": 3}, "a target is expected, not an int 3; pass a qiskit.transpiler.Target"),
+        ({"target": "fake:torino"}, "a target is expected, not a str fake:torino"),
+        (
+            {"extrapolation": None, "shares": (5,)},
+            r"shares \(5,\) share nothing out without an extrapolation",
+        ),
+        (
+            {"extrapolation": "linear", "twins": 5},
+            "twins is 5 and linear does not learn .* cdr, vncdr, neural",
+        ),
+        ({"extrapolation": extrapolate_linear, "twins": 5}, "twins is 5 and linear does not learn from them"),
         ({"scale_factors": (1, 3), "extrapolation": "polynomial"}, "too few for polynomial; pass three"),
         ({"scale_factors": (1, 3), "extrapolation": "free_exponential"}, "pass three or more"),
         ({"scale_factors": (1, 3), "extrapolation": extrapolate_poly_exponential}, "pass three or more"),
@@ -327,6 +341,32 @@ def test_torch_differentiates_it():
 def test_wrong_options(options, message):
     with pytest.raises(UsageError, match=message):
         MitigatedEstimator(**{"backend": "statevector", **options})
+
+
+def test_what_a_plan_or_an_own_function_needs_is_accepted():
+    assert MitigatedEstimator(called_noisy(), extrapolation=None, shares=(1,)).shares == (1,)
+    for extrapolation in ("neural", lambda scan: 0):
+        assert MitigatedEstimator(called_noisy(), extrapolation=extrapolation, twins=5).twins == 5
+
+
+@pytest.mark.parametrize("angle", [np.nan, np.inf])
+def test_angles_that_are_not_finite_are_refused(angle):
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("a"), 0)
+    estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation="linear")
+    for work in (lambda pub: estimator.run([pub]), lambda pub: estimator.plan_shots(pub, 0.1)):
+        with pytest.raises(UsageError, match=rf"parameter_values\[1, 0\] is {angle}, the angle of 'a'"):
+            work((circuit, "Z", [[0.1], [angle]]))
+
+
+def test_a_late_gate_has_the_name_that_the_caller_gave_it():
+    circuit = QuantumCircuit(2, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    circuit.swap(0, 1)
+    circuit.crx(0.3, 0, 1)
+    with pytest.raises(UsageError, match="'swap' acts after a measurement"):
+        MitigatedEstimator("fake:manila", extrapolation="linear").run([(circuit, "ZZ")])
 
 
 def test_our_functions_need_the_same_as_their_names():
