@@ -102,13 +102,22 @@ def as_angles(what: str, given: Any, names: Sequence[str], owner: str, *, batch:
         raise UsageError(
             f"{what} have shape {angles.shape} and the {owner} has {count} {what}{listed(names)}; {accepted}"
         )
+    check_finite(what, angles, names)
+    return angles
+
+
+def check_finite(what: str, angles: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse angles (*batch, P) of which one is NaN or infinite.
+
+    Raises:
+        UsageError: If one is.
+    """
     if not np.isfinite(angles).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(angles))[0])
         raise UsageError(
             f"{what}{list(where)} is {angles[where]}, the angle of {names[where[-1]]!r}; "
             "angles must be finite numbers."
         )
-    return angles
 
 
 def listed(names: Sequence[str]) -> str:

@@ -26,10 +26,11 @@ from qiskit.primitives.containers.observables_array import ObservablesArray, Obs
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
 
+from bondwise.backends.inputs import check_finite
 from bondwise.backends.jobs.handles import Submitted, started
 from bondwise.backends.outcomes import Counted, counted
 from bondwise.circuits import real_coefficients
-from bondwise.runs import UsageError, require_memory, whole_number
+from bondwise.runs import UsageError, real_number, require_memory, whole_number
 
 DEFAULT_SHOTS = 4096
 DEFAULT_PRECISION = DEFAULT_SHOTS**-0.5
@@ -141,17 +142,18 @@ def estimator_pub(pub: EstimatorPubLike, precision: float | None = None) -> Esti
         precision: Precision of PUBs that do not set one.
 
     Raises:
-        UsageError: If an observable is zero or not Hermitian.
+        UsageError: If an observable is zero, not finite or not Hermitian, or an angle or the precision is not
+            finite.
         ValueError: If Qiskit refuses the PUB.
         TypeError: If Qiskit refuses the PUB.
     """
     if not isinstance(pub, tuple | list) or len(pub) < 2:
-        return EstimatorPub.coerce(pub, precision)
+        return _finite(EstimatorPub.coerce(pub, precision))
     array = observables_array(pub[1])
     if not array.size:
-        return EstimatorPub.coerce((pub[0], array, *pub[2:]), precision)
+        return _finite(EstimatorPub.coerce((pub[0], array, *pub[2:]), precision))
     # Qiskit writes out the label of every term to check the number of qubits: one term is enough
-    checked = EstimatorPub.coerce((pub[0], "I" * array.num_qubits, *pub[2:]), precision)
+    checked = _finite(EstimatorPub.coerce((pub[0], "I" * array.num_qubits, *pub[2:]), precision))
     return EstimatorPub(checked.circuit, array, checked.parameter_values, checked.precision, validate=False)
 
 
@@ -159,12 +161,13 @@ def sampler_pub(pub: SamplerPubLike, shots: int | None) -> SamplerPub:
     """The PUB as Qiskit reads it, with 4096 shots by default.
 
     Raises:
-        UsageError: If the number of shots is not positive.
+        UsageError: If the number of shots is not positive, or an angle is not finite.
         ValueError: If Qiskit refuses the PUB.
         TypeError: If Qiskit refuses the PUB.
     """
     coerced = SamplerPub.coerce(pub, sampler_shots(shots))
     whole_number("shots", coerced.shots)
+    _check_angles(coerced)
     return coerced
 
 
@@ -213,6 +216,21 @@ def sampler_shots(shots: int | None) -> int:
         UsageError: If `shots` is not a positive whole number.
     """
     return check_shots(shots, f"None for {DEFAULT_SHOTS}") or DEFAULT_SHOTS
+
+
+def _finite(pub: EstimatorPub) -> EstimatorPub:
+    """The same PUB, checked."""
+    _check_angles(pub)
+    if pub.precision is not None:  # Qiskit takes NaN
+        real_number("precision", pub.precision, zero=True)
+    return pub
+
+
+def _check_angles(pub: EstimatorPub | SamplerPub) -> None:
+    if pub.circuit.num_parameters:
+        names = [parameter.name for parameter in pub.circuit.parameters]
+        values = pub.parameter_values.as_array(pub.circuit.parameters)
+        check_finite("parameter_values", values, names)
 
 
 def _require_memory(pubs: Sequence[SamplerPub]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,6 @@ def save(path: Path | None, results: Any) -> None:
         versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
         words = [word for word in sys.argv[1:] if word not in ("--out", str(path))]
         script = Path(os.path.relpath(sys.argv[0], ROOT)).as_posix()
-        command = " ".join(["python", script, *words])
+        command = shlex.join(["python", script, *words])
         document = {"command": command, "versions": versions, "results": results}
         path.write_text(json.dumps(document, indent=1) + "\n")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
+    from bondwise.qml import Molecule
     from bondwise.tn.states.chains import Order
 
 _STATES = (
@@ -260,6 +261,33 @@ def read_model(
     lattice = qml.lattice_size(size)
     require_few(lattice if isinstance(lattice, int) else math.prod(lattice))
     return qml.model_hamiltonian(model, size, periodic=periodic)
+
+
+def read_molecule(
+    molecule: str, *, bond: float | None, basis: str | None, active: str | None, mapping: str | None
+) -> Molecule:
+    """Compute the molecule that the flags name.
+
+    Args:
+        molecule: Name of a molecule, XYZ file, or XYZ text.
+        bond: Length of its bonds in Å.
+        basis: Name of a basis set.
+        active: Numbers of active electrons and orbitals, `2,5`.
+        mapping: Name of a mapping.
+
+    Raises:
+        UsageError: As for `qml.molecule`.
+    """
+    space = None
+    if active is not None:
+        parts = re.fullmatch(r"\s*\(?\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*\)?\s*", active)
+        if parts is None:
+            raise UsageError(f"--active is {active!r}; give electrons and orbitals, such as 2,5.")
+        space = (int(parts[1]), int(parts[2]))
+    given = {"basis": basis, "mapping": mapping}
+    return qml.molecule(
+        molecule, bond=bond, active=space, **{k: v for k, v in given.items() if v is not None}
+    )
 
 
 def circuit_contents(circuit: QuantumCircuit, angles: np.ndarray) -> dict[str, bytes | str]:

@@ -18,6 +18,34 @@ Size = Annotated[
     ),
 ]
 Periodic = Annotated[bool, typer.Option("--periodic", help="Close the lattice in every direction.")]
+Molecule = Annotated[
+    str | None,
+    typer.Option(
+        "--molecule",
+        help="h2, lih, beh2, h2o, n2, an XYZ file, or its text 'H 0 0 0; H 0 0 0.74', instead of --model.",
+        metavar="NAME|FILE",
+    ),
+]
+Bond = Annotated[
+    float | None, typer.Option("--bond", help="Bond length of a named molecule in Å.", metavar="LENGTH")
+]
+Basis = Annotated[
+    str | None, typer.Option("--basis", help="Basis set of the molecule; sto-3g by default.", metavar="NAME")
+]
+Active = Annotated[
+    str | None,
+    typer.Option(
+        "--active",
+        help="Active electrons and orbitals of the molecule, such as 2,5; all but the core by default.",
+        metavar="N,N",
+    ),
+]
+Mapping = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping", help="jordan-wigner, the default, or parity, with two qubits less.", metavar="NAME"
+    ),
+]
 Backend = Annotated[
     str,
     typer.Option(

@@ -135,6 +135,29 @@ def vqe(layers: int) -> str:
     return table([*heads, "steps to the mean of random starts after 200"], rows)
 
 
+def molecules() -> str:
+    rows = []
+    for group in grouped(results("molecules"), "case", "method"):
+        seconds = [row["seconds_to_accuracy"] for row in group if row["seconds_to_accuracy"] is not None]
+        missed = len(group) - len(seconds)
+        reached = span(seconds, lambda s: f"{s:.2f}") if seconds else ""
+        if missed:
+            reached = f"{reached}, missed by {missed} of {len(group)}" if seconds else "missed"
+        rows.append(
+            [
+                f"{group[0]['case']}, {group[0]['qubits']} qubits",
+                group[0]["method"],
+                group[0]["cx"],
+                group[0]["angles"],
+                span([round(row["start_error"], 2) for row in group]),
+                span([round(row["error"], 3) + 0.0 for row in group]),
+                reached,
+            ]
+        )
+    heads = ("molecule", "ansatz and start", "CX", "angles", "mHa at the start", "mHa at the end")
+    return table((*heads, "CPU s to 1.6 mHa"), rows)
+
+
 def accuracies(name: str) -> dict[str, tuple[dict, list[float]]]:
     """For each model, its first row and the test accuracies of all seeds."""
     groups = grouped(results(name), "name")
@@ -325,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainability": trainability,
     "vqe-2": lambda: vqe(2),
     "vqe-3": lambda: vqe(3),
+    "molecules": molecules,
     "protein": protein,
     "protein-start": protein_start,
     "protein-paper": protein_paper,

@@ -32,8 +32,8 @@ from bondwise.mitigation.names import DEFAULT, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
 from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
-from bondwise.mitigation.scales import checked_scales, checked_shares, checked_twins
-from bondwise.mitigation.scan import NoiseScan, warn_of_devices
+from bondwise.mitigation.scales import check_readout, checked_scales, checked_shares, checked_twins
+from bondwise.mitigation.scan import NoiseScan, require_scan, warn_of_devices
 from bondwise.mitigation.symmetry import beside, checked_symmetry, guided
 from bondwise.mitigation.twirled_readout import Support, Twirl
 from bondwise.runs import UsageError, whole_number
@@ -96,7 +96,8 @@ class MitigatedEstimator(Estimator):
     Raises:
         UsageError: If a name is unknown, there are too few scale factors or twins for the extrapolation,
             scale factors are below 1 or not distinct, or given without an extrapolation, there is nothing to
-            mitigate, or `shots` is not a whole number above 1 (a single shot has no error bar).
+            mitigate, twins or shares would not be used, or `shots` is not a whole number above 1 (a single
+            shot has no error bar).
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -136,10 +137,7 @@ class MitigatedEstimator(Estimator):
         else:
             self._function = extrapolation_named(str(extrapolation))
         factors = checked_scales(extrapolation, scale_factors)
-        if extrapolation is None and not readout:
-            raise UsageError(
-                "extrapolation=None with readout=False leaves nothing to mitigate; pass one of them."
-            )
+        check_readout(extrapolation, readout)
         self.backend = get_backend(backend)
         self._idle = ""  # why nothing is mitigated
         if self.backend.exact and not self.backend.noisy:
@@ -323,6 +321,7 @@ class MitigatedEstimator(Estimator):
         Warns:
             UserWarning: If the scan is of another device.
         """
+        require_scan(scan)
         device = scan.meta.get("device")
         warn_of_devices("a scan", device, "is extrapolated by an estimator", self.backend.name)
         return self._fit(scan)

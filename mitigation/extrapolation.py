@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 from bondwise.runs import Result, UsageError, axes_or_new, real_array
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Extrapolation(Result):
     def from_value(cls, scan: NoiseScan, method: str, fit: Any) -> Self:
         """The result from what a function returns: one of these, the value, or value and standard error.
 
+        Without a standard error, or with None, `std` is NaN and the message says so.
+
         Raises:
             UsageError: If it is neither, not of the scan's leading shape, or not finite.
         """
@@ -94,8 +96,10 @@ class Extrapolation(Result):
                     f"scan's leading shape {shape}."
                 )
             return fit
-        given = isinstance(fit, tuple) and len(fit) == 2
-        value, std = fit if given else (fit, np.full(shape, np.nan))
+        value, std = fit if isinstance(fit, tuple) and len(fit) == 2 else (fit, None)
+        given = std is not None
+        message = "" if given else f"{method} returned no standard error, so that of the value is unknown"
+        std = std if given else np.full(shape, np.nan)
         wanted = f"return a value, or (value, standard error), of the scan's leading shape {shape}."
         try:
             value, std = real_array("the value", value), real_array("the standard error", std)
@@ -110,7 +114,7 @@ class Extrapolation(Result):
             raise UsageError(f"{method} returned a standard error that is negative or not finite; {wanted}")
         curve = np.full((*shape, scan.grid().size), np.nan)  # unknown between the points
         curve[..., 0] = value
-        return cls.from_curve(scan, method, curve, std**2)
+        return cls.from_curve(scan, method, curve, std**2, message=message)
 
     def part(self, which: slice, shape: tuple[int, ...], shots: int) -> Self:
         """Some elements of the result of a scan with one leading axis.
@@ -147,6 +151,7 @@ class Extrapolation(Result):
             >>> bool(abs(fit.curve_std[0] - fit.std) < 1e-9)
             True
         """
+        require_scan(scan)
         slopes = np.zeros((scan.scale_factors.size, *self.curve.shape))
         for index in range(len(slopes)):
             step = np.where(scan.std[..., index] > 0, scan.std[..., index], 1e-6)

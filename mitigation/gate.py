@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
         >>> int(verdict.helps.sum())
         28
     """
+    require_scan(scan)
     first = scan.scale_factors.min()
     signal = np.asarray(fit.value) - scan.asymptote
     std = np.asarray(fit.std)
@@ -116,6 +117,7 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
         >>> print(mean_without_decay(scan))
         Extrapolation: 0.5 ± 0.031, no shots
     """
+    require_scan(scan)
     at, floor = scan.scale_factors, np.asarray(scan.asymptote)[..., None]
     largest = scan.std.max(axis=-1)
     noisy = largest > 0  # what is exact for any circuit, such as an identity, says nothing

@@ -30,6 +30,7 @@ EXTRAPOLATIONS = (
 DEFAULT = "neural"  # the best in the comparison of `benchmarks/mitigation`
 NEED_TWINS = ("cdr", "vncdr")
 NEED_SYMMETRY = ("guess",)
+USE_TWINS = (*NEED_TWINS, "neural")
 
 
 def extrapolation_named(name: str) -> Callable[[NoiseScan], Extrapolation]:

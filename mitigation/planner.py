@@ -133,6 +133,11 @@ def plan_shots(
                 twins=known,
             )
             fit = extrapolate(scan)
+            if not np.isfinite(fit.std).all():
+                raise UsageError(
+                    f"{fit.method} gives no standard errors, so no shots can be planned for one; return "
+                    "(value, standard error)."
+                )
             variances.append(np.mean(np.square(fit.std)))
             squares.append(np.mean(np.square(fit.value - ideal[group])))
         mean = float(np.sqrt(np.mean(variances)))

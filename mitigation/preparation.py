@@ -14,7 +14,14 @@ from bondwise.circuits import in_gates, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
 from bondwise.mitigation.prepared import PreparedPub, pauli_sums
 from bondwise.mitigation.rewriting.decoupling import SEQUENCES, decouple
-from bondwise.mitigation.rewriting.folding import fold_gates, fold_global, fold_local, free_of_noise
+from bondwise.mitigation.rewriting.folding import (
+    check_foldable,
+    check_target,
+    fold_gates,
+    fold_global,
+    fold_local,
+    free_of_noise,
+)
 from bondwise.mitigation.rewriting.gate_twirling import twirl_gates
 from bondwise.runs import UsageError, unknown_name
 
@@ -33,7 +40,7 @@ class Preparation:
         decoupling: Sequence of pulses for idle qubits; None for none.
 
     Raises:
-        UsageError: If the folding is unknown.
+        UsageError: If the folding or the decoupling is unknown, or the target is none.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Preparation:
             raise unknown_name("folding", str(folding), _FOLDINGS)
         if decoupling is not None and decoupling not in SEQUENCES:
             raise unknown_name("decoupling", str(decoupling), SEQUENCES)
+        check_target(target)
         self.target = backend.target if target is None else target
         self.folding = folding
         self.scale_factors = scale_factors
@@ -85,7 +93,11 @@ class Preparation:
             observables = observables.apply_layout(circuit.layout)
         folds = [(circuit, 1.0)]
         if fold and _has_noise(circuit, self.target):
-            folds = [self._fold(circuit, factor, seed) for factor in self.scale_factors]
+            try:
+                folds = [self._fold(circuit, factor, seed) for factor in self.scale_factors]
+            except UsageError:
+                check_foldable(pub.circuit)  # names what the caller wrote
+                raise
         achieved = tuple(factor for _, factor in folds)
         if len(set(achieved)) < len(achieved):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""What an extrapolation needs, checked before anything is measured: scale factors, shares and twins."""
+"""What a mitigation needs, checked before anything is measured: scale factors, shares, twins and readout."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS
-from bondwise.runs import UsageError, whole_number
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, USE_TWINS
+from bondwise.runs import UsageError, real_array, whole_number
 
 _THREE_SCALES = ("free_exponential", "poly_exponential", "polynomial")  # all others need two
 _TWINS = 20
@@ -26,8 +26,8 @@ def checked_scales(
     if given is None:
         given = (1,) if extrapolation is None else (1, 3, 5)
     try:
-        factors = tuple(float(factor) for factor in np.ravel(given))
-    except (TypeError, ValueError):
+        factors = tuple(real_array("scale_factors", given).ravel().tolist())
+    except UsageError:
         raise UsageError(f"scale_factors {given!r} are no numbers; pass some such as (1, 3, 5).") from None
     if extrapolation is None and factors != (1.0,):
         raise UsageError(
@@ -51,17 +51,36 @@ def checked_scales(
     return factors
 
 
+def check_readout(extrapolation: str | Callable[..., Any] | None, readout: bool) -> None:
+    """Refuse what is neither True nor False, and what leaves nothing to mitigate.
+
+    Raises:
+        UsageError: If `readout` is no boolean, or False without an extrapolation.
+    """
+    if not isinstance(readout, bool | np.bool_):
+        raise UsageError(f"readout is {readout!r}; give True to undo readout errors, or False to leave them.")
+    if extrapolation is None and not readout:
+        raise UsageError(
+            "extrapolation=None with readout=False leaves nothing to mitigate; pass one of them."
+        )
+
+
 def checked_shares(given: Sequence[int] | None, factors: tuple[float, ...]) -> tuple[int, ...]:
     """How shots are shared out over the scale factors; by default, 2S - 1 parts of 3S - 2 at the smallest.
 
     Extrapolation magnifies the errors there most.
 
     Raises:
-        UsageError: If they are not whole numbers, or not one for each scale factor.
+        UsageError: If they are not whole numbers, not one for each scale factor, or there is only one.
     """
     if given is None:
         return tuple(2 * len(factors) - 1 if factor == min(factors) else 1 for factor in factors)
     shares = tuple(whole_number("shares", share) for share in ([given] if np.isscalar(given) else given))
+    if len(factors) == 1 and shares != (1,):
+        raise UsageError(
+            f"shares {shares} share nothing out without an extrapolation; leave them out or pass "
+            "extrapolation=."
+        )
     if len(shares) != len(factors):
         raise UsageError(
             f"shares {shares} are {len(shares)} and there are {len(factors)} scale factors; "
@@ -74,7 +93,7 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
     """The number of twins to measure; by default 20 for extrapolations that need them.
 
     Raises:
-        UsageError: If it is no whole number, or smaller than the number of unknowns of the extrapolation.
+        UsageError: If it is no whole number, the extrapolation uses none, or it has more unknowns.
     """
     name = own_name(extrapolation)
     if given is None:
@@ -83,6 +102,11 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
     if count and extrapolation is None:
         raise UsageError(
             f"twins is {count} and nothing is extrapolated; leave it out or pass extrapolation=."
+        )
+    if count and name and name not in USE_TWINS:
+        raise UsageError(
+            f"twins is {count} and {name} does not learn from them; leave it out, or extrapolate by one of "
+            f"{', '.join(USE_TWINS)}."
         )
     unknowns = {"cdr": 2, "vncdr": scales}.get(name, 0)
     if count < unknowns:

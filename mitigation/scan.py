@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from bondwise.runs import Result, UsageError, axes_or_new, real_array
+from bondwise.runs import Result, UsageError, axes_or_new, kind_of, one_line, real_array, whole_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from qiskit.primitives import PubResult
+
+_NUMBERS = {2: "two", 3: "three"}
 
 
 class Twins(NamedTuple):
@@ -49,7 +51,7 @@ class NoiseScan(Result):
 
     Attributes:
         value: Measured values, float64, shape `(..., S)`.
-        std: Their standard errors, same shape; 0 for exact values.
+        std: Their standard errors, same shape, or one number for all; 0 for exact values.
         scale_factors: Noise strengths that were actually reached, shape `(S,)`, positive and distinct; 1 is
             the original circuit.
         shots: Number of shots spent on the whole scan; 0 for exact values.
@@ -65,8 +67,8 @@ class NoiseScan(Result):
 
     Raises:
         UsageError: If something is not real, shapes do not match, values are not finite, a standard error is
-            negative, a covariance does not match them, scale factors are not positive and distinct, or values
-            are far outside the spectrum.
+            negative, a covariance does not match them, scale factors are not positive and distinct, values
+            are far outside the spectrum, or `shots` is not a whole number of at least 0.
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, extrapolate_exponential
@@ -97,8 +99,8 @@ class NoiseScan(Result):
             raise UsageError(
                 f"value has shape {value.shape}; its last axis must be the {factors.size} scale factors."
             )
-        if std.ndim == 0 and not std:
-            std = np.zeros(value.shape)
+        if std.ndim == 0:  # the same for all
+            std = np.full(value.shape, std)
         _check_measured("", value, std)
         leading = value.shape[:-1]
         if asymptote.shape not in ((), leading) or not np.all(np.isfinite(asymptote)):
@@ -111,6 +113,7 @@ class NoiseScan(Result):
                 f"{leading}; its shape is {spectrum.shape}."
             )
         _check_spectrum(value, std, np.broadcast_to(spectrum, (*leading, 2)))
+        object.__setattr__(self, "shots", whole_number("shots", self.shots, least=0))
         for name, array in zip(names, (value, std, factors, asymptote, spectrum), strict=True):
             object.__setattr__(self, name, array)
         covariance = None if self.covariance is None else _covariance(self.covariance, std)
@@ -165,8 +168,12 @@ class NoiseScan(Result):
             UserWarning: If they are of different devices, whose noise need not be the same.
 
         Raises:
-            UsageError: If scale factors differ, or only some scans have twins.
+            UsageError: If there are no scans, scale factors differ, or only some scans have twins.
         """
+        if not scans:
+            raise UsageError("there are no scans to join; pass a list of one or more.")
+        for scan in scans:
+            require_scan(scan)
         factors = scans[0].scale_factors
         if any(not np.array_equal(scan.scale_factors, factors) for scan in scans):
             raise UsageError("the scans have different scale factors; join those with equal ones.")
@@ -249,6 +256,30 @@ class NoiseScan(Result):
         return axes
 
 
+def require_scan(scan: object, who: str = "", least: int = 1, such_as: tuple[int, ...] = (1, 3)) -> None:
+    """Check what an extrapolation is given.
+
+    Args:
+        scan: What should be a scan.
+        who: What needs so many scale factors, for the message.
+        least: Smallest number of scale factors.
+        such_as: Scale factors to suggest.
+
+    Raises:
+        UsageError: If it is no scan, or one with too few scale factors.
+    """
+    if not isinstance(scan, NoiseScan):
+        raise UsageError(
+            f"a noise scan is expected, not {kind_of(scan)} {one_line(str(scan), 40)}; pass "
+            "NoiseScan(value=[0.9, 0.7, 0.6], std=[0.01, 0.01, 0.01], scale_factors=[1, 3, 5])."
+        )
+    if (found := scan.scale_factors.size) < least:
+        raise UsageError(
+            f"{who} needs {_NUMBERS[least]} scale factors and the scan has {found}; measure at {such_as}, "
+            "for instance."
+        )
+
+
 def warn_of_devices(what: str, device: str | None, how: str, other: str | None) -> None:
     """Warn if something of one device is combined with something of another one; None if it is not known."""
     if device and other and _bare(device) != _bare(other):
@@ -266,7 +297,10 @@ def _check_measured(whose: str, value: np.ndarray, std: np.ndarray) -> None:
     if not np.all(np.isfinite(value)):
         raise UsageError(f"{whose}value contains NaN or infinity; every measured value must be finite.")
     if not (np.all(np.isfinite(std)) and np.all(std >= 0)):
-        raise UsageError(f"{whose}std must be finite and not negative; pass zeros for exact values.")
+        wrong = std[~(np.isfinite(std) & (std >= 0))][0]
+        raise UsageError(
+            f"{whose}std contains {wrong:g}; it must be finite and not negative, and 0 for exact values."
+        )
 
 
 def _check_spectrum(value: np.ndarray, std: np.ndarray, limits: np.ndarray) -> None:

@@ -1,5 +1,8 @@
 from . import protein as protein
 from .ansatz import brickwall as brickwall
+from .ansatz import hardware_efficient as hardware_efficient
+from .coupled_cluster import uccsd as uccsd
+from .excitations import givens as givens
 from .hamiltonians.exact import exact_ground_state as exact_ground_state
 from .hamiltonians.files import read_hamiltonian as read_hamiltonian
 from .hamiltonians.files import write_hamiltonian as write_hamiltonian
@@ -9,6 +12,8 @@ from .hamiltonians.lattices import lattice_edges as lattice_edges
 from .hamiltonians.lattices import lattice_size as lattice_size
 from .hamiltonians.lattices import model_hamiltonian as model_hamiltonian
 from .hamiltonians.lattices import xxz as xxz
+from .hamiltonians.molecules import Molecule as Molecule
+from .hamiltonians.molecules import molecule as molecule
 from .lambeq.batched_model import BatchedModel as BatchedModel
 from .lambeq.conversion import LambeqCircuit as LambeqCircuit
 from .lambeq.conversion import from_lambeq as from_lambeq

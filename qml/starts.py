@@ -7,15 +7,27 @@ dimension 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
-from bondwise.circuits import Observable, as_circuit, as_operator
-from bondwise.runs import random_generator, real_number
+from bondwise.circuits import (
+    Observable,
+    as_circuit,
+    as_operator,
+    cx_count,
+    fingerprint,
+    read_circuit,
+    read_parameters,
+)
+from bondwise.qml.hamiltonians.molecules import Molecule
+from bondwise.runs import UsageError, is_file, random_generator, real_array, real_number
+from bondwise.runs.text import counted
 from bondwise.tn import decompose, extend, fit, ground_state, site_tensors
 
 Start = tuple[QuantumCircuit, NDArray[np.float64]]
@@ -155,3 +167,53 @@ def near_identity_start(
     """
     real_number("strength", strength, zero=True)
     return random_generator(seed).normal(0.0, strength, as_circuit(circuit).num_parameters)
+
+
+def hartree_fock_state(molecule: Molecule) -> list[NDArray[np.float64]]:
+    """The Hartree-Fock state as a matrix product state of bond dimension 1, tensors of shape (1, 2, 1)."""
+    return [np.eye(2)[int(bit)].reshape(1, 2, 1) for bit in reversed(molecule.hf_bits)]
+
+
+def given_start(start: Any, circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Read the angles of a circuit with P parameters.
+
+    Args:
+        start: Array of shape (P,), a file of angles, or the folder of a run of `bondwise vqe`.
+        circuit: The circuit that they must be for.
+
+    Returns:
+        Angles in radians, float64 of shape (P,).
+
+    Raises:
+        UsageError: If they are the angles of another circuit, or no angles.
+    """
+    if not isinstance(start, str | os.PathLike):
+        angles = real_array("start", start)
+        if angles.shape != (circuit.num_parameters,) or not np.isfinite(angles).all():
+            raise UsageError(
+                f"start has shape {angles.shape}; give {counted(circuit.num_parameters, 'finite angle')}, "
+                "one for each of circuit.parameters."
+            )
+        return angles
+    if is_file(start):
+        return read_parameters(start, circuit)
+    trained, angles_file = Path(start) / "ansatz.qpy", Path(start) / "parameters.json"
+    if not is_file(trained) or not is_file(angles_file):
+        raise UsageError(
+            f"{start} holds no finished run of bondwise vqe, which leaves ansatz.qpy and parameters.json; "
+            "give a folder that does, or a file of angles."
+        )
+    other = read_circuit(trained)
+    if fingerprint(other) != fingerprint(circuit):
+        raise UsageError(
+            f"the run in {start} trained another circuit, {_described(other)}, and this is one of "
+            f"{_described(circuit)}; choose the same Hamiltonian, ansatz, layers and extend."
+        )
+    return read_parameters(angles_file, circuit)
+
+
+def _described(circuit: QuantumCircuit) -> str:
+    return (
+        f"{counted(circuit.num_qubits, 'qubit')}, {counted(circuit.num_parameters, 'angle')} and "
+        f"{cx_count(circuit)} CX"
+    )

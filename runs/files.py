@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bondwise.runs.errors import RunError
+from bondwise.runs.errors import RunError, UsageError
 
 _PROBE = 1 << 16  # bytes that must fit on the disk before the work begins
 
@@ -32,6 +32,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
         Path of the file.
 
     Raises:
+        UsageError: If its folder does not exist.
         RunError: If the disk is full, the folder is not writable, or the path is something other than a file;
             the old content is untouched.
 
@@ -41,6 +42,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
         '-1.5'
     """
     path = Path(path)
+    _require_folder(path)
     _require_file(path)
     data = content.encode() if isinstance(content, str) else content
     scratch = None
@@ -225,6 +227,17 @@ class FileSet:
             for parent in missing:
                 with suppress(OSError):  # it contains the results
                     parent.rmdir()
+
+
+def _require_folder(path: Path) -> None:
+    try:
+        missing = not path.parent.is_dir()
+    except OSError:  # its name may be too long
+        return
+    if missing:
+        raise UsageError(
+            f"cannot write {path}: there is no folder {path.parent}; create it, or choose another one."
+        )
 
 
 def _require_file(path: Path) -> None:

@@ -74,10 +74,10 @@ class Result:
         """Write `PATH.json`, and `PATH.safetensors` with the arrays and circuits if there are any.
 
         Args:
-            path: Path of the files without suffix; the folder must exist.
+            path: Path of the files, with or without one of these suffixes; the folder must exist.
 
         Raises:
-            UsageError: If a field is of a type that cannot be stored.
+            UsageError: If a field is of a type that cannot be stored, or the folder does not exist.
             RunError: If the disk is full or read-only.
         """
         from safetensors.torch import save
@@ -86,20 +86,20 @@ class Result:
 
         tensors: dict[str, Any] = {}
         content = {field.name: pack(getattr(self, field.name), tensors, field.name) for field in fields(self)}
-        path = Path(path)
+        text, arrays = _files(path)
         document = {"schema": 1, "result": type(self).__name__, "fields": content}
         if tensors:
             stored = save(tensors)
             document["tensors"] = sha256(stored).hexdigest()
-            write_atomically(path.with_name(path.name + ".safetensors"), stored)
-        write_atomically(path.with_name(path.name + ".json"), json.dumps(document, indent=1))
+            write_atomically(arrays, stored)
+        write_atomically(text, json.dumps(document, indent=1))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; call it on the class that was saved.
 
         Args:
-            path: Path of the files without suffix.
+            path: Path of the files, with or without suffix, as for `save`.
 
         Raises:
             UsageError: If the files do not exist, are damaged, or hold a result of another class.
@@ -108,31 +108,39 @@ class Result:
 
         from bondwise.runs.nesting import unpack
 
-        path = Path(path)
+        text, arrays = _files(path)
         try:
-            document = read_json(path.with_name(path.name + ".json"))
+            document = read_json(text)
             found = document["result"]
             if found == cls.__name__:
-                stored = path.with_name(path.name + ".safetensors")
-                data = read_bytes(stored, "array_bytes") if stored.exists() else b""
+                data = read_bytes(arrays, "array_bytes") if arrays.exists() else b""
                 if "tensors" in document and sha256(data).hexdigest() != document["tensors"]:
-                    raise UsageError(f"{stored} is missing or belongs to another result")
+                    raise UsageError(f"{arrays} is missing or belongs to another result")
                 tensors = load(data) if data else {}
                 return cls(**{name: unpack(node, tensors) for name, node in document["fields"].items()})
         except Exception as error:  # JSON, safetensors, QPY and missing keys raise their own errors
             raise UsageError(
-                f"{path}.json is not a saved result, or it is damaged ({one_line(error)})."
+                f"{text} is not a saved result, or it is damaged ({one_line(error)})."
             ) from error
         found = one_line(str(found), 40)
-        raise UsageError(
-            f"{path}.json contains a {found}; write {found}.load instead of {cls.__name__}.load."
-        )
+        raise UsageError(f"{text} contains a {found}; write {found}.load instead of {cls.__name__}.load.")
+
+
+def _files(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The file of the text and that of the arrays, from the name of either or from what they share."""
+    path = Path(path)
+    stem = path.stem if path.suffix in (".json", ".safetensors") else path.name
+    return path.with_name(stem + ".json"), path.with_name(stem + ".safetensors")
 
 
 def _with_error(value: Any, std: Any, shots: int) -> str:
     value, std = np.asarray(value), np.asarray(std)
+    unknown = bool(np.isnan(std).any())
     if value.ndim:
-        return f"{value.size} values of shape {value.shape}, mean standard error {float(std.mean()):.2g}"
+        error = "standard errors unknown" if unknown else f"mean standard error {float(std.mean()):.2g}"
+        return f"{value.size} values of shape {value.shape}, {error}"
+    if unknown:
+        return f"{float(value):.6g}, standard error unknown"
     return f"{float(value):.8g}" if not (shots or std.any()) else f"{float(value):.6g} ± {float(std):.2g}"
 
 
@@ -173,7 +181,8 @@ def _numbers(array: Any, std: Any = None) -> str:
 
     def shown(number: Any) -> str:
         if std is not None:
-            return f"{number.real:.6g} ± {number.imag:.2g}"
+            error = "unknown" if np.isnan(number.imag) else f"{number.imag:.2g}"
+            return f"{number.real:.6g} ± {error}"
         return f"{number:.6g}" if isinstance(number, np.inexact) else str(number)
 
     text = np.array2string(

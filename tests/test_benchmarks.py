@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,14 @@ def test_a_changed_figure_shows(tables, monkeypatch, tmp_path):
     only = page[page.index("<!-- table gradients -->") : page.index("Other packages")]
     assert f"| {before:.0f} |" in only
     assert f"| {before + 100:.0f} |" in tables.rendered(only)
+
+
+def test_the_stored_command_can_be_pasted_into_a_shell(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "hardware")
+    record = importlib.import_module("record")
+    script, out = ROOT / "benchmarks" / "hardware" / "jobs.py", tmp_path / "found.json"
+    words = ["--device", "aer:thermal relaxation=1", "--pattern", "a*;b"]
+    monkeypatch.setattr("sys.argv", [str(script), *words, "--out", str(out)])
+    record.save(out, [])
+    command = shlex.split(json.loads(out.read_text())["command"])
+    assert command == ["python", "benchmarks/hardware/jobs.py", *words]

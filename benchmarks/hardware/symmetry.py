@@ -67,7 +67,7 @@ def main() -> None:
             sets = rng.uniform(-np.pi, np.pi, (SETS, circuit.num_parameters))
             exact = np.array([[estimate(circuit, one, row).value for one in observables] for row in sets])
             pub = (circuit, observables, sets[:, None])
-            bases = {"readout only": 3 * 4 / 2, "linear": 4 / 3, "exponential": 4 / 3, "neural": 4 / 3}
+            bases = {"readout only": 4, "linear": 4 / 3, "exponential": 4 / 3, "neural": 4 / 3}
             for name, how in METHODS.items():
                 shots = round(options.shots * bases.get(name, 1))
                 estimator = MitigatedEstimator(snapshot, shots=shots, seed=seed, **how)

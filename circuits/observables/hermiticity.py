@@ -45,7 +45,7 @@ def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> 
     """Return the real coefficients of a Hermitian sum of distinct Hermitian terms.
 
     Args:
-        coefficients: Finite coefficients, complex128 of shape (T,).
+        coefficients: Coefficients, complex128 of shape (T,).
         what: Name of the sum in messages.
 
     Returns:
@@ -53,7 +53,7 @@ def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> 
 
     Raises:
         UsageError: If an imaginary part exceeds 1e-12 of the largest coefficient, or the coefficients are not
-            numbers.
+            finite numbers.
 
     Example:
         >>> import numpy as np
@@ -66,6 +66,8 @@ def real_coefficients(coefficients: np.ndarray, *, what: str = "observable") -> 
         raise UsageError(
             f"the coefficients of the {what} are not numbers; pass an array such as operator.coeffs."
         )
+    if not np.isfinite(coefficients).all():
+        raise UsageError(f"the {what} has a coefficient that is not finite; give finite numbers.")
     if np.abs(coefficients.imag).max(initial=0.0) > _TOLERANCE * np.abs(coefficients).max(initial=0.0):
         raise UsageError(
             f"the {what} is not Hermitian: some coefficients have an imaginary part, and they must be real; "

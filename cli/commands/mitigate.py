@@ -30,7 +30,14 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import agreed, machine_for, require_shots
 from bondwise.cli.terminal import show, show_json
-from bondwise.mitigation.names import DEFAULT, EXTRAPOLATIONS, NEED_SYMMETRY, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import (
+    DEFAULT,
+    EXTRAPOLATIONS,
+    NEED_SYMMETRY,
+    NEED_TWINS,
+    USE_TWINS,
+    extrapolation_named,
+)
 from bondwise.runs import RunFolder, UsageError, read_json, real_number, unknown_name
 
 if TYPE_CHECKING:
@@ -107,8 +114,17 @@ def command(
     how: dict[str, Any] = flags | {"folding": folding, "twins": twins, "seed": seed}
     how["symmetry"] = symmetry_of(symmetry, program.pub[0].num_qubits)
 
+    def chosen(scan: NoiseScan) -> Extrapolation:
+        return extrapolation_named(mitigate)(scan)
+
     def estimator(machine: Backend) -> MitigatedEstimator:
-        return mitigation.MitigatedEstimator(machine, extrapolation=mitigate, **how)
+        if not twins or mitigate in USE_TWINS:
+            return mitigation.MitigatedEstimator(machine, extrapolation=mitigate, **how)
+        # by its name, it would refuse twins that only other methods of the table learn from
+        from bondwise.mitigation.scales import checked_scales
+
+        checked_scales(mitigate, how["scale_factors"])
+        return mitigation.MitigatedEstimator(machine, extrapolation=chosen, **how)
 
     def measure(machine: Backend) -> Any:
         return estimator(machine).run([program.pub]).result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +12,7 @@ import typer
 
 from bondwise import backends, qml
 from bondwise.cli import options, spending
-from bondwise.cli.circuit_files import circuit_contents, read_model, say
+from bondwise.cli.circuit_files import circuit_contents, read_model, read_molecule, say
 from bondwise.cli.commands.measurement import (
     announce,
     exact_stage,
@@ -21,7 +21,7 @@ from bondwise.cli.commands.measurement import (
     mitigator_of,
     verdict,
 )
-from bondwise.cli.commands.vqe_report import render, verdicts
+from bondwise.cli.commands.vqe_report import accuracies, described, render, verdicts
 from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.documents.stages import show_stages
@@ -38,39 +38,66 @@ if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
 
     from bondwise.cli.documents.stages import Stage
-    from bondwise.qml import VQE, Preparation, VQEResult
+    from bondwise.qml import VQE, Molecule, Preparation, VQEResult
 
 TRAINED_UP_TO = 24  # qubits: a state vector of 256 MiB, of which a gradient holds several
 TRAINED_AS_PRODUCTS = 256  # qubits, without a state vector
 _FILES = {"ansatz.qpy": "ansatz", "trained.qpy": "qpy", "trained.qasm": "qasm", "parameters.json": "angles"}
 _SAME = 1e-10  # energies that differ by less, relative to the sum of all coefficients, are the same
+_SAME_MOLECULE = 1e-6  # Hartree
 
 
 def command(
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model",
-            help="heisenberg, ising, xxz, a file with a Hamiltonian, or a sum such as '0.5*XX - ZZ'.",
+            help="heisenberg (the default), ising, xxz, a file with a Hamiltonian, or a sum such as "
+            "'0.5*XX - ZZ'.",
             metavar="NAME|FILE",
         ),
-    ] = "heisenberg",
+    ] = None,
     size: options.Size = None,
     periodic: options.Periodic = False,
+    molecule: options.Molecule = None,
+    bond: options.Bond = None,
+    basis: options.Basis = None,
+    active: options.Active = None,
+    mapping: options.Mapping = None,
     max_bond: Annotated[int, typer.Option("--max-bond", help="Bond dimension of the DMRG ground state.")] = 8,
     layers: Annotated[
-        int, typer.Option("--layers", help="Number of layers of two-qubit gates that the state becomes.")
+        int,
+        typer.Option(
+            "--layers", help="Number of layers of the staircase, brickwall or hardware-efficient ansatz."
+        ),
     ] = 2,
     extend: Annotated[
         int,
         typer.Option(
-            "--extend", help="Number of layers of near-identity gates, one on each coupled pair.", metavar="N"
+            "--extend",
+            help="Number of near-identity gates that the staircase gets on each coupled pair.",
+            metavar="N",
         ),
     ] = 1,
+    ansatz: Annotated[
+        str,
+        typer.Option(
+            "--ansatz",
+            help="staircase, brickwall, hardware-efficient or, for molecules, uccsd or givens.",
+            metavar="NAME",
+        ),
+    ] = "staircase",
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Put the brickwall, near the identity, after a staircase."),
+    ] = False,
     start: Annotated[
         str,
         typer.Option(
-            "--start", help="mps, product, near-identity, random, or a file of angles.", metavar="NAME|FILE"
+            "--start",
+            help="mps, product, near-identity, random, hf (for molecules), a file of angles, or the folder "
+            "of a run.",
+            metavar="NAME|FILE|DIR",
         ),
     ] = "mps",
     steps: Annotated[int, typer.Option("--steps", help="Number of optimizer steps.")] = 200,
@@ -115,13 +142,33 @@ def command(
     require_shots(backend, shots)
     qml.check_optimizer(optimizer, learning_rate)
     said: list[str] = []
-    hamiltonian, trainer = _trained_on(train_on, model, size, periodic, said)
+    chemistry: dict[str, Any] = {"bond": bond, "basis": basis, "active": active, "mapping": mapping}
+    if molecule is None:
+        model = settings["model"] = model or "heisenberg"
+        for name, value in chemistry.items():
+            if value is not None:
+                raise UsageError(f"--{name} is for molecules; add --molecule, or leave it out.")
+    elif model is not None or size is not None or periodic:
+        raise UsageError("--molecule holds the whole Hamiltonian; leave --model, --size and --periodic out.")
+    trainer = _trainer(train_on)
+    system: Molecule | None = None
     # a resumed run must have the same Hamiltonian and angles, not just the same file names
-    settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
-    if is_file(start):
-        settings["angles"] = _digest(read_bytes(start, "array_bytes"))
+    if molecule is not None:
+        system = read_molecule(molecule, **chemistry)
+        hamiltonian = system.hamiltonian  # its last digits can differ from run to run
+        geometry = read_bytes(molecule, "text_bytes") if is_file(molecule) else molecule.encode()
+        settings["hamiltonian"] = _digest(geometry)
+    else:
+        hamiltonian = _read_model(trainer, model, size, periodic, said)
+        settings["hamiltonian"] = _digest(repr(hamiltonian.to_list()).encode())
+    trainer = trainer or backends.get_backend(
+        "statevector" if hamiltonian.num_qubits <= TRAINED_UP_TO else "mps"
+    )
+    angles_file = start if is_file(start) else Path(start) / "parameters.json"
+    if is_file(angles_file):
+        settings["angles"] = _digest(read_bytes(angles_file, "array_bytes"))
     how: dict[str, Any] = {"start": start, "layers": layers, "extend": extend, "max_bond": max_bond}
-    how |= {"seed": seed, "progress": not quiet}
+    how |= {"ansatz": ansatz, "embed": embed, "seed": seed, "progress": not quiet}
 
     def approve(machine: backends.Backend, circuit: QuantumCircuit, angles: np.ndarray, dry: bool) -> None:
         """Ask before time is spent on a device, whatever the angles are."""
@@ -146,7 +193,7 @@ def command(
     if dry_run:
         machine = backends.get_backend(backend)
         mitigate = _mitigation(mitigate, machine)
-        planned = qml.prepare(hamiltonian, **how)
+        planned = qml.prepare(system or hamiltonian, **how)
         approve(machine, planned.circuit, next(iter(planned.starts.values())), True)
     place: backends.Backend | None = None
     try:
@@ -157,7 +204,7 @@ def command(
                 resume,
                 command="vqe",
                 flags={},
-                contents={"hamiltonian": "--model", "angles": "--start"},
+                contents={"hamiltonian": "--molecule" if molecule else "--model", "angles": "--start"},
             )
             machine = place = machine_for(folder, backend, wait=not no_wait, progress=not quiet)
             if machine.num_qubits is not None and machine.num_qubits < hamiltonian.num_qubits:
@@ -168,7 +215,10 @@ def command(
             mitigate = settings["mitigate"] = _mitigation(mitigate, machine)
             mitigator = mitigator_of(mitigate, machine, shots=shots or None, seed=seed)
             say(said, quiet)
-            prepared = _prepared(folder, resume, hamiltonian, **how)
+            if system is not None:
+                system = _kept(folder, resume, system)
+                hamiltonian = system.hamiltonian
+            prepared = _prepared(folder, resume, system or hamiltonian, **how)
             circuit = prepared.circuit
             begun = machine.begun
             if not begun:  # before the training, on which the costs do not depend
@@ -190,8 +240,11 @@ def command(
             )
             stages += measured
             references = [("exact", prepared.exact_energy), (f"DMRG, bond {max_bond}", prepared.value)]
-            smallest = _SAME * float(abs(hamiltonian.coeffs).sum())
-            notes = verdicts(prepared.value, trained, stages, extrapolation, smallest)
+            if system is not None:
+                references += [("CASCI", system.casci_energy), ("Hartree-Fock", system.hf_energy)]
+            smallest = _SAME * float(abs(hamiltonian.coeffs).sum()) if system is None else _SAME_MOLECULE
+            notes = [] if system is None else accuracies(system, trained)
+            notes += verdicts(prepared.value, trained, stages, extrapolation, smallest)
             notes += idle_mitigation(mitigate, machine)
             found = verdict(circuit, hamiltonian)
             notes += [] if found is None else [f"{found}."]
@@ -200,6 +253,7 @@ def command(
                 "seed": seed,
                 "exact_energy": prepared.exact_energy,
                 "dmrg_energy": prepared.value,
+                "molecule": None if system is None else described(system, trained),
                 "stages": [asdict(stage) for stage in stages],
                 "notes": notes,
             }
@@ -220,31 +274,34 @@ def command(
     if json:
         show_json(result)
     elif not quiet:
-        show_stages(f"{model} {size or ''} on {machine.name}", references, stages)
+        show_stages(f"{molecule or model} {size or ''} on {machine.name}", references, stages)
         show(*notes, f"report: {folder.path / 'report.html'}")
 
 
-def _trained_on(
-    name: str | None, model: str, size: str | None, periodic: bool, said: list[str]
-) -> tuple[SparsePauliOp, backends.Backend]:
-    """The Hamiltonian, and the exact simulator that its circuit is trained on."""
+def _trainer(name: str | None) -> backends.Backend | None:
+    """The exact simulator that the circuit is trained on, if one is named."""
     trainer = None if name is None else backends.get_backend(name)
     if trainer is not None and (trainer.noisy or trainer.remote or not trainer.exact):
         raise UsageError(
             f"--train-on {name} has no exact values to train on; write statevector or mps, and "
             f"--backend {name} to measure what was trained."
         )
+    return trainer
+
+
+def _read_model(
+    trainer: backends.Backend | None, model: str | None, size: str | None, periodic: bool, said: list[str]
+) -> SparsePauliOp:
+    """The Hamiltonian of a lattice or a file, not larger than can be trained."""
     wide = trainer is None or not trainer.dense
-    hamiltonian = read_model(
-        model,
+    return read_model(
+        model or "heisenberg",
         size,
         periodic,
         most=TRAINED_AS_PRODUCTS if wide else TRAINED_UP_TO,
         task="train on a state vector" if not wide else "train",
         said=said,
     )
-    few = hamiltonian.num_qubits <= TRAINED_UP_TO
-    return hamiltonian, trainer or backends.get_backend("statevector" if few else "mps")
 
 
 def _mitigation(mitigate: str | None, machine: backends.Backend) -> str:
@@ -252,7 +309,18 @@ def _mitigation(mitigate: str | None, machine: backends.Backend) -> str:
     return mitigate or (DEFAULT if machine.noisy else "none")
 
 
-def _prepared(folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp, **how: Any) -> Preparation:
+def _kept(folder: RunFolder, resume: bool, molecule: Molecule) -> Molecule:
+    """The molecule with the Hamiltonian of the run that is resumed, to the last bit, or a new one, kept."""
+    path = folder.path / "hamiltonian.json"
+    if resume and path.exists():
+        return replace(molecule, hamiltonian=qml.read_hamiltonian(path))
+    qml.write_hamiltonian(molecule.hamiltonian, path)
+    return molecule
+
+
+def _prepared(
+    folder: RunFolder, resume: bool, hamiltonian: SparsePauliOp | Molecule, **how: Any
+) -> Preparation:
     """The circuit and its starts: those of the run that is resumed, or new ones, kept in its folder."""
     kept = folder.path / "preparation"
     if resume and kept.with_suffix(".json").exists():
@@ -271,9 +339,10 @@ def _train(
         ground = prepared.ground_states
         return exact_stage(name, vqe.hamiltonian, circuit, angles, ground, began=began, backend=vqe.backend)
 
-    began = perf_counter() - prepared.seconds
-    stages = [measure("MPS as a circuit", prepared.mps_circuit, prepared.mps_parameters, began)]
-    trained = {}
+    stages, trained = [], {}
+    if prepared.mps_circuit is not None and prepared.mps_parameters is not None:
+        began = perf_counter() - prepared.seconds
+        stages = [measure("MPS as a circuit", prepared.mps_circuit, prepared.mps_parameters, began)]
     trace = Trace(folder)
     for start, angles in prepared.starts.items():
         name = "MPS" if start == "mps" else start

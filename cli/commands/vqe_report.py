@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from bondwise.mitigation import Extrapolation
-    from bondwise.qml import VQEResult
+    from bondwise.qml import Molecule, VQEResult
 
 _COLUMNS = ("stage", "energy", "CX", "two-qubit depth", "infidelity", "shots", "seconds")
 _GRAY = "#7a8696"
+_ACCURACY = 1.6e-3  # Hartree; 1 kcal/mol
 
 
 def verdicts(
@@ -73,6 +74,43 @@ def verdicts(
     return notes
 
 
+def accuracies(molecule: Molecule, trained: dict[str, VQEResult]) -> list[str]:
+    """Sentences on how far each training is from the exact energy of a molecule.
+
+    Args:
+        molecule: The molecule.
+        trained: Result of the training from each start.
+    """
+    notes = []
+    for name, result in trained.items():
+        error = result.value - molecule.casci_energy
+        reached = "reached" if abs(error) <= _ACCURACY else "not reached"
+        if error < -_ACCURACY:
+            reached += "; the state has another number of electrons, with which the energy is lower"
+        notes.append(
+            f"{name} start: {1000 * error:.3f} mHa from CASCI (Hartree-Fock: "
+            f"{1000 * (molecule.hf_energy - molecule.casci_energy):.3f}): chemical accuracy, "
+            f"{1000 * _ACCURACY} mHa, {reached}."
+        )
+    return notes
+
+
+def described(molecule: Molecule, trained: dict[str, VQEResult]) -> dict[str, Any]:
+    """The key `molecule` of `result.json`; energies in Hartree, the errors of the trainings in mHa."""
+    return {
+        "name": molecule.name,
+        "basis": molecule.basis,
+        "mapping": molecule.mapping,
+        "electrons": molecule.electrons,
+        "orbitals": molecule.orbitals,
+        "hf_energy": molecule.hf_energy,
+        "casci_energy": molecule.casci_energy,
+        "errors_mha": {
+            name: 1000 * (result.value - molecule.casci_energy) for name, result in trained.items()
+        },
+    }
+
+
 def render(
     result: dict[str, Any],
     references: References,
@@ -103,7 +141,8 @@ def render(
     figures.append(("Circuit", caption, ax))
     return render_report(
         result,
-        title=f"VQE from a tensor network: {settings['model']} {flag_text(settings['size']) or ''}".strip(),
+        title=f"VQE from a tensor network: {settings['molecule'] or settings['model']} "
+        f"{flag_text(settings['size']) or ''}".strip(),
         lead=f"{circuit.num_qubits} qubits, {circuit.num_parameters} angles, on {settings['backend']}.",
         columns=_COLUMNS,
         rows=table_rows(references, stages),

@@ -15,8 +15,7 @@ from scipy.optimize import minimize
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.one_thread import one_thread
-from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 # of the normal priors of a, log b, log ρ and log v; the first scale factor and the largest value are 1
 _MIDDLES = np.log([0.2, 0.3, 0.3, 1.0])
@@ -52,11 +51,8 @@ def extrapolate_bayes(scan: NoiseScan) -> Extrapolation:
         >>> bool(np.abs(extrapolate_bayes(scan).value - ideal).max() < 0.02)
         True
     """
+    require_scan(scan, "a decay", least=2)
     at = scan.scale_factors
-    if at.size < 2:
-        raise UsageError(
-            "a decay needs two scale factors and the scan has 1; measure at (1, 3), for instance."
-        )
     shape = scan.value.shape[:-1]
     floor = np.broadcast_to(scan.asymptote, shape)[..., None]
     signal = (scan.value - floor).reshape(-1, at.size)

@@ -6,7 +6,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.twin_regression import learned
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 
 def extrapolate_cdr(scan: NoiseScan) -> Extrapolation:
@@ -33,5 +33,6 @@ def extrapolate_cdr(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_cdr(NoiseScan(value=[0.4], std=[0.01], scale_factors=[1], twins=twins)))
         Extrapolation: 0.80068 ± 0.026, no shots
     """
+    require_scan(scan)
     nearest = np.abs(scan.scale_factors - 1).argmin()
     return learned(scan, "CDR", np.array([nearest]), intercept=True)

@@ -6,8 +6,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.linear import extrapolate_linear
-from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 _DECAYS = np.geomspace(1e-4, 20.0, 121)  # γ (s_max - s_min) on the search grid
 
@@ -35,11 +34,7 @@ def extrapolate_free_exponential(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_free_exponential(scan))
         Extrapolation: 1.23137 ± 0.037, no shots
     """
-    if scan.scale_factors.size < 3:
-        raise UsageError(
-            f"a decay with a free asymptote needs three scale factors and the scan has "
-            f"{scan.scale_factors.size}; measure at (1, 3, 5), for instance."
-        )
+    require_scan(scan, "a decay with a free asymptote", least=3, such_as=(1, 3, 5))
     line = extrapolate_linear(scan)
     order = np.argsort(scan.scale_factors)
     value, weights = scan.value[..., order], scan.weights()[..., order]

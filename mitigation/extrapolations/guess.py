@@ -12,7 +12,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.exponential import extrapolate_exponential
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 from bondwise.runs import UsageError
 
 
@@ -41,14 +41,13 @@ def extrapolate_guess(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_guess(scan))
         Extrapolation: 0.5 ± 0.023, no shots
     """
+    require_scan(scan, "guess", 2)
     at = scan.scale_factors
     if scan.twins is None:
         raise UsageError(
             "guess learns from a symmetry and the scan has none; pass symmetry=(OBSERVABLE, VALUE) to "
             "MitigatedEstimator, or NoiseScan(twins=Twins(value=, std=, ideal=))."
         )
-    if at.size < 2:
-        raise UsageError("guess needs two scale factors and the scan has 1; measure at (1, 3), for instance.")
     value, std, ideal = scan.twins
     square = np.sum(ideal**2, axis=-1)[..., None]
     if not np.all(square > 0):

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.polynomial import extrapolate_polynomial
-from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 
 def extrapolate_linear(scan: NoiseScan) -> Extrapolation:
@@ -29,8 +28,5 @@ def extrapolate_linear(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_linear(scan))
         Extrapolation: 0.9 ± 0.012, no shots
     """
-    if scan.scale_factors.size < 2:
-        raise UsageError(
-            "a line needs two scale factors and the scan has 1; measure at (1, 3), for instance."
-        )
+    require_scan(scan, "a line", least=2)
     return replace(extrapolate_polynomial(scan, 1), method="linear")

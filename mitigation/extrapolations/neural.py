@@ -24,8 +24,7 @@ from scipy.optimize import minimize
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.one_thread import one_thread
-from bondwise.mitigation.scan import NoiseScan, Twins
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, Twins, require_scan
 from bondwise.runs.text import counted
 
 # Normal priors: what decays of random, trained and shifted circuits of 4 and 6 qubits have in common, where
@@ -70,11 +69,10 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
         >>> bool(np.abs(fit.value - ideal).max() < 0.02), fit.method
         (True, 'neural (34 parameters trained on 30 scans)')
     """
+    require_scan(scan)
+    if scan.twins is None:
+        require_scan(scan, "a decay without twins", least=2)
     at = scan.scale_factors
-    if at.size < 2 and scan.twins is None:
-        raise UsageError(
-            "a decay needs two scale factors, or twins, and the scan has 1; measure at (1, 3), for instance."
-        )
     shape = scan.value.shape[:-1]
     order = np.argsort(at)
     floor = np.broadcast_to(scan.asymptote, shape)[..., None]

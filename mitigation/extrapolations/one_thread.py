@@ -1,7 +1,7 @@
 """One thread for computations on matrices as small as a scan.
 
-They are too small to be shared out: on a busy machine, threads that wait for each other take ten times as long
-as one.
+They are too small to be shared out: on a busy machine, threads that wait for each other take ten times as
+long as one.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ import torch
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.one_thread import one_thread
-from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 _HIDDEN, _NETWORKS, _STEPS, _STEP_SIZE = 16, 5, 400, 0.02
 _PARAMETERS = 3 * _HIDDEN + 1
@@ -51,11 +50,8 @@ def extrapolate_paper_network(scan: NoiseScan) -> Extrapolation:
         >>> fit.method, round(float(fit.value), 1)
         ('network of 49 parameters', 0.7)
     """
+    require_scan(scan, "a network", least=2, such_as=(1, 2, 3, 4, 5))
     at = scan.scale_factors
-    if at.size < 2:
-        raise UsageError(
-            "a network needs two scale factors and the scan has 1; measure at (1, 2, 3, 4, 5), for instance."
-        )
     shape = scan.value.shape[:-1]
     values = scan.value.reshape(-1, at.size)
     rates, vectors = np.linalg.eigh(scan.covariances().reshape(-1, at.size, at.size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 from bondwise.runs import whole_number
 
 
@@ -30,6 +30,7 @@ def extrapolate_polynomial(scan: NoiseScan, degree: int = 2) -> Extrapolation:
         >>> print(extrapolate_polynomial(scan))
         Extrapolation: 1.0375 ± 0.023, no shots
     """
+    require_scan(scan)
     count = scan.scale_factors.size
     degree = whole_number(f"degree with {count} scale factors", degree, least=0, most=count - 1)
     # powers of s / s_max keep the design matrix well conditioned

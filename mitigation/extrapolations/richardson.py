@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
-from bondwise.mitigation.scan import NoiseScan
-from bondwise.runs import UsageError
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 
 def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
@@ -31,11 +30,8 @@ def extrapolate_richardson(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_richardson(scan))
         Extrapolation: 1.0375 ± 0.023, no shots
     """
+    require_scan(scan, "Richardson", least=2)
     at = scan.scale_factors
-    if at.size < 2:
-        raise UsageError(
-            "Richardson needs two scale factors and the scan has 1; measure at (1, 3), for instance."
-        )
     grid = scan.grid()
     # Lagrange: weight of point i at x is the product over j != i of (x - s_j) / (s_i - s_j)
     numerator = grid[:, None, None] - at

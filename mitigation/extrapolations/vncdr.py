@@ -6,7 +6,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.extrapolations.twin_regression import learned
-from bondwise.mitigation.scan import NoiseScan
+from bondwise.mitigation.scan import NoiseScan, require_scan
 
 
 def extrapolate_vncdr(scan: NoiseScan) -> Extrapolation:
@@ -35,4 +35,5 @@ def extrapolate_vncdr(scan: NoiseScan) -> Extrapolation:
         >>> print(extrapolate_vncdr(scan))
         Extrapolation: 0.806242 ± 0.025, no shots
     """
+    require_scan(scan)
     return learned(scan, "vnCDR", np.argsort(scan.scale_factors), intercept=False)

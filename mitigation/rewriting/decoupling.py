@@ -12,6 +12,7 @@ from qiskit.transpiler.passes import ALAPScheduleAnalysis, PadDynamicalDecouplin
 
 from bondwise.backends.simulators.reduced_device import active_qubits
 from bondwise.circuits import as_circuit
+from bondwise.mitigation.rewriting.folding import check_target
 from bondwise.runs import UsageError, one_line, unknown_name
 
 _X, _Z = XGate(), RZGate(pi)
@@ -52,6 +53,7 @@ def decouple(circuit: QuantumCircuit, target: Target, sequence: str = "XX") -> Q
         True
     """
     circuit = as_circuit(circuit)
+    check_target(target)
     if sequence not in SEQUENCES:
         raise unknown_name("sequence", str(sequence), SEQUENCES)
     needed = {gate.name for gate in _PULSES[sequence][0]}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import floor, isfinite, pi
+from numbers import Real
 from typing import NamedTuple, TypeAlias
 
 from qiskit import QuantumCircuit
@@ -25,7 +26,7 @@ from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
 from bondwise.circuits import as_circuit, in_gates, true_names
-from bondwise.runs import UsageError, random_generator
+from bondwise.runs import UsageError, kind_of, one_line, random_generator
 
 Body: TypeAlias = list[CircuitInstruction]
 Block: TypeAlias = tuple[Sequence[Qubit], Body, list[Body]]  # qubits of the barriers, gates, pieces to fold
@@ -176,6 +177,19 @@ def fold_local(
     return _folded(as_circuit(circuit), scale_factor, target, blocks)
 
 
+def check_target(target: object) -> None:
+    """Refuse what is neither a target nor None.
+
+    Raises:
+        UsageError: If it is anything else.
+    """
+    if target is not None and not isinstance(target, Target):
+        raise UsageError(
+            f"a target is expected, not {kind_of(target)} {one_line(str(target), 40)}; pass a "
+            "qiskit.transpiler.Target, such as get_backend('fake:torino').target, or leave it out."
+        )
+
+
 def free_of_noise(circuit: QuantumCircuit, target: Target | None) -> Callable[[CircuitInstruction], bool]:
     """A function that tells whether a step of a circuit is a gate without time and error on the target."""
 
@@ -198,6 +212,7 @@ def _folded(
     blocks: Callable[[_Work], Iterable[Block]],
 ) -> tuple[QuantumCircuit, float]:
     """The circuit with each of its blocks followed by folded pieces, and the scale factor achieved."""
+    check_target(target)
     named = in_gates(true_names(circuit))
     body, tail = _split(named)
     is_free = free_of_noise(named, target)
@@ -237,9 +252,9 @@ def _each(work: _Work, kinds: Sequence[list[int]], seed: int | None) -> Iterator
 
 def _extra_folds(scale_factor: float, count: int) -> int:
     """Number of pairs of gates to insert in total; each adds 2/count to the scale factor."""
-    if not isfinite(scale_factor) or scale_factor < 1:
+    if not isinstance(scale_factor, Real) or not isfinite(scale_factor) or scale_factor < 1:
         raise UsageError(
-            f"scale factor {scale_factor} is not possible; folding takes factors of at least 1, such as 3."
+            f"scale factor {scale_factor!r} is not possible; folding takes factors of at least 1, such as 3."
         )
     return floor((scale_factor - 1) / 2 * count + 0.5)
 
@@ -247,6 +262,15 @@ def _extra_folds(scale_factor: float, count: int) -> int:
 def _is_gate(instruction: CircuitInstruction) -> bool:
     # a global phase is a gate on no qubits
     return isinstance(instruction.operation, Gate) and bool(instruction.qubits)
+
+
+def check_foldable(circuit: QuantumCircuit) -> None:
+    """Refuse a circuit with an operation that cannot be undone, or a gate after a measurement.
+
+    Raises:
+        UsageError: If there is one; the message has its name in this circuit.
+    """
+    _split(in_gates(true_names(circuit)))
 
 
 def _split(circuit: QuantumCircuit) -> tuple[Body, Body]:

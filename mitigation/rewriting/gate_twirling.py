@@ -7,6 +7,7 @@ from qiskit.circuit import pauli_twirl_2q_gates
 from qiskit.transpiler import Target
 
 from bondwise.circuits import as_circuit
+from bondwise.mitigation.rewriting.folding import check_target
 from bondwise.runs import whole_number
 
 
@@ -25,7 +26,7 @@ def twirl_gates(
         seed: Random seed.
 
     Raises:
-        UsageError: If `count` is not positive.
+        UsageError: If `count` is not positive, or the target is none.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -36,6 +37,7 @@ def twirl_gates(
         [1, 1, 1]
     """
     circuit = as_circuit(circuit)
+    check_target(target)
     count = whole_number("count", count)
     made: list[QuantumCircuit] = pauli_twirl_2q_gates(circuit, seed=seed, num_twirls=count, target=target)
     for copy in made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from bondwise.mitigation.tensor_network.inverse_map import (
     CUTOFF,
     ERASED,
     MAX_BOND,
+    check_gate,
     mitigated_observable,
     name_of,
     only_operator,
@@ -47,6 +49,7 @@ class TensorNetworkMitigation(Result):
             averaged over all states, with the best random bases in both cases.
         qubits: The measured qubits of the transpiled circuit.
         bases: How likely X, Y and Z are measured on each of them, shape `(n, 3)`.
+        message: Which noise was not inverted, because the model does not have it; otherwise empty.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -66,6 +69,7 @@ class TensorNetworkMitigation(Result):
     overhead: float
     qubits: tuple[int, ...]
     bases: np.ndarray
+    message: str = ""
 
 
 def mitigate_by_tensor_network(
@@ -111,6 +115,9 @@ def mitigate_by_tensor_network(
     Returns:
         The value with its standard error, the bond reached, and the overhead.
 
+    Warns:
+        UserWarning: If the noise model has no errors, so that there is nothing to invert.
+
     Raises:
         UsageError: If an error cannot be inverted, the backend has no noise at all, the noise is that of
             other gates or qubits than those of the transpiled circuit, the circuit measures before its end
@@ -145,14 +152,22 @@ def mitigate_by_tensor_network(
     angles = kept_columns(circuit, isa, angles)
     [operator] = placed([operator], circuit, isa)
     limits: dict[str, Any] = {"max_bond": max_bond, "cutoff": cutoff}
-    mitigated = mitigated_observable(isa, operator, noise, angles, **limits)
+    try:
+        mitigated = mitigated_observable(isa, operator, noise, angles, **limits)
+    except UsageError:
+        for step in circuit.data:  # names what the caller wrote
+            if not isinstance(step.operation, Barrier):
+                check_gate(step, tuple(circuit.find_bit(qubit).index for qubit in step.qubits))
+        raise
     if place.exact and not place.noisy and not noise.is_ideal():
         raise UsageError(
             f"{place.name} has no noise to mitigate; pass the backend with this noise, such as "
             "get_backend('aer', noise=noise)."
         )
     outcome_factors = _outcome_factors(noise, mitigated.qubits)
-    _require_match(noise, isa, mitigated.qubits)
+    message = _left(noise, isa, mitigated.qubits)
+    if noise.is_ideal():
+        warnings.warn(f"{message}.", stacklevel=2)
     bases = best_bases(mitigated.tensors, np.array([scatter for _, scatter in outcome_factors]))
     drawn = bases.draw(shots, rng)
     copies = [isa]
@@ -196,34 +211,40 @@ def mitigate_by_tensor_network(
         overhead=bases.variance / ideal if ideal > 0 else 1.0,
         qubits=mitigated.qubits,
         bases=bases.probabilities,
+        message=message,
     )
 
 
-def _require_match(noise: NoiseModel, isa: QuantumCircuit, measured: tuple[int, ...]) -> None:
-    """Refuse noise of other gates or qubits, which would leave the value as noisy as it is."""
+def _left(noise: NoiseModel, isa: QuantumCircuit, measured: tuple[int, ...]) -> str:
+    """What the noise leaves as noisy as it is, for the message; noise of other gates or qubits is refused."""
+    if noise.is_ideal():
+        return "noise has no errors, so nothing was inverted and the value is the mean of the shots"
     gates = [
         (name_of(step.operation), tuple(isa.find_bit(qubit).index for qubit in step.qubits))
         for step in isa.data
         if not isinstance(step.operation, Barrier)
     ]
     pairs = [(name, where) for name, where in gates if len(where) == 2]
-    if noise.is_ideal() or not pairs:
-        return
+    if not pairs:
+        return ""
     errors = GateErrors(noise)
     # noise of one-qubit gates alone is possible, too
     concerned = pairs if errors.two_qubit else gates
-    if any(errors.channel(name, where) is not None for name, where in concerned):
-        return
     readout = confusion_matrices(noise) or {}
-    if any(not np.array_equal(readout.get(qubit, readout[None]), np.eye(2)) for qubit in measured):
-        return
+    reads = any(not np.array_equal(readout.get(qubit, readout[None]), np.eye(2)) for qubit in measured)
+    only_readout = reads and not set(noise.noise_instructions) - {"measure", "reset", "delay"}
+    if only_readout or any(errors.channel(name, where) is not None for name, where in concerned):
+        without = dict.fromkeys(one for one in pairs if errors.channel(*one) is None)
+        some = [f"{name} on qubits {where}" for name, where in list(without)[:_SHOWN]]
+        more = f" and {len(without) - _SHOWN} others" if len(without) > _SHOWN else ""
+        return f"noise has no error of {', '.join(some)}{more}, so none was inverted there" if some else ""
     own = sorted(noise.noise_qubits)
     raise UsageError(
         f"noise has errors of {', '.join(sorted(noise.noise_instructions))} on "
         f"{f'qubits {_listed(own)}' if own else 'all qubits'}, and the transpiled circuit has "
         f"{', '.join(sorted({name for name, _ in pairs}))} on qubits "
         f"{_listed(sorted({qubit for _, where in pairs for qubit in where}))}: none of its two-qubit gates "
-        "and readouts has an error; pass the noise of these gates and qubits."
+        "has an error; pass the noise of these gates and qubits."
     )
 
 

@@ -292,11 +292,7 @@ def _step(
     """The qubits of a gate, its Pauli transfer matrix U, and U⁻¹ N⁻¹."""
     operation = step.operation
     where = tuple(circuit.find_bit(qubit).index for qubit in step.qubits)
-    if step.clbits or operation.name in ("reset", "initialize") or not hasattr(operation, "to_matrix"):
-        raise UsageError(
-            f"the circuit has {operation.name!r} on qubits {where}, and only gates can be mitigated; pass a "
-            "circuit of gates, with measurements at its end only."
-        )
+    check_gate(step, where)
     if len(where) > 2:
         raise UsageError(
             f"{operation.name} acts on {len(where)} qubits; transpile the circuit to gates on one and two."
@@ -304,6 +300,20 @@ def _step(
     gate = np.eye(4) if isinstance(operation, Delay) else PTM(Operator(operation)).data.real
     inverse = errors.find(name_of(operation), where)
     return where, gate, gate.T if inverse is None else gate.T @ inverse
+
+
+def check_gate(step: CircuitInstruction, where: tuple[int, ...]) -> None:
+    """Refuse what measures, resets or branches.
+
+    Raises:
+        UsageError: If the step does.
+    """
+    operation = step.operation
+    if step.clbits or operation.name in ("reset", "initialize") or not hasattr(operation, "to_matrix"):
+        raise UsageError(
+            f"the circuit has {operation.name!r} on qubits {where}, and only gates can be mitigated; pass a "
+            "circuit of gates, with measurements at its end only."
+        )
 
 
 def name_of(operation: Instruction) -> str:

@@ -5,7 +5,9 @@ import pennylane as qml
 import pytest
 from helpers import called_noisy
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.circuit.library import HGate
+from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import get_backend
 from bondwise.mitigation import MitigatedEstimator
@@ -41,6 +43,23 @@ def test_the_rest_is_one_line(run, pubs):
     with pytest.raises(UsageError) as error:
         run(pubs)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_numbers_that_are_not_finite_are_named(run, number):
+    turned = QuantumCircuit(2)
+    turned.ry(Parameter("a"), 0)
+    for observable in (SparsePauliOp("ZZ", number), {"ZZ": number}):
+        with pytest.raises(UsageError, match="coefficient that is not finite; give finite numbers"):
+            run([(PLUS, observable)])
+    with pytest.raises(UsageError, match=rf"parameter_values\[0\] is {number}, the angle of 'a'"):
+        run([(turned, "ZZ", [number])])
+    with pytest.raises(UsageError, match=f"precision is {number}; give a number of at least 0"):
+        run([(PLUS, "ZZ", None, number)])
+    turned.measure_all()
+    with pytest.raises(UsageError, match="the angle of 'a'"):
+        get_backend("statevector").sample([(turned, [number])])
 
 
 @pytest.mark.parametrize(

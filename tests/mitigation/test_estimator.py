@@ -21,8 +21,6 @@ from bondwise.mitigation import (
     NoiseScan,
     extrapolate_exponential,
     extrapolate_linear,
-    extrapolate_poly_exponential,
-    extrapolate_vncdr,
 )
 from bondwise.runs import UsageError
 
@@ -296,50 +294,6 @@ def test_torch_differentiates_it():
         for backend in ("statevector", MitigatedEstimator(depolarizing(), extrapolation="exponential"))
     ]
     assert gradients[1].numpy() == pytest.approx(gradients[0].numpy(), abs=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"extrapolation": "exponental"}, "Did you mean 'exponential'"),
-        ({"folding": "gate"}, "Did you mean 'gates'"),
-        ({"scale_factors": (3,)}, "two or more"),
-        ({"scale_factors": 3}, "two or more"),
-        ({"scale_factors": (1, 3, 3)}, "distinct"),
-        ({"scale_factors": (0.5, 3)}, "at least 1"),
-        ({"scale_factors": "three"}, "no numbers"),
-        ({"scale_factors": (1, 3), "extrapolation": "polynomial"}, "too few for polynomial; pass three"),
-        ({"scale_factors": (1, 3), "extrapolation": "free_exponential"}, "pass three or more"),
-        ({"scale_factors": (1, 3), "extrapolation": extrapolate_poly_exponential}, "pass three or more"),
-        ({"twins": 2, "extrapolation": "vncdr"}, "twins is 2 and vncdr has 3 unknowns"),
-        ({"twins": 1, "extrapolation": "cdr"}, "twins is 1 and cdr has 2 unknowns"),
-        ({"scale_factors": (1, float("nan"))}, "at least 1"),
-        ({"shots": 0}, "shots is 0; give a whole number"),
-        ({"shots": 1}, "shots is 1, which says nothing about the error"),
-        ({"shots": "100"}, "shots is '100'; give a whole number"),
-        ({"shots": 1.5}, "shots is 1.5; give a whole number"),
-        ({"shots": True}, "shots is True; give a whole number"),
-        ({"extrapolation": None, "scale_factors": (1, 3)}, "need an extrapolation"),
-        ({"extrapolation": None, "readout": False}, "nothing to mitigate"),
-        ({"backend": "statevektor"}, "Did you mean 'statevector'"),
-    ],
-)
-def test_wrong_options(options, message):
-    with pytest.raises(UsageError, match=message):
-        MitigatedEstimator(**{"backend": "statevector", **options})
-
-
-def test_our_functions_need_the_same_as_their_names():
-    assert MitigatedEstimator(called_noisy(), extrapolation=extrapolate_vncdr).twins == 20
-    own = MitigatedEstimator(called_noisy(), extrapolation=lambda scan: 0, scale_factors=(1, 3))
-    assert (own.twins, own.scale_factors) == (0, (1, 3))
-
-
-def test_scale_factors_that_fold_alike_are_refused():
-    circuit = QuantumCircuit(2)
-    circuit.cx(0, 1)
-    with pytest.raises(UsageError, match=r"fold this circuit to \(1.0, 1.0, 3.0\)"):
-        MitigatedEstimator(called_noisy(), scale_factors=(1, 1.2, 3)).run([(circuit, "ZZ")])
 
 
 @pytest.mark.parametrize("readout", [True, False])

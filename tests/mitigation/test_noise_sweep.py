@@ -11,7 +11,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp, SuperOp, pauli_basis
 
 from bondwise.mitigation import NoiseScan, extrapolate_exponential, scan_error_probabilities
-from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_SYMMETRY, NEED_TWINS, extrapolation_named
 from bondwise.runs import UsageError
 
 PAPER = (0.01, 0.02, 0.03, 0.04, 0.05)
@@ -98,7 +98,7 @@ def test_one_observable_has_no_axis_and_angles_go_by_name():
     assert scan_error_probabilities(circuit, "ZZ", angles[None, :][:0]).value.shape == (0, 5)
 
 
-@pytest.mark.parametrize("name", sorted(set(EXTRAPOLATIONS) - set(NEED_TWINS)))
+@pytest.mark.parametrize("name", sorted(set(EXTRAPOLATIONS) - {*NEED_TWINS, *NEED_SYMMETRY}))
 def test_every_extrapolation_takes_it(name):
     circuit = chain_of_rotations(3, 2)
     angles = np.random.default_rng(2).normal(scale=0.3, size=(4, circuit.num_parameters))

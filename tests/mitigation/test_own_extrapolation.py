@@ -32,7 +32,6 @@ def own(result):
     [
         (None, "returned None, which is not a real number; return a value"),
         ((None, None), "not a real number"),
-        ((0.5, None), "not a real number"),
         ("0.5", "not a real number"),
         (0.5 + 0.1j, "not a real number"),
         (np.array(0.5 + 0.1j), "not a real number"),
@@ -54,11 +53,26 @@ def test_what_is_no_value_is_refused_in_one_line(result, message):
 
 
 @pytest.mark.parametrize(
-    "result", [0.5, np.float32(0.5), np.array(0.5), 1, (0.5, 0.1), extrapolate_linear(SCAN)]
+    "result", [0.5, np.float32(0.5), np.array(0.5), 1, (0.5, 0.1), (0.5, None), extrapolate_linear(SCAN)]
 )
 def test_what_may_be_returned(result):
     value = own(result).extrapolate(SCAN).value
     assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("result", [0.5, (0.5, None)])
+def test_an_error_that_is_not_returned_is_not_made_up(result):
+    fit = own(result).extrapolate(SCAN)
+    assert str(fit) == "Extrapolation: 0.5, standard error unknown, no shots"
+    assert fit.message == "<lambda> returned no standard error, so that of the value is unknown"
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation=lambda scan: result)
+    [found] = estimator.run([(circuit, "ZZ")]).result()
+    assert found.metadata["message"] == fit.message
+    first = MitigatedEstimator("aer:depolarizing=0.05", extrapolation=lambda scan: scan.value[..., 0])
+    with pytest.raises(UsageError, match="<lambda> gives no standard errors, so no shots can be planned"):
+        first.plan_shots((circuit, "ZZ"), 0.1)
 
 
 def test_no_scan_drops_an_imaginary_part():

@@ -8,8 +8,16 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends import get_backend
-from bondwise.mitigation import NoiseScan, Twins, extrapolate_linear, extrapolate_richardson
-from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation import (
+    MitigatedEstimator,
+    NoiseScan,
+    Twins,
+    extrapolate_linear,
+    extrapolate_richardson,
+    judge_mitigation,
+    mean_without_decay,
+)
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_SYMMETRY, NEED_TWINS, extrapolation_named
 from bondwise.runs import UsageError
 
 
@@ -19,7 +27,9 @@ from bondwise.runs import UsageError
         ([1, 2, 3], [0, 0, 0], [1, 3], "last axis must be the 2 scale factors"),
         ([1, 2], [0, 0, 0], [1, 3], "std has shape"),
         ([1, np.nan], [0, 0], [1, 3], "NaN"),
-        ([1, 2], [0, -1], [1, 3], "not negative"),
+        ([1, 2], [0, -1], [1, 3], "std contains -1; it must be finite and not negative"),
+        ([1, 2], -1, [1, 3], "std contains -1; it must be finite and not negative"),
+        ([1, 2], np.nan, [1, 3], "std contains nan"),
         ([1, 2], [0, np.inf], [1, 3], "not negative"),
         ([1, 2], [0, 0], [3, 3], "distinct"),
         ([1, 2], [0, 0], [0, 3], "positive"),
@@ -31,6 +41,39 @@ from bondwise.runs import UsageError
 def test_refuses(values, stds, factors, message):
     with pytest.raises(UsageError, match=message):
         NoiseScan(value=np.array(values), std=np.array(stds), scale_factors=np.array(factors))
+
+
+@pytest.mark.parametrize("shots", [-1, "x", 1.5, None])
+def test_refuses_shots(shots):
+    with pytest.raises(UsageError, match=f"shots is {shots!r}; give a whole number of at least 0"):
+        NoiseScan(value=[1, 2], scale_factors=[1, 3], shots=shots)
+
+
+def test_one_error_holds_for_all_values():
+    scan = NoiseScan(value=[[0.9, 0.7, 0.5]] * 2, std=0.01, scale_factors=[1, 3, 5])
+    np.testing.assert_array_equal(scan.std, np.full((2, 3), 0.01))
+
+
+@pytest.mark.parametrize(
+    "given", [[0.9, 0.8], 0.9, None, np.ones((2, 3))], ids=["list", "number", "None", "array"]
+)
+def test_what_is_no_scan_is_refused_in_one_line(given):
+    estimator = MitigatedEstimator("aer:depolarizing=0.05", extrapolation="linear")
+    taking = [
+        *map(extrapolation_named, EXTRAPOLATIONS),
+        mean_without_decay,
+        estimator.extrapolate,
+        lambda scan: judge_mitigation(scan, None),
+        lambda scan: NoiseScan.joined([scan]),
+    ]
+    for function in taking:
+        with pytest.raises(
+            UsageError, match=r"a noise scan is expected, not .* pass NoiseScan\(value="
+        ) as caught:
+            function(given)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="no scans to join"):
+        NoiseScan.joined([])
 
 
 def test_refuses_an_asymptote_of_another_shape():
@@ -197,6 +240,10 @@ def test_ibms_noise_factors_are_a_scan(amplifier, monkeypatch, tmp_path):
     for name in EXTRAPOLATIONS:
         if name in NEED_TWINS:
             with pytest.raises(UsageError, match="learns from twins and the scan has none"):
+                extrapolation_named(name)(scan)
+            continue
+        if name in NEED_SYMMETRY:
+            with pytest.raises(UsageError, match="learns from a symmetry and the scan has none"):
                 extrapolation_named(name)(scan)
             continue
         fit = extrapolation_named(name)(NoiseScan.load(tmp_path / "scan"))

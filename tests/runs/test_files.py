@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from bondwise.runs import FileSet, RunError, write_atomically
+from bondwise.runs import FileSet, RunError, UsageError, write_atomically
 
 NAMES = ("c.qpy", "c.ansatz.qpy", "c.parameters.json", "c.json")
 
@@ -120,6 +120,14 @@ def test_longest_name_a_file_can_have(tmp_path):
     with pytest.raises(RunError, match="too long"):
         write_atomically(tmp_path / ("a" * 256), "1")
     assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("1")
+    for folder in ("absent", "file"):
+        with pytest.raises(UsageError, match=f"there is no folder .*{folder}; create it, or choose another"):
+            write_atomically(tmp_path / folder / "a.csv", "1")
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_only_files_are_replaced(tmp_path):

@@ -27,6 +27,12 @@ def test_prints_in_one_line():
     assert "shape (2,)" in str(Result(value=np.zeros(2), std=np.ones(2)))
 
 
+def test_an_unknown_error_is_not_printed_as_a_number():
+    assert str(Result(value=0.5, std=np.nan, shots=8)) == "Result: 0.5, standard error unknown, 8 shots"
+    several = Result(value=np.zeros(2), std=np.array([0.1, np.nan]))
+    assert str(several) == "Result: 2 values of shape (2,), standard errors unknown, no shots"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Many(Result):
     circuit: QuantumCircuit
@@ -83,7 +89,7 @@ def test_notebooks_show_several_values_with_their_errors():
     assert measured["value"] == "[0.5 ± 0.062, -1.25 ± 0]"
     assert "std" not in measured
     unbounded = cells_of(Result(value=np.array([0.5, -1.25]), std=np.array([np.inf, np.nan]), shots=8))
-    assert unbounded["value"] == "[0.5 ± inf, -1.25 ± nan]"
+    assert unbounded["value"] == "[0.5 ± inf, -1.25 ± unknown]"
     exact = cells_of(Result(value=np.array([[0.5, 1 / 3]]), std=np.zeros((1, 2))))
     assert (exact["value"], exact["std"]) == ("[[0.5, 0.333333]]", "[[0, 0]]")
     assert repr(Result(value=np.array([0.5, -1.25]))).startswith("Result(value=<float64 (2,)>, ")
@@ -128,6 +134,22 @@ def test_saves_and_loads(tmp_path):
         (tmp_path / name).write_bytes(damage)
         with pytest.raises(UsageError, match="damaged"):
             Energy.load(tmp_path / "e")
+
+
+@pytest.mark.parametrize("name", ["e", "e.json", "e.safetensors", "rate0.1", "rate0.1.json"])
+def test_the_names_of_its_files_are_accepted_too(tmp_path, name):
+    stem = name.removesuffix(".json").removesuffix(".safetensors")
+    Result(value=np.arange(2)).save(tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{stem}.json", f"{stem}.safetensors"}
+    for given in (stem, f"{stem}.json", f"{stem}.safetensors"):
+        np.testing.assert_array_equal(Result.load(tmp_path / given).value, [0, 1])
+    with pytest.raises(UsageError, match=r"absent\.json is not a saved result"):
+        Result.load(tmp_path / "absent.json")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UsageError, match=f"there is no folder {tmp_path / 'absent'}; create it"):
+        Result(value=1.0).save(tmp_path / "absent" / "e")
 
 
 def test_refuses_what_it_cannot_store(tmp_path):

@@ -41,7 +41,8 @@ def test_result(finished):
         **{"model": "heisenberg", "size": 4, "periodic": False, "max_bond": 2, "layers": 1, "extend": 1},
         **{"start": "mps", "steps": 8, "optimizer": "lbfgs", "learning_rate": None, "shots": 500},
         **{"backend": "fake:manila", "mitigate": "exponential", "seed": 3, "hamiltonian": ""},
-        **{"train_on": None},
+        **{"train_on": None, "ansatz": "staircase", "embed": False},
+        **{"molecule": None, "bond": None, "basis": None, "active": None, "mapping": None},
     }
     assert result["seed"] == 3
     assert result["versions"].keys() >= {"bondwise", "qiskit", "torch", "quimb"}

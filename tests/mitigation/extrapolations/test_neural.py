@@ -214,7 +214,7 @@ def test_one_element_alone():
 
 
 def test_one_scale_factor_is_refused():
-    with pytest.raises(UsageError, match="needs two scale factors, or twins, and the scan has 1"):
+    with pytest.raises(UsageError, match="a decay without twins needs two scale factors and the scan has 1"):
         extrapolate_neural(NoiseScan(value=[0.5], std=[0.1], scale_factors=[1.0]))
 
 
