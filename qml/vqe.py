@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from qiskit import QuantumCircuit
 
-from bondwise.backends import BackendLike, Simulability, estimate, expectation, get_backend, simulability
-from bondwise.backends.gradients.differentiation import Gradient
-from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
+from bondwise.backends import BackendLike, Simulability, estimate, get_backend, simulability
+from bondwise.backends.gradients.differentiation import Gradient, expectation_with_errors
+from bondwise.backends.gradients.metric import metric_tensor
+from bondwise.circuits import Observable, as_operator, fingerprint, hermitian, without_measurements
 from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.files.orders import with_order
 from bondwise.qml.training.driver import Step, Training, minimize
@@ -104,9 +105,14 @@ class VQE:
         if not circuit.num_parameters:
             raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
         check_optimizer(optimizer, learning_rate)
+        self.backend = get_backend(backend)
+        if optimizer == "qng" and not self.backend.dense:
+            raise UsageError(
+                f"optimizer 'qng' needs the state vector, which {self.backend.name} does not have; "
+                "write backend='statevector', or optimizer='adam'."
+            )
         self.hamiltonian = hamiltonian
         self.circuit = circuit
-        self.backend = get_backend(backend)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.gradient = gradient
@@ -169,9 +175,9 @@ class VQE:
                 generator.manual_seed(int(run_id, 16) % 2**63)
         sampled = self.shots is not None or not self.backend.exact
 
-        def energy(angles: torch.Tensor) -> torch.Tensor:
+        def energy(angles: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
             draw = int(torch.randint(2**31, (), generator=generator))
-            return expectation(
+            return expectation_with_errors(
                 self.circuit,
                 self.hamiltonian,
                 self._order.to_circuit(angles),
@@ -180,6 +186,11 @@ class VQE:
                 shots=self.shots,
                 seed=draw,
             )
+
+        def metric(angles: torch.Tensor) -> torch.Tensor:
+            found = metric_tensor(without_measurements(self.circuit), self._order.to_circuit(angles))
+            order = self._order.to_circuit(torch.arange(len(angles))).argsort()
+            return found[order][:, order]
 
         training = minimize(
             energy,
@@ -193,6 +204,8 @@ class VQE:
             resume=resume,
             patience=patience,
             tolerance=tolerance,
+            batched=True,
+            metric=metric,
             generator=generator,
             progress="VQE" if progress is True else progress,
             run="" if checkpoint is None else f"{self._fingerprint(seed)} {run}".rstrip(),

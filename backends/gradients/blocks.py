@@ -62,6 +62,11 @@ class Blocks:
         self._speeds = np.array([one[2] for one in rotations], dtype=float)
         self._columns = np.array([one[3] for one in rotations], dtype=np.int64)
 
+    @property
+    def speeds(self) -> dict[int, float]:
+        """The factor s of each angle."""
+        return dict(zip(self._columns.tolist(), self._speeds.tolist(), strict=True))
+
     def state(self, angles: np.ndarray) -> np.ndarray:
         """The final state for angles (G,), complex128 (2^n,), qubit 0 the lowest bit of the index."""
         vectors = np.zeros((1, 2**self._width), dtype=complex)

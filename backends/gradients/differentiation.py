@@ -101,6 +101,30 @@ def expectation(
         >>> value.item(), theta.grad.item()
         (0.877..., -0.479...)
     """
+    return expectation_with_errors(
+        circuit,
+        observables,
+        parameters,
+        backend,
+        gradient=gradient,
+        shots=shots,
+        seed=seed,
+        executor=executor,
+    )[0]
+
+
+def expectation_with_errors(
+    circuit: QuantumCircuit,
+    observables: Observable | Sequence[Observable],
+    parameters: torch.Tensor | ArrayLike | Mapping[Any, Any] | None,
+    backend: BackendLike,
+    *,
+    gradient: Gradient = "auto",
+    shots: int | None = None,
+    seed: int | np.random.Generator | None = None,
+    executor: Executor | None = None,
+) -> tuple[torch.Tensor, np.ndarray]:
+    """What `expectation` returns, and the standard errors of these values, float64 of the same shape."""
     circuit, order = with_order(circuit)
     operators = as_operators(observables, circuit.num_qubits)
     given = order.to_circuit(_as_tensor(parameters, order))
@@ -112,6 +136,7 @@ def expectation(
         _require_exact(place, method, shots, seed)
     parts = _parts(circuit, method != "parameter-shift" or _runs_cp(place))
     angles = parts.angles(flat)
+    errors = np.zeros((len(flat), len(operators)))
     if not np.isfinite(angles.detach().numpy()).all():
         raise UsageError(NOT_FINITE)
     if not len(flat):  # nothing to run
@@ -131,11 +156,17 @@ def expectation(
             )
         else:
             results = shifted_values(parts, angles, job)
+        # rows come with their shifted sets behind each, or with those of all rows behind the last
+        each = 1 if method == "spsa" else len(job.errors) // len(flat)
+        errors = job.errors[::each][: len(flat)]
     if flat.requires_grad and not results.requires_grad and torch.is_grad_enabled():
         # the parameters affect only the global phase; sin has derivatives of any order
         results = results + 0.0 * flat.sin().sum(-1, keepdim=True)
     results = results.reshape(*batch, len(operators)).to(device=given.device, dtype=given.dtype)
-    return results.squeeze(-1) if is_observable(observables) else results
+    errors = errors.reshape(results.shape)
+    if is_observable(observables):
+        return results.squeeze(-1), errors.squeeze(-1)
+    return results, errors
 
 
 def _require_exact(backend: Backend, method: str, shots: int | None, seed: object) -> None:
@@ -159,7 +190,9 @@ def _require_exact(backend: Backend, method: str, shots: int | None, seed: objec
 
 
 class _Job:
-    """Evaluates any number of angle sets as one PUB."""
+    """Evaluates any number of angle sets as one PUB, and keeps their standard errors (N, K)."""
+
+    errors: np.ndarray
 
     def __init__(
         self,
@@ -181,8 +214,10 @@ class _Job:
         # the compiled circuit may lack an angle that has no effect
         columns = [parameter.index for parameter in self._circuit.parameters]
         pub = (self._circuit, self._observables, angles[:, columns])
-        values = self._backend.run([pub], shots=self._shots, seed=seed)[0].data.evs
-        return np.array(np.broadcast_to(values, (self._observables.size, len(angles))).T, dtype=float)
+        data = self._backend.run([pub], shots=self._shots, seed=seed)[0].data
+        shape = self._observables.size, len(angles)
+        self.errors = np.array(np.broadcast_to(data.stds, shape).T, dtype=float)
+        return np.array(np.broadcast_to(data.evs, shape).T, dtype=float)
 
 
 def _parts(circuit: QuantumCircuit, keep_cp: bool) -> SplitCircuit:

@@ -13,14 +13,15 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bondwise.qml.training.optimizers import Descent, NotFiniteError
+from bondwise.qml.training.losses import Loss, Losses, NotFiniteError
+from bondwise.qml.training.optimizers import Metric, descent_by, needs_gradient
 from bondwise.runs import (
     Result,
     UsageError,
@@ -55,9 +56,10 @@ class Step:
     Attributes:
         step: Number of updates so far.
         loss: Loss at `parameters`.
-        gradient_norm: Euclidean norm of the gradient at `parameters`.
+        gradient_norm: Euclidean norm of the gradient at `parameters`; NaN for spsa and cmaes.
         parameters: Copy of the parameters, float64.
         seconds: Wall time since the beginning, including earlier runs that were resumed.
+        std: Standard error of `loss`; 0 if it is exact.
 
     Example:
         >>> from bondwise.qml import minimize
@@ -72,19 +74,22 @@ class Step:
     gradient_norm: float
     parameters: np.ndarray
     seconds: float
+    std: float = 0.0
 
     __repr__ = brief_repr
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Result):
-    """Result of a training; `value` is the lowest loss, or NaN if there is none.
+    """Result of a training; `value` is the lowest loss, or NaN if there is none, and `std` its standard error.
 
     Attributes:
         parameters: Parameters with the lowest loss, float64, in the shape given.
         last: Parameters of the last entry of the histories.
         losses: Loss after k updates, float64 of shape (steps + 1,).
-        gradient_norms: Euclidean norm of the gradient after k updates, float64 of shape (steps + 1,).
+        stds: Standard error of the loss after k updates, float64 of shape (steps + 1,); 0 if it is exact.
+        gradient_norms: Euclidean norm of the gradient after k updates, float64 of shape (steps + 1,); NaN for
+            spsa and cmaes, which compute none.
         seconds: Wall time since the beginning after k updates, float64 of shape (steps + 1,).
         converged: Whether a stopping rule ended the training, rather than the step limit, a callback or a
             failure.
@@ -106,12 +111,13 @@ class Training(Result):
     seconds: np.ndarray
     converged: bool
     message: str
+    stds: np.ndarray = field(default_factory=lambda: np.zeros(0))  # a result of an earlier release has none
 
     def _repr_html_(self) -> str:
         return super()._repr_html_() + html_curve("loss by step", self.losses)
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the loss against the step.
+        """Plot the loss against the step, in a band of one standard error if there is one.
 
         Args:
             ax: Matplotlib axes to plot on; a new figure by default.
@@ -120,14 +126,17 @@ class Training(Result):
             The Axes.
         """
         ax = axes_or_new(ax)
-        ax.plot(np.arange(len(self.losses)), self.losses)
+        steps = np.arange(len(self.losses))
+        ax.plot(steps, self.losses)
+        if self.stds.any():
+            ax.fill_between(steps, self.losses - self.stds, self.losses + self.stds, alpha=0.25, lw=0)
         ax.set_xlabel("step")
         ax.set_ylabel("loss")
         return ax
 
 
 def minimize(
-    loss: Callable[[torch.Tensor], torch.Tensor],
+    loss: Loss,
     parameters: Any,
     *,
     optimizer: str = "adam",
@@ -139,19 +148,28 @@ def minimize(
     resume: bool = False,
     patience: int | None = None,
     tolerance: float = 0.0,
+    batched: bool = False,
+    metric: Metric | None = None,
     generator: torch.Generator | None = None,
     progress: bool | str = False,
     run: str = "",
 ) -> Training:
-    """Minimize a differentiable function.
+    """Minimize a function.
 
     Args:
-        loss: Function from a float64 tensor of the shape of `parameters` to a scalar tensor.
+        loss: Function from a float64 tensor of the shape of `parameters` to a scalar tensor, or to a pair of
+            it and its standard error. It must be differentiable, except for spsa and cmaes, which take plain
+            numbers too.
         parameters: Starting point, an array or tensor of any shape; computations are in float64.
-        optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"` or `"lbfgs"` (strong Wolfe line search; a step is
-            one outer iteration with one or more evaluations).
-        learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd
-            and 1 for lbfgs.
+        optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"`, `"lbfgs"` (strong Wolfe line search; a step is
+            one outer iteration with one or more evaluations), or `"qng"` (natural gradient, arXiv:1909.02108,
+            with the whole metric). Without gradients: `"spsa"` (Spall 1998; a step is two evaluations, and
+            one for the history) or `"cmaes"` (arXiv:1604.00772; a step is one generation of
+            4 + ⌊3 ln P⌋ candidates for P parameters, and the histories are those of its mean).
+        learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd,
+            1 for lbfgs and DEFAULT_QNG for qng. For spsa it is the mean size of the first step of each parameter,
+            DEFAULT_SPSA, found from the slopes along 10 directions; for cmaes the standard deviation of the first
+            generation, DEFAULT_CMAES.
         steps: Maximum number of updates, including those made before resuming.
         callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
             `StopTraining`.
@@ -159,10 +177,16 @@ def minimize(
         checkpoint_every: Number of steps between checkpoints; one is also written at the end.
         resume: Whether to continue from `checkpoint` if it exists; only the shape of `parameters` is then
             used.
-        patience: Number of steps within which the best loss must fall by more than `tolerance`; otherwise the
-            training ends as converged. None disables this rule.
+        patience: Number of steps within which the best loss must fall by more than `tolerance` and, if losses
+            have standard errors, by more than that of the difference besides; otherwise the training ends as
+            converged. None disables this rule.
         tolerance: Smallest improvement that counts for `patience`, in units of the loss.
-        generator: Random generator that `loss` draws from; its state is part of the checkpoint.
+        batched: Whether `loss` also takes several points at once, (N, *shape), and then returns N losses; all
+            those of a step of spsa or cmaes are then one call.
+        metric: Metric of qng, a function from a tensor of the shape of `parameters` to a positive
+            semidefinite (P, P); `VQE` has its own.
+        generator: Random generator that `loss` draws from, and spsa and cmaes their seeds; its state is part
+            of the checkpoint.
         progress: Whether to show a progress bar; a string is its title.
         run: Fingerprint of the problem. A checkpoint with another one is refused.
 
@@ -172,8 +196,9 @@ def minimize(
         update has lowered the loss, these are the starting parameters, and the message says so.
 
     Raises:
-        UsageError: If the optimizer is unknown, a number is out of range, the loss is not a differentiable
-            number, or the checkpoint already exists, is damaged or belongs to another run.
+        UsageError: If the optimizer is unknown or lacks its metric, a number is out of range, the loss is not a
+            number or not differentiable, or the checkpoint already exists, is damaged or belongs to another
+            run.
         RunError: If the checkpoint cannot be written.
 
     Example:
@@ -181,9 +206,16 @@ def minimize(
         >>> result = minimize(lambda x: ((x - 3) ** 2).sum(), [0.0, 1.0], optimizer="lbfgs", steps=20)
         >>> result.parameters.round(6)
         array([3., 3.])
+        >>> import torch
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> result = minimize(lambda x: abs(x[0]) + abs(x[1] - 1), [1.0, 3.0], optimizer="cmaes", generator=generator)
+        >>> result.parameters.round(6) + 0.0
+        array([0., 1.])
     """
     start, callbacks = _checked_start(parameters), tuple(callbacks)
-    descent = Descent(loss, start, optimizer, learning_rate)
+    descent = descent_by(
+        optimizer, Losses(loss, batched), start, learning_rate, metric=metric, generator=generator
+    )
     whole_number("steps", steps, least=0)
     whole_number("checkpoint_every", checkpoint_every)
     if patience is not None:
@@ -195,14 +227,14 @@ def minimize(
         raise UsageError(f"checkpoint {checkpoint} exists; write resume=True to continue it, or delete it.")
     run = f"{run} | {optimizer} {descent.learning_rate!r} | {start.shape}"
 
-    trace: list[tuple[float, float, float]] = []  # loss, gradient norm, seconds
+    trace: list[tuple[float, float, float, float]] = []  # loss, gradient norm, seconds, standard error
     best, last, step, message, converged = start, start, 0, "", False
     if checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint, run=run)
         descent.restore(state["descent"])
         if generator is not None:
             generator.set_state(state["generator"])
-        trace = [tuple(row) for row in state["trace"].tolist()]
+        trace = [(*row[:3], row[3] if len(row) > 3 else 0.0) for row in state["trace"].tolist()]
         best, last, step = state["best"], descent.parameters, len(trace) - 1
     beginning = time.perf_counter() - (trace[-1][2] if trace else 0.0)
 
@@ -211,15 +243,15 @@ def minimize(
         try:
             while True:
                 if step == len(trace):  # otherwise a checkpoint was written here
-                    value, norm = descent.evaluate()
+                    value, norm, error = descent.evaluate()
                     last = descent.parameters
                     if value < min((row[0] for row in trace), default=math.inf):
                         best = last
-                    trace.append((value, norm, time.perf_counter() - beginning))
+                    trace.append((value, norm, time.perf_counter() - beginning, error))
                     bar.set_postfix_str(f"loss {value:.6g}", refresh=False)
-                    message = _call(callbacks, Step(step, value, norm, last.copy(), trace[-1][2]))
+                    message = _call(callbacks, Step(step, value, norm, last.copy(), trace[-1][2], error))
                 if not message:
-                    message, converged = _rule_met([row[0] for row in trace], steps, patience, tolerance)
+                    message, converged = _rule_met(np.array(trace)[:, [0, 3]], steps, patience, tolerance)
                 if checkpoint is not None and (message or step % checkpoint_every == 0):
                     state = {"descent": descent.state(), "trace": np.array(trace), "best": best}
                     state["generator"] = None if generator is None else generator.get_state()
@@ -233,16 +265,19 @@ def minimize(
                 bar.update()
         except NotFiniteError as error:
             message = f"{error} at step {step}; the parameters are those before it"
-    columns = np.array(trace).reshape(-1, 3).T.copy()
-    message += _no_gain(columns[0])
+    columns = np.array(trace).reshape(-1, 4).T.copy()
+    message += _no_gain(columns[0], optimizer)
+    lowest = int(columns[0].argmin()) if trace else None
     return Training(
-        value=min(columns[0].tolist(), default=math.nan),
+        value=math.nan if lowest is None else float(columns[0, lowest]),
+        std=0.0 if lowest is None else float(columns[3, lowest]),
         seed=None if generator is None else generator.initial_seed(),
         parameters=best,
         last=last,
         losses=columns[0],
         gradient_norms=columns[1],
         seconds=columns[2],
+        stds=columns[3],
         converged=converged,
         message=message,
     )
@@ -258,22 +293,26 @@ def _call(callbacks: Iterable[Callable[[Step], object]], step: Step) -> str:
     return ""
 
 
-def _no_gain(losses: np.ndarray) -> str:
+def _no_gain(losses: np.ndarray, optimizer: str) -> str:
     """What to say, and to try, if no update has lowered the loss; otherwise an empty string."""
     if len(losses) < 2 or losses[1:].min() < losses[0]:
         return ""
     return (
         f"; the training did not improve on its start, {losses[0]:.6g} (lowest after it: "
-        f"{losses[1:].min():.6g}): try L-BFGS or a smaller learning rate"
+        f"{losses[1:].min():.6g}): try {'L-BFGS or ' * needs_gradient(optimizer)}a smaller learning rate"
     )
 
 
-def _rule_met(losses: list[float], steps: int, patience: int | None, tolerance: float) -> tuple[str, bool]:
-    """Reason to stop, or an empty string, and whether the training has converged."""
+def _rule_met(
+    losses: np.ndarray, steps: int, patience: int | None, tolerance: float
+) -> tuple[str, bool]:
+    """Reason to stop after losses and their errors (K, 2), or an empty string, and whether it has converged."""
     if patience is not None and len(losses) > patience:
-        fallen = min(losses[:-patience]) - min(losses[-patience:])
-        if fallen <= tolerance:
-            return f"the last {patience} steps lowered the loss by no more than {tolerance:g}", True
+        best, recent = (part[part[:, 0].argmin()] for part in (losses[:-patience], losses[-patience:]))
+        error = math.hypot(*np.nan_to_num([best[1], recent[1]]))
+        if best[0] - recent[0] <= tolerance + error:
+            beyond = f" beyond the standard error of {error:.2g}" if error else ""
+            return f"the last {patience} steps lowered the loss by no more than {tolerance:g}{beyond}", True
     if len(losses) > steps:
         return f"all {steps} steps were taken", False
     return "", False
