@@ -15,6 +15,7 @@ import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan, require_scan
+from bondwise.runs import UsageError
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
     Returns:
         The verdict for each element.
 
+    Raises:
+        UsageError: If `fit` is not one of the scan, or has no curve, as those of `extrapolate_cdr`.
+
     Example:
         >>> import numpy as np
         >>> from bondwise.mitigation import NoiseScan, extrapolate_neural, judge_mitigation
@@ -68,6 +72,16 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
         28
     """
     require_scan(scan)
+    if not isinstance(fit, Extrapolation) or np.shape(fit.value) != scan.value.shape[:-1]:
+        raise UsageError(
+            f"fit is not an extrapolation of this scan, whose leading shape is {scan.value.shape[:-1]}; pass "
+            "what an extrapolation returned for it."
+        )
+    if not np.isfinite(fit.curve).all():
+        raise UsageError(
+            f"{fit.method} has no curve, only values at zero noise; judge a fit of neural, bayes or another "
+            "one that has."
+        )
     first = scan.scale_factors.min()
     signal = np.asarray(fit.value) - scan.asymptote
     std = np.asarray(fit.std)
