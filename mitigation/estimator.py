@@ -297,7 +297,7 @@ class MitigatedEstimator(Estimator):
         scans, made = job.scans(result, meta)
         if job.device == self.backend.name:
             self._known |= made
-        scans = guided(job.symmetry, scans, learn=self.symmetry is not None)
+        scans = guided(job.symmetry, scans, self.symmetry)
         about = {
             "target_precision": self.default_precision,
             "extrapolation": self.extrapolation,

@@ -67,15 +67,26 @@ def beside(symmetry: Symmetry | None, pubs: list[EstimatorPub]) -> list[Estimato
     return [*pubs, *estimator_pubs(added)]
 
 
-def guided(symmetry: Symmetry | None, scans: list[NoiseScan], learn: bool = True) -> list[NoiseScan]:
+def guided(symmetry: Symmetry | None, scans: list[NoiseScan], wanted: Symmetry | None) -> list[NoiseScan]:
     """The scans of the PUBs with the means of their symmetries, which come after them, as twins.
 
-    Without `learn`, they have no twins.
+    Args:
+        symmetry: The symmetry that the job measures.
+        scans: The scans of the job.
+        wanted: The symmetry of the estimator that combines it; without one, no scan has twins.
+
+    Raises:
+        UsageError: If the job does not measure the symmetry that is wanted.
     """
+    if wanted is not None and symmetry != wanted:
+        raise UsageError(
+            "the job does not measure the symmetry of this estimator; let an estimator with the same symmetry "
+            "prepare and combine it."
+        )
     if symmetry is None:
         return scans
     half, made = len(scans) // 2, []
-    if not learn:
+    if wanted is None:
         return scans[:half]
     for scan, known in zip(scans[:half], scans[half:], strict=True):
         # all parameter sets of a circuit have the same gates, and so nearly the same noise

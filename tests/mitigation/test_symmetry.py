@@ -153,7 +153,7 @@ def test_a_job_knows_its_symmetry():
                 float(plain.extrapolate(scan.without_twins()).value)
             )
         else:
-            with pytest.raises(UsageError, match="learns from a symmetry and the scan has none"):
+            with pytest.raises(UsageError, match="the job does not measure the symmetry of this estimator"):
                 other.combine(job, result)
 
 
