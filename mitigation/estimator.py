@@ -67,10 +67,10 @@ class MitigatedEstimator(Estimator):
     elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
     kept for the life of the object: create a new one when the device has drifted.
 
-    If the scans of a job show no decay above their shot noise, an extrapolation would only add errors: one
+    If no element of a job shows a decay above its shot noise, an extrapolation would only add errors: one
     that was chosen by name gives way to `mean_without_decay`. With `extrapolation=None`, circuits are not
     folded and only readout errors are undone, as for circuits without gates that make noise. On a simulator
-    without noise, values are those of the simulator itself, with a warning. The `message` says all of this.
+    that is known to have no noise, values are its own, with a warning. The `message` says all of this.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -98,7 +98,7 @@ class MitigatedEstimator(Estimator):
         shots: Number of shots per measured basis and scale factor, on average. None: exact values if the
             backend has them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the
             largest number requested in one run is used for all of its PUBs.
-        seed: Random seed for sampling, random folding and transpilation; every run starts from it.
+        seed: Random seed for sampling, random folding and transpilation; a new estimator starts from it.
 
     Raises:
         UsageError: If a name is unknown, there are too few scale factors or twins for the extrapolation,

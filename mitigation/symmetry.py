@@ -80,7 +80,7 @@ def guided(symmetry: Symmetry | None, scans: list[NoiseScan], wanted: Symmetry |
     """
     if wanted is not None and symmetry != wanted:
         raise UsageError(
-            "the job does not measure the symmetry of this estimator; let an estimator with the same symmetry "
+            "the job does not measure the symmetry of this estimator; let one with the same symmetry "
             "prepare and combine it."
         )
     if symmetry is None:
