@@ -51,11 +51,12 @@ def judge(rows: list[Row], default: str) -> Row:
         print(line(cell, default))
     many = [found for row, found in zip(rows, errors, strict=True) if row["shots"] == "many"]
     few = [found for row, found in zip(rows, errors, strict=True) if row["shots"] == "few"]
+    judged = many or few  # bars are about many shots, unless only few were asked for
     print(f"\nerror of a method over that of {default}: ratio of the means over all cells, geometric mean")
     methods = {}
     for name in errors[0]:
-        arithmetic = interval(mean_of(many, name) / mean_of(many, default))
-        each = interval(geometric([found[name] / found[default] for found in many]))
+        arithmetic = interval(mean_of(judged, name) / mean_of(judged, default))
+        each = interval(geometric([found[name] / found[default] for found in judged]))
         methods[name] = {"arithmetic": arithmetic, "geometric": each}
         print(f"{name:32}{shown(arithmetic)}   {shown(each)}")
     print(f"\ngeometric mean of the error of {default} over that of the best in each cell")
@@ -73,7 +74,7 @@ def judge(rows: list[Row], default: str) -> Row:
     for name, found in overall.items():
         print(f"{name:38}{shown(found)}")
     print()
-    bars = [bar(*given) for given in measured(rows, many, errors, default)]
+    bars = [bar(*given) for given in measured(rows, judged, errors, default)]
     return {"default": default, "cells": cells, "methods": methods, "overall": overall, "bars": bars}
 
 
@@ -116,13 +117,13 @@ def shown(found: Interval) -> str:
 
 
 def measured(
-    rows: list[Row], many: list[dict[str, np.ndarray]], errors: list[dict[str, np.ndarray]], default: str
+    rows: list[Row], judged: list[dict[str, np.ndarray]], errors: list[dict[str, np.ndarray]], default: str
 ) -> list[tuple[str, np.ndarray, float, float]]:
     """What the bars are about: name, measured and resampled, smallest and largest that is allowed."""
-    ratios = over_best(many, default, tuple(MITIQ))
-    fixed = np.min([mean_of(many, name) for name in MITIQ], axis=0) / mean_of(many, default)
+    ratios = over_best(judged, default, tuple(MITIQ))
+    fixed = np.min([mean_of(judged, name) for name in MITIQ], axis=0) / mean_of(judged, default)
     harm = np.max([found[default] / found["raw"] for found in errors], axis=0)
-    kept = [row for row in rows if row["shots"] == "many"]
+    kept = [row for row in rows if row["shots"] == "many"] or rows
     held = [sum(row["methods"][default]["inside"]) / sum(row["count"]) for row in kept]
     missing = sum(row["methods"][default]["missing"] for row in rows)
     return [

@@ -62,6 +62,24 @@ def test_what_was_prepared_is_combined():
         estimator.combine(job, estimator.backend.run(job.pubs[:1]))
 
 
+def test_calibrations_of_another_device_are_not_kept():
+    pub = (two_qubits(), OPERATOR, ANGLES)
+    own, other = (MitigatedEstimator(name, shots=500, seed=3) for name in ("fake:manila", "fake:lima"))
+    job = own.prepare([pub])
+    result = own.backend.run(job.pubs, shots=job.shots, seed=job.seed)
+    with pytest.warns(UserWarning, match="fake:manila"):
+        other.combine(job, result)
+    assert other.prepare([pub]).calibrations > 0
+    own.combine(job, result)
+    assert own.prepare([pub]).calibrations == 0
+
+
+def test_without_extrapolation_the_smallest_scale_counts():
+    scan = NoiseScan(value=[0.2, 0.8, 0.4], std=[0.01, 0.02, 0.03], scale_factors=[5, 1, 3])
+    fit = MitigatedEstimator("fake:manila", extrapolation=None).extrapolate(scan)
+    assert (fit.value, fit.std) == (0.8, pytest.approx(0.02))
+
+
 def test_pubs_of_a_job_are_extrapolated_together():
     """Three PUBs of one element each are what one PUB of three elements is, to a method that learns."""
     rng = np.random.default_rng(5)
