@@ -44,14 +44,25 @@ if __name__ == "__main__":
 """
 
 
+# of qng: the metric of no circuit, but one that a step must divide by
+METRIC = {"qng": lambda x: 2 * torch.eye(x.numel(), dtype=torch.float64)}
+
+
+def trained(loss, start, optimizer, seed=3, **settings):
+    generator = torch.Generator().manual_seed(seed)
+    metric = METRIC.get(optimizer)
+    return minimize(loss, start, optimizer=optimizer, metric=metric, generator=generator, **settings)
+
+
 def quadratic(x):
     return ((x - 3) ** 2 * torch.arange(1, x.numel() + 1).reshape(x.shape)).sum()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_finds_the_minimum(optimizer):
-    result = minimize(quadratic, np.ones((2, 2)), optimizer=optimizer, steps=600)
-    assert result.parameters == pytest.approx(np.full((2, 2), 3.0), abs=0.02)
+    rate = 0.2 if optimizer == "spsa" else None
+    result = trained(quadratic, np.ones((2, 2)), optimizer, learning_rate=rate, steps=600)
+    assert result.parameters == pytest.approx(np.full((2, 2), 3.0), abs=0.1 if optimizer == "spsa" else 0.02)
     assert result.value == result.losses.min() <= result.losses[0] / 1e3
     assert result.parameters.dtype == np.float64
 
@@ -128,13 +139,11 @@ def test_a_callback_stops():
     assert result.losses[-1] < 1 <= result.losses[-2]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs", "qng"])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_not_finite_loss_stops_with_the_step(optimizer, wrong):
     # infinite as soon as x falls below 1/2
-    result = minimize(
-        lambda x: torch.where(x > 0.5, x, wrong).sum(), [1.0], optimizer=optimizer, learning_rate=0.2
-    )
+    result = trained(lambda x: torch.where(x > 0.5, x, wrong).sum(), [1.0], optimizer, learning_rate=0.2)
     step = len(result.losses)
     assert not result.converged
     assert f"the loss is not finite at step {step}" in result.message
@@ -142,7 +151,20 @@ def test_not_finite_loss_stops_with_the_step(optimizer, wrong):
     assert result.value == result.parameters[0] == result.last[0]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["spsa", "cmaes"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_not_finite_loss_around_the_point_stops_too(optimizer, wrong):
+    def cliff(x):
+        return torch.where(x.min() > 0.5, x.sum(), wrong)
+
+    result = trained(cliff, [3.0, 3.0], optimizer, learning_rate=0.3, steps=500)
+    assert not result.converged
+    assert f"the loss is not finite at step {len(result.losses)}" in result.message
+    assert result.parameters.min() > 0.5
+    assert result.value == pytest.approx(result.parameters.sum())
+
+
+@pytest.mark.parametrize("optimizer", sorted(set(OPTIMIZERS) - {"cmaes"}))
 def test_a_step_that_leaves_float64_stops(optimizer):
     """The loss is not even asked for what lies beyond the largest number."""
     seen = []
@@ -151,7 +173,7 @@ def test_a_step_that_leaves_float64_stops(optimizer):
         seen.append(x.detach().numpy().copy())
         return torch.atan(x - 1e9).sum() * 1e30
 
-    result = minimize(loss, [2.0], optimizer=optimizer, learning_rate=1.7e308, steps=50)
+    result = trained(loss, [2.0], optimizer, learning_rate=1.7e308, steps=50)
     assert not result.converged
     assert f"the point is not finite at step {len(result.losses)}" in result.message
     assert np.isfinite(seen).all()
@@ -167,7 +189,7 @@ def test_not_finite_gradient_and_start():
     assert result.losses.size == 0
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "spsa", "cmaes"])
 def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, optimizer):
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()
@@ -186,10 +208,11 @@ def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, optimizer):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_more_steps_continue_a_finished_run(tmp_path, optimizer):
     start = np.linspace(-1, 1, 5)
-    whole = minimize(quadratic, start, optimizer=optimizer, steps=12)
-    minimize(quadratic, start, optimizer=optimizer, steps=5, checkpoint=tmp_path / "c")
-    more = minimize(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
-    again = minimize(quadratic, start, optimizer=optimizer, steps=12, checkpoint=tmp_path / "c", resume=True)
+    whole = trained(quadratic, start, optimizer, steps=12)
+    trained(quadratic, start, optimizer, steps=5, checkpoint=tmp_path / "c")
+    # another generator, which the checkpoint sets
+    more = trained(quadratic, start, optimizer, seed=8, steps=12, checkpoint=tmp_path / "c", resume=True)
+    again = trained(quadratic, start, optimizer, seed=9, steps=12, checkpoint=tmp_path / "c", resume=True)
     for result in (more, again):
         assert result.last.tobytes() == whole.last.tobytes()
         assert result.losses.tobytes() == whole.losses.tobytes()
@@ -291,6 +314,61 @@ def test_optimizer_checked_beforehand():
         check_optimizer("adma")
     with pytest.raises(UsageError, match="learning_rate is -1.0; give a positive number"):
         check_optimizer("adam", -1.0)
+
+
+@pytest.mark.parametrize("optimizer", ["spsa", "cmaes"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_without_gradients(optimizer, batched):
+    """The loss is called with tensors that record nothing, all points of a step at once if it takes them."""
+    calls = []
+
+    def loss(x):
+        assert not x.requires_grad and not torch.is_grad_enabled()
+        calls.append(x.shape)
+        numbers = x.numpy()
+        return ((numbers - 1) ** 2).sum(-1), 0.01 * np.abs(numbers).sum(-1)
+
+    result = trained(loss, np.zeros(3), optimizer, steps=40, batched=batched)
+    assert result.parameters == pytest.approx(np.ones(3), abs=0.25)
+    assert np.isnan(result.gradient_norms).all()
+    assert result.stds[0] == 0
+    best = int(result.losses.argmin())
+    assert result.std == result.stds[best] == pytest.approx(0.01 * np.abs(result.parameters).sum())
+    each = 3 if optimizer == "spsa" else 1 + 4 + int(3 * np.log(3))
+    more = 20 if optimizer == "spsa" else 0  # directions of the calibration
+    assert calls == ([(each + more, 3)] + 40 * [(each, 3)] if batched else (41 * each + more) * [(3,)])
+    unbatched = trained(loss, np.zeros(3), optimizer, steps=40)
+    assert unbatched.losses.tobytes() == result.losses.tobytes()
+
+
+def test_noise_is_no_improvement():
+    """Losses that fall by less than their standard errors do not keep a training going."""
+    falling = {"optimizer": "sgd", "learning_rate": 0.01, "steps": 100, "patience": 5, "tolerance": 0.0}
+    assert minimize(lambda x: x.sum(), [1.0], **falling).losses.size == 101
+    stopped = minimize(lambda x: (x.sum(), 0.1), [1.0], **falling)
+    assert stopped.losses.size == 6
+    assert "beyond the standard error of 0.14" in stopped.message
+
+
+def test_the_metric_of_the_natural_gradient():
+    """One step solves a quadratic whose curvature is the metric, and without one there is a hint."""
+    curvature = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    solution = torch.tensor([0.3, -0.7], dtype=torch.float64)
+    settings = {"optimizer": "qng", "learning_rate": 1.0, "steps": 1}
+    result = minimize(
+        lambda x: (x - solution) @ curvature @ (x - solution) / 2,
+        [1.0, 1.0],
+        metric=lambda x: curvature,
+        **settings,
+    )
+    assert result.last == pytest.approx(solution.numpy(), abs=2e-3)  # the damping
+    with pytest.raises(UsageError, match=r"'qng' needs the metric of a circuit; write bondwise.qml.VQE"):
+        minimize(quadratic, [1.0], **settings)
+
+
+def test_one_parameter_has_no_covariance():
+    with pytest.raises(UsageError, match="'cmaes' needs two or more parameters; write optimizer='spsa'"):
+        minimize(quadratic, [1.0], optimizer="cmaes")
 
 
 @pytest.mark.parametrize("start", [[], [math.nan], [[1.0, math.inf]]])
