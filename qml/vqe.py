@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from qiskit import QuantumCircuit
 
 from bondwise.backends import BackendLike, Simulability, estimate, expectation, get_backend, simulability
 from bondwise.backends.gradients.differentiation import Gradient
 from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
-from bondwise.circuits.files.named_angles import named_angles
 from bondwise.circuits.files.orders import with_order
+from bondwise.qml.training.beginnings import drawn_from, given_angles
 from bondwise.qml.training.driver import Step, Training, minimize
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
-from bondwise.runs.files import kept_id
-from bondwise.runs.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,21 +148,8 @@ class VQE:
             UsageError: If the number of angles is wrong, or as for `minimize`.
             RunError: If the checkpoint cannot be written.
         """
-        if isinstance(parameters, Mapping):
-            parameters = named_angles(parameters, self._order.parameters)
-        if np.shape(parameters) != (self.circuit.num_parameters,):
-            raise UsageError(
-                f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "
-                f"of shape {np.shape(parameters)}, so give an array of shape "
-                f"({self.circuit.num_parameters},)."
-            )
-        backend, generator = self.backend, torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        if checkpoint is not None and backend.remote:
-            run_id = _run_id(Path(checkpoint), resume)
-            backend = backend.for_run(run_id)
-            if seed is None:  # killed before its first checkpoint, the run draws the same again
-                generator.manual_seed(int(run_id, 16) % 2**63)
+        parameters = given_angles(parameters, self._order)
+        backend, generator = drawn_from(self.backend, seed, checkpoint, resume)
         sampled = self.shots is not None or not self.backend.exact
 
         def energy(angles: torch.Tensor) -> torch.Tensor:
@@ -223,11 +206,3 @@ class VQE:
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
         lines += [f"angles {name}" for name in self._order.names if self._order.differs]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()
-
-
-def _run_id(checkpoint: Path, resume: bool) -> str:
-    """The name of the run under which its jobs are recorded, on the disk before the first of them."""
-    path = checkpoint.with_name(checkpoint.name + ".run-id")
-    if not resume:
-        path.unlink(missing_ok=True)
-    return kept_id(path)
