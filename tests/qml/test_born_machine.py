@@ -265,6 +265,16 @@ def test_training_from_shots_is_one_job_a_step():
     assert jobs == [[1 + 2 * 4]] * 3 + [[1]]
 
 
+def test_losses_from_shots_are_near_the_exact_ones():
+    machine = BornMachine(rotated(4), SKEWED, loss="mmd", backend="aer", shots=4000, bandwidths=[0.5, 2.0])
+    result = machine.run(np.linspace(0.2, 1.5, 8), steps=1, seed=2)
+    for value, angles in [(result.losses[0], np.linspace(0.2, 1.5, 8)), (result.value, result.last)]:
+        exact = by_formula("mmd", by_hand(angles), frequencies(SKEWED), (0.5, 2.0))
+        assert value == pytest.approx(exact, abs=5 * result.std)
+    assert 0 < result.std < exact / 10
+    assert (result.shots, result.seed) == (4000, 2)
+
+
 def test_noisy_shots_train(tmp_path):
     machine = BornMachine(
         real_circuit(2, 1),
