@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +20,6 @@ from bondwise.qml import (
     BornMachineResult,
     StopTraining,
     bars_and_stripes,
-    binary_digits,
     brickwall,
     cardinality,
     mps_start,
@@ -354,112 +351,3 @@ def test_final_measurements_do_not_matter():
     results = [BornMachine(circuit, ["100", "110"]).run(start, steps=2) for circuit in (rotated(3), measured)]
     np.testing.assert_allclose(results[0].losses, results[1].losses, rtol=1e-12)
     assert set(map(len, results[1].sample(5, seed=0).counts["meas"])) == {3}
-
-
-@given(rows=st.integers(1, 4), columns=st.integers(1, 4))
-def test_bars_and_stripes_are_all_there_exactly_once(rows, columns):
-    images = bars_and_stripes(rows, columns).reshape(-1, rows, columns)
-    every = all_strings(rows * columns).reshape(-1, rows, columns)
-    bars = (every == every[:, :1]).all(axis=(1, 2))
-    stripes = (every == every[:, :, :1]).all(axis=(1, 2))
-    wanted = {image.tobytes() for image in every[bars | stripes]}
-    assert len(images) == len(wanted)
-    assert {image.tobytes() for image in images} == wanted
-
-
-@given(length=st.integers(1, 10), data=st.data())
-def test_strings_of_one_cardinality_are_all_there_exactly_once(length, data):
-    ones = data.draw(st.integers(0, length))
-    strings = cardinality(length, ones)
-    assert strings.shape == (math.comb(length, ones), length)
-    assert (strings.sum(axis=1) == ones).all()
-    assert len(np.unique(strings, axis=0)) == len(strings)
-
-
-def test_digits():
-    whole, small = binary_digits(), binary_digits(4)
-    assert (whole.shape, small.shape) == ((1797, 64), (1797, 16))
-    assert 0.2 < whole.mean() < 0.5
-    zero = whole[0].reshape(8, 8)  # the first image shows a 0
-    assert zero[3:5, 3:5].sum() == 0
-    assert zero[:, 2].any()
-    assert zero[:, 5].any()
-    with pytest.raises(UsageError, match="side is 3; write 8, 4 or 2"):
-        binary_digits(3)
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (np.array([[0, 2], [1, 0]]), "data holds 2 in row 0, column 1"),
-        (["012", "000"], "data holds '2' in string 0"),
-        (["0110"], "strings of data have 4 bits and the circuit has 2 qubits"),
-        ([], "data is empty"),
-        ({}, "data is empty"),
-        (np.zeros((0, 2)), "data is empty"),
-        ("01", "data is one string"),
-        ({"01": 0.5, "11": 0.6}, "sum to 1.1; divide them by their sum"),
-        ([0.5, 0.25, 0.25, 0.25], "sum to 1.25"),
-        ([0.5, 0.5, 0.0], "an array of 3 probabilities; a circuit of 2 qubits needs 4"),
-        ([1.5, -0.5, 0.0, 0.0], "negative or not finite"),
-        ([math.nan, 1.0, 0.0, 0.0], "negative or not finite"),
-        ({"01": math.inf}, "negative or not finite"),
-        ({"0": 0.5, "1": 0.5}, "single bit"),
-    ],
-)
-def test_wrong_data(data, message):
-    with pytest.raises(UsageError, match=message) as caught:
-        BornMachine(real_circuit(2, 1), data)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"loss": "mse"}, "unknown loss 'mse'"),
-        ({"optimizer": "adan"}, "unknown optimizer"),
-        ({"learning_rate": 0}, "learning_rate is 0"),
-        ({"shots": 100}, "loss='kl' needs exact probabilities, and shots=100 has none"),
-        ({"loss": "nll", "backend": "fake:manila"}, "loss='nll' needs exact probabilities, and fake:manila"),
-        ({"loss": "mmd", "shots": 0}, "shots"),
-        ({"loss": "mmd", "bandwidths": [0.5, 0]}, "finite numbers above 0"),
-        ({"loss": "mmd", "bandwidths": []}, "finite numbers above 0"),
-        ({"loss": "mmd", "bandwidths": [math.nan]}, "finite numbers above 0"),
-    ],
-)
-def test_wrong_settings(keywords, message):
-    with pytest.raises(UsageError, match=message) as caught:
-        BornMachine(real_circuit(2, 1), ["01", "11"], **keywords)
-    assert "\n" not in str(caught.value)
-
-
-def test_wrong_circuits_and_angles():
-    with pytest.raises(UsageError, match="no parameters to train"):
-        BornMachine(QuantumCircuit(2), ["01"])
-    with pytest.raises(UsageError, match=r"has 4 parameters; the angles given are of shape \(3,\)"):
-        BornMachine(real_circuit(2, 1), ["01"]).run(np.zeros(3))
-    with pytest.raises(UsageError, match="finite"):
-        BornMachine(real_circuit(2, 1), ["01"]).run([0.1, 0.2, math.nan, 0.3])
-    with pytest.raises(UsageError, match="write loss='nll'|use fewer qubits"):
-        BornMachine(real_circuit(40, 1), np.ones((1, 40)), loss="mmd", backend="mps").run(np.ones(80))
-    result = BornMachine(real_circuit(2, 1), ["01"]).run(np.ones(4), steps=1)
-    with pytest.raises(UsageError, match="aer has no exact probabilities"):
-        result.log_probability(["01"], backend="aer")
-
-
-def test_a_string_that_cannot_occur_is_named_at_the_start():
-    start = np.zeros(4)
-    for loss in ("kl", "nll"):
-        with pytest.raises(
-            UsageError, match=r"never gives '01' \(qubit 0 on the right\), which has .* 0.333"
-        ):
-            BornMachine(real_circuit(2, 1), ["10", "00", "00"], loss=loss).run(start)
-    assert BornMachine(real_circuit(2, 1), ["10", "00", "00"], loss="mmd").run(start, steps=0).value > 0
-
-
-def test_a_loss_that_becomes_infinite_ends_the_training():
-    machine = BornMachine(real_circuit(2, 1), ["10", "11"], optimizer="sgd", learning_rate=1.7e308)
-    result = machine.run(np.full(4, 0.5))
-    assert "not finite at step 1" in result.message
-    assert not result.converged
-    assert result.parameters.tolist() == [0.5] * 4
