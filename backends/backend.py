@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # (circuit, angles (B, G), K Pauli sums, "adjoint" or "backprop") → (B, K), which torch can differentiate
 Values: TypeAlias = "Callable[[SplitCircuit, torch.Tensor, Sequence[SparsePauliOp], str], torch.Tensor]"
+# (circuit, angles (B, G), bits (M, n) with qubit i in column i) → (B, M), which torch can differentiate
+Amplitudes: TypeAlias = "Callable[[SplitCircuit, torch.Tensor, np.ndarray], torch.Tensor]"
 
 _SEED_TRANSPILER = 7
 
@@ -63,6 +65,7 @@ class Backend:
         symmetric_readout: Whether each qubit reads a wrong 0 as often as a wrong 1, independently of others.
         values: Function from gate angles to expectation values that torch can differentiate, if there is one;
             the backend is then `differentiable`.
+        amplitudes: Function from gate angles and bit strings to their amplitudes, likewise.
         dense: Whether it is the vector of all amplitudes that is simulated, which is then available as such.
         optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
             reported errors.
@@ -90,6 +93,7 @@ class Backend:
         noisy: bool = False,
         symmetric_readout: bool = False,
         values: Values | None = None,
+        amplitudes: Amplitudes | None = None,
         dense: bool = False,
         optimization_level: int = 3,
         default_shots: int | None = DEFAULT_SHOTS,
@@ -104,6 +108,7 @@ class Backend:
         self.noisy = noisy
         self.symmetric_readout = symmetric_readout
         self.values = values
+        self.amplitudes = amplitudes
         self.differentiable = values is not None
         self.dense = dense
         self.num_qubits: int | None = target.num_qubits if target is not None else None

@@ -249,6 +249,11 @@ def _runs_cp(backend: Backend) -> bool:
     return backend.exact and not backend.noisy  # other primitives may compile inside
 
 
+def shiftable(circuit: QuantumCircuit, backend: Backend) -> SplitCircuit:
+    """The gates of a circuit, without final measurements, as the backend can run them with shifted angles."""
+    return _parts(circuit, _runs_cp(backend))
+
+
 def choose_method(gradient: str, backend: Backend, shots: int | None) -> str:
     """Return the gradient method that was requested, or the one that "auto" stands for.
 

@@ -11,8 +11,36 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from qiskit import QuantumCircuit
+
+from bondwise.backends import Backend
+from bondwise.backends.gradients.metric import metric_tensor
+from bondwise.circuits import without_measurements
+from bondwise.circuits.files.orders import AngleOrder
+from bondwise.runs import UsageError
 
 DAMPING = 1e-3  # λ: directions that hardly change the state would get steps without bound
+
+
+def require_state(optimizer: str, backend: Backend) -> None:
+    """Raise UsageError if an optimizer of this name needs a state that a backend does not have."""
+    if optimizer == "qng" and not backend.dense:
+        raise UsageError(
+            f"optimizer 'qng' needs the state vector, which {backend.name} does not have; "
+            "write backend='statevector', or optimizer='adam'."
+        )
+
+
+def metric_of(circuit: QuantumCircuit, order: AngleOrder) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The Fubini–Study metric (P, P) as a function of the angles (P,), both in this order."""
+    circuit = without_measurements(circuit)
+
+    def metric(angles: torch.Tensor) -> torch.Tensor:
+        found = metric_tensor(circuit, order.to_circuit(angles))
+        back = order.to_circuit(torch.arange(len(angles))).argsort()
+        return found[back][:, back]
+
+    return metric
 
 
 class NaturalGradient(torch.optim.Optimizer):
