@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
@@ -24,13 +24,13 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.jobs.handles import Handle, job_ids_of
-from bondwise.backends.measurement import Tally
+from bondwise.backends.measurement import ShotAllocation, Tally, WeightedPub
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, readable, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import RunError, UsageError, unknown_name
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -167,7 +167,12 @@ class Backend:
         return self._transpiled.get(circuit, lambda: self._compile(circuit)).copy()
 
     def run(
-        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> PrimitiveResult[PubResult]:
         """Evaluate observables in one job; the circuits run exactly as they are passed.
 
@@ -178,19 +183,26 @@ class Backend:
             shots: Number of shots per measured basis and parameter set. None: exact values if the backend is
                 `exact`, otherwise 4096, or the default of a foreign primitive.
             seed: Random seed for sampling; foreign primitives keep their own.
+            shot_allocation: As for `estimate`.
 
         Returns:
             Qiskit's result: `result[i].data.evs` and `.stds`. `result.metadata` holds `shots`, the total
             spent, and `job_ids`, a tuple that is empty if nothing was submitted.
 
         Raises:
-            UsageError: If `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
+            UsageError: If `shots` is not positive, a PUB cannot be read, the backend has no estimator, or it
+                has no shots to allocate.
             RunError: If a foreign primitive returns a value that is not a finite real number.
         """
-        return self.submit(pubs, shots=shots, seed=seed).collect()
+        return self.submit(pubs, shots=shots, seed=seed, shot_allocation=shot_allocation).collect()
 
     def submit(
-        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> Handle[PrimitiveResult[PubResult]]:
         """Submit the job of `run`, and return without waiting for it.
 
@@ -198,6 +210,7 @@ class Backend:
             pubs: As for `run`.
             shots: As for `run`.
             seed: As for `run`.
+            shot_allocation: As for `run`.
 
         Returns:
             A handle, which knows the identifiers of the job; `collect` returns what `run` does.
@@ -208,12 +221,14 @@ class Backend:
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
         shots = check_shots(shots)
+        self.check_allocation(shot_allocation, shots)
         if shots is None and not self.exact:
             shots = self._default_shots
+        kind = WeightedPub if shot_allocation == "weighted" else EstimatorPub
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would override `shots`, which holds for the whole job
         plain = [
-            EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
+            kind(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
             for pub in estimator_pubs(pubs)
         ]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
@@ -231,6 +246,28 @@ class Backend:
             return _finished(result, metadata, job)
 
         return Handle(job, finish)
+
+    def check_allocation(self, shot_allocation: str, shots: int | None) -> None:
+        """Refuse an allocation of shots that is unknown, or that this backend would not follow.
+
+        Args:
+            shot_allocation: As for `run`.
+            shots: As for `run`.
+
+        Raises:
+            UsageError: If it is refused.
+        """
+        if shot_allocation not in get_args(ShotAllocation):
+            raise unknown_name("shot_allocation", str(shot_allocation), get_args(ShotAllocation))
+        if shot_allocation != "uniform" and self.sampler is None:
+            raise UsageError(
+                f"{self.name} divides its shots itself; leave out shot_allocation={shot_allocation!r}."
+            )
+        if shot_allocation != "uniform" and shots is None and self.exact:
+            raise UsageError(
+                f"shot_allocation={shot_allocation!r} shares out shots, and values of {self.name} are exact; "
+                "add shots=, or leave it out."
+            )
 
     def sample(
         self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None

@@ -14,6 +14,7 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends import BackendLike, Simulability, estimate, get_backend, simulability
 from bondwise.backends.gradients.differentiation import Gradient, expectation_with_errors
+from bondwise.backends.measurement import ShotAllocation
 from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
 from bondwise.circuits.files.orders import with_order
 from bondwise.qml.training.beginnings import drawn_from, given_angles
@@ -69,10 +70,12 @@ class VQE:
         learning_rate: Learning rate, see `minimize`.
         gradient: Gradient method, see `expectation`.
         shots: Number of shots per measured basis; None for exact energies if the backend has them.
+        shot_allocation: How they are shared out over the bases, "uniform" or "weighted", see `estimate`.
 
     Raises:
         UsageError: If the Hamiltonian is not a Hermitian operator on the qubits of the circuit, the circuit
-            has no parameters, the optimizer is unknown, or the learning rate is not a positive number.
+            has no parameters, the optimizer is unknown, the learning rate is not a positive number, or there
+            are no shots to allocate.
 
     Example:
         >>> import numpy as np
@@ -95,6 +98,7 @@ class VQE:
         learning_rate: float | None = None,
         gradient: Gradient = "auto",
         shots: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> None:
         circuit, self._order = with_order(circuit)
         hamiltonian = as_operator(hamiltonian, circuit.num_qubits, what="Hamiltonian")
@@ -104,12 +108,14 @@ class VQE:
         check_optimizer(optimizer, learning_rate)
         self.backend = get_backend(backend)
         require_state(optimizer, self.backend)
+        self.backend.check_allocation(shot_allocation, shots)
         self.hamiltonian = hamiltonian
         self.circuit = circuit
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.gradient = gradient
         self.shots = shots
+        self.shot_allocation = shot_allocation
 
     def run(
         self,
@@ -165,6 +171,7 @@ class VQE:
                 gradient=self.gradient,
                 shots=self.shots,
                 seed=draw,
+                shot_allocation=self.shot_allocation,
             )
 
         training = minimize(
@@ -196,6 +203,7 @@ class VQE:
                 shots=self.shots,
                 backend=backend,
                 seed=seed,
+                shot_allocation=self.shot_allocation,
             )
             content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
             content |= {"shots": measured.shots, "job_ids": measured.job_ids}
@@ -209,5 +217,6 @@ class VQE:
         """Fingerprint of the problem."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
+        lines += [] if self.shot_allocation == "uniform" else [self.shot_allocation]  # as in 0.1.1
         lines += [f"angles {name}" for name in self._order.names if self._order.differs]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()
