@@ -19,7 +19,7 @@ from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
 from bondwise.circuits.files.orders import with_order
 from bondwise.qml.training.beginnings import drawn_from, given_angles
 from bondwise.qml.training.driver import Step, Training, minimize
-from bondwise.qml.training.natural_gradient import metric_of, require_state
+from bondwise.qml.training.natural_gradient import metric_of
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
 
@@ -107,7 +107,6 @@ class VQE:
             raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
         check_optimizer(optimizer, learning_rate)
         self.backend = get_backend(backend)
-        require_state(optimizer, self.backend)
         self.backend.check_allocation(shot_allocation, shots)
         self.hamiltonian = hamiltonian
         self.circuit = circuit
@@ -187,7 +186,7 @@ class VQE:
             patience=patience,
             tolerance=tolerance,
             batched=True,
-            metric=metric_of(self.circuit, self._order),
+            metric=metric_of(self.circuit, self._order, backend, shots=self.shots, generator=generator),
             generator=generator,
             progress="VQE" if progress is True else progress,
             run="" if checkpoint is None else f"{self._fingerprint(seed)} {run}".rstrip(),

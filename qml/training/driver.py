@@ -163,9 +163,9 @@ def minimize(
         parameters: Starting point, an array or tensor of any shape; computations are in float64.
         optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"`, `"lbfgs"` (strong Wolfe line search; a step is
             one outer iteration with one or more evaluations), or `"qng"` (natural gradient, arXiv:1909.02108,
-            with the whole metric). Without gradients: `"spsa"` (Spall 1998; a step is two evaluations, and
-            one for the history) or `"cmaes"` (arXiv:1604.00772; a step is one generation of
-            4 + ⌊3 ln P⌋ candidates for P parameters, and the histories are those of its mean).
+            with `metric`). Without gradients: `"spsa"` (Spall 1998; a step is two evaluations, and one for
+            the history) or `"cmaes"` (arXiv:1604.00772; a step is one generation of 4 + ⌊3 ln P⌋ candidates
+            for P parameters, and the histories are those of its mean).
         learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd,
             1 for lbfgs and 0.1 for the others. For spsa it is the mean size of the first step of each
             parameter, found from the slopes along 10 directions; for cmaes, the standard deviation of the
@@ -184,7 +184,7 @@ def minimize(
         batched: Whether `loss` also takes several points at once, (N, *shape), and then returns N losses; all
             those of a step of spsa or cmaes are then one call.
         metric: Metric of qng, a function from a tensor of the shape of `parameters` to a positive
-            semidefinite (P, P); `VQE` has its own.
+            semidefinite (P, P); `VQE` has its own: whole on `statevector`, and diagonal blocks elsewhere.
         generator: Random generator that `loss` draws from, and spsa and cmaes their seeds; its state is part
             of the checkpoint.
         progress: Whether to show a progress bar; a string is its title.
