@@ -64,8 +64,9 @@ class MitigatedEstimator(Estimator):
     `shots`, `converged` and `message`. `NoiseScan.from_pub_result` collects them for other extrapolations,
     and for `extrapolate`, which repeats the estimator's own and returns the curve. PUBs of a job with the
     same scale factors are extrapolated together, which matters for extrapolations that learn from all
-    elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
-    kept for the life of the object: create a new one when the device has drifted.
+    elements of a scan. `stds` contain the errors of the calibration, but not those of the extrapolation's
+    form. The calibration of a set of qubits is kept for the life of the object: create a new one when the
+    device has drifted.
 
     If no element of a job shows a decay above its shot noise, an extrapolation would only add errors: one
     that was chosen by name gives way to `mean_without_decay`. With `extrapolation=None`, circuits are not
@@ -145,6 +146,8 @@ class MitigatedEstimator(Estimator):
             self._function = extrapolation_named(str(extrapolation))
         factors = checked_scales(extrapolation, scale_factors)
         check_readout(extrapolation, readout)
+        if isinstance(backend, MitigatedEstimator):
+            raise UsageError("a MitigatedEstimator would be mitigated twice; pass its backend.")
         self.backend = unmitigated(get_backend(backend))
         self._idle = ""  # why nothing is mitigated
         if self.backend.exact and not self.backend.noisy:

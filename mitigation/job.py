@@ -163,6 +163,13 @@ class PreparedJob:
                 f"the result has {len(parts)} PUBs and the job has {len(self.pubs)}; pass the result of "
                 "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
             )
+        for part, pub in zip(parts, self.pubs, strict=True):
+            shape = np.shape(getattr(part.data, "evs", None))
+            if shape != pub.shape:
+                raise UsageError(
+                    f"a PUB of the result has the shape {shape} and the job's has {pub.shape}; pass the "
+                    "result of this job."
+                )
         rest: Iterator[PubResult] = iter(parts[self.calibrations :])
         found: dict[Support, Fidelity] = {}
         if self.calibrations:

@@ -60,6 +60,10 @@ def test_what_was_prepared_is_combined():
     assert combined.metadata["shots"] == together.metadata["shots"] == result.metadata["shots"]
     with pytest.raises(UsageError, match="the result has 1 PUBs and the job has 14"):
         estimator.combine(job, estimator.backend.run(job.pubs[:1]))
+    other = estimator.prepare([(*pub[:2], ANGLES[None])])
+    result = estimator.backend.run(other.pubs, shots=100, seed=1)
+    with pytest.raises(UsageError, match=r"a PUB of the result has the shape .* pass the result of this job"):
+        estimator.combine(job, result)
 
 
 def test_calibrations_of_another_device_are_not_kept():

@@ -27,6 +27,7 @@ from bondwise.runs import UsageError
         ({"scale_factors": "three"}, "no numbers"),
         ({"scale_factors": []}, "are not a list of numbers"),
         ({"scale_factors": ((1, 3), (5, 7))}, "are not a list of numbers"),
+        ({"backend": MitigatedEstimator("fake:manila")}, "would be mitigated twice; pass its backend"),
         ({"backend": "fake:manila,resilience=2"}, "mitigated twice; leave out resilience=2"),
         ({"scale_factors": [1, "3"]}, r"scale_factors \[1, '3'\] are no numbers"),
         ({"readout": "x"}, "readout is 'x'; give True .*, or False"),
