@@ -259,15 +259,17 @@ class Backend:
         """
         if shot_allocation not in get_args(ShotAllocation):
             raise unknown_name("shot_allocation", str(shot_allocation), get_args(ShotAllocation))
-        if shot_allocation != "uniform" and self.sampler is None:
-            raise UsageError(
-                f"{self.name} divides its shots itself; leave out shot_allocation={shot_allocation!r}."
-            )
-        if shot_allocation != "uniform" and shots is None and self.exact:
-            raise UsageError(
-                f"shot_allocation={shot_allocation!r} shares out shots, and values of {self.name} are exact; "
-                "add shots=, or leave it out."
-            )
+        if shot_allocation == "uniform":
+            return
+        why = ""
+        if self.sampler is None:
+            why = f"{self.name} divides its shots itself"
+        elif self.remote:
+            why = f"a job of {self.name} has one number of shots for all of its circuits"
+        elif shots is None and self.exact:
+            why = f"values of {self.name} are exact without shots="
+        if why:
+            raise UsageError(f"{why}; leave out shot_allocation={shot_allocation!r}.")
 
     def sample(
         self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None

@@ -77,7 +77,7 @@ def estimate(
         seed: Random seed for sampling.
         shot_allocation: "uniform", or "weighted": bases get shots in proportion to the sum of their terms'
             |coefficients|, two at least, and `shots` is the average. This bounds the error of one sum of
-            unequal terms better. On a device without Qiskit's `Sampler`, each number of shots is one job.
+            unequal terms better. Jobs of devices have one number of shots for all circuits and refuse it.
 
     Returns:
         `value` and `std` of shape (*batch), with K as last axis for a sequence; `shots` is the total spent.

@@ -164,7 +164,7 @@ class PreparedJob:
                 "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
             )
         for part, pub in zip(parts, self.pubs, strict=True):
-            shape = np.shape(getattr(part.data, "evs", None))
+            shape = np.shape(getattr(part.data, "evs", np.nan))
             if shape != pub.shape:
                 raise UsageError(
                     f"a PUB of the result has the shape {shape} and the job's has {pub.shape}; pass the "

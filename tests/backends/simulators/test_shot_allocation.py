@@ -11,7 +11,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
-from bondwise.backends import estimate, get_backend, plan
+from bondwise.backends import estimate, get_backend, plan, record
 from bondwise.backends.measurement import Tally, shared_out
 from bondwise.backends.sampled import ideal_rotations
 from bondwise.qml import VQE, random_start
@@ -153,6 +153,20 @@ def test_several_observables_and_sets():
         assert found.std[:, index] == pytest.approx(scatter, rel=0.35)
 
 
+@pytest.mark.parametrize("backend", ["fake:manila", "aer"])
+def test_recorded_results_are_of_one_way(tmp_path, backend):
+    """Asked for by weight, a run does not get what it stored of equal shots, nor the other way round."""
+    circuit = QuantumCircuit(3)
+    circuit.h(range(3))
+    found = []
+    for way in ("uniform", "weighted", "uniform", "weighted"):
+        place = record(backend, "run", journal=tmp_path / "jobs.db")
+        one = estimate(circuit, UNEVEN, shots=100, backend=place, seed=1, shot_allocation=way)
+        found.append((one.value, one.std, one.shots))
+    assert found[:2] == found[2:]
+    assert found[0] != found[1]
+
+
 def test_plans_count_the_shots():
     circuit = QuantumCircuit(3)
     circuit.h(range(3))
@@ -168,12 +182,14 @@ def test_what_cannot_be_shared_out_is_refused():
     circuit = QuantumCircuit(3)
     with pytest.raises(UsageError, match=r"unknown shot_allocation 'weigthed'. Did you mean 'weighted'"):
         estimate(circuit, UNEVEN, shots=10, shot_allocation="weigthed")
-    with pytest.raises(UsageError, match=r"values of statevector are exact; add shots=, or leave it out"):
+    with pytest.raises(
+        UsageError, match="values of statevector are exact without shots=; leave out shot_allocation="
+    ):
         estimate(circuit, UNEVEN, shot_allocation="weighted")
     with pytest.raises(UsageError, match=r"StatevectorEstimator divides its shots itself; leave out"):
         estimate(circuit, UNEVEN, shots=10, backend=StatevectorEstimator(), shot_allocation="weighted")
     ansatz = real_circuit(3, 1)
-    with pytest.raises(UsageError, match=r"values of statevector are exact; add shots="):
+    with pytest.raises(UsageError, match="values of statevector are exact without shots="):
         VQE(UNEVEN, ansatz, shot_allocation="weighted")
     with pytest.raises(UsageError, match=r"unknown shot_allocation 'equal'"):
         VQE(UNEVEN, ansatz, shots=10, shot_allocation="equal")
