@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 from qiskit import QuantumCircuit, generate_preset_pass_manager
@@ -24,13 +24,13 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, TranspilerError
 
 from bondwise.backends.jobs.handles import Handle, job_ids_of
-from bondwise.backends.measurement import Tally
+from bondwise.backends.measurement import ShotAllocation, Tally, WeightedPub
 from bondwise.backends.primitives import DEFAULT_SHOTS, check_shots, observables_array, sampler_shots
 from bondwise.backends.pubs import estimator_pubs, sampler_pubs
 from bondwise.backends.sampled import SampledEstimator, native_rotations, precision_of, seeded
 from bondwise.circuits import as_circuit, readable, true_names, with_constants
 from bondwise.circuits.cache import CircuitCache
-from bondwise.runs import RunError, UsageError
+from bondwise.runs import RunError, UsageError, unknown_name
 from bondwise.runs.text import counted
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # (circuit, angles (B, G), K Pauli sums, "adjoint" or "backprop") → (B, K), which torch can differentiate
 Values: TypeAlias = "Callable[[SplitCircuit, torch.Tensor, Sequence[SparsePauliOp], str], torch.Tensor]"
+# (circuit, angles (B, G), bits (M, n) with qubit i in column i) → (B, M), which torch can differentiate
+Amplitudes: TypeAlias = "Callable[[SplitCircuit, torch.Tensor, np.ndarray], torch.Tensor]"
 
 _SEED_TRANSPILER = 7
 
@@ -63,6 +65,7 @@ class Backend:
         symmetric_readout: Whether each qubit reads a wrong 0 as often as a wrong 1, independently of others.
         values: Function from gate angles to expectation values that torch can differentiate, if there is one;
             the backend is then `differentiable`.
+        amplitudes: Function from gate angles and bit strings to their amplitudes, likewise.
         dense: Whether it is the vector of all amplitudes that is simulated, which is then available as such.
         optimization_level: Optimization level of Qiskit's transpiler; 3 also chooses the layout by the
             reported errors.
@@ -90,6 +93,7 @@ class Backend:
         noisy: bool = False,
         symmetric_readout: bool = False,
         values: Values | None = None,
+        amplitudes: Amplitudes | None = None,
         dense: bool = False,
         optimization_level: int = 3,
         default_shots: int | None = DEFAULT_SHOTS,
@@ -104,6 +108,7 @@ class Backend:
         self.noisy = noisy
         self.symmetric_readout = symmetric_readout
         self.values = values
+        self.amplitudes = amplitudes
         self.differentiable = values is not None
         self.dense = dense
         self.num_qubits: int | None = target.num_qubits if target is not None else None
@@ -162,7 +167,12 @@ class Backend:
         return self._transpiled.get(circuit, lambda: self._compile(circuit)).copy()
 
     def run(
-        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> PrimitiveResult[PubResult]:
         """Evaluate observables in one job; the circuits run exactly as they are passed.
 
@@ -173,19 +183,26 @@ class Backend:
             shots: Number of shots per measured basis and parameter set. None: exact values if the backend is
                 `exact`, otherwise 4096, or the default of a foreign primitive.
             seed: Random seed for sampling; foreign primitives keep their own.
+            shot_allocation: As for `estimate`.
 
         Returns:
             Qiskit's result: `result[i].data.evs` and `.stds`. `result.metadata` holds `shots`, the total
             spent, and `job_ids`, a tuple that is empty if nothing was submitted.
 
         Raises:
-            UsageError: If `shots` is not positive, a PUB cannot be read, or the backend has no estimator.
+            UsageError: If `shots` is not positive, a PUB cannot be read, the backend has no estimator, or it
+                has no shots to allocate.
             RunError: If a foreign primitive returns a value that is not a finite real number.
         """
-        return self.submit(pubs, shots=shots, seed=seed).collect()
+        return self.submit(pubs, shots=shots, seed=seed, shot_allocation=shot_allocation).collect()
 
     def submit(
-        self, pubs: Iterable[EstimatorPubLike], *, shots: int | None = None, seed: int | None = None
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> Handle[PrimitiveResult[PubResult]]:
         """Submit the job of `run`, and return without waiting for it.
 
@@ -193,6 +210,7 @@ class Backend:
             pubs: As for `run`.
             shots: As for `run`.
             seed: As for `run`.
+            shot_allocation: As for `run`.
 
         Returns:
             A handle, which knows the identifiers of the job; `collect` returns what `run` does.
@@ -203,12 +221,14 @@ class Backend:
         if self.estimator is None:
             raise UsageError(f"{self.name} has neither an estimator nor a sampler.")
         shots = check_shots(shots)
+        self.check_allocation(shot_allocation, shots)
         if shots is None and not self.exact:
             shots = self._default_shots
+        kind = WeightedPub if shot_allocation == "weighted" else EstimatorPub
         precision = None if shots is None else precision_of(shots)
         # a PUB's own precision would override `shots`, which holds for the whole job
         plain = [
-            EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
+            kind(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
             for pub in estimator_pubs(pubs)
         ]
         job = seeded(self.estimator.run, seed)(plain, precision=precision)
@@ -226,6 +246,30 @@ class Backend:
             return _finished(result, metadata, job)
 
         return Handle(job, finish)
+
+    def check_allocation(self, shot_allocation: str, shots: int | None) -> None:
+        """Refuse an allocation of shots that is unknown, or that this backend would not follow.
+
+        Args:
+            shot_allocation: As for `run`.
+            shots: As for `run`.
+
+        Raises:
+            UsageError: If it is refused.
+        """
+        if shot_allocation not in get_args(ShotAllocation):
+            raise unknown_name("shot_allocation", str(shot_allocation), get_args(ShotAllocation))
+        if shot_allocation == "uniform":
+            return
+        why = ""
+        if self.sampler is None:
+            why = f"{self.name} divides its shots itself"
+        elif self.remote:
+            why = f"a job of {self.name} has one number of shots for all of its circuits"
+        elif shots is None and self.exact:
+            why = f"values of {self.name} are exact without shots="
+        if why:
+            raise UsageError(f"{why}; leave out shot_allocation={shot_allocation!r}.")
 
     def sample(
         self, pubs: Iterable[SamplerPubLike], *, shots: int = DEFAULT_SHOTS, seed: int | None = None

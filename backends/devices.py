@@ -77,8 +77,7 @@ class AnyDeviceSampler(Sampler):
         **options: Any,
     ) -> Submitted:
         """Submit all circuits; what `read` makes of the data of each is collected by PUB."""
-        if seed is not None and "seed_simulator" in self.device.options:
-            options["seed_simulator"] = seed
+        takes_seed = "seed_simulator" in self.device.options
         circuits = [np.ravel(pub.parameter_values.bind_all(pub.circuit)).tolist() for pub in pubs]
         # a job holds circuits with the same number of shots
         together: dict[int, list[tuple[int, QuantumCircuit]]] = defaultdict(list)
@@ -89,6 +88,9 @@ class AnyDeviceSampler(Sampler):
             most = self.device.max_circuits or len(tasks)
             for start in range(0, len(tasks), most):
                 part = tasks[start : start + most]
+                if seed is not None and takes_seed:  # jobs of the same seed would draw the same
+                    own = np.random.default_rng([seed, len(jobs)]).integers(2**31)
+                    options["seed_simulator"] = int(own) if jobs else seed
                 with self._alone or nullcontext():
                     job = self.device.run([one for _, one in part], shots=shots, **options)
                     if self._alone:

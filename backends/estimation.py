@@ -13,6 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.backend import placed
 from bondwise.backends.inputs import as_operators, as_parameters, finite_angles, kept_columns
+from bondwise.backends.measurement import ShotAllocation
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, is_observable, without_measurements
@@ -56,6 +57,7 @@ def estimate(
     shots: int | None = None,
     backend: BackendLike = "statevector",
     seed: int | None = None,
+    shot_allocation: ShotAllocation = "uniform",
 ) -> Estimate:
     """Compute expectation values of a circuit's final state, in one job.
 
@@ -73,13 +75,17 @@ def estimate(
             them, otherwise 4096.
         backend: Anything that `get_backend` takes.
         seed: Random seed for sampling.
+        shot_allocation: "uniform", or "weighted": bases get shots in proportion to the sum of their terms'
+            |coefficients|, two at least, and `shots` is the average. This bounds the error of one sum of
+            unequal terms better. Jobs of devices have one number of shots for all circuits and refuse it.
 
     Returns:
         `value` and `std` of shape (*batch), with K as last axis for a sequence; `shots` is the total spent.
 
     Raises:
         UsageError: If an observable is not Hermitian or acts on another number of qubits, the number of
-            parameters is wrong, an angle is not finite, or the backend cannot run the circuit.
+            parameters is wrong, an angle is not finite, the backend cannot run the circuit, or there are no
+            shots to allocate.
 
     Example:
         >>> from qiskit import QuantumCircuit
@@ -104,7 +110,7 @@ def estimate(
     angles = kept_columns(circuit, isa, angles)
     pub = (isa, operators[0], angles) if single else (isa, operators, angles[..., None, :])
     with finite_angles():
-        result = place.run([pub], shots=shots, seed=seed)
+        result = place.run([pub], shots=shots, seed=seed, shot_allocation=shot_allocation)
     value, std = np.asarray(result[0].data.evs, dtype=float), np.asarray(result[0].data.stds, dtype=float)
     return Estimate(
         value=value if value.ndim else float(value),

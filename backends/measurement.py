@@ -3,6 +3,9 @@
 Terms that commute qubit by qubit share a basis. In a basis, an observable is a number per outcome,
 v(b) = sum over t of c_t (-1)^(parity of b on the support of t), so its mean and its variance, including the
 covariances between the terms, are those of v over the outcomes.
+
+Shots are the same for all bases, or in proportion to w_g = sum over t of |c_t|, the largest value of basis g:
+with S shots in all, the variance of the sum is then at most (sum over g of w_g)² / S, the least such bound.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import numpy as np
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -17,6 +21,12 @@ from qiskit.quantum_info import PauliList, SparseObservable
 
 from bondwise.backends.grouping import commuting_groups
 from bondwise.runs import UsageError
+
+ShotAllocation: TypeAlias = Literal["uniform", "weighted"]
+
+
+class WeightedPub(EstimatorPub):
+    """A PUB whose shots go to the bases by their weights."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,14 @@ class Tally:
             found.append(np.unique(self._set[reads[self._observable]]))
         return found
 
+    def shots(self, each: int) -> list[int]:
+        """Shots of each basis and parameter set, `each` on average over the bases."""
+        if not isinstance(self.pub, WeightedPub):
+            return [each] * len(self.bases)
+        # of several observables, the sum of the variances is bounded
+        sizes = [float(np.linalg.norm(np.abs(basis.coefficients).sum(axis=1))) for basis in self.bases]
+        return shared_out(each, sizes)
+
     def add_distribution(self, index: int, which: int, probabilities: np.ndarray) -> None:
         """Add the exact outcome distribution (2^m,) of parameter set `which` in basis number `index`."""
         self._means[which] += self.bases[index].table @ probabilities
@@ -125,6 +143,21 @@ class Tally:
         values = self._means[self._set, self._observable].reshape(self.pub.shape)
         variances = self._variances[self._set, self._observable].reshape(self.pub.shape)
         return values, np.sqrt(variances), self._shots
+
+
+def shared_out(each: int, weights: Sequence[float]) -> list[int]:
+    """Share out `each` shots per weight, in proportion to the weights.
+
+    Two shots each come first, or one if there is but one: fewer have no standard error. The largest
+    remainders are rounded up, so that the total is exact.
+    """
+    least = min(each, 2)
+    spare = (each - least) * len(weights)
+    ideal = spare * np.asarray(weights, dtype=float) / (np.sum(weights) or 1.0)
+    shots = np.floor(ideal).astype(int)
+    left = spare - int(shots.sum())
+    shots[np.argsort(shots - ideal, kind="stable")[:left]] += 1
+    return (shots + least).tolist()
 
 
 def _terms(observables: Sequence[SparseObservable], num_qubits: int) -> tuple[PauliList, np.ndarray]:

@@ -135,11 +135,12 @@ class SampledEstimator(Estimator):
         """
         where, tasks = [], []
         for tally in tallies:
+            shots = tally.shots(shots_of(tally.pub.precision))
             for index, basis in enumerate(tally.bases):
                 if len(tally.needed[index]):
                     circuit = measured_in(tally.pub.circuit, basis.letters, self.rotations)
                     where.append((tally, index, circuit.cregs[-1].name))
-                    tasks.append((circuit, tally.sets[tally.needed[index]], shots_of(tally.pub.precision)))
+                    tasks.append((circuit, tally.sets[tally.needed[index]], shots[index]))
         return where, tasks
 
 

@@ -30,9 +30,16 @@ from bondwise.mitigation.gate import mean_without_decay
 from bondwise.mitigation.job import Calibrations, PreparedJob, mitigated_result
 from bondwise.mitigation.names import DEFAULT, extrapolation_named
 from bondwise.mitigation.planner import ShotPlan, plan_shots
-from bondwise.mitigation.preparation import Preparation
+from bondwise.mitigation.preparation import Preparation, unmitigated
 from bondwise.mitigation.prepared import PreparedPub
-from bondwise.mitigation.scales import check_readout, checked_scales, checked_shares, checked_twins
+from bondwise.mitigation.scales import (
+    check_readout,
+    checked_scales,
+    checked_shares,
+    checked_twins,
+    shots_of,
+    with_error,
+)
 from bondwise.mitigation.scan import NoiseScan, require_scan, warn_of_devices
 from bondwise.mitigation.symmetry import beside, checked_symmetry, guided
 from bondwise.mitigation.twirled_readout import Support, Twirl
@@ -57,13 +64,14 @@ class MitigatedEstimator(Estimator):
     `shots`, `converged` and `message`. `NoiseScan.from_pub_result` collects them for other extrapolations,
     and for `extrapolate`, which repeats the estimator's own and returns the curve. PUBs of a job with the
     same scale factors are extrapolated together, which matters for extrapolations that learn from all
-    elements of a scan. `stds` contain the errors of the calibration. The calibration of a set of qubits is
-    kept for the life of the object: create a new one when the device has drifted.
+    elements of a scan. `stds` contain the errors of the calibration, but not those of the extrapolation's
+    form. The calibration of a set of qubits is kept for the life of the object: create a new one when the
+    device has drifted.
 
-    If the scans of a job show no decay above their shot noise, an extrapolation would only add errors: one
+    If no element of a job shows a decay above its shot noise, an extrapolation would only add errors: one
     that was chosen by name gives way to `mean_without_decay`. With `extrapolation=None`, circuits are not
     folded and only readout errors are undone, as for circuits without gates that make noise. On a simulator
-    without noise, values are those of the simulator itself, with a warning. The `message` says all of this.
+    that is known to have no noise, values are its own, with a warning. The `message` says all of this.
 
     Args:
         backend: A name such as `"fake:torino"`, a `Backend`, a Qiskit `BackendV2`, or any V2 primitive.
@@ -91,7 +99,7 @@ class MitigatedEstimator(Estimator):
         shots: Number of shots per measured basis and scale factor, on average. None: exact values if the
             backend has them, otherwise the backend's default. A PUB's precision p overrides it with 1/p²; the
             largest number requested in one run is used for all of its PUBs.
-        seed: Random seed for sampling, random folding and transpilation; every run starts from it.
+        seed: Random seed for sampling, random folding and transpilation; a new estimator starts from it.
 
     Raises:
         UsageError: If a name is unknown, there are too few scale factors or twins for the extrapolation,
@@ -138,7 +146,9 @@ class MitigatedEstimator(Estimator):
             self._function = extrapolation_named(str(extrapolation))
         factors = checked_scales(extrapolation, scale_factors)
         check_readout(extrapolation, readout)
-        self.backend = get_backend(backend)
+        if isinstance(backend, MitigatedEstimator):
+            raise UsageError("a MitigatedEstimator would be mitigated twice; pass its backend.")
+        self.backend = unmitigated(get_backend(backend))
         self._idle = ""  # why nothing is mitigated
         if self.backend.exact and not self.backend.noisy:
             self._idle = f"{self.backend.name} has no noise, so nothing is mitigated"
@@ -150,7 +160,7 @@ class MitigatedEstimator(Estimator):
         self.folding, self.scale_factors, self.readout, self.seed = folding, factors, readout, seed
         self.symmetry = checked_symmetry(extrapolation, symmetry, twins)
         self.twins = checked_twins(extrapolation, twins, len(factors))
-        self.shots = _with_error(check_shots(shots))
+        self.shots = with_error(check_shots(shots))
         self._known = Calibrations()
         if self._idle:
             warnings.warn(f"{self._idle}.", stacklevel=2)
@@ -266,6 +276,7 @@ class MitigatedEstimator(Estimator):
             calibrations=len(calibrations),
             readout=twirl is not None,
             known=self._known,
+            symmetry=self.symmetry,
             device=self.backend.name,
         )
 
@@ -287,8 +298,9 @@ class MitigatedEstimator(Estimator):
         warn_of_devices("a job", job.device, "is combined by an estimator", self.backend.name)
         meta = {"folding": self.folding, "device": job.device}
         scans, made = job.scans(result, meta)
-        self._known |= made
-        scans = guided(self.symmetry, scans)
+        if job.device == self.backend.name:
+            self._known |= made
+        scans = guided(job.symmetry, scans, self.symmetry)
         about = {
             "target_precision": self.default_precision,
             "extrapolation": self.extrapolation,
@@ -327,7 +339,8 @@ class MitigatedEstimator(Estimator):
         return self._fit(scan)
 
     def _fit(self, scan: NoiseScan) -> Extrapolation:
-        fit: Any = (scan.value[..., 0], scan.std[..., 0])
+        least = scan.scale_factors.argmin()
+        fit: Any = (scan.value[..., least], scan.std[..., least])
         if self._function is not None and scan.scale_factors.size > 1:
             fit = (mean_without_decay(scan) if self._by_name else None) or self._function(scan)
         return Extrapolation.from_value(scan, self.extrapolation, fit)
@@ -375,8 +388,9 @@ class MitigatedEstimator(Estimator):
         fold = not self._idle and self._function is not None
         item = self._preparation(read, fold=fold, shares=self.shares, seed=0)
         readout = self.readout and not self._idle
-        known = self.twins + (self.symmetry is not None)
-        more: dict[str, Any] = {"shares": self.shares, "twins": known, "readout": readout}
+        known = 1 if self.symmetry else self.twins
+        shares = self.shares if len(item.factors) > 1 else ()
+        more: dict[str, Any] = {"shares": shares, "twins": known, "readout": readout}
         return plan_shots(item, self.extrapolate, std, target=self.target, **more)
 
     def _run(self, pubs: list[EstimatorPub], seed: int | None) -> PrimitiveResult[PubResult]:
@@ -387,12 +401,12 @@ class MitigatedEstimator(Estimator):
         """The largest number of shots that is requested, or None for exact values."""
         if any(pub.precision == 0 for pub in pubs) and self._backend_precision():
             raise UsageError(NOT_EXACT)
-        asked = [self.shots if pub.precision is None else _shots(pub.precision) for pub in pubs]
+        asked = [self.shots if pub.precision is None else shots_of(pub.precision) for pub in pubs]
         if None in asked:
             if self.backend.exact:
                 return None
-            asked.append(_shots(self._backend_precision()))
-        return _with_error(max((shots for shots in asked if shots is not None), default=None))
+            asked.append(shots_of(self._backend_precision()))
+        return with_error(max((shots for shots in asked if shots is not None), default=None))
 
     def _backend_precision(self) -> float:
         """Precision of the backend if none is requested; 0 for exact values."""
@@ -404,13 +418,3 @@ class MitigatedEstimator(Estimator):
         """Whether the backend has exact values of a circuit, which may have too many qubits for them."""
         known = getattr(self.backend.estimator, "is_exact", None)
         return known is None or known(estimator_pub(item.tasks(None)[0]))
-
-
-def _with_error(shots: int | None) -> int | None:
-    if shots == 1:
-        raise UsageError("shots is 1, which says nothing about the error of a value; give at least 2.")
-    return shots
-
-
-def _shots(precision: float) -> int | None:
-    return ceil(precision**-2 * (1 - 1e-9)) if precision else None

@@ -90,9 +90,15 @@ class Extrapolation(Result):
         """
         shape = scan.value.shape[:-1]
         if isinstance(fit, cls):
-            if np.shape(fit.value) != shape or not np.isfinite(fit.value).all():
+            values, errors = (np.asarray(given, dtype=np.float64) for given in (fit.value, fit.std))
+            if values.shape != shape or not np.isfinite(values).all():
                 raise UsageError(
                     f"{method} returned an Extrapolation of {fit.value}; its value must be finite, of the "
+                    f"scan's leading shape {shape}."
+                )
+            if errors.shape != shape or not (np.isnan(errors) | (errors >= 0)).all():
+                raise UsageError(
+                    f"{method} returned an Extrapolation ± {fit.std}; its std must not be negative, of the "
                     f"scan's leading shape {shape}."
                 )
             return fit

@@ -9,11 +9,13 @@ spent; but a short scan can tell how to spend the others.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
 from bondwise.mitigation.extrapolation import Extrapolation
 from bondwise.mitigation.scan import NoiseScan, require_scan
+from bondwise.runs import UsageError
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
     Returns:
         The verdict for each element.
 
+    Raises:
+        UsageError: If `fit` is not one of the scan, or has no curve, as those of `extrapolate_cdr`.
+
     Example:
         >>> import numpy as np
         >>> from bondwise.mitigation import NoiseScan, extrapolate_neural, judge_mitigation
@@ -67,6 +72,16 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
         28
     """
     require_scan(scan)
+    if not isinstance(fit, Extrapolation) or np.shape(fit.value) != scan.value.shape[:-1]:
+        raise UsageError(
+            f"fit is not an extrapolation of this scan, whose leading shape is {scan.value.shape[:-1]}; pass "
+            "what an extrapolation returned for it."
+        )
+    if not np.isfinite(fit.curve).all():
+        raise UsageError(
+            f"{fit.method} has no curve, only values at zero noise; judge a fit of neural, bayes or another "
+            "one that has."
+        )
     first = scan.scale_factors.min()
     signal = np.asarray(fit.value) - scan.asymptote
     std = np.asarray(fit.std)
@@ -93,34 +108,43 @@ def judge_mitigation(scan: NoiseScan, fit: Extrapolation) -> Verdict:
     return Verdict(helps, std, raw_error, np.where(helps, fit.value, at_first), message)
 
 
-_DECAYS = 1.645  # standard errors: scans without a decay seem to have one in 5 of 100 cases
+_CHANCE = 0.05  # that one of the elements seems to decay where none does
+_SURE = NormalDist().inv_cdf(0.95)  # standard errors
+_EXCLUDED = 0.5  # part of visible values that must not be lost
 
 
 def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
-    """The mean of the values over all scale factors, if all elements together show no decay.
+    """The mean of the values over all scale factors, if they show no decay above their shot noise.
 
     Values at the smallest scale factor are compared with the mean of the others, in units of the mean of
-    all, from which such differences are independent if there is no decay. Means of three or more elements
-    that are no larger than their errors explain are drawn towards the asymptote by the rule of James and
-    Stein, each by one standard error at most (Efron and Morris, J. Am. Stat. Assoc. 67, 130, 1972).
+    all, from which such differences are independent if there is no decay. Values decay if all elements
+    together lose more than one standard error, or one of them more than chance explains. Nothing is
+    decided where shot noise could hide that half of the values is lost, although they stand out from it.
+    Means of three or more elements that are no larger than their errors explain are drawn towards the
+    asymptote by the rule of James and Stein, each by one standard error at most (Efron and Morris, J. Am.
+    Stat. Assoc. 67, 130, 1972).
 
     Args:
         scan: Values at S ≥ 2 scale factors.
 
     Returns:
-        The means; their standard errors cover a decay that shot noise may hide. None if values decay, if
-        there are twins, which tell what folding does not, or if the scan has no shot noise.
+        The means; their standard errors cover a decay that shot noise may hide. None if an element decays,
+        if shot noise could hide a strong decay, if there are twins, which tell what folding does not, or if
+        the scan has no shot noise.
+
+    Raises:
+        UsageError: If it is no scan, or one with a single scale factor.
 
     Example:
         >>> from bondwise.mitigation import NoiseScan, mean_without_decay
         >>> scan = NoiseScan(value=[0.51, 0.5, 0.49], std=[0.02, 0.02, 0.02], scale_factors=[1, 3, 5])
         >>> print(mean_without_decay(scan))
-        Extrapolation: 0.5 ± 0.031, no shots
+        Extrapolation: 0.5 ± 0.034, no shots
     """
-    require_scan(scan)
+    require_scan(scan, "mean_without_decay", 2)
     at, floor = scan.scale_factors, np.asarray(scan.asymptote)[..., None]
-    largest = scan.std.max(axis=-1)
-    noisy = largest > 0  # what is exact for any circuit, such as an identity, says nothing
+    widest = scan.std.max(axis=-1)
+    noisy = widest > 0  # what is exact for any circuit, such as an identity, says nothing
     if scan.twins is not None or not noisy.any():
         return None
     weights = scan.weights()
@@ -128,20 +152,30 @@ def mean_without_decay(scan: NoiseScan) -> Extrapolation | None:
     of_mean, of_others = (part / part.sum(axis=-1, keepdims=True) for part in (weights, others))
     contrast = (at == at.min()) - of_others
     # a sampled ±1 has a standard error of 0, and counts as in the weights
-    more = np.maximum((largest[..., None] / 3) ** 2 - scan.std**2, 0)
+    more = np.maximum((widest[..., None] / 3) ** 2 - scan.std**2, 0)
     covariance = scan.covariances() + more[..., None] * np.eye(at.size)
     counted = replace(scan, std=np.sqrt(scan.std**2 + more), covariance=covariance)
     mean = np.sum(of_mean * (scan.value - floor), axis=-1)
-    drop = np.sum(contrast * (scan.value - floor), axis=-1)
-    precision = np.divide(mean, counted.variance(contrast), out=np.zeros(mean.shape), where=noisy)
-    known = float(np.sum(precision * mean))
-    decay, error = (float(np.sum(precision * drop)) / known, known**-0.5) if known > 0 else (0.0, 0.0)
-    if decay > 0 and decay >= _DECAYS * error:
+    drop = np.sum(contrast * (scan.value - floor), axis=-1) * np.sign(mean)
+    variance = counted.variance(contrast)
+    judged = noisy & (variance > 0)
+    if not judged.any():
+        return None
+    precision = np.abs(mean[judged]) / variance[judged]
+    known = float(np.sum(precision * np.abs(mean[judged])))
+    decay, error = (float(np.sum(precision * drop[judged])) / known, known**-0.5) if known > 0 else (0.0, 0.0)
+    largest = np.max(drop[judged] / np.sqrt(variance[judged]))
+    by_chance = NormalDist().inv_cdf(1 - _CHANCE / judged.sum())
+    if decay >= error > 0 or largest >= by_chance:
+        return None
+    hidden = max(decay, 0.0) + _SURE * error
+    ratios = mean[judged] ** 2 / counted.variance(of_mean)[judged]
+    if hidden > _EXCLUDED and ratios.sum() > ratios.size + _SURE * np.sqrt(2 * ratios.size):
         return None
     reach = np.sum(of_mean * at, axis=-1) / (np.sum(of_others * at, axis=-1) - at.min())
-    hidden = mean * np.hypot(error, max(decay, 0.0)) * reach
+    lost = np.hypot(np.abs(mean) * np.hypot(error, max(decay, 0.0)), np.maximum(drop, 0.0)) * reach
     mean, variance = _shrunk(mean, np.where(noisy, counted.variance(of_mean), 0.0))
-    variance = variance + np.where(noisy, hidden**2, 0.0)
+    variance = variance + np.where(noisy, lost**2, 0.0)
     value = np.clip(floor[..., 0] + mean, scan.spectrum[..., 0], scan.spectrum[..., 1])
     curve = np.repeat(value[..., None], scan.grid().size, axis=-1)
     message = "the values show no decay above their shot noise, so they are means over all scale factors"

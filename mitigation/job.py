@@ -18,6 +18,7 @@ from bondwise.mitigation.preparation import Preparation
 from bondwise.mitigation.prepared import PreparedPub
 from bondwise.mitigation.rewriting.near_clifford import near_clifford_twins
 from bondwise.mitigation.scan import NoiseScan, Twins
+from bondwise.mitigation.symmetry import Symmetry
 from bondwise.mitigation.twirled_readout import Fidelity, Support, fidelities
 from bondwise.runs import UsageError
 from bondwise.runs.text import counted
@@ -102,6 +103,7 @@ class PreparedJob:
         calibrations: Number of PUBs of the readout calibration.
         readout: Whether readout errors are undone.
         known: Earlier calibrations that it relies on.
+        symmetry: The symmetry that the last half of `items` measures; None if there is none.
         device: Name of the backend that it was made for.
 
     Example:
@@ -123,6 +125,7 @@ class PreparedJob:
     calibrations: int
     readout: bool
     known: Calibrations
+    symmetry: Symmetry | None
     device: str
 
     def __repr__(self) -> str:
@@ -160,6 +163,13 @@ class PreparedJob:
                 f"the result has {len(parts)} PUBs and the job has {len(self.pubs)}; pass the result of "
                 "backend.run(job.pubs, shots=job.shots, seed=job.seed)."
             )
+        for part, pub in zip(parts, self.pubs, strict=True):
+            shape = np.shape(getattr(part.data, "evs", np.nan))
+            if shape != pub.shape:
+                raise UsageError(
+                    f"a PUB of the result has the shape {shape} and the job's has {pub.shape}; pass the "
+                    "result of this job."
+                )
         rest: Iterator[PubResult] = iter(parts[self.calibrations :])
         found: dict[Support, Fidelity] = {}
         if self.calibrations:

@@ -15,8 +15,10 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends import estimate
 from bondwise.backends.inputs import as_operators
+from bondwise.backends.primitives import check_shots
 from bondwise.circuits import Observable, as_circuit, is_observable
 from bondwise.mitigation.prepared import limits
+from bondwise.mitigation.scales import with_error
 from bondwise.mitigation.scan import NoiseScan
 from bondwise.runs import UsageError, random_generator, real_number
 
@@ -66,6 +68,7 @@ def scan_error_probabilities(
         1.0
     """
     strengths = _checked(error_probabilities)
+    shots = with_error(check_shots(shots))
     operators = as_operators(observables, as_circuit(circuit).num_qubits)
     seeds = random_generator(seed).integers(2**31, size=len(strengths)).tolist()
     parts = [

@@ -94,7 +94,8 @@ def plan_shots(
         readout: Whether readout errors are undone.
 
     Raises:
-        UsageError: If `std` is not positive, or no number of shots up to 10^9 reaches it.
+        UsageError: If `std` is not positive, no number of shots up to 10^9 reaches it, or there is nothing to
+            measure.
     """
     std = real_number("std", std)
     success = circuit_cost(item.circuit, target).success
@@ -102,6 +103,8 @@ def plan_shots(
     kept = min((_readout(target, support) for support in item.supports), default=1.0) if readout else 1.0
     factors = np.array(item.factors)
     bases = Tally(estimator_pub((item.circuit, item.observables, item.values()))).bases
+    if not bases:
+        raise UsageError("all observables are identities, whose values take no shots; plan those of others.")
     # the scatter of one shot in each basis, if outcomes are as good as random
     scatter = float(np.sqrt(sum((basis.coefficients**2).sum(axis=1) for basis in bases).max()))
     rng = np.random.default_rng(0)

@@ -28,6 +28,21 @@ from bondwise.runs import UsageError, unknown_name
 _FOLDINGS = ("global", "local", "gates")
 
 
+def unmitigated(backend: Backend) -> Backend:
+    """A backend whose values are as measured.
+
+    Raises:
+        UsageError: If IBM's client mitigates them already: the folded circuits would be mitigated, too.
+    """
+    option = next((part for part in backend.name.split(",") if part.startswith("resilience=")), None)
+    if option is not None:
+        raise UsageError(
+            f"{backend.name} mitigates by itself, and its values would be mitigated twice; leave out "
+            f"{option}, or pass the backend without MitigatedEstimator."
+        )
+    return backend
+
+
 class Preparation:
     """How PUBs are prepared for a backend.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,12 @@ def checked_scales(
     if given is None:
         given = (1,) if extrapolation is None else (1, 3, 5)
     try:
-        factors = tuple(real_array("scale_factors", given).ravel().tolist())
+        numbers = real_array("scale_factors", given)
     except UsageError:
         raise UsageError(f"scale_factors {given!r} are no numbers; pass some such as (1, 3, 5).") from None
+    if numbers.ndim > 1 or not numbers.size:
+        raise UsageError(f"scale_factors {given!r} are not a list of numbers; pass some such as (1, 3, 5).")
+    factors = tuple(numbers.ravel().tolist())
     if extrapolation is None and factors != (1.0,):
         raise UsageError(
             f"scale_factors {factors} need an extrapolation and it is None; leave them out or pass one."
@@ -114,6 +118,31 @@ def checked_twins(extrapolation: str | Callable[..., Any] | None, given: int | N
             f"twins is {count} and {name} has {unknowns} unknowns; pass at least {unknowns}, better {_TWINS}."
         )
     return count
+
+
+def with_error(shots: int | None) -> int | None:
+    """The same number of shots.
+
+    Raises:
+        UsageError: If it is 1.
+    """
+    if shots == 1:
+        raise UsageError("shots is 1, which says nothing about the error of a value; give at least 2.")
+    return shots
+
+
+def shots_of(precision: float) -> int | None:
+    """The number of shots whose error is a precision; None for 0, which asks for exact values.
+
+    Raises:
+        UsageError: If it is 1 or more.
+    """
+    if precision >= 1:
+        raise UsageError(
+            f"precision is {precision:g}, and one shot is as good, which says nothing about the error; "
+            "give a smaller one."
+        )
+    return ceil(precision**-2 * (1 - 1e-9)) if precision else None
 
 
 def own_name(extrapolation: str | Callable[..., Any] | None) -> str:

@@ -107,11 +107,14 @@ class NoiseScan(Result):
             raise UsageError(
                 f"asymptote must be a finite number or have shape {leading}, not {asymptote.shape}."
             )
-        if spectrum.shape not in ((2,), (*leading, 2)) or not np.all(spectrum[..., 0] <= spectrum[..., 1]):
+        if spectrum.shape not in ((2,), (*leading, 2)):
             raise UsageError(
                 f"spectrum must hold a smallest and a largest value, such as (-1, 1), for all or for each of "
                 f"{leading}; its shape is {spectrum.shape}."
             )
+        if not np.all(spectrum[..., 0] <= spectrum[..., 1]):
+            wrong = spectrum[~(spectrum[..., 0] <= spectrum[..., 1])][0].tolist()
+            raise UsageError(f"spectrum has the limits {wrong}; the smaller one comes first, as in (-1, 1).")
         _check_spectrum(value, std, np.broadcast_to(spectrum, (*leading, 2)))
         object.__setattr__(self, "shots", whole_number("shots", self.shots, least=0))
         for name, array in zip(names, (value, std, factors, asymptote, spectrum), strict=True):

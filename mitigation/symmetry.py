@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.observables_array import ObservablesArray
 
 from bondwise.backends.pubs import estimator_pubs
 from bondwise.mitigation.names import NEED_SYMMETRY
+from bondwise.mitigation.prepared import limits, pauli_sums
 from bondwise.mitigation.scales import own_name
 from bondwise.mitigation.scan import NoiseScan, Twins
 from bondwise.runs import UsageError, real_array
@@ -34,7 +36,8 @@ class Symmetry:
         """From what a user passes: a pair of an observable and its value.
 
         Raises:
-            UsageError: If it is no such pair, or the value is 0, which noise does not change.
+            UsageError: If it is no such pair, the observable is an identity, or cannot have the value, or the
+                value is 0, which noise does not change.
         """
         if not (isinstance(given, tuple | list) and len(given) == 2):
             raise UsageError(f"symmetry is {given!r}, not an observable and its value; {_WANTED}.")
@@ -42,6 +45,17 @@ class Symmetry:
         if value.ndim or not np.isfinite(value) or not value:
             why = ", which noise does not change" if value.ndim == 0 and value == 0 else ""
             raise UsageError(f"the value of the symmetry is {given[1]!r}{why}; {_WANTED}.")
+        operators = pauli_sums(ObservablesArray.coerce(given[0]))
+        if operators.ndim:
+            raise UsageError(f"symmetry has {operators.size} observables; {_WANTED}.")
+        low, high = limits(operators.item())
+        if low == high:
+            raise UsageError(f"the symmetry is an identity, which noise does not change; {_WANTED}.")
+        if not low - 1e-9 <= value <= high + 1e-9:
+            raise UsageError(
+                f"the value of the symmetry is {given[1]!r}, and those of its observable are from {low:g} to "
+                f"{high:g}; {_WANTED}."
+            )
         return cls(given[0], float(value))
 
 
@@ -53,18 +67,34 @@ def beside(symmetry: Symmetry | None, pubs: list[EstimatorPub]) -> list[Estimato
     return [*pubs, *estimator_pubs(added)]
 
 
-def guided(symmetry: Symmetry | None, scans: list[NoiseScan]) -> list[NoiseScan]:
-    """The scans of the PUBs with the means of their symmetries, which come after them, as twins."""
+def guided(symmetry: Symmetry | None, scans: list[NoiseScan], wanted: Symmetry | None) -> list[NoiseScan]:
+    """The scans of the PUBs with the means of their symmetries, which come after them, as twins.
+
+    Args:
+        symmetry: The symmetry that the job measures.
+        scans: The scans of the job.
+        wanted: The symmetry of the estimator that combines it; without one, no scan has twins.
+
+    Raises:
+        UsageError: If the job does not measure the symmetry that is wanted.
+    """
+    if wanted is not None and symmetry != wanted:
+        raise UsageError(
+            "the job does not measure the symmetry of this estimator; let one with the same symmetry "
+            "prepare and combine it."
+        )
     if symmetry is None:
         return scans
     half, made = len(scans) // 2, []
+    if wanted is None:
+        return scans[:half]
     for scan, known in zip(scans[:half], scans[half:], strict=True):
         # all parameter sets of a circuit have the same gates, and so nearly the same noise
         size = scan.scale_factors.size
         of_sets, stds = known.value.reshape(-1, size), known.std.reshape(-1, size)
         mean, std = of_sets.mean(axis=0), np.sqrt(np.sum(stds**2, axis=0)) / len(stds)
-        wide = [np.broadcast_to(part, (*scan.value.shape[:-1], 1, size)) for part in (mean, std)]
-        twins = Twins(*wide, np.full(wide[0].shape[:-1], symmetry.value))
+        wide, wide_std = (np.broadcast_to(part, (*scan.value.shape[:-1], 1, size)) for part in (mean, std))
+        twins = Twins(wide, wide_std, np.full(wide.shape[:-1], symmetry.value))
         made.append(replace(scan, twins=twins, shots=scan.shots + known.shots))
     return made
 

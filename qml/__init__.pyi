@@ -1,6 +1,8 @@
 from . import protein as protein
 from .ansatz import brickwall as brickwall
 from .ansatz import hardware_efficient as hardware_efficient
+from .born_machine import BornMachine as BornMachine
+from .born_machine import BornMachineResult as BornMachineResult
 from .coupled_cluster import uccsd as uccsd
 from .excitations import givens as givens
 from .hamiltonians.exact import exact_ground_state as exact_ground_state
@@ -17,6 +19,9 @@ from .hamiltonians.molecules import molecule as molecule
 from .lambeq.batched_model import BatchedModel as BatchedModel
 from .lambeq.conversion import LambeqCircuit as LambeqCircuit
 from .lambeq.conversion import from_lambeq as from_lambeq
+from .patterns import bars_and_stripes as bars_and_stripes
+from .patterns import binary_digits as binary_digits
+from .patterns import cardinality as cardinality
 from .preparation import Preparation as Preparation
 from .preparation import prepare as prepare
 from .starts import mps_start as mps_start

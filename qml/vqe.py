@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,14 @@ from qiskit import QuantumCircuit
 
 from bondwise.backends import BackendLike, Simulability, estimate, get_backend, simulability
 from bondwise.backends.gradients.differentiation import Gradient, expectation_with_errors
-from bondwise.backends.gradients.metric import metric_tensor
-from bondwise.circuits import Observable, as_operator, fingerprint, hermitian, without_measurements
-from bondwise.circuits.files.named_angles import named_angles
+from bondwise.backends.measurement import ShotAllocation
+from bondwise.circuits import Observable, as_operator, fingerprint, hermitian
 from bondwise.circuits.files.orders import with_order
+from bondwise.qml.training.beginnings import drawn_from, given_angles
 from bondwise.qml.training.driver import Step, Training, minimize
+from bondwise.qml.training.natural_gradient import metric_of
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError
-from bondwise.runs.files import kept_id
-from bondwise.runs.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +70,12 @@ class VQE:
         learning_rate: Learning rate, see `minimize`.
         gradient: Gradient method, see `expectation`.
         shots: Number of shots per measured basis; None for exact energies if the backend has them.
+        shot_allocation: How they are shared out over the bases, "uniform" or "weighted", see `estimate`.
 
     Raises:
         UsageError: If the Hamiltonian is not a Hermitian operator on the qubits of the circuit, the circuit
-            has no parameters, the optimizer is unknown, or the learning rate is not a positive number.
+            has no parameters, the optimizer is unknown, the learning rate is not a positive number, or there
+            are no shots to allocate.
 
     Example:
         >>> import numpy as np
@@ -98,6 +98,7 @@ class VQE:
         learning_rate: float | None = None,
         gradient: Gradient = "auto",
         shots: int | None = None,
+        shot_allocation: ShotAllocation = "uniform",
     ) -> None:
         circuit, self._order = with_order(circuit)
         hamiltonian = as_operator(hamiltonian, circuit.num_qubits, what="Hamiltonian")
@@ -106,17 +107,14 @@ class VQE:
             raise UsageError("the circuit has no parameters to train; use bondwise.backends.estimate.")
         check_optimizer(optimizer, learning_rate)
         self.backend = get_backend(backend)
-        if optimizer == "qng" and not self.backend.dense:
-            raise UsageError(
-                f"optimizer 'qng' needs the state vector, which {self.backend.name} does not have; "
-                "write backend='statevector', or optimizer='adam'."
-            )
+        self.backend.check_allocation(shot_allocation, shots)
         self.hamiltonian = hamiltonian
         self.circuit = circuit
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.gradient = gradient
         self.shots = shots
+        self.shot_allocation = shot_allocation
 
     def run(
         self,
@@ -158,21 +156,8 @@ class VQE:
             UsageError: If the number of angles is wrong, or as for `minimize`.
             RunError: If the checkpoint cannot be written.
         """
-        if isinstance(parameters, Mapping):
-            parameters = named_angles(parameters, self._order.parameters)
-        if np.shape(parameters) != (self.circuit.num_parameters,):
-            raise UsageError(
-                f"the circuit has {counted(self.circuit.num_parameters, 'parameter')}; the angles given are "
-                f"of shape {np.shape(parameters)}, so give an array of shape "
-                f"({self.circuit.num_parameters},)."
-            )
-        backend, generator = self.backend, torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        if checkpoint is not None and backend.remote:
-            run_id = _run_id(Path(checkpoint), resume)
-            backend = backend.for_run(run_id)
-            if seed is None:  # killed before its first checkpoint, the run draws the same again
-                generator.manual_seed(int(run_id, 16) % 2**63)
+        parameters = given_angles(parameters, self._order)
+        backend, generator = drawn_from(self.backend, seed, checkpoint, resume)
         sampled = self.shots is not None or not self.backend.exact
 
         def energy(angles: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
@@ -185,12 +170,8 @@ class VQE:
                 gradient=self.gradient,
                 shots=self.shots,
                 seed=draw,
+                shot_allocation=self.shot_allocation,
             )
-
-        def metric(angles: torch.Tensor) -> torch.Tensor:
-            found = metric_tensor(without_measurements(self.circuit), self._order.to_circuit(angles))
-            order = self._order.to_circuit(torch.arange(len(angles))).argsort()
-            return found[order][:, order]
 
         training = minimize(
             energy,
@@ -205,7 +186,7 @@ class VQE:
             patience=patience,
             tolerance=tolerance,
             batched=True,
-            metric=metric,
+            metric=metric_of(self.circuit, self._order, backend, shots=self.shots, generator=generator),
             generator=generator,
             progress="VQE" if progress is True else progress,
             run="" if checkpoint is None else f"{self._fingerprint(seed)} {run}".rstrip(),
@@ -221,6 +202,7 @@ class VQE:
                 shots=self.shots,
                 backend=backend,
                 seed=seed,
+                shot_allocation=self.shot_allocation,
             )
             content |= {"parameters": last, "value": float(measured.value), "std": float(measured.std)}
             content |= {"shots": measured.shots, "job_ids": measured.job_ids}
@@ -234,13 +216,6 @@ class VQE:
         """Fingerprint of the problem."""
         lines = [f"{self.backend.name} {self.gradient} {self.shots} {seed}"]
         lines += [f"{term} {coefficient!r}" for term, coefficient in self.hamiltonian.to_list()]
+        lines += [] if self.shot_allocation == "uniform" else [self.shot_allocation]  # as in 0.1.1
         lines += [f"angles {name}" for name in self._order.names if self._order.differs]
         return hashlib.sha256("\n".join([*lines, fingerprint(self.circuit)]).encode()).hexdigest()
-
-
-def _run_id(checkpoint: Path, resume: bool) -> str:
-    """The name of the run under which its jobs are recorded, on the disk before the first of them."""
-    path = checkpoint.with_name(checkpoint.name + ".run-id")
-    if not resume:
-        path.unlink(missing_ok=True)
-    return kept_id(path)

@@ -64,6 +64,12 @@ def mps_start_is_near_the_ground_state(printed):
 
 def samples_look_like_the_data(printed):
     assert numbers(r"(\S+)% of 1000 are bars or stripes", printed)[0] > 95
+    alone, start = numbers(r"(?m)^(?:state alone|as a circuit) +(\d\S+)", printed)
+    warm, _ = numbers(r"(?m)^trained.* (\S+) to ", printed)
+    assert warm < alone < start  # the circuit learns what a state of this bond does not hold
+    exact, noisy = numbers(r"(?m)^trained(?:  |, on fake:torino).* (\S+)%$", printed)
+    assert 100 * 14 / 512 < 15 < noisy < exact
+    assert "the circuit is the better model; so is a state of larger bond" in printed
 
 
 def classifiers_learn_and_measure(printed):
@@ -98,6 +104,15 @@ def one_job_for_a_gradient(printed):
     assert numbers(r"⟨Z⟩ = (\S+)", printed)[0] > 0.9
 
 
+def a_batch_is_one_job(printed):
+    assert numbers(r"(?m)^(?:hybrid|classical) +(\S+)% right", printed) == pytest.approx([90, 88], abs=10)
+    exact, noisy = numbers(r"(?m)^(?:last hybrid network|on fake:torino) +(\S+)% right", printed)
+    assert noisy == pytest.approx(exact, abs=5)
+    jobs = re.findall(r"(?m)^.* batch\S* of 50 +(\d+) +(\d+) +(\S+)$", printed)
+    assert jobs == [("4", "4", "200"), ("1", "1", "2,750")]
+    assert "which decides nothing" in printed
+
+
 def mitigated_energies_are_closer(printed):
     errors = numbers(r"(?m)^(?:none|network|exponential|neural).* (\S+)$", printed)
     assert max(errors[1:]) < errors[0] < 0.06
@@ -119,6 +134,7 @@ RESULTS = {
     "06_ibm_hardware": a_device_gives_noisy_values_once,
     "07_pennylane_on_a_device": one_job_for_a_gradient,
     "08_neural_zne": mitigated_energies_are_closer,
+    "09_hybrid_network": a_batch_is_one_job,
 }
 
 
@@ -149,6 +165,14 @@ def test_a_trajectory_is_one_job_on_a_device(loopback_ibm, tmp_path, monkeypatch
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out.count("mitigated is closer") == 2
     assert len(loopback_ibm.jobs) == 4  # of two problems, mitigated and raw
+
+
+def test_a_trained_network_is_one_job_for_each_batch(loopback_ibm, monkeypatch, capsys):
+    path = FOLDER / "09_hybrid_network.py"
+    monkeypatch.setattr(sys, "argv", [str(path), "--quick", "ibm:ibm_manila"])
+    runpy.run_path(str(path), run_name="__main__")
+    assert re.search(r"on ibm:ibm_manila +\S+% right", capsys.readouterr().out)
+    assert len(loopback_ibm.jobs) == 4
 
 
 def test_only_the_names_of_backends_differ_on_hardware():

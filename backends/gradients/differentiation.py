@@ -29,6 +29,7 @@ from bondwise.backends.inputs import (
     as_operators,
     check_tensor,
 )
+from bondwise.backends.measurement import ShotAllocation
 from bondwise.backends.names import BackendLike, get_backend
 from bondwise.backends.primitives import check_shots, observables_array
 from bondwise.circuits import Observable, is_observable, without_measurements
@@ -123,6 +124,7 @@ def expectation_with_errors(
     shots: int | None = None,
     seed: int | np.random.Generator | None = None,
     executor: Executor | None = None,
+    shot_allocation: ShotAllocation = "uniform",
 ) -> tuple[torch.Tensor, np.ndarray]:
     """What `expectation` returns, and the standard errors of these values, float64 of the same shape."""
     circuit, order = with_order(circuit)
@@ -149,7 +151,7 @@ def expectation_with_errors(
         results = place.values(parts, angles, operators, method)
     else:
         generator = random_generator(seed)
-        job = _Job(parts, operators, place, shots, None if seed is None else generator)
+        job = _Job(parts, operators, place, shots, None if seed is None else generator, shot_allocation)
         if method == "spsa":
             results = perturbed_values(
                 flat, lambda sets: job(parts.angles(torch.from_numpy(sets)).numpy()), generator
@@ -201,12 +203,14 @@ class _Job:
         backend: Backend,
         shots: int | None,
         generator: np.random.Generator | None,
+        allocation: ShotAllocation,
     ) -> None:
         self._circuit = backend.transpile(parts.circuit)
         # one row per observable, broadcast against the angle sets
         moved = placed(operators, parts.circuit, self._circuit)
         self._observables = observables_array([[operator] for operator in moved])
-        self._backend, self._shots, self._generator = backend, shots, generator
+        self._backend, self._generator = backend, generator
+        self._options: dict[str, Any] = {"shots": shots, "shot_allocation": allocation}
 
     def __call__(self, angles: np.ndarray) -> np.ndarray:
         """Map angle sets (N, G) to expectation values (N, K)."""
@@ -214,7 +218,7 @@ class _Job:
         # the compiled circuit may lack an angle that has no effect
         columns = [parameter.index for parameter in self._circuit.parameters]
         pub = (self._circuit, self._observables, angles[:, columns])
-        data = self._backend.run([pub], shots=self._shots, seed=seed)[0].data
+        data = self._backend.run([pub], seed=seed, **self._options)[0].data
         shape = self._observables.size, len(angles)
         self.errors = np.array(np.broadcast_to(data.stds, shape).T, dtype=float)
         return np.array(np.broadcast_to(data.evs, shape).T, dtype=float)
@@ -247,6 +251,11 @@ def _runs_cp(backend: Backend) -> bool:
     if backend.target is not None:
         return "cp" in backend.target.operation_names
     return backend.exact and not backend.noisy  # other primitives may compile inside
+
+
+def shiftable(circuit: QuantumCircuit, backend: Backend) -> SplitCircuit:
+    """The gates of a circuit, without final measurements, as the backend can run them with shifted angles."""
+    return _parts(circuit, _runs_cp(backend))
 
 
 def choose_method(gradient: str, backend: Backend, shots: int | None) -> str:

@@ -123,6 +123,12 @@ def rotation_terms(generator: np.ndarray) -> np.ndarray:
     return np.array([np.eye(len(generator)) - square, square, -1j * generator])
 
 
+def generator_of(gate: Operation) -> np.ndarray:
+    """K of a rotation exp(-i θ K) among `circuits.splitting.ROTATIONS`; its first qubit is the lowest bit."""
+    speed, generator = _ROTATIONS[closed_kind(gate)]
+    return speed * generator
+
+
 def _gates(operation: Operation, qubits: tuple[int, ...], inside: str = "") -> Iterator[Gate]:
     """The gates that an operation is made of; one on no qubits is a phase."""
     kind = closed_kind(operation)

@@ -28,8 +28,8 @@ def metric_tensor(circuit: QuantumCircuit, parameters: torch.Tensor) -> torch.Te
         float64 (P, P), symmetric and positive semidefinite.
 
     Raises:
-        UsageError: If the circuit contains something that is not a gate, or the derivatives of the state do not
-            fit into memory.
+        UsageError: If the circuit contains something that is not a gate, or the derivatives of the state do
+            not fit into memory.
     """
     parts = split(circuit)
     made = blocks(parts)

@@ -18,7 +18,8 @@ from qiskit.quantum_info import SparsePauliOp
 from bondwise.backends.gradients.blocks import Blocks, blocks
 from bondwise.backends.gradients.sparse_observables import expectation_values, product, sparse_matrices
 from bondwise.circuits.splitting import SplitCircuit
-from bondwise.runs import UsageError
+from bondwise.runs import UsageError, require_memory
+from bondwise.runs.text import counted
 
 
 def final_states(parts: SplitCircuit, angles: torch.Tensor, method: str) -> torch.Tensor:
@@ -74,6 +75,30 @@ def state_values(
     if method == "adjoint":
         return adjoint_values(parts, angles, matrices)
     return expectation_values(final_states(parts, angles, method), matrices)
+
+
+def state_amplitudes(parts: SplitCircuit, angles: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
+    """Amplitudes of bit strings in the final states, with first derivatives by the adjoint method.
+
+    Args:
+        parts: The circuit.
+        angles: float64 (B, G), radians.
+        bits: 0 and 1, (M, n); column i is qubit i.
+
+    Returns:
+        complex128 (B, M), without the phase `parts.phases`.
+
+    Raises:
+        UsageError: As for `final_states`, or if the states do not fit into memory.
+    """
+    count, num_qubits = len(angles), parts.circuit.num_qubits
+    require_memory(
+        f"{counted(count, 'state')} of {num_qubits} qubits",
+        16 * count << num_qubits,
+        "use fewer qubits, or backend='mps'",
+    )
+    index = torch.from_numpy(bits.astype(np.int64) @ (1 << np.arange(num_qubits)))
+    return final_states(parts, angles, "adjoint")[:, index]
 
 
 class _AdjointStates(torch.autograd.Function):

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit, qasm3
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from bondwise.backends.measurement import WeightedPub
 from bondwise.circuits import fingerprint
 from bondwise.circuits.fingerprint import UnknownContent
 
@@ -40,6 +41,7 @@ def content_of(pubs: Iterable[EstimatorPub | SamplerPub], **options: Any) -> str
         if isinstance(pub, SamplerPub):
             digest.update(repr(registers_of(pub.circuit)).encode())
         else:
+            digest.update(b"weighted" * isinstance(pub, WeightedPub))  # others hash as in 0.1.1
             digest.update(repr(pub.observables.shape).encode())
             for observable in np.ravel(pub.observables.sparse_observables_array()):
                 for name in ("coeffs", "bit_terms", "indices", "boundaries"):

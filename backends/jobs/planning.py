@@ -184,6 +184,8 @@ class PlannedEstimator(BaseEstimatorV2):
         is_exact = getattr(self._estimator, "is_exact", None)
         if precision is None or (not precision and is_exact is not None and not is_exact(pub)):
             precision = DEFAULT_PRECISION
+        if precision == pub.precision:
+            return pub
         return EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision, validate=False)
 
     def _seconds(self, tally: Tally) -> float:

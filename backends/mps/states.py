@@ -12,7 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from bondwise.backends.mps.exact import ExactChain, exact_chain
 from bondwise.backends.mps.truncation import truncated_chain
-from bondwise.backends.mps.values import PauliOperator, as_product, chain_values
+from bondwise.backends.mps.values import PauliOperator, as_product, chain_amplitudes, chain_values
 from bondwise.circuits.splitting import SplitCircuit
 from bondwise.runs import UsageError, limit, require_memory
 from bondwise.runs.text import counted
@@ -108,6 +108,25 @@ class ProductStates:
             return evaluate(angles)
         if method == "backprop":
             raise UsageError(_FIRST)
+        return _FirstOnly.apply(angles, evaluate)
+
+    def amplitudes(self, parts: SplitCircuit, angles: torch.Tensor, bits: np.ndarray) -> torch.Tensor:
+        """Amplitudes of M bit strings (M, n), complex128 (B, M), with gradients as those of `values`.
+
+        Gradients keep all partial products of each string, which must fit into memory beside the tensors.
+        """
+
+        def evaluate(given: torch.Tensor) -> torch.Tensor:
+            found = [chain_amplitudes(tensors, bits) for tensors, _ in self.batches(parts, given)]
+            return torch.cat(found).to(torch.complex128)
+
+        differentiated = angles.requires_grad and torch.is_grad_enabled()
+        kept = 48 * len(angles) * len(bits) * sum(self.bonds(parts)) if differentiated else 0
+        require_memory(
+            f"the gradient of {counted(len(bits), 'amplitude')}", kept, "pass fewer strings at a time"
+        )
+        if not differentiated or self.is_exact(parts):
+            return evaluate(angles)
         return _FirstOnly.apply(angles, evaluate)
 
     def values_and_lost(

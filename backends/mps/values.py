@@ -94,6 +94,23 @@ def chain_values(tensors: Sequence[torch.Tensor], operators: Sequence[PauliOpera
     return torch.stack(values, dim=-1)
 
 
+def chain_amplitudes(tensors: Sequence[torch.Tensor], bits: np.ndarray) -> torch.Tensor:
+    """Amplitudes of M bit strings in matrix product states, not divided by the norm of the states.
+
+    Args:
+        tensors: Site tensors (B, left, 2, right), float64 or complex128.
+        bits: 0 and 1, (M, n); column i is site i.
+
+    Returns:
+        (B, M) of the same dtype, differentiable any number of times.
+    """
+    ones = torch.from_numpy(bits.T == 1)[:, :, None]
+    vectors = tensors[0].new_ones(len(tensors[0]), len(bits), 1)
+    for one, tensor in zip(ones, tensors, strict=True):
+        vectors = torch.where(one, vectors @ tensor[:, :, 1], vectors @ tensor[:, :, 0])
+    return vectors[..., 0]
+
+
 def _until(
     right: dict[int, torch.Tensor], flipped: Sequence[torch.Tensor], identity: torch.Tensor, site: int
 ) -> torch.Tensor:

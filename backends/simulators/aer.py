@@ -84,6 +84,7 @@ def aer_backend(name: str, noise: NoiseModel | None = None) -> Backend:
             sampler=SimulatorSampler(aer),
             exact=True,
             values=_state_values if name == "statevector" else None,
+            amplitudes=_state_amplitudes if name == "statevector" else None,
             dense=name == "statevector",
         )
     suited = method is None or method == "density_matrix"  # above 12 qubits, trajectories
@@ -102,6 +103,12 @@ def _state_values(*args: Any) -> Any:
     from bondwise.backends.gradients.statevector import state_values  # loads torch
 
     return state_values(*args)
+
+
+def _state_amplitudes(*args: Any) -> Any:
+    from bondwise.backends.gradients.statevector import state_amplitudes  # loads torch
+
+    return state_amplitudes(*args)
 
 
 def on_simulator(aer: AerSimulator) -> Backend:

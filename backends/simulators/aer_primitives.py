@@ -155,7 +155,7 @@ class SimulatorEstimator(Estimator):
         if random or not self._dense(circuit):
             return False
         place = {qubit: index for index, qubit in enumerate(qubits)}
-        shots = shots_of(tally.pub.precision)
+        shots = tally.shots(shots_of(tally.pub.precision))
         sets = kept_columns(tally.pub.circuit, circuit, tally.sets)
         for part, states in self._states(circuit, sets):
             for index, (basis, needed) in enumerate(zip(tally.bases, tally.needed, strict=True)):
@@ -164,7 +164,7 @@ class SimulatorEstimator(Estimator):
                     letters = {place[qubit]: letter for qubit, letter in basis.letters.items()}
                     found = state_distributions(states[needed - part.start], letters)
                     for which, probabilities in zip(needed, found, strict=True):
-                        tally.add_counts(index, which, *drawn(probabilities, shots, rng))
+                        tally.add_counts(index, which, *drawn(probabilities, shots[index], rng))
         return True
 
     def _reduced(self, tally: Tally) -> tuple[QuantumCircuit, list[int], set[str]]:

@@ -116,6 +116,7 @@ def _fill(tally: Tally, prepared: Prepared, shots: int | None, rng: np.random.Ge
     circuit.save_density_matrix()
     chunk = max(1, _MEMORY // (16 * 4**circuit.num_qubits))
     needed = [set(which.tolist()) for which in tally.needed]
+    each = None if shots is None else tally.shots(shots)
     effects = [prepared.effects(basis.letters) for basis in tally.bases]
     for start in range(0, len(tally.sets), chunk):
         sets = tally.sets[start : start + chunk]
@@ -126,10 +127,10 @@ def _fill(tally: Tally, prepared: Prepared, shots: int | None, rng: np.random.Ge
                 if start + offset not in needed[index]:
                     continue
                 probabilities = outcome_distribution(state, effects[index])
-                if shots is None:
+                if each is None:
                     tally.add_distribution(index, start + offset, probabilities)
                 else:
-                    tally.add_counts(index, start + offset, *drawn(probabilities, shots, rng))
+                    tally.add_counts(index, start + offset, *drawn(probabilities, each[index], rng))
 
 
 def outcome_distribution(state: np.ndarray, effects: Mapping[int, np.ndarray]) -> np.ndarray:

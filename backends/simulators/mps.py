@@ -60,6 +60,7 @@ def mps_backend(name: str) -> Backend:
         sampler=ProductSampler(states),
         exact=True,
         values=states.values,
+        amplitudes=states.amplitudes,
     )
 
 

@@ -166,7 +166,7 @@ def command(
         with agreed(folder, machine, measure, yes=yes, **asks):
             done = measure(machine)
         scan = mitigation.NoiseScan.from_pub_result(done[0])
-        fits, skipped = _fits(scan)
+        fits, skipped = _fits(scan, symmetry is not None)
         fit = estimator(machine).extrapolate(scan)  # by which nothing is extrapolated that does not decay
         fits[mitigate] = fit
         name = machine.name if machine.remote else backend  # the device that ibm:least_busy has become
@@ -216,18 +216,22 @@ def _kept_plan(folder: RunFolder) -> ShotPlan | None:
         raise UsageError(f"{path} is damaged; start again with --overwrite.") from None
 
 
-def _fits(scan: NoiseScan) -> tuple[dict[str, Extrapolation], dict[str, str]]:
-    """What each method makes of a scan, and why some cannot make anything of it."""
+def _fits(scan: NoiseScan, guided: bool) -> tuple[dict[str, Extrapolation], dict[str, str]]:
+    """What each method makes of a scan, and why some cannot make anything of it.
+
+    Twins are other circuits, and a symmetry is an observable of the same one: no method learns from both.
+    """
     fits, skipped = {}, {}
     for name in EXTRAPOLATIONS:
-        if name in NEED_TWINS and scan.twins is None:
+        if name in NEED_TWINS and (scan.twins is None or guided):
             skipped[name] = "needs twins; add --twins 20"
             continue
-        if name in NEED_SYMMETRY and scan.twins is None:
+        if name in NEED_SYMMETRY and not guided:
             skipped[name] = "needs a symmetry; add --symmetry ZZZZ=1, if that is one"
             continue
         try:
-            fits[name] = extrapolation_named(name)(scan)
+            known = scan.without_twins() if guided and name not in NEED_SYMMETRY else scan
+            fits[name] = extrapolation_named(name)(known)
         except UsageError as error:  # too few scale factors or twins for its unknowns
             skipped[name] = str(error)
     return fits, skipped

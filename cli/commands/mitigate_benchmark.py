@@ -33,7 +33,7 @@ from bondwise.cli.documents.envelope import envelope, settings_of
 from bondwise.cli.documents.settings import keep_settings
 from bondwise.cli.machines import agreed, machine_for, require_shots
 from bondwise.cli.terminal import show, show_json, show_table
-from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_TWINS, extrapolation_named
+from bondwise.mitigation.names import EXTRAPOLATIONS, NEED_SYMMETRY, NEED_TWINS, extrapolation_named
 from bondwise.runs import RunFolder, UsageError, random_generator, whole_number
 from bondwise.runs.text import counted
 
@@ -230,6 +230,9 @@ def _tested(scan: NoiseScan, plain: NoiseScan) -> tuple[dict[str, _Test], dict[s
     tests = {_READOUT: _Test(plain.value[..., 0], plain.std[..., 0], np.ones(plain.value.shape[:-1], bool))}
     skipped = {}
     for name in EXTRAPOLATIONS:
+        if name in NEED_SYMMETRY:  # twins are other circuits
+            skipped[name] = "needs a symmetry of the circuit, which its twins need not have"
+            continue
         try:
             fit = extrapolation_named(name)(scan)
             tests[name] = _Test(fit.value, fit.std, fit.converged)

@@ -102,7 +102,10 @@ def command(
     ] = "mps",
     steps: Annotated[int, typer.Option("--steps", help="Number of optimizer steps.")] = 200,
     optimizer: Annotated[
-        str, typer.Option("--optimizer", help="lbfgs, adam, nadam, rmsprop or sgd.", metavar="NAME")
+        str,
+        typer.Option(
+            "--optimizer", help="lbfgs, adam, nadam, rmsprop, sgd, qng, spsa or cmaes.", metavar="NAME"
+        ),
     ] = "lbfgs",
     learning_rate: Annotated[
         float | None,

@@ -63,7 +63,8 @@ def extrapolate_bayes(scan: NoiseScan) -> Extrapolation:
     curve = floor + unit * mean.reshape(*shape, mean.shape[-1])
     # nearer to the truth than the mean of a posterior cut off at the limits, which trained circuits reach
     curve[..., 0] = np.clip(curve[..., 0], scan.spectrum[..., 0], scan.spectrum[..., 1])
-    return Extrapolation.from_curve(scan, "empirical Bayes", curve, unit**2 * variance.reshape(shape))
+    variance = np.where(np.ptp(scan.spectrum, axis=-1) > 0, unit**2 * variance.reshape(shape), 0.0)
+    return Extrapolation.from_curve(scan, "empirical Bayes", curve, variance)
 
 
 class _Decays:

@@ -28,7 +28,8 @@ def extrapolate_guess(scan: NoiseScan) -> Extrapolation:
     Returns:
         Value and standard error for each leading index of the scan, without a curve. The standard error
         covers the errors of the scan and of the symmetry, but not a decay of another form. An element whose
-        symmetry shows no decay keeps the measured value of the smallest scale factor, with `converged` False.
+        symmetry shows no decay keeps the measured value of the smallest scale factor, and one that does not
+        decay with its symmetry is extrapolated by a line; both have `converged` False.
 
     Raises:
         UsageError: If there is no symmetry, its value is 0, which noise does not change, or there are fewer
@@ -60,7 +61,7 @@ def extrapolate_guess(scan: NoiseScan) -> Extrapolation:
     symmetries, which = np.unique(left.reshape(-1, 2 * at.size), axis=0, return_inverse=True)
     result = scan.value[..., order[0]].reshape(-1).copy()
     variance = scan.std[..., order[0]].reshape(-1) ** 2
-    good = np.zeros(result.shape, dtype=bool)
+    good, fitted = np.zeros(result.shape, dtype=bool), np.zeros(result.shape, dtype=bool)
     for number, symmetry in enumerate(symmetries):
         kept, error = symmetry.reshape(2, -1)
         places = [place for place in order if kept[place] > 2 * error[place]]
@@ -70,7 +71,8 @@ def extrapolate_guess(scan: NoiseScan) -> Extrapolation:
             continue
         rows = np.flatnonzero(which.reshape(-1) == number)
         fit = extrapolate_exponential(_part(scan, rows, places, noise))
-        result[rows], good[rows], variance[rows] = fit.value, True, np.square(fit.std)
+        result[rows], good[rows], variance[rows] = fit.value, fit.converged, np.square(fit.std)
+        fitted[rows] = True
         for index, place in enumerate(places):  # errors of the noise, propagated
             step = np.zeros(noise.size)
             step[index] = min(error[place] / kept[place], 0.3 * np.diff(noise, prepend=0)[index])
@@ -81,15 +83,19 @@ def extrapolate_guess(scan: NoiseScan) -> Extrapolation:
     result = np.clip(result.reshape(shape), scan.spectrum[..., 0], scan.spectrum[..., 1])
     curve = np.full((*shape, scan.grid().size), np.nan)  # a symmetry only tells of scale 0
     curve[..., 0] = result
-    failed = int(np.sum(~good))
-    message = f"the symmetry of {failed} of {good.size} scans shows no decay, so the measured value was kept"
+    flat, straight, count = int(np.sum(~fitted)), int(np.sum(fitted & ~good)), good.size
+    said = []
+    if flat:
+        said.append(f"the symmetry of {flat} of {count} scans shows no decay, so the measured value was kept")
+    if straight:
+        said.append(f"{straight} of {count} scans do not decay with their symmetry, so a line was fitted")
     return Extrapolation.from_curve(
         scan,
-        f"guess (measured value in {failed} of {good.size})" if failed else "guess",
+        f"guess (measured value in {flat} of {count})" if flat else "guess",
         curve,
         variance.reshape(shape),
         converged=good.reshape(shape),
-        message=message if failed else "",
+        message="; ".join(said),
     )
 
 

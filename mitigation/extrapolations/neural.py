@@ -54,7 +54,9 @@ def extrapolate_neural(scan: NoiseScan) -> Extrapolation:
     Returns:
         Posterior mean and standard deviation for each leading index of the scan. The standard deviation
         covers the errors of the scan and what they leave open about the element's decay and about all others.
-        With twins, the curve jumps at 0 by what the noise that is not scaled takes away.
+        With twins, the curve jumps at 0 by what the noise that is not scaled takes away. One scan alone is
+        judged by usual decays: if noise takes more than about a third of its value at the smallest scale
+        factor, the standard deviation is too small.
 
     Raises:
         UsageError: If there are too few scale factors.

@@ -67,9 +67,10 @@ def extrapolate_paper_network(scan: NoiseScan) -> Extrapolation:
     original, repeated = curves[:_NETWORKS], curves[_NETWORKS:]
     variance = original[..., 0].var(axis=0, ddof=1) + np.mean((repeated - original)[..., 0] ** 2, axis=0)
     curve = original.mean(axis=0).reshape(*shape, -1)
-    return Extrapolation.from_curve(
-        scan, f"network of {_PARAMETERS} parameters", curve, variance.reshape(shape)
-    )
+    fixed = np.ptp(scan.spectrum, axis=-1) == 0  # an identity has one value
+    curve = np.where(fixed[..., None], scan.spectrum[..., :1], curve)
+    variance = np.where(fixed, 0.0, variance.reshape(shape))
+    return Extrapolation.from_curve(scan, f"network of {_PARAMETERS} parameters", curve, variance)
 
 
 @torch.enable_grad()  # an estimator may run where gradients are off

@@ -81,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Result):
-    """Result of a training; `value` is the lowest loss, or NaN if there is none, and `std` its standard error.
+    """Result of a training; `value` is the lowest loss or, without any, NaN, and `std` its standard error.
 
     Attributes:
         parameters: Parameters with the lowest loss, float64, in the shape given.
@@ -163,13 +163,13 @@ def minimize(
         parameters: Starting point, an array or tensor of any shape; computations are in float64.
         optimizer: `"adam"`, `"nadam"`, `"rmsprop"`, `"sgd"`, `"lbfgs"` (strong Wolfe line search; a step is
             one outer iteration with one or more evaluations), or `"qng"` (natural gradient, arXiv:1909.02108,
-            with the whole metric). Without gradients: `"spsa"` (Spall 1998; a step is two evaluations, and
-            one for the history) or `"cmaes"` (arXiv:1604.00772; a step is one generation of
-            4 + ⌊3 ln P⌋ candidates for P parameters, and the histories are those of its mean).
+            with `metric`). Without gradients: `"spsa"` (Spall 1998; a step is two evaluations, and one for
+            the history) or `"cmaes"` (arXiv:1604.00772; a step is one generation of 4 + ⌊3 ln P⌋ candidates
+            for P parameters, and the histories are those of its mean).
         learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd,
-            1 for lbfgs and DEFAULT_QNG for qng. For spsa it is the mean size of the first step of each parameter,
-            DEFAULT_SPSA, found from the slopes along 10 directions; for cmaes the standard deviation of the first
-            generation, DEFAULT_CMAES.
+            1 for lbfgs and 0.1 for the others. For spsa it is the mean size of the first step of each
+            parameter, found from the slopes along 10 directions; for cmaes, the standard deviation of the
+            first generation.
         steps: Maximum number of updates, including those made before resuming.
         callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
             `StopTraining`.
@@ -184,7 +184,7 @@ def minimize(
         batched: Whether `loss` also takes several points at once, (N, *shape), and then returns N losses; all
             those of a step of spsa or cmaes are then one call.
         metric: Metric of qng, a function from a tensor of the shape of `parameters` to a positive
-            semidefinite (P, P); `VQE` has its own.
+            semidefinite (P, P); `VQE` has its own: whole on `statevector`, and diagonal blocks elsewhere.
         generator: Random generator that `loss` draws from, and spsa and cmaes their seeds; its state is part
             of the checkpoint.
         progress: Whether to show a progress bar; a string is its title.
@@ -196,8 +196,8 @@ def minimize(
         update has lowered the loss, these are the starting parameters, and the message says so.
 
     Raises:
-        UsageError: If the optimizer is unknown or lacks its metric, a number is out of range, the loss is not a
-            number or not differentiable, or the checkpoint already exists, is damaged or belongs to another
+        UsageError: If the optimizer is unknown or lacks its metric, a number is out of range, the loss is not
+            a number or not differentiable, or the checkpoint already exists, is damaged or belongs to another
             run.
         RunError: If the checkpoint cannot be written.
 
@@ -207,9 +207,9 @@ def minimize(
         >>> result.parameters.round(6)
         array([3., 3.])
         >>> import torch
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> result = minimize(lambda x: abs(x[0]) + abs(x[1] - 1), [1.0, 3.0], optimizer="cmaes", generator=generator)
-        >>> result.parameters.round(6) + 0.0
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> kinks = lambda x: abs(x[0]) + abs(x[1] - 1)
+        >>> minimize(kinks, [1.0, 3.0], optimizer="cmaes", generator=draws).parameters.round(6) + 0.0
         array([0., 1.])
     """
     start, callbacks = _checked_start(parameters), tuple(callbacks)
@@ -303,10 +303,8 @@ def _no_gain(losses: np.ndarray, optimizer: str) -> str:
     )
 
 
-def _rule_met(
-    losses: np.ndarray, steps: int, patience: int | None, tolerance: float
-) -> tuple[str, bool]:
-    """Reason to stop after losses and their errors (K, 2), or an empty string, and whether it has converged."""
+def _rule_met(losses: np.ndarray, steps: int, patience: int | None, tolerance: float) -> tuple[str, bool]:
+    """Reason to stop after losses and their errors (K, 2), or an empty string; and whether it converged."""
     if patience is not None and len(losses) > patience:
         best, recent = (part[part[:, 0].argmin()] for part in (losses[:-patience], losses[-patience:]))
         error = math.hypot(*np.nan_to_num([best[1], recent[1]]))

@@ -75,8 +75,8 @@ class Evolution:
             self._tell(values)
         if not np.array_equal(self._mean(), state["point"]):
             raise UsageError(
-                "the checkpoint was written with another version of cma or NumPy, which draw other candidates; "
-                "install that version again, or start without resuming."
+                "the checkpoint was written with another version of cma or NumPy, which draws other "
+                "candidates; install that version again, or start without resuming."
             )
 
     def _begin(self) -> None:

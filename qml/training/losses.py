@@ -67,8 +67,8 @@ class Losses:
             if self._batched:
                 values, errors = map(_numbers, _pair(self._loss(tensors)))
             else:
-                pairs = [_pair(self._loss(point)) for point in tensors]
-                values, errors = (_numbers([float(one) for one in column]) for column in zip(*pairs, strict=True))
+                pairs = [[float(one) for one in _pair(self._loss(point))] for point in tensors]
+                values, errors = np.array(pairs).reshape(-1, 2).T
         if values.shape != (len(points),):
             raise UsageError(
                 f"the loss must return one number per point: {len(points)} points gave {values.shape}."

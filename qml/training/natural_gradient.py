@@ -1,8 +1,8 @@
 """The quantum natural gradient (Stokes et al., Quantum 4, 269 (2020), arXiv:1909.02108).
 
 A step goes down the gradient as measured in the space of states, not of angles: θ ← θ − η (G + λ)⁻¹ ∇L with
-the Fubini–Study metric G. The paper keeps the diagonal blocks of G, which a device can measure; here the
-metric is whole.
+the Fubini–Study metric G, which is whole if the state is known exactly. Elsewhere, as in the paper, it is
+the diagonal blocks of G, which a device can measure.
 """
 
 from __future__ import annotations
@@ -11,8 +11,58 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from qiskit import QuantumCircuit
+
+from bondwise.backends import Backend
+from bondwise.backends.gradients.measured_metric import measured_metric
+from bondwise.backends.gradients.metric import metric_tensor
+from bondwise.circuits import without_measurements
+from bondwise.circuits.files.orders import AngleOrder
+from bondwise.runs import UsageError
 
 DAMPING = 1e-3  # λ: directions that hardly change the state would get steps without bound
+
+
+def require_state(optimizer: str, backend: Backend) -> None:
+    """Raise UsageError if an optimizer of this name needs a state that a backend does not have."""
+    if optimizer == "qng" and not backend.dense:
+        raise UsageError(
+            f"optimizer 'qng' needs the state vector, which {backend.name} does not have; "
+            "write backend='statevector', or optimizer='adam'."
+        )
+
+
+def metric_of(
+    circuit: QuantumCircuit,
+    order: AngleOrder,
+    backend: Backend | None = None,
+    *,
+    shots: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The Fubini–Study metric (P, P) as a function of the angles (P,), both in this order.
+
+    Args:
+        circuit: Circuit without mid-circuit measurements and resets.
+        order: Order of the angles.
+        backend: Where its diagonal blocks are measured; without one, or with one that knows the state and
+            no shots, the metric is whole.
+        shots: Number of shots per layer, see `estimate`.
+        generator: Where each measurement draws its seed from.
+    """
+    circuit = without_measurements(circuit)
+
+    def metric(angles: torch.Tensor) -> torch.Tensor:
+        given = order.to_circuit(angles)
+        if backend is None or (backend.dense and shots is None):
+            found = metric_tensor(circuit, given)
+        else:
+            seed = int(torch.randint(2**31, (), generator=generator))
+            found = measured_metric(circuit, given, backend, shots=shots, seed=seed)
+        back = order.to_circuit(torch.arange(len(angles))).argsort()
+        return found[back][:, back]
+
+    return metric
 
 
 class NaturalGradient(torch.optim.Optimizer):

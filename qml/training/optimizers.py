@@ -1,4 +1,4 @@
-"""The optimizers by name, and torch optimizers of one function that can save all their next update depends on.
+"""The optimizers by name, and torch's for one function, with all that their next update depends on.
 
 Torch optimizers are driven by `step(closure)`. L-BFGS calls the closure several times; a point that it
 returns to is not evaluated again, nor is the end of a line search, where the next update starts.

@@ -225,3 +225,23 @@ def test_a_device_that_takes_few_circuits_at_once_gets_as_few(monkeypatch) -> No
     result = get_backend(device).estimator.run([pub] * 4, precision=0.1).result()
     assert sizes == [3, 3, 2]
     assert [float(part.data.evs) for part in result] == [3.0] * 4
+
+
+def test_jobs_of_one_run_draw_by_themselves() -> None:
+    """Equal circuits in several jobs scatter as those of one job do, and a seed repeats all of them."""
+
+    class OneByOne(GenericBackendV2):
+        @property
+        def max_circuits(self) -> int:
+            return 1
+
+    device = OneByOne(num_qubits=2, seed=1, noise_info=False)
+    circuit = QuantumCircuit(2)
+    circuit.h([0, 1])
+    runs = [
+        get_backend(device).run([(circuit, "ZI"), (circuit, "ZI"), (circuit, "ZI")], shots=200, seed=4)
+        for _ in range(2)
+    ]
+    values = [[float(part.data.evs) for part in run] for run in runs]
+    assert values[0] == values[1]
+    assert len(set(values[0])) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 import pennylane as qml
@@ -324,6 +325,30 @@ def test_prints_what_it_is():
         "gradient='auto', shots=100)"
     )
     assert "observables=None, backend='statevector'" in repr(to_torch(circuit))
+
+
+def test_a_batch_on_a_device_is_one_pub_forwards_and_backwards(monkeypatch):
+    circuit, x = reuploading()
+    device, jobs = get_backend("fake:manila"), []
+    submit = device.estimator.run
+
+    @functools.wraps(submit)
+    def counted(pubs, **keywords):
+        pubs = list(pubs)
+        jobs.append([pub.parameter_values.size for pub in pubs])
+        return submit(pubs, **keywords)
+
+    monkeypatch.setattr(device.estimator, "run", counted)
+    layer = to_torch(circuit, ["IZ", "ZI"], inputs=x, backend=device, shots=200, seed=0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), layer, torch.nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        model(rows(6, 2))
+    assert jobs == [[6]]
+    loss = model(rows(6, 2)).square().mean()
+    assert jobs[1:] == [[6 * (1 + 2 * 12)]]  # 8 weights and 2 inputs in 12 places
+    loss.backward()
+    assert len(jobs) == 2
+    assert all(bool(parameter.grad.any()) for parameter in model.parameters())
 
 
 def test_a_call_is_one_job_and_making_a_module_is_none():

@@ -321,7 +321,7 @@ def test_a_circuit_without_gates_is_not_extrapolated(folding, readout):
 
 def test_one_shot_asked_for_by_precision_is_refused():
     estimator = MitigatedEstimator("aer:depolarizing=0.01")
-    with pytest.raises(UsageError, match="shots is 1"):
+    with pytest.raises(UsageError, match="precision is 1, and one shot"):
         estimator.run([(two_qubits(), "ZZ", np.ones(6))], precision=1.0)
 
 

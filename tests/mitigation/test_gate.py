@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from bondwise.mitigation import NoiseScan, extrapolate_linear, extrapolate_neural, judge_mitigation
+from bondwise.mitigation import (
+    NoiseScan,
+    Twins,
+    extrapolate_cdr,
+    extrapolate_linear,
+    extrapolate_neural,
+    judge_mitigation,
+)
+from bondwise.runs import UsageError
 
 FACTORS = np.array([1.0, 3.0, 5.0])
 
@@ -56,3 +64,14 @@ def test_one_element_and_the_value_at_the_first_scale_factor():
     assert verdict.value == pytest.approx(1.0)
     assert verdict.raw_error == pytest.approx(0.2)
     assert verdict.message == ""
+
+
+def test_what_cannot_be_judged_is_refused():
+    twins = Twins([[0.8, 0.5, 0.3]] * 3, [[0.01] * 3] * 3, [1.0, 0.9, 0.8])
+    scan = NoiseScan(value=[0.8, 0.4, 0.2], std=[0.01] * 3, scale_factors=FACTORS, twins=twins)
+    with pytest.raises(UsageError, match="has no curve"):
+        judge_mitigation(scan, extrapolate_cdr(scan))
+    other = NoiseScan(value=[[0.8, 0.4, 0.2]] * 2, std=[[0.01] * 3] * 2, scale_factors=FACTORS)
+    for fit in (extrapolate_linear(other), 0.9):
+        with pytest.raises(UsageError, match="not an extrapolation of this scan"):
+            judge_mitigation(scan, fit)

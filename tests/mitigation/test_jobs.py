@@ -60,6 +60,28 @@ def test_what_was_prepared_is_combined():
     assert combined.metadata["shots"] == together.metadata["shots"] == result.metadata["shots"]
     with pytest.raises(UsageError, match="the result has 1 PUBs and the job has 14"):
         estimator.combine(job, estimator.backend.run(job.pubs[:1]))
+    other = estimator.prepare([(*pub[:2], ANGLES[None])])
+    result = estimator.backend.run(other.pubs, shots=100, seed=1)
+    with pytest.raises(UsageError, match=r"a PUB of the result has the shape .* pass the result of this job"):
+        estimator.combine(job, result)
+
+
+def test_calibrations_of_another_device_are_not_kept():
+    pub = (two_qubits(), OPERATOR, ANGLES)
+    own, other = (MitigatedEstimator(name, shots=500, seed=3) for name in ("fake:manila", "fake:lima"))
+    job = own.prepare([pub])
+    result = own.backend.run(job.pubs, shots=job.shots, seed=job.seed)
+    with pytest.warns(UserWarning, match="fake:manila"):
+        other.combine(job, result)
+    assert other.prepare([pub]).calibrations > 0
+    own.combine(job, result)
+    assert own.prepare([pub]).calibrations == 0
+
+
+def test_without_extrapolation_the_smallest_scale_counts():
+    scan = NoiseScan(value=[0.2, 0.8, 0.4], std=[0.01, 0.02, 0.03], scale_factors=[5, 1, 3])
+    fit = MitigatedEstimator("fake:manila", extrapolation=None).extrapolate(scan)
+    assert (fit.value, fit.std) == (0.8, pytest.approx(0.02))
 
 
 def test_pubs_of_a_job_are_extrapolated_together():

@@ -43,6 +43,8 @@ def own(result):
         ([0.5, 0.1], r"shapes \(2,\)"),
         ((0.5, 0.1, 0.2), r"shapes \(3,\)"),
         (replace(extrapolate_linear(SCAN), value=float("nan")), "Extrapolation of nan"),
+        (replace(extrapolate_linear(SCAN), value=None), "Extrapolation of None"),
+        (replace(extrapolate_linear(SCAN), std=-1.0), "Extrapolation ± -1.0; its std must not be negative"),
         (extrapolate_linear(BATCH), "leading shape"),
     ],
 )

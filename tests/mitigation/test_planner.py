@@ -6,6 +6,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from bondwise.mitigation import MitigatedEstimator
+from bondwise.runs import UsageError
 
 
 def turned():
@@ -38,3 +39,13 @@ def test_one_value_takes_more_shots_than_many_for_a_method_that_learns_from_all(
         estimator.plan_shots((turned(), "ZZ", np.full((sets, 1), 1.1)), 0.02).shots for sets in (1, 200)
     )
     assert one > 1.1 * many
+
+
+def test_what_takes_no_extrapolation():
+    estimator = MitigatedEstimator("fake:manila", shots=100)
+    empty = QuantumCircuit(2)
+    plan = estimator.plan_shots((empty, "ZZ"), 0.02)
+    assert plan.shares == (1,)
+    assert 0.5 < 0.02**-2 / plan.shots <= 1.01
+    with pytest.raises(UsageError, match="all observables are identities"):
+        estimator.plan_shots((turned(), "II", [1.0]), 0.02)

@@ -111,6 +111,9 @@ def test_the_estimator_measures_it_for_all_parameter_sets_in_the_same_job():
         ({"symmetry": ("ZZZZ", 0)}, "value of the symmetry is 0, which noise does not change"),
         ({"symmetry": ("ZZZZ", float("nan"))}, "value of the symmetry is nan; pass"),
         ({"symmetry": ("ZZZZ", "one")}, "the value of the symmetry"),
+        ({"symmetry": ("ZZZZ", 2.0)}, "is 2.0, and those of its observable are from -1 to 1"),
+        ({"symmetry": ("IIII", 1.0)}, "the symmetry is an identity, which noise does not change"),
+        ({"symmetry": (["ZZZZ", "XXXX"], 1.0)}, "symmetry has 2 observables; pass"),
         ({"symmetry": "ZZZZ"}, "symmetry is 'ZZZZ', not an observable and its value"),
         ({"symmetry": PARITY, "twins": 5}, "symmetry and twins=5 are given; pass one of them"),
         ({"symmetry": PARITY, "extrapolation": "linear"}, "linear does not learn from it"),
@@ -120,6 +123,49 @@ def test_the_estimator_measures_it_for_all_parameter_sets_in_the_same_job():
 def test_what_is_no_symmetry_is_refused(arguments, wanted):
     with pytest.raises(UsageError, match=wanted):
         MitigatedEstimator("aer:depolarizing=0.01", **arguments)
+
+
+def test_a_line_in_the_place_of_a_decay_is_told():
+    parity = Twins(value=[[0.8, 0.5]], std=[[0.01, 0.01]], ideal=[1.0])
+    grows = NoiseScan(value=[0.1, 0.2], std=[0.01, 0.01], scale_factors=[1, 3], twins=parity)
+    fit = extrapolate_guess(grows)
+    assert not fit.converged
+    assert fit.message == "1 of 1 scans do not decay with their symmetry, so a line was fitted"
+
+
+def test_a_job_knows_its_symmetry():
+    """Whoever combines it: what measures the symmetry is no result of a PUB."""
+    guided = MitigatedEstimator("fake:manila", extrapolation="guess", symmetry=("ZZ", 1.0), shots=300, seed=1)
+    plain = MitigatedEstimator("fake:manila", extrapolation="linear", shots=300, seed=1)
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    pubs = [(bell, "XX"), (bell, "YY")]
+    jobs = [(one, one.prepare(pubs)) for one in (guided, plain)]
+    results = [one.backend.run(job.pubs, shots=job.shots, seed=1) for one, job in jobs]
+    for (one, job), (other, _), result in zip(jobs, jobs[::-1], results, strict=True):
+        own = one.combine(job, result)
+        assert len(own) == 2
+        if other is plain:
+            combined = other.combine(job, result)
+            scan = NoiseScan.from_pub_result(own[0])
+            assert float(combined[0].data.evs) == pytest.approx(
+                float(plain.extrapolate(scan.without_twins()).value)
+            )
+        else:
+            with pytest.raises(UsageError, match="the job does not measure the symmetry of this estimator"):
+                other.combine(job, result)
+
+
+def test_a_planned_symmetry_is_counted_once():
+    options = {"extrapolation": "guess", "symmetry": ("ZZ", 1.0)}
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    plan = MitigatedEstimator("fake:manila", **options).plan_shots((bell, "XX"), 0.05)
+    estimator = MitigatedEstimator("fake:manila", shots=plan.shots, shares=plan.shares, **options)
+    spent = estimator.run([(bell, "XX")]).result().metadata["shots"]
+    assert plan.total == pytest.approx(spent, rel=0.02)
 
 
 def test_an_observable_on_other_qubits_is_refused():

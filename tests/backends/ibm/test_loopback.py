@@ -28,6 +28,7 @@ from qiskit_mitigation import TREX, GateFolding
 from bondwise import backends
 from bondwise.backends.ibm.loopback import LoopbackService
 from bondwise.backends.ibm.service import on_device
+from bondwise.runs import UsageError
 
 pytest_plugins = ["bondwise.backends.ibm.fixtures"]
 
@@ -170,6 +171,16 @@ def test_the_backends_of_this_package_run_on_it(loopback_ibm):
     found = backends.estimate(pairless(), ["ZZ", "XX"], [0.7], backend="ibm:ibm_manila", shots=1000)
     assert np.abs(found.value - [1, np.sin(0.7)]).max() < 0.25
     assert found.job_ids == (loopback_ibm.jobs[0].id,)
+
+
+def test_shots_by_weight_are_refused_before_a_job_is_sent(loopback_ibm):
+    """IBM's client takes one number of shots for all circuits of a job."""
+    uneven = {"ZZ": 5.0, "XX": 0.1}
+    with pytest.raises(UsageError, match="one number of shots for all of its circuits; leave out shot_al"):
+        backends.estimate(
+            pairless(), uneven, [0.7], backend="ibm:ibm_manila", shots=500, shot_allocation="weighted"
+        )
+    assert not loopback_ibm.jobs
 
 
 def pairless():

@@ -198,6 +198,16 @@ def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
     assert any("is not finite at step" in note for note in json.loads(done.stdout)["notes"])
 
 
+@pytest.mark.parametrize("optimizer", ["qng", "spsa", "cmaes"])
+def test_other_optimizers(bondwise, optimizer):
+    """They run, keep the start if they find nothing better, and are named in the help."""
+    done = bondwise(*SMALL, *NO_DEVICE, "--optimizer", optimizer, "--steps", 3, "--quiet", "--json")
+    assert done.returncode == 0, done.stderr
+    stages = {stage["name"]: stage["energy"] for stage in json.loads(done.stdout)["stages"]}
+    assert stages["MPS start, trained"] <= stages["MPS start"] + 1e-12
+    assert optimizer in bondwise("vqe", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -230,6 +240,10 @@ def test_divergence_keeps_what_was_reached(bondwise, tmp_path):
         (("--model", "heisenberg", "--size", 4, "--mitigate", "linea"), "Did you mean 'linear'"),
         (("--model", "heisenberg", "--size", 4, "--start", "mp"), "Did you mean 'mps'"),
         (("--model", "heisenberg", "--size", 4, "--optimizer", "adan"), "Did you mean"),
+        (
+            ("--model", "heisenberg", "--size", 4, "--optimizer", "newton"),
+            "Known: adam, cmaes, lbfgs, nadam, qng, rmsprop, sgd, spsa",
+        ),
         (("--model", "heisenberg", "--size", 4, "--learning-rate", 0), "--learning-rate is 0"),
         (("--model", "heisenberg", "--size", 4, "--steps", 0), "--steps is 0"),
         (("--model", "heisenberg", "--size", 4, "--shots", -1), "--shots is -1"),

@@ -14,6 +14,7 @@ from bondwise.mitigation import (
     extrapolate_bayes,
     extrapolate_exponential,
     extrapolate_linear,
+    extrapolate_paper_network,
     extrapolate_richardson,
 )
 from bondwise.mitigation.extrapolations import bayes
@@ -142,8 +143,13 @@ def test_values_far_outside_the_spectrum_are_refused():
         NoiseScan(
             value=[[0.5, 0.4], [2.5, 0.1]], std=np.zeros((2, 2)), scale_factors=[1, 3], spectrum=(-1, 1)
         )
-    for spectrum in ((1, -1), (0, 1, 2), np.zeros((3, 2)), (np.nan, 1)):
-        with pytest.raises(UsageError, match="spectrum must hold a smallest and a largest value"):
+    for spectrum, wanted in (
+        ((1, -1), r"spectrum has the limits \[1.0, -1.0\]; the smaller one"),
+        ((np.nan, 1), "spectrum has the limits"),
+        ((0, 1, 2), "spectrum must hold a smallest and a largest value"),
+        (np.zeros((3, 2)), "spectrum must hold a smallest and a largest value"),
+    ):
+        with pytest.raises(UsageError, match=wanted):
             NoiseScan(
                 value=[[0.5, 0.4], [0.5, 0.1]], std=np.zeros((2, 2)), scale_factors=[1, 3], spectrum=spectrum
             )
@@ -167,3 +173,17 @@ def test_the_estimator_knows_the_spectrum():
     np.testing.assert_array_equal(estimator.extrapolate(scan).value, result.data.evs)
     ideal = np.asarray(expectation(circuit, ["ZZ", {"ZI": 2.0, "II": 1.0}], angles)).T
     assert np.abs(result.data.evs - ideal).mean() < 0.1
+
+
+@pytest.mark.parametrize("extrapolate", [extrapolate_bayes, extrapolate_paper_network])
+def test_an_identity_beside_others_is_exact(extrapolate):
+    scan = NoiseScan(
+        value=[[1.0] * 3, [0.9, 0.8, 0.7]],
+        std=np.zeros((2, 3)),
+        scale_factors=[1, 3, 5],
+        asymptote=[1.0, 0.0],
+        spectrum=[[1.0, 1.0], [-1.0, 1.0]],
+    )
+    fit = extrapolate(scan)
+    assert (fit.value[0], fit.std[0]) == (1.0, 0.0)
+    assert fit.value[1] > 0.9
