@@ -168,8 +168,8 @@ def minimize(
             for P parameters, and the histories are those of its mean).
         learning_rate: Learning rate. The default is 0.02 for adam and nadam, 0.01 for rmsprop, 0.05 for sgd,
             1 for lbfgs and 0.1 for the others. For spsa it is the mean size of the first step of each
-            parameter, found from the slopes along 10 directions; for cmaes, the standard deviation of the
-            first generation.
+            parameter, found from the slopes along 10 directions, or less where the loss curves up so much
+            that it would rise; for cmaes, the standard deviation of the first generation.
         steps: Maximum number of updates, including those made before resuming.
         callbacks: Functions that are called in turn with a `Step` after each evaluation. They may raise
             `StopTraining`.

@@ -3,7 +3,9 @@
 A step compares the loss on both sides of the point along a random sign vector, however many parameters there
 are: θ ← θ − a_k (L(θ + c_k Δ) − L(θ − c_k Δ)) / (2 c_k) Δ with a_k = a / (A + k + 1)^0.602 and
 c_k = c / (k + 1)^0.101, the exponents of section III. The scale a follows from the slopes along some
-directions at the start, so that the first step moves each parameter by about the learning rate.
+directions at the start, so that the first step moves each parameter by about the learning rate, but on
+average no further than to the minimum of the parabola along a direction. Near a stationary point, where
+circuits from tensor networks start, a scale from slopes alone would be so large that the training diverges.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Perturbation:
     Args:
         losses: The loss.
         start: First point, float64.
-        learning_rate: Mean size of the first step of each parameter.
+        learning_rate: Mean size of the first step of each parameter, unless the parabolas make it smaller.
         seed: Seed of the directions.
     """
 
@@ -59,7 +61,9 @@ class Perturbation:
         slopes = (ahead - behind) / (2 * width)
         if not self._steps:
             steepness = np.abs(slopes[1:]).mean()
-            self._scale = self.learning_rate * (_STABILITY + 1) ** _GAIN / (steepness or 1.0)
+            curvature = ((ahead + behind - 2 * values[0]) / width**2)[1:].mean()
+            gain = self.learning_rate / (steepness or 1.0)
+            self._scale = (min(gain, 1 / curvature) if curvature > 0 else gain) * (_STABILITY + 1) ** _GAIN
         self._direction, self._slope = directions[0], float(slopes[0])
         return float(values[0]), float("nan"), float(errors[0])
 

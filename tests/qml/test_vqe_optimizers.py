@@ -6,7 +6,7 @@ from helpers import Counting, real_circuit
 from qiskit.circuit import Parameter
 
 from bondwise.backends import get_backend
-from bondwise.qml import VQE, exact_ground_state, heisenberg, ising
+from bondwise.qml import VQE, exact_ground_state, heisenberg, ising, prepare
 from bondwise.runs import UsageError
 
 
@@ -29,6 +29,18 @@ def test_it_reaches_the_ground_state(optimizer, rate, steps, near):
     )
     assert exact - 1e-9 < result.value < exact + near
     assert not result.stds.any()
+
+
+@pytest.mark.parametrize("shots", [None, 200])
+def test_spsa_does_not_lose_the_start_of_a_tensor_network(shots):
+    """Its energy is nearly stationary, and stays within the error of the shots."""
+    hamiltonian = heisenberg(4)
+    prepared = prepare(hamiltonian, start="mps", layers=2, max_bond=2, seed=0, progress=False)
+    vqe = VQE(hamiltonian, prepared.circuit, optimizer="spsa", shots=shots)
+    result = vqe.run(prepared.starts["mps"], steps=60, seed=1)
+    exact = VQE(hamiltonian, prepared.circuit)
+    before = exact.run(prepared.starts["mps"], steps=0).value
+    assert exact.run(result.last, steps=0).value < before + (0.02 if shots else 0.0)
 
 
 def test_the_natural_gradient_needs_fewer_steps_than_the_plain_one():

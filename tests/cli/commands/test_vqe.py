@@ -15,6 +15,8 @@ from qiskit import qasm3, qpy
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from bondwise.cli.main import main
+from bondwise.qml.training.optimizers import OPTIMIZERS
+from bondwise.runs import RunFolder
 
 SMALL = ("vqe", "--model", "heisenberg", "--size", 4, "--max-bond", 2, "--layers", 1, "--seed", 3)
 DEVICE = ("--backend", "fake:manila", "--mitigate", "exponential", "--shots", 500)
@@ -206,6 +208,14 @@ def test_other_optimizers(bondwise, optimizer):
     stages = {stage["name"]: stage["energy"] for stage in json.loads(done.stdout)["stages"]}
     assert stages["MPS start, trained"] <= stages["MPS start"] + 1e-12
     assert optimizer in bondwise("vqe", "--help").stdout
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_folder_in_use_is_refused(bondwise, tmp_path, optimizer):
+    with RunFolder(tmp_path / "run"):
+        done = bondwise(*SMALL, *NO_DEVICE, "--optimizer", optimizer, "--quiet", "--out", "run")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "in use by another run" in done.stderr
 
 
 @pytest.mark.parametrize(

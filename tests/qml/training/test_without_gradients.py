@@ -42,6 +42,16 @@ def test_without_gradients(optimizer, batched):
     assert unbatched.losses.tobytes() == result.losses.tobytes()
 
 
+@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-3])
+def test_spsa_stays_near_a_minimum_where_it_starts(distance):
+    """Slopes that nearly vanish do not make steps without bound."""
+    start = np.full(20, distance)
+    result = minimize(
+        lambda x: 3 * (1 - torch.cos(x)).sum(), start, optimizer="spsa", generator=seeded(), steps=200
+    )
+    assert result.losses.max() <= result.losses[0] + 1e-9
+
+
 def test_noise_is_no_improvement():
     """Losses that fall by less than their standard errors do not keep a training going."""
     falling = {"optimizer": "sgd", "learning_rate": 0.01, "steps": 100, "patience": 5, "tolerance": 0.0}
