@@ -83,7 +83,7 @@ class AnyDeviceSampler(Sampler):
         together: dict[int, list[tuple[int, QuantumCircuit]]] = defaultdict(list)
         for index, pub in enumerate(pubs):
             together[pub.shots] += [(index, circuit) for circuit in circuits[index]]
-        jobs = []
+        jobs: list[tuple[int, list[tuple[int, QuantumCircuit]], Any]] = []
         for shots, tasks in together.items():
             most = self.device.max_circuits or len(tasks)
             for start in range(0, len(tasks), most):

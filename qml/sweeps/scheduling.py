@@ -126,7 +126,7 @@ class _Pool:
             self._executor = self._made()
         try:
             future = self._executor.submit(*call)
-        except BrokenExecutor:
+        except (BrokenExecutor, OSError):  # the latter while it breaks: its pipes are closed
             return None
         except RuntimeError as error:
             raise UsageError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import BoxOp
@@ -18,6 +18,7 @@ from qiskit.quantum_info import (
     random_unitary,
 )
 from qiskit_aer.noise import PauliLindbladError, amplitude_damping_error, depolarizing_error
+from qiskit_aer.noise.noiseerror import NoiseError
 
 from bondwise.backends import UnsupportedOption, estimate, get_backend, plan
 from bondwise.backends.ibm.layer_noise import layer_noise
@@ -50,7 +51,10 @@ def test_rates_of_pauli_lindblad_channels_are_found_on_the_right_qubits(seed):
     channels, wanted = {}, []
     for where in ((2, 0), (1, 3)):
         rates = rng.uniform(0, 0.02, 15) * rng.integers(0, 2, 15)
-        error = PauliLindbladError(pauli_basis(2)[1:], rates).to_quantum_error()
+        try:
+            error = PauliLindbladError(pauli_basis(2)[1:], rates).to_quantum_error()
+        except NoiseError:  # Aer drops tiny probabilities, and may then find the sum too small
+            reject()
         channels["cx", where] = SuperOp(error).data
         labels = [label[::-1] for label in pauli_basis(2)[1:].to_labels()]
         wanted += [(label, list(where), rate) for label, rate in zip(labels, rates, strict=True)]

@@ -232,3 +232,25 @@ def test_dask_with_a_worker_that_is_killed(study, stored):
     kept = states(stored())
     assert len(kept) == len(stored())
     assert set(kept) == {*range(12), *range(100, 300)}
+
+
+def test_a_pool_that_breaks_while_a_point_is_handed_over_is_replaced(study):
+    """A pool of processes whose pipes are being closed raises OSError instead of BrokenProcessPool."""
+    made = []
+
+    class Closing(ThreadPoolExecutor):
+        def submit(self, *call):
+            if made[0] is self and len(made) == 1:
+                raise OSError("handle is closed")
+            return super().submit(*call)
+
+    def pool():
+        made.append(Closing(2))
+        return made[-1]
+
+    def size(x):
+        return abs(x)
+
+    found = qml.sweep(size, {"x": [-1, -2, -3]}, executor=pool)
+    assert sorted(found.column("value")) == [1, 2, 3]
+    assert len(made) == 2
