@@ -292,3 +292,15 @@ def chain_of_rotations(qubits: int, layers: int) -> QuantumCircuit:
         if layer < layers:
             circuit.cx(range(qubits - 1), range(1, qubits))
     return circuit
+
+
+def metric_by_differences(circuit: QuantumCircuit, point: np.ndarray) -> np.ndarray:
+    """The Fubini–Study metric from central differences of fourth order of a dense state."""
+    step, slopes = 1e-3, []
+    for move in step * np.eye(point.size):
+        near = dense_state(circuit, point + move) - dense_state(circuit, point - move)
+        far = dense_state(circuit, point + 2 * move) - dense_state(circuit, point - 2 * move)
+        slopes.append((8 * near - far) / (12 * step))
+    slopes, state = np.array(slopes), dense_state(circuit, point)
+    along = slopes.conj() @ state
+    return (slopes.conj() @ slopes.T - np.outer(along, along.conj())).real

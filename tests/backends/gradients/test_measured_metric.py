@@ -4,7 +4,7 @@ import numpy as np
 import pennylane as qp
 import pytest
 import torch
-from helpers import dense_state, mixture, phased, real_circuit
+from helpers import metric_by_differences, mixture, phased, real_circuit
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 from qiskit.primitives import StatevectorEstimator
@@ -35,18 +35,6 @@ def random_circuit(seed: int, qubits: int = 3, gates: int = 9) -> QuantumCircuit
     return circuit
 
 
-def by_differences(circuit: QuantumCircuit, point: np.ndarray) -> np.ndarray:
-    """The whole metric from central differences of fourth order of a dense state."""
-    step, slopes = 1e-3, []
-    for move in step * np.eye(point.size):
-        near = dense_state(circuit, point + move) - dense_state(circuit, point - move)
-        far = dense_state(circuit, point + 2 * move) - dense_state(circuit, point - 2 * move)
-        slopes.append((8 * near - far) / (12 * step))
-    slopes, state = np.array(slopes), dense_state(circuit, point)
-    along = slopes.conj() @ state
-    return (slopes.conj() @ slopes.T - np.outer(along, along.conj())).real
-
-
 def independent(circuit: QuantumCircuit) -> list[set[int]]:
     """Which angles lie in the past of each, by walking a circuit with one angle a gate."""
     light = {qubit: set() for qubit in circuit.qubits}
@@ -75,7 +63,7 @@ def test_blocks_are_those_of_the_whole_metric(seed):
         assert all(layer_of[other] < layer_of[angle] for other in past)
     mask = np.array([[layer_of[i] == layer_of[j] for j in layer_of] for i in layer_of])
     mask = mask[np.ix_(*2 * [np.argsort(list(layer_of))])]
-    assert found == pytest.approx(by_differences(circuit, point) * mask, abs=1e-8)
+    assert found == pytest.approx(metric_by_differences(circuit, point) * mask, abs=1e-8)
 
 
 @pytest.mark.parametrize("circuit", [mixture()[0], phased(), real_circuit(3, 2)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import dense_state, mixture, phased, real_circuit
+from helpers import metric_by_differences, mixture, phased, real_circuit
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter, ParameterVector
 
@@ -26,25 +26,12 @@ def shared() -> QuantumCircuit:
     return circuit
 
 
-def by_differences(circuit, point):
-    """Fourth-order central differences of the state, in the formula of the metric."""
-    step, slopes = 1e-3, []
-    for index in range(point.size):
-        move = step * np.eye(point.size)[index]
-        near = dense_state(circuit, point + move) - dense_state(circuit, point - move)
-        far = dense_state(circuit, point + 2 * move) - dense_state(circuit, point - 2 * move)
-        slopes.append((8 * near - far) / (12 * step))
-    slopes, state = np.array(slopes), dense_state(circuit, point)
-    along = slopes.conj() @ state
-    return (slopes.conj() @ slopes.T - np.outer(along, along.conj())).real
-
-
 @pytest.mark.parametrize("circuit", [shared(), mixture()[0], phased(), real_circuit(4, 2)])
 def test_it_is_what_differences_give(circuit):
     for seed in range(2):
         point = np.random.default_rng(seed).uniform(-np.pi, np.pi, circuit.num_parameters)
         found = metric_tensor(circuit, torch.from_numpy(point)).numpy()
-        assert found == pytest.approx(by_differences(circuit, point), abs=1e-8)
+        assert found == pytest.approx(metric_by_differences(circuit, point), abs=1e-8)
         assert np.array_equal(found, found.T) or found == pytest.approx(found.T, abs=1e-14)
         assert np.linalg.eigvalsh(found).min() > -1e-12
 

@@ -150,6 +150,7 @@ def killed(words, after):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues(bondwise, tmp_path):
     words = (*WORDS, "--budget", 0.5, "--refine-steps", 5, "--heal-steps", 5)
     assert bondwise(*words, "--out", "whole").returncode == 0
@@ -264,6 +265,7 @@ def test_what_is_read_is_not_overwritten(bondwise, tmp_path):
     assert (tmp_path / "small" / "text.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_divergence_that_is_too_large_is_told_in_flags(bondwise):
     done = bondwise(*WORDS, "--max-loss", "1e-9", "--budget", "params=2000")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)

@@ -79,6 +79,7 @@ def test_report_opens_offline(finished):
     assert "$" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_synthetic_proteins_are_called_so_everywhere(bondwise, tmp_path):
     done = bondwise("protein", "train", "--epochs", 1, "--out", "run")
     assert done.returncode == 0, done.stderr
@@ -151,7 +152,15 @@ def test_a_search_that_is_stopped_leaves_nothing(bondwise, tmp_path, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("model", ["latch", "path", "tree", "recurrent"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param("latch", marks=pytest.mark.slow),
+        pytest.param("path", marks=pytest.mark.slow),
+        "tree",
+        "recurrent",
+    ],
+)
 def test_other_models(bondwise, tmp_path, model):
     write_proteins(tmp_path / "data.csv", {"train": 12, "test": 6})
     words = ("protein", "train", "data.csv", "--model", model, "--qubits", 1, "--epochs", 1)

@@ -118,7 +118,7 @@ def alive(process):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
 def test_workers_end_with_the_command_and_the_next_one_goes_on(study, tmp_path, how):
     log = tmp_path / "workers.log"
     process = start(study, tmp_path)

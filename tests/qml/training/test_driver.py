@@ -213,17 +213,23 @@ def test_not_finite_gradient_and_start():
     assert result.losses.size == 0
 
 
-def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path):
+QUICK = ("adam", "lbfgs", "spsa", "cmaes")
+
+
+@pytest.mark.parametrize(
+    "optimizers", [QUICK, pytest.param(sorted(set(OPTIMIZERS) - set(QUICK)), marks=pytest.mark.slow)]
+)
+def test_killed_and_resumed_is_the_same_to_the_last_bit(tmp_path, optimizers):
     """Every optimizer, killed between two checkpoints (17) and in the middle of writing one (None)."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    for optimizer in OPTIMIZERS:
+    for optimizer in optimizers:
         for name in ("whole", "17", "None"):
             (tmp_path / optimizer / name).mkdir(parents=True)
-    command = [sys.executable, tmp_path / "script.py", tmp_path, *OPTIMIZERS]
+    command = [sys.executable, tmp_path / "script.py", tmp_path, *optimizers]
     died = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert died == [f"{name} {-signal.SIGKILL}" for name in OPTIMIZERS for _ in range(2)]
+    assert died == [f"{name} {-signal.SIGKILL}" for name in optimizers for _ in range(2)]
     train = runpy.run_path(str(tmp_path / "script.py"))["train"]
-    for optimizer in OPTIMIZERS:
+    for optimizer in optimizers:
         whole = train(str(tmp_path / optimizer / "whole"), optimizer)
         assert whole.losses.size == 31
         for killed in ("17", "None"):

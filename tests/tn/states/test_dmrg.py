@@ -106,7 +106,7 @@ def test_random_sums_of_more_sites(letters, count):
         assert np.vdot(state, matrix @ state).real == pytest.approx(each.value, abs=1e-9)
 
 
-@pytest.mark.parametrize("twist", [0.0, 0.4])
+@pytest.mark.parametrize("twist", [pytest.param(0.0, marks=pytest.mark.slow), 0.4])
 def test_chains_reach_the_energies_of_quimb(twist):
     sites, bond = 24, 16
     terms = [(letter * 2, [i, i + 1], 1.0) for i in range(sites - 1) for letter in "XYZ"]

@@ -45,7 +45,10 @@ def padded(rows, count=40):
     return whole, {name: value[kept] for name, value in whole.items()}
 
 
-@pytest.mark.parametrize("rows", [[3], range(9), range(1, 40)])
+@pytest.mark.parametrize(
+    "rows",
+    [[3], pytest.param(range(9), marks=pytest.mark.slow), pytest.param(range(1, 40), marks=pytest.mark.slow)],
+)
 def test_padding_is_ignored(encoder, rows):
     data, kept = padded(list(rows))
     wanted = compress(encoder, 0.5, data=kept, seed=0)
