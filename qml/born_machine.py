@@ -21,7 +21,7 @@ from bondwise.circuits.files.orders import with_order
 from bondwise.qml.discrepancies import Discrepancy, all_strings, as_target, cross_entropy, require_support
 from bondwise.qml.training.beginnings import drawn_from, given_angles
 from bondwise.qml.training.driver import Step, Training, minimize
-from bondwise.qml.training.natural_gradient import metric_of, require_state
+from bondwise.qml.training.natural_gradient import metric_of
 from bondwise.qml.training.optimizers import check_optimizer
 from bondwise.runs import UsageError, real_array, unknown_name
 from bondwise.tn.states.bitstrings import as_bits
@@ -167,7 +167,6 @@ class BornMachine:
             raise unknown_name("loss", str(loss), get_args(Loss))
         check_optimizer(optimizer, learning_rate)
         self.backend = get_backend(backend)
-        require_state(optimizer, self.backend)
         sampled = check_shots(shots) is not None or self.backend.amplitudes is None
         if sampled and loss != "mmd":
             what = self.backend.name if shots is None else f"shots={shots}"
@@ -250,7 +249,7 @@ class BornMachine:
             resume=resume,
             patience=patience,
             tolerance=tolerance,
-            metric=metric_of(self.circuit, self._order),
+            metric=metric_of(self.circuit, self._order, backend, shots=self.shots, generator=generator),
             generator=generator,
             progress="Born machine" if progress is True else progress,
             run="" if checkpoint is None else f"{self._fingerprint(seed)} {run}".rstrip(),

@@ -18,24 +18,14 @@ from bondwise.backends.gradients.measured_metric import measured_metric
 from bondwise.backends.gradients.metric import metric_tensor
 from bondwise.circuits import without_measurements
 from bondwise.circuits.files.orders import AngleOrder
-from bondwise.runs import UsageError
 
 DAMPING = 1e-3  # λ: directions that hardly change the state would get steps without bound
-
-
-def require_state(optimizer: str, backend: Backend) -> None:
-    """Raise UsageError if an optimizer of this name needs a state that a backend does not have."""
-    if optimizer == "qng" and not backend.dense:
-        raise UsageError(
-            f"optimizer 'qng' needs the state vector, which {backend.name} does not have; "
-            "write backend='statevector', or optimizer='adam'."
-        )
 
 
 def metric_of(
     circuit: QuantumCircuit,
     order: AngleOrder,
-    backend: Backend | None = None,
+    backend: Backend,
     *,
     shots: int | None = None,
     generator: torch.Generator | None = None,
@@ -45,8 +35,8 @@ def metric_of(
     Args:
         circuit: Circuit without mid-circuit measurements and resets.
         order: Order of the angles.
-        backend: Where its diagonal blocks are measured; without one, or with one that knows the state and
-            no shots, the metric is whole.
+        backend: Where its diagonal blocks are measured; if it knows the state and there are no shots, the
+            metric is whole.
         shots: Number of shots per layer, see `estimate`.
         generator: Where each measurement draws its seed from.
     """
@@ -54,7 +44,7 @@ def metric_of(
 
     def metric(angles: torch.Tensor) -> torch.Tensor:
         given = order.to_circuit(angles)
-        if backend is None or (backend.dense and shots is None):
+        if backend.dense and shots is None:
             found = metric_tensor(circuit, given)
         else:
             seed = int(torch.randint(2**31, (), generator=generator))
